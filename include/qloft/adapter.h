@@ -1,0 +1,59 @@
+#pragma once
+// adapter: named low-rank factors with their one scale rule, as PEFT stores them.
+//
+//   y = x W^T + scale * (x A^T) B^T,   A [rank, in], B [out, rank]
+//   scale = alpha / rank, or alpha / sqrt(rank) with rsLoRA (Kalajdzievski 2023)
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "qloft/core/matrix.h"
+#include "qloft/io.h"
+
+namespace qloft::adapter {
+
+struct Config {
+  std::int64_t rank = 16;
+  double alpha = 16;
+  bool rslora = false;
+  double dropout = 0;
+  std::vector<std::string> target_modules;  // "q_proj", ...: the last part of a module's name
+  std::string base_model;                   // base_model_name_or_path
+  std::map<std::string, std::int64_t> rank_pattern;  // module name -> its own rank
+  std::map<std::string, double> alpha_pattern;
+
+  std::int64_t rank_of(const std::string& module) const;
+  // The one place where alpha and rank become a scale.
+  double scale_of(const std::string& module) const;
+};
+
+// The factors of one linear layer.
+struct Factors {
+  Matrix a;  // [rank, in]
+  Matrix b;  // [out, rank]
+};
+
+// Keyed by module name as in the base model: "model.layers.0.self_attn.q_proj".
+struct Adapter {
+  Config config;
+  std::map<std::string, Factors> modules;
+};
+
+// Reads a PEFT folder (adapter_config.json, adapter_model.safetensors). Throws InputError naming
+// file and field for another peft_type, a feature that changes the result and is not supported
+// (DoRA, bias, modules_to_save), a missing half of a pair, or factors whose shapes disagree with
+// the rank.
+Adapter load(const std::filesystem::path& folder);
+
+// Writes one that PEFT reads as it is; factors as `type` (f32, bf16 or f16). The folder must exist.
+void save(const Adapter& adapter, const std::filesystem::path& folder,
+          ElementType type = ElementType::f32);
+
+// weight += scale * b * a. Throws InputError naming `module` when shapes disagree.
+void merge_into(MatrixView<float> weight, const Factors& factors, double scale,
+                const std::string& module);
+
+}  // namespace qloft::adapter

@@ -1,0 +1,21 @@
+#pragma once
+// One pool of worker threads for the whole process.
+
+#include <cstdint>
+#include <functional>
+
+namespace qloft {
+
+// How many threads parallel_for uses, the caller's included. The default is the number of
+// processors this process may run on.
+int thread_count();
+// n >= 1; throws InputError otherwise. Call it while no parallel_for runs.
+void set_thread_count(int n);
+
+// Calls body(begin, end) on disjoint ranges that cover [0, count), each at most `grain` long, on
+// all threads at once; returns when all are done. Ranges depend on `grain` alone, never on the
+// number of threads. Nested calls run in the calling thread. The first exception is rethrown.
+void parallel_for(std::int64_t count, std::int64_t grain,
+                  const std::function<void(std::int64_t begin, std::int64_t end)>& body);
+
+}  // namespace qloft

@@ -1,0 +1,118 @@
+#pragma once
+// model: one decoder that is Llama, Mistral, Qwen2 or Qwen3 by its configuration. Linear layers are
+// dense or packed, with adapters attached by name. Never writes files.
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "qloft/adapter.h"
+#include "qloft/checkpoint.h"
+#include "qloft/core/progress.h"
+#include "qloft/model/architecture.h"
+#include "qloft/quant.h"
+
+namespace qloft::model {
+
+struct LoadOptions {
+  torch::Dtype dtype = torch::kFloat32;  // of activations and dense weights: f32 or bf16
+  torch::Device device = torch::kCPU;
+  bool train_weights = false;  // full fine-tuning: dense weights require gradients
+};
+
+// Keys and values of past positions, one pair a layer.
+class KeyValueCache;
+
+// The input of one forward pass. ids, positions: int64 [rows, length]. segments: int64 [rows,
+// length] or undefined; positions of different segments (or of segment -1, padding) do not attend
+// to each other.
+struct Input {
+  torch::Tensor ids;
+  torch::Tensor positions;  // undefined: 0, 1, 2, ... (after what the cache holds)
+  torch::Tensor segments;
+};
+
+class Model {
+ public:
+  // Dense tensors, or packed ones where config.json has a qloft quantization_config. A missing,
+  // extra or misshapen tensor is an InputError that names it.
+  static Model load(const checkpoint::Checkpoint& source, const LoadOptions& options,
+                    Progress& progress);
+  // Random weights by the architecture's initializer_range, for training from nothing.
+  static Model random(const Architecture& architecture, const LoadOptions& options,
+                      std::uint64_t seed);
+
+  const Architecture& architecture() const;
+  torch::Device device() const;
+  torch::Dtype dtype() const;
+
+  // Attaches a copy of the adapter under `name` and makes it the active one; factors are f32.
+  // `train`: they require gradients. Throws InputError if it names a module that the model lacks or
+  // whose shape differs.
+  void attach(const std::string& name, const adapter::Adapter& adapter, bool train);
+  // The adapter as it stands now (after training).
+  adapter::Adapter extract(const std::string& name) const;
+  // An empty name: the bare base model.
+  void activate(const std::string& name);
+  std::vector<std::string> adapters() const;
+
+  // What gradients go to, by name, in a fixed order.
+  std::vector<std::pair<std::string, torch::Tensor>> trainable() const;
+  // Every dense weight under its checkpoint name (full fine-tuning writes these).
+  std::vector<std::pair<std::string, torch::Tensor>> dense_weights() const;
+
+  // Final hidden states after the last norm: [rows, length, hidden_size].
+  torch::Tensor hidden(const Input& input, KeyValueCache* cache = nullptr);
+  // hidden x output matrix: f32 [..., vocabulary].
+  torch::Tensor logits(const torch::Tensor& hidden);
+
+  // The summed negative log-likelihood (natural log, f64 on the host side, f32 scalar with gradient
+  // here) of the predictions that count, and how many they are. Position i predicts ids[i + 1] of
+  // the same segment; it counts where learn[i + 1] != 0 (undefined: everywhere). Logits are made
+  // and dropped in chunks of rows, forward and backward: the full logits of a batch never exist.
+  struct Loss {
+    torch::Tensor sum;
+    std::int64_t count = 0;
+  };
+  Loss loss(const Input& input, const torch::Tensor& learn);
+
+  // Recompute activations in the backward pass, layer by layer, rather than keep them.
+  void set_checkpointing(bool on);
+  // Dropout of adapters follows this.
+  void set_training(bool on);
+
+  // An empty cache for `rows` sequences of up to `capacity` positions.
+  KeyValueCache make_cache(std::int64_t rows, std::int64_t capacity) const;
+
+  struct State;
+
+ private:
+  explicit Model(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+class KeyValueCache {
+ public:
+  std::int64_t rows() const;
+  std::int64_t capacity() const;
+  std::int64_t length() const;  // positions filled
+  // Forgets all positions from `length` on (a conversation that goes back).
+  void truncate(std::int64_t length);
+  // Keeps these rows, in this order.
+  void select_rows(const std::vector<std::int64_t>& rows);
+
+  struct State;
+  explicit KeyValueCache(std::shared_ptr<State> state);
+  State& state() const { return *state_; }
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace qloft::model

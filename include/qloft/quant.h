@@ -1,0 +1,119 @@
+#pragma once
+// quant: low-bit formats as data, and matrices packed by them.
+//
+//   Q[i, j] = scale[i, j / block] * codebook[code[i, j]]      (+ offset for uniform-asymmetric)
+//
+// Blocks run along a row and begin anew with every row; the last block of a row may be shorter.
+// The layout in memory is the layout on disk (docs/formats.md).
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "qloft/core/element.h"
+#include "qloft/core/matrix.h"
+
+namespace qloft::quant {
+
+// nf: NormalFloat as QLoRA (4 bits, bit-equal to bitsandbytes) and LoftQ (2, 3, 8 bits) define it.
+// uniform: symmetric, equidistant in [-1, 1]. uniform_asymmetric: equidistant between the block's
+// minimum and maximum, stored as scale and offset. lloyd: the code that minimises the mean squared
+// error of a block of normal values scaled by the block's rule. binary: {-1, 1} (1 bit).
+// ternary: {-1, 0, 1}, stored in 2 bits.
+enum class Codebook : std::uint8_t { nf, uniform, uniform_asymmetric, lloyd, binary, ternary };
+// absmax: the block's largest magnitude. mse: the scale that minimises the block's squared error.
+enum class ScaleRule : std::uint8_t { absmax, mse };
+
+// How scales that are quantized themselves are stored: codes of `bits` bits for blocks of `block`
+// first-level scales, which share one scale of `type`. QLoRA: 8 bits, 256, f32. LQ-LoRA: 2, 3, 4, 8
+// bits in blocks of 16, 64, 256.
+struct SecondLevel {
+  int bits = 8;
+  std::int64_t block = 256;
+  ElementType type = ElementType::f32;
+  bool operator==(const SecondLevel&) const = default;
+};
+
+struct Format {
+  int bits = 4;  // 1 to 8
+  Codebook codebook = Codebook::nf;
+  std::int64_t block = 64;  // 16 to 4096; 0: one block a row
+  ScaleRule scale_rule = ScaleRule::absmax;
+  ElementType scale_type = ElementType::f32;  // f32, bf16 or f16; not used with second_level
+  std::optional<SecondLevel> second_level;
+
+  bool operator==(const Format&) const = default;
+  // Throws InputError naming the field that is out of range or does not fit the others.
+  void validate() const;
+  // Stored bits over elements for a matrix of this shape: codes with their padding, scales,
+  // offsets, second-level scales, everything that is on disk.
+  double bits_per_weight(std::int64_t rows, std::int64_t columns) const;
+  std::int64_t blocks_per_row(std::int64_t columns) const;
+  // "nf2 block 64 absmax f32", for tables and reports.
+  std::string describe() const;
+};
+
+// The names at the prompt and in files: "uniform-asymmetric", "mse". Empty if unknown.
+std::string_view name(Codebook codebook);
+std::string_view name(ScaleRule rule);
+std::optional<Codebook> codebook_from_name(std::string_view name);
+std::optional<ScaleRule> scale_rule_from_name(std::string_view name);
+std::vector<std::string_view> codebook_names();
+
+// The 2^bits (ternary: 3) code values in rising order, in [-1, 1]; for lloyd they depend on the
+// block size and the scale rule. Throws InputError where the codebook has no code of that width.
+std::vector<float> code_values(const Format& format);
+
+// A part of a packed matrix as it is stored: its suffix under the weight's name, and its type.
+struct Part {
+  std::string_view suffix;  // "codes", "scales", "offsets", "scale_codes", "scale_scales", ...
+  ElementType type = ElementType::u8;
+  std::vector<std::int64_t> shape;
+  std::uint64_t bytes = 0;
+};
+// Every part that a matrix of this format and shape stores, in file order.
+std::vector<Part> parts(const Format& format, std::int64_t rows, std::int64_t columns);
+
+// rows x columns weights packed by `format`. A value; the bytes are its own.
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+  // All parts allocated and zero.
+  PackedMatrix(const Format& format, std::int64_t rows, std::int64_t columns);
+
+  const Format& format() const { return format_; }
+  std::int64_t rows() const { return rows_; }
+  std::int64_t columns() const { return columns_; }
+  std::vector<Part> parts() const { return quant::parts(format_, rows_, columns_); }
+  // The bytes of parts()[index].
+  std::span<std::byte> bytes(std::size_t index) { return bytes_[index]; }
+  std::span<const std::byte> bytes(std::size_t index) const { return bytes_[index]; }
+  std::uint64_t stored_bytes() const;
+
+ private:
+  Format format_;
+  std::int64_t rows_ = 0;
+  std::int64_t columns_ = 0;
+  std::vector<std::vector<std::byte>> bytes_;
+};
+
+// Nearest code of every element, with the block scales of the format's rule. On all threads; the
+// result does not depend on their number. Throws InputError on a value that is not finite.
+PackedMatrix quantize(MatrixView<const float> weight, const Format& format);
+
+// The f32 scale of each block after it was stored and read back: rows x blocks_per_row.
+Matrix block_scales(const PackedMatrix& packed);
+
+// Rows [first_row, first_row + out.rows) into `out` (out.columns == packed.columns()).
+void dequantize(const PackedMatrix& packed, MatrixView<float> out, std::int64_t first_row = 0);
+void dequantize(const PackedMatrix& packed, MatrixView<BFloat16> out, std::int64_t first_row = 0);
+
+// y = x * Q^T without a dequantized copy: x [n, columns], y [n, rows]; made for small n (decoding).
+// On all threads.
+void multiply_transposed(MatrixView<const float> x, const PackedMatrix& q, MatrixView<float> y);
+
+}  // namespace qloft::quant

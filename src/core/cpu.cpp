@@ -1,0 +1,59 @@
+#include "qloft/core/cpu.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <string>
+
+#include "qloft/core/error.h"
+
+namespace qloft {
+namespace {
+
+constexpr std::array kNames = {std::string_view("portable"), std::string_view("avx2"),
+                               std::string_view("avx512")};
+
+InstructionSet choose() {
+  const auto supported = supported_instruction_sets();
+  const char* forced = std::getenv("QLOFT_ISA");
+  if (forced == nullptr || *forced == '\0') return supported.back();
+  const auto found = std::find(kNames.begin(), kNames.end(), std::string_view(forced));
+  if (found == kNames.end()) {
+    throw InputError({{}, "QLOFT_ISA"},
+                     "expected portable, avx2 or avx512, found '" + std::string(forced) + "'");
+  }
+  const auto set = static_cast<InstructionSet>(found - kNames.begin());
+  if (std::find(supported.begin(), supported.end(), set) == supported.end()) {
+    throw InputError({{}, "QLOFT_ISA"}, "this processor has no " + std::string(forced));
+  }
+  return set;
+}
+
+}  // namespace
+
+std::string_view name(InstructionSet set) {
+  return kNames[static_cast<std::size_t>(set)];
+}
+
+std::vector<InstructionSet> supported_instruction_sets() {
+  std::vector<InstructionSet> sets = {InstructionSet::portable};
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c")) {
+    sets.push_back(InstructionSet::avx2);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+      sets.push_back(InstructionSet::avx512);
+    }
+  }
+#endif
+  return sets;
+}
+
+InstructionSet chosen_instruction_set() {
+  static const InstructionSet set = choose();
+  return set;
+}
+
+}  // namespace qloft

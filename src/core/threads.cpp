@@ -1,0 +1,153 @@
+#include "qloft/core/threads.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "qloft/core/error.h"
+
+namespace qloft {
+namespace {
+
+int processors_allowed() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+// The ranges of one parallel_for; workers take the next one until none is left.
+struct Job {
+  std::int64_t count;
+  std::int64_t grain;
+  const std::function<void(std::int64_t, std::int64_t)>* body;
+  std::atomic<std::int64_t> next{0};
+  std::mutex error_mutex;
+  std::exception_ptr error;
+
+  void work() {
+    for (;;) {
+      const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
+      if (begin >= count) return;
+      try {
+        (*body)(begin, std::min(begin + grain, count));
+      } catch (...) {
+        std::scoped_lock lock(error_mutex);
+        if (!error) error = std::current_exception();
+        next.store(count, std::memory_order_relaxed);
+      }
+    }
+  }
+};
+
+thread_local bool inside_parallel_for = false;
+
+class Pool {
+ public:
+  explicit Pool(int threads) {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { run(); });
+  }
+  ~Pool() {
+    {
+      std::scoped_lock lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    for (auto& worker : workers_) worker.join();
+  }
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  void run_job(Job& job) {
+    std::scoped_lock one_job_at_a_time(submit_mutex_);
+    {
+      std::scoped_lock lock(mutex_);
+      job_ = &job;
+      busy_ = static_cast<int>(workers_.size());
+      ++generation_;
+    }
+    wake_.notify_all();
+    inside_parallel_for = true;
+    job.work();
+    inside_parallel_for = false;
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [this] { return busy_ == 0; });
+    job_ = nullptr;
+  }
+
+ private:
+  void run() {
+    inside_parallel_for = true;
+    std::uint64_t seen = 0;
+    for (;;) {
+      Job* job;
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
+        if (stop_) return;
+        seen = generation_;
+        job = job_;
+      }
+      job->work();
+      std::scoped_lock lock(mutex_);
+      if (--busy_ == 0) done_.notify_one();
+    }
+  }
+
+  std::vector<std::thread> workers_;
+  std::mutex submit_mutex_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable done_;
+  Job* job_ = nullptr;
+  int busy_ = 0;
+  std::uint64_t generation_ = 0;
+  bool stop_ = false;
+};
+
+std::mutex pool_mutex;
+std::unique_ptr<Pool> pool;
+int wanted_threads = 0;  // 0: not set
+
+Pool& current_pool() {
+  std::scoped_lock lock(pool_mutex);
+  if (!pool)
+    pool = std::make_unique<Pool>(wanted_threads > 0 ? wanted_threads : processors_allowed());
+  return *pool;
+}
+
+}  // namespace
+
+int thread_count() {
+  std::scoped_lock lock(pool_mutex);
+  return wanted_threads > 0 ? wanted_threads : processors_allowed();
+}
+
+void set_thread_count(int n) {
+  if (n < 1) throw InputError({{}, "threads"}, "expected at least 1, found " + std::to_string(n));
+  std::scoped_lock lock(pool_mutex);
+  wanted_threads = n;
+  if (pool && pool->threads() != n) pool.reset();
+}
+
+void parallel_for(std::int64_t count, std::int64_t grain,
+                  const std::function<void(std::int64_t, std::int64_t)>& body) {
+  if (count <= 0) return;
+  Job job{count, std::max<std::int64_t>(1, grain), &body, {}, {}, {}};
+  if (inside_parallel_for || count <= job.grain || thread_count() == 1) {
+    for (std::int64_t begin = 0; begin < count; begin += job.grain) {
+      body(begin, std::min(begin + job.grain, count));
+    }
+    return;
+  }
+  current_pool().run_job(job);
+  if (job.error) std::rethrow_exception(job.error);
+}
+
+}  // namespace qloft

@@ -1,0 +1,168 @@
+#include "qloft/core.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace qloft {
+namespace {
+
+namespace fs = std::filesystem;
+
+class TemporaryFolder : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "qloft-core-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  fs::path folder_;
+};
+
+TEST(Error, NamesFileAndFieldInOneLine) {
+  const InputError error({"model/config.json", "hidden_size"}, "expected a number,\nfound text");
+  EXPECT_STREQ(error.what(), "model/config.json: hidden_size: expected a number, found text");
+}
+
+TEST(Checked, MultiplyThrowsWhereItWouldOverflow) {
+  EXPECT_EQ(checked_multiply<std::int64_t>(6, 7, "size"), 42);
+  EXPECT_THROW(checked_multiply(std::numeric_limits<std::int64_t>::max(), std::int64_t{2}, "size"),
+               InputError);
+}
+
+TEST(Checked, CastThrowsOnANegativeCount) {
+  EXPECT_THROW(checked_cast<std::uint32_t>(-1, "count"), InputError);
+}
+
+TEST(Element, EveryHalfSurvivesTheWayThroughFloat) {
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const Float16 half{static_cast<std::uint16_t>(bits)};
+    const float value = half.to_float();
+    if (std::isnan(value)) continue;
+    ASSERT_EQ(Float16::from_float(value).bits, half.bits) << bits;
+  }
+}
+
+TEST(Element, BFloat16RoundsToNearestEvenAndKeepsNaN) {
+  EXPECT_EQ(BFloat16::from_float(1.0f).bits, 0x3f80);
+  EXPECT_EQ(BFloat16::from_float(1.00390625f).bits, 0x3f80);  // a tie goes to the even neighbour
+  EXPECT_EQ(BFloat16::from_float(1.01171875f).bits, 0x3f82);  // a tie the other way
+  EXPECT_TRUE(std::isnan(BFloat16::from_float(std::nanf("")).to_float()));
+}
+
+TEST(Element, NamesReadBackAsTheSameType) {
+  for (ElementType type : {ElementType::f64, ElementType::f32, ElementType::f16, ElementType::bf16,
+                           ElementType::i64, ElementType::u8, ElementType::boolean}) {
+    EXPECT_EQ(element_type_from_safetensors(safetensors_name(type)), type);
+    EXPECT_EQ(element_type_from_short_name(short_name(type)), type);
+  }
+  EXPECT_FALSE(element_type_from_safetensors("F8_E4M3"));
+}
+
+TEST(Random, OneSeedGivesTheSameNumbersForEver) {
+  Random random(42);
+  EXPECT_EQ(random.next(), 1865750160070900731ull);
+  EXPECT_EQ(random.next(), 6791145067590612263ull);
+}
+
+TEST(Random, NormalHasMeanZeroAndDeviationOne) {
+  Random random(7);
+  double sum = 0, squares = 0;
+  constexpr int kCount = 100000;
+  for (int i = 0; i < kCount; ++i) {
+    const double x = random.normal();
+    sum += x;
+    squares += x * x;
+  }
+  EXPECT_NEAR(sum / kCount, 0.0, 0.02);
+  EXPECT_NEAR(squares / kCount, 1.0, 0.02);
+}
+
+TEST(Random, StreamsOfOneSeedDiffer) {
+  EXPECT_NE(Random(1, 0).next(), Random(1, 1).next());
+}
+
+TEST(ParallelFor, VisitsEveryIndexOnce) {
+  for (std::int64_t count : {0, 1, 7, 64, 1000}) {
+    std::vector<std::atomic<int>> visits(static_cast<std::size_t>(count));
+    parallel_for(count, 7, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) ++visits[static_cast<std::size_t>(i)];
+    });
+    for (const auto& v : visits) ASSERT_EQ(v, 1);
+  }
+}
+
+TEST(ParallelFor, RethrowsTheBodysException) {
+  EXPECT_THROW(parallel_for(100, 1,
+                            [](std::int64_t begin, std::int64_t) {
+                              if (begin == 50) throw InputError("fifty");
+                            }),
+               InputError);
+}
+
+TEST(Threads, ACountBelowOneIsRefused) {
+  EXPECT_THROW(set_thread_count(0), InputError);
+}
+
+using FileTest = TemporaryFolder;
+
+TEST_F(FileTest, AnUncommittedFileLeavesNothing) {
+  {
+    AtomicFile file(folder_ / "a");
+    file.append("half");
+  }
+  EXPECT_TRUE(fs::is_empty(folder_));
+}
+
+TEST_F(FileTest, ACommittedFileReplacesTheOldOne) {
+  write_file(folder_ / "a", "old");
+  write_file(folder_ / "a", "new");
+  EXPECT_EQ(read_file(folder_ / "a"), "new");
+}
+
+TEST_F(FileTest, ReadingAMissingFileNamesIt) {
+  try {
+    read_file(folder_ / "nothing");
+    FAIL() << "expected an InputError";
+  } catch (const InputError& error) {
+    EXPECT_EQ(error.location().file, folder_ / "nothing");
+  }
+}
+
+TEST_F(FileTest, AStagedFolderAppearsOnlyWhenCommitted) {
+  const fs::path target = folder_ / "out";
+  StagedFolder staged(target, false);
+  write_file(staged.path() / "a", "x");
+  EXPECT_FALSE(fs::exists(target));
+  staged.commit();
+  EXPECT_EQ(read_file(target / "a"), "x");
+  EXPECT_FALSE(fs::exists(staged.path()));
+}
+
+TEST_F(FileTest, AFolderThatIsNotEmptyIsRefusedUnlessOverwritten) {
+  const fs::path target = folder_ / "out";
+  fs::create_directory(target);
+  write_file(target / "old", "x");
+  EXPECT_THROW(StagedFolder(target, false), InputError);
+  StagedFolder staged(target, true);
+  write_file(staged.path() / "new", "y");
+  staged.commit();
+  EXPECT_FALSE(fs::exists(target / "old"));
+  EXPECT_TRUE(fs::exists(target / "new"));
+}
+
+TEST(Cpu, ThePortableSetIsAlwaysSupported) {
+  EXPECT_EQ(supported_instruction_sets().front(), InstructionSet::portable);
+}
+
+TEST(Memory, ThePeakIsAtLeastWhatIsResident) {
+  EXPECT_GE(peak_resident_bytes(), resident_bytes());
+  EXPECT_GT(resident_bytes(), 0u);
+}
+
+}  // namespace
+}  // namespace qloft
