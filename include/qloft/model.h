@@ -29,9 +29,10 @@ struct LoadOptions {
 // Keys and values of past positions, one pair a layer.
 class KeyValueCache;
 
-// The input of one forward pass. ids, positions: int64 [rows, length]. segments: int64 [rows,
-// length] or undefined; positions of different segments (or of segment -1, padding) do not attend
-// to each other.
+// The input of one forward pass. ids, positions: int64 [rows, length]. segments: int64 [rows, length] or
+// undefined; positions of different segments (or of segment -1, padding) do not attend to each other.
+// With a cache the segments of past positions are remembered: a left-padded batch gives -1 for its
+// padding and 0 for the rest once, and 0 for each new position (undefined means 0).
 struct Input {
   torch::Tensor ids;
   torch::Tensor positions;  // undefined: 0, 1, 2, ... (after what the cache holds)
