@@ -32,7 +32,8 @@ struct ProblemOptions {
   std::int64_t few_shot = 0;  // worked examples before each question, from few_shot_file
   std::filesystem::path few_shot_file;
   std::int64_t max_tokens = 256;
-  std::int64_t batch = 8;
+  std::int64_t batch = 8;          // problems generated at once
+  std::vector<text::TokenId> eos;  // what ends an answer (generate::end_tokens)
   // hashes: the number after "####". last_number: LoftQ's rule, the last number of the text.
   enum class Rule { hashes, last_number } rule = Rule::hashes;
 };
