@@ -15,7 +15,7 @@
 #include "qloft/adapter.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/progress.h"
-#include "qloft/model/architecture.h"
+#include "qloft/architecture.h"
 #include "qloft/quant.h"
 
 namespace qloft::model {

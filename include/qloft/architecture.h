@@ -1,9 +1,10 @@
 #pragma once
-// What distinguishes one decoder from another: plain data read from config.json. No torch here.
+// architecture: what distinguishes one decoder from another, as plain data read from config.json,
+// and the tensors that follow from it. Needs no torch, so that quantizing starts at once; the
+// decoder itself is `model`, whose namespace these types share.
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,15 +13,21 @@
 
 namespace qloft::model {
 
-// Rotary embedding: theta, and how frequencies are stretched beyond the trained length
-// ("default", "linear", "llama3", "dynamic", "yarn" as transformers names them).
+// Rotary embedding: theta, and how frequencies are stretched beyond the trained length, as
+// transformers' modeling_rope_utils.py names and defines it.
+enum class RopeType : std::uint8_t { standard, linear, dynamic, llama3, yarn };
+
 struct Rope {
-  std::string type = "default";
+  RopeType type = RopeType::standard;  // "default", "linear", "dynamic", "llama3", "yarn"
   double theta = 10000.0;
-  double factor = 1.0;
+  double factor = 1.0;                  // all but standard
   double low_frequency_factor = 1.0;    // llama3
   double high_frequency_factor = 4.0;   // llama3
-  double original_max_positions = 0.0;  // llama3, yarn
+  double original_max_positions = 0.0;  // llama3, yarn; dynamic: max_positions
+  double beta_fast = 32.0;              // yarn
+  double beta_slow = 1.0;               // yarn
+  bool truncate = true;                 // yarn: whole dimensions as the ends of the ramp
+  double attention_factor = 1.0;        // yarn: what cos and sin are multiplied by
 };
 
 struct Architecture {
@@ -45,8 +52,12 @@ struct Architecture {
   bool tied_embeddings = false;
 };
 
+// The values of config.json's model_type that parse_architecture knows.
+std::vector<std::string_view> families();
+
 // Reads config.json, in the older (rope_theta, rope_scaling) and the newer (rope_parameters)
-// spelling. Throws InputError naming file and field; an unknown model_type lists the known ones.
+// spelling; fields that transformers has a default for may be missing, sizes may not. Throws
+// InputError naming file and field; an unknown model_type lists the known ones.
 Architecture parse_architecture(const io::Json& config, const std::filesystem::path& file);
 
 // The linear layers that quantization and adapters address, in the order of the forward pass:
@@ -59,12 +70,17 @@ struct LinearShape {
 };
 std::vector<LinearShape> linear_layers(const Architecture& architecture);
 
-// Every tensor that a dense checkpoint of this architecture has, with its shape.
+// Every tensor that a dense checkpoint of this architecture has, with its shape, in the order of
+// the forward pass.
 struct TensorShape {
   std::string name;
   std::vector<std::int64_t> shape;
 };
 std::vector<TensorShape> expected_tensors(const Architecture& architecture);
+
+// Tensors that old checkpoints hold beside the expected ones and that carry nothing: rotary
+// frequencies ("...rotary_emb.inv_freq"), and a copy of tied embeddings as "lm_head.weight".
+bool is_redundant_tensor(const Architecture& architecture, std::string_view name);
 
 std::int64_t parameter_count(const Architecture& architecture);
 

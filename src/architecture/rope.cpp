@@ -1,0 +1,109 @@
+#include "rope.h"
+
+#include <array>
+#include <cmath>
+#include <string_view>
+#include <utility>
+
+namespace qloft::model {
+namespace {
+
+constexpr double kLargest = 1e12;
+
+constexpr std::array<std::pair<std::string_view, RopeType>, 5> kTypes = {{
+    {"default", RopeType::standard},
+    {"linear", RopeType::linear},
+    {"dynamic", RopeType::dynamic},
+    {"llama3", RopeType::llama3},
+    {"yarn", RopeType::yarn},
+}};
+
+RopeType type_of(const Fields& fields) {
+  const char* key = fields.has("rope_type") ? "rope_type" : "type";
+  const auto name = fields.text(key);
+  if (!name) return RopeType::standard;
+  std::string known;
+  for (const auto& [candidate, type] : kTypes) {
+    if (candidate == *name) return type;
+    known += (known.empty() ? "" : ", ") + std::string(candidate);
+  }
+  fields.fail(key, "expected one of " + known + ", found \"" + *name + "\"");
+}
+
+// YaRN's temperature (Peng et al. 2023, section 3.4), with DeepSeek's mscale.
+double yarn_scale(double factor, double mscale) {
+  return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
+}
+
+void read_yarn(const Fields& fields, double max_positions, Rope& rope) {
+  rope.original_max_positions =
+      fields.number("original_max_position_embeddings", 1, kLargest).value_or(max_positions);
+  rope.factor =
+      fields.number("factor", 1e-6, kLargest).value_or(max_positions / rope.original_max_positions);
+  // As in transformers, a zero means the default.
+  const auto or_default = [&](const char* key, double fallback) {
+    const double value = fields.number(key, 0, kLargest).value_or(0);
+    return value == 0 ? fallback : value;
+  };
+  rope.beta_fast = or_default("beta_fast", 32);
+  rope.beta_slow = or_default("beta_slow", 1);
+  rope.truncate = fields.boolean("truncate").value_or(true);
+  const double mscale = fields.number("mscale", 0, kLargest).value_or(0);
+  const double mscale_all = fields.number("mscale_all_dim", 0, kLargest).value_or(0);
+  rope.attention_factor = mscale != 0 && mscale_all != 0 ? yarn_scale(rope.factor, mscale) /
+                                                               yarn_scale(rope.factor, mscale_all)
+                                                         : yarn_scale(rope.factor, 1);
+  if (const auto given = fields.number("attention_factor", 1e-6, kLargest)) {
+    rope.attention_factor = *given;
+  }
+}
+
+void read_llama3(const Fields& fields, double max_positions, Rope& rope) {
+  rope.factor = fields.required_number("factor", 1e-6, kLargest);
+  rope.low_frequency_factor = fields.required_number("low_freq_factor", 1e-6, kLargest);
+  rope.high_frequency_factor = fields.required_number("high_freq_factor", 1e-6, kLargest);
+  if (rope.high_frequency_factor <= rope.low_frequency_factor) {
+    fields.fail("high_freq_factor", "expected more than low_freq_factor");
+  }
+  rope.original_max_positions =
+      fields.number("original_max_position_embeddings", 1, kLargest).value_or(max_positions);
+}
+
+}  // namespace
+
+Rope parse_rope(const Fields& config, std::int64_t max_positions) {
+  Rope rope;
+  rope.theta = config.number("rope_theta", 1, kLargest).value_or(rope.theta);
+  // The older name wins where a file has both, as in transformers.
+  auto fields = config.object("rope_scaling");
+  if (!fields) fields = config.object("rope_parameters");
+  if (!fields) return rope;
+
+  rope.theta = fields->number("rope_theta", 1, kLargest).value_or(rope.theta);
+  for (const char* nested : {"full_attention", "sliding_attention"}) {
+    if (fields->has(nested)) fields->fail(nested, "one rotary embedding for all layers expected");
+  }
+  if (fields->number("partial_rotary_factor", 0, 1).value_or(1) != 1) {
+    fields->fail("partial_rotary_factor", "expected 1");
+  }
+  rope.type = type_of(*fields);
+  const double longest = static_cast<double>(max_positions);
+  switch (rope.type) {
+    case RopeType::standard:
+      break;
+    case RopeType::linear:
+    case RopeType::dynamic:
+      rope.factor = fields->required_number("factor", 1e-6, kLargest);
+      rope.original_max_positions = longest;
+      break;
+    case RopeType::llama3:
+      read_llama3(*fields, longest, rope);
+      break;
+    case RopeType::yarn:
+      read_yarn(*fields, longest, rope);
+      break;
+  }
+  return rope;
+}
+
+}  // namespace qloft::model
