@@ -1,0 +1,37 @@
+#pragma once
+// Stage: a model and a task to numbers.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "qloft/core/progress.h"
+#include "qloft/evaluate.h"
+#include "qloft/pipeline/load.h"
+
+namespace qloft::pipeline {
+
+struct EvaluateOptions {
+  ModelOptions model;
+  std::string task = "perplexity";  // or "gsm8k"
+  std::filesystem::path data;       // a text file for perplexity, JSON Lines for gsm8k
+  std::int64_t window = 1024;       // perplexity; at most the model's longest position
+  std::int64_t limit = 0;           // windows or problems; 0: all
+  std::string rule = "hashes";      // gsm8k: "hashes" or "last-number"
+  std::int64_t few_shot = 0;        // gsm8k
+  std::filesystem::path few_shot_data;
+  std::int64_t max_tokens = 256;      // gsm8k
+  std::int64_t batch = 16;            // gsm8k
+  std::filesystem::path predictions;  // gsm8k: JSON Lines of what the model answered
+};
+
+struct EvaluateReport {
+  std::string task;
+  std::optional<evaluate::Perplexity> perplexity;
+  std::optional<evaluate::Accuracy> accuracy;
+  double seconds = 0;
+};
+
+EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress);
+
+}  // namespace qloft::pipeline

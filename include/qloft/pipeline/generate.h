@@ -1,0 +1,73 @@
+#pragma once
+// Stage: a prompt, or a conversation, continued.
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qloft/core/progress.h"
+#include "qloft/generate.h"
+#include "qloft/pipeline/load.h"
+#include "qloft/text/chat.h"
+
+namespace qloft::pipeline {
+
+struct GenerateOptions {
+  ModelOptions model;
+  std::string prompt;
+  std::filesystem::path prompt_file;  // in place of prompt
+  bool chat = false;                  // wrap the prompt as a user's message in the chat template
+  generate::Sampling sampling;
+  std::int64_t max_tokens = 128;
+  bool ignore_eos = false;
+  std::vector<std::string> stop;
+};
+
+struct GenerateReport {
+  std::vector<text::TokenId> prompt_ids;
+  generate::Result result;
+  double prompt_seconds = 0;  // until the first new token
+  double seconds = 0;
+};
+
+GenerateReport generate(const GenerateOptions& options, const generate::Sink& sink,
+                        Progress& progress);
+
+struct ChatOptions {
+  ModelOptions model;
+  std::vector<std::string>
+      adapters;  // further ones to switch to: NAME=DIR, or DIR (its last part is the name)
+  std::string system;
+  generate::Sampling sampling{.temperature = 0.7, .top_p = 0.95};
+  std::int64_t max_tokens = 512;
+  std::int64_t context = 4096;  // positions held; at most the model's
+};
+
+// A conversation by the checkpoint's own chat template, over a cache that is kept from turn to
+// turn.
+class Conversation {
+ public:
+  // Throws InputError if the checkpoint has no chat template.
+  Conversation(const ChatOptions& options, Progress& progress);
+  ~Conversation();
+
+  // Adds the user's message, streams the reply to `sink` and keeps it.
+  generate::Result say(const std::string& message, const generate::Sink& sink);
+  // The adapters by name; "base" is the bare model.
+  std::vector<std::string> adapters() const;
+  const std::string& active_adapter() const;
+  // Throws InputError with the known names.
+  void switch_adapter(const std::string& name);
+  // Forgets all messages but the system's.
+  void clear();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,40 @@
+#pragma once
+// What every stage that runs a model begins with: MODEL and its adapter to a loaded model.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qloft/adapter.h"
+#include "qloft/checkpoint.h"
+#include "qloft/core/progress.h"
+#include "qloft/model.h"
+#include "qloft/text/tokenizer.h"
+
+namespace qloft::pipeline {
+
+struct ModelOptions {
+  std::string model;    // a folder, or a hub name
+  std::string adapter;  // a PEFT folder; empty: the one inside a quantized folder, if any
+  bool bare = false;    // no adapter at all, not even the one inside
+  std::string device = "cpu";
+  std::string dtype = "f32";  // of activations and dense weights: f32 or bf16
+};
+
+struct LoadedModel {
+  checkpoint::Checkpoint source;
+  text::Tokenizer tokenizer;
+  model::Model model;
+};
+
+// Throws InputError for a device that this build or machine lacks, or an unknown dtype.
+torch::Device parse_device(const std::string& name);
+torch::Dtype parse_dtype(const std::string& name);
+
+// The adapter that these options mean for this checkpoint; nullopt: none.
+std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& source,
+                                             const ModelOptions& options);
+
+LoadedModel load_model(const ModelOptions& options, Progress& progress);
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,59 @@
+#include "qloft/pipeline/load.h"
+
+#include <torch/torch.h>
+
+#include "qloft/core/error.h"
+#include "qloft/core/threads.h"
+#include "qloft/quantized.h"
+
+namespace qloft::pipeline {
+
+torch::Device parse_device(const std::string& name) {
+  if (name == "cpu") return torch::kCPU;
+  if (name == "cuda" || name.starts_with("cuda:")) {
+    if (!torch::cuda::is_available()) {
+      throw InputError({{}, "device"}, "this build of qloft or this machine has no CUDA device");
+    }
+    const std::string index = name == "cuda" ? "0" : name.substr(5);
+    const bool digits = !index.empty() && index.size() <= 3 &&
+                        index.find_first_not_of("0123456789") == std::string::npos;
+    if (digits && static_cast<std::size_t>(std::stoi(index)) < torch::cuda::device_count()) {
+      return {torch::kCUDA, static_cast<torch::DeviceIndex>(std::stoi(index))};
+    }
+  }
+  throw InputError({{}, "device"}, "expected cpu, cuda or cuda:N, found '" + name + "'");
+}
+
+torch::Dtype parse_dtype(const std::string& name) {
+  if (name == "f32") return torch::kFloat32;
+  if (name == "bf16") return torch::kBFloat16;
+  throw InputError({{}, "dtype"}, "expected f32 or bf16, found '" + name + "'");
+}
+
+std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& source,
+                                             const ModelOptions& options) {
+  if (options.bare) return std::nullopt;
+  if (!options.adapter.empty()) return adapter::load(options.adapter);
+  const auto inside = source.folder() / "adapter";
+  if (quantized::read_config(source) && std::filesystem::exists(inside / "adapter_config.json")) {
+    return adapter::load(inside);
+  }
+  return std::nullopt;
+}
+
+LoadedModel load_model(const ModelOptions& options, Progress& progress) {
+  at::set_num_threads(thread_count());
+  model::LoadOptions load;
+  load.dtype = parse_dtype(options.dtype);
+  load.device = parse_device(options.device);
+  checkpoint::Checkpoint source(checkpoint::resolve(options.model));
+  auto tokenizer = text::Tokenizer::load(source.folder());
+  auto model = model::Model::load(source, load, progress);
+  if (const auto adapter = find_adapter(source, options)) {
+    model.attach("default", *adapter, /*train=*/false);
+  }
+  model.set_training(false);
+  return {std::move(source), std::move(tokenizer), std::move(model)};
+}
+
+}  // namespace qloft::pipeline
