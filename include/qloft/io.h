@@ -86,9 +86,11 @@ class SafetensorsFile {
   std::span<const std::byte> data_;
 };
 
-// Writes a .safetensors file whose tensors are all known beforehand (offsets are assigned in the
-// given order) but are written in any order, each once, at its place. The file is not renamed: it
-// is meant for a StagedFolder. `reopen` continues a file that an interrupted run left behind.
+// Writes a .safetensors file whose tensors are all known beforehand but are written in any order,
+// each at its place. Offsets are assigned by falling element size and then in the given order, so
+// that every tensor is aligned to its type. The whole file's room is taken at once: a full disk is
+// a SystemError before any work is lost. The file is not renamed: it is meant for a StagedFolder.
+// `reopen` continues a file that an interrupted run left behind.
 class SafetensorsWriter {
  public:
   enum class Mode { create, reopen };
@@ -100,7 +102,7 @@ class SafetensorsWriter {
   SafetensorsWriter& operator=(SafetensorsWriter&&) noexcept;
 
   const std::filesystem::path& path() const;
-  // bytes.size() must be the tensor's. Throws SystemError when the disk is full.
+  // bytes.size() must be the tensor's. Throws SystemError where the disk refuses.
   void write(std::string_view name, std::span<const std::byte> bytes);
   // Flushes what was written to the disk.
   void flush();
