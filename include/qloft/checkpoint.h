@@ -66,7 +66,7 @@ std::vector<std::byte> convert_from_f32(std::span<const float> values, ElementTy
 // model.safetensors, or model-0000k-of-0000n.safetensors with model.safetensors.index.json.
 // Tensors may be written in any order. A journal (".written") beside the shards lists the ones that
 // are safely on the disk; with Mode::resume they are reported by written() and need not be written
-// again.
+// again; where the shards on disk are not those of these tensors, it begins anew.
 class Writer {
  public:
   enum class Mode { create, resume };

@@ -1,0 +1,180 @@
+#include "qloft/adapter.h"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "config.h"
+#include "qloft/checkpoint.h"
+#include "qloft/core/error.h"
+#include "qloft/linalg.h"
+
+namespace qloft::adapter {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kPrefix = "base_model.model.";
+constexpr const char* kConfigFile = "adapter_config.json";
+constexpr const char* kWeightsFile = "adapter_model.safetensors";
+
+struct Key {
+  std::string module;
+  bool is_a = false;
+};
+
+// base_model.model.<module>.lora_A.weight, or lora_A.default.weight as a whole model's state has
+// it.
+std::optional<Key> parse_key(std::string_view name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  name.remove_prefix(kPrefix.size());
+  for (const bool is_a : {true, false}) {
+    for (const std::string_view middle : {"", ".default"}) {
+      const std::string suffix =
+          std::string(is_a ? ".lora_A" : ".lora_B") + std::string(middle) + ".weight";
+      if (name.size() > suffix.size() && name.ends_with(suffix)) {
+        return Key{std::string(name.substr(0, name.size() - suffix.size())), is_a};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::string tensor_name(const std::string& module, bool is_a) {
+  return std::string(kPrefix) + module + (is_a ? ".lora_A.weight" : ".lora_B.weight");
+}
+
+struct Pair {
+  const io::TensorInfo* a = nullptr;
+  const io::TensorInfo* b = nullptr;
+};
+
+std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file) {
+  std::map<std::string, Pair> pairs;
+  for (const io::TensorInfo& info : file.tensors()) {
+    const auto key = parse_key(info.name);
+    if (!key) {
+      throw InputError({file.path(), info.name},
+                       "expected base_model.model.MODULE.lora_A.weight or lora_B.weight, found "
+                       "another tensor");
+    }
+    Pair& pair = pairs[key->module];
+    const io::TensorInfo*& half = key->is_a ? pair.a : pair.b;
+    if (half != nullptr) throw InputError({file.path(), info.name}, "this factor comes twice");
+    half = &info;
+  }
+  if (pairs.empty()) throw InputError({file.path(), {}}, "expected an adapter, found no tensors");
+  for (const auto& [module, pair] : pairs) {
+    if (pair.a == nullptr || pair.b == nullptr) {
+      throw InputError({file.path(), tensor_name(module, pair.a == nullptr)},
+                       "expected both factors of this module, found only the other one");
+    }
+  }
+  return pairs;
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (const std::int64_t extent : shape) {
+    text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  }
+  return text + "]";
+}
+
+Matrix read_factor(const io::SafetensorsFile& file, const io::TensorInfo& info, std::size_t axis,
+                   std::int64_t rank) {
+  if (info.shape.size() != 2 || info.shape[axis] != rank) {
+    const std::string r = std::to_string(rank);
+    throw InputError({file.path(), info.name},
+                     "expected the shape " + (axis == 0 ? "[" + r + ", in]" : "[out, " + r + "]") +
+                         " by the rank in adapter_config.json, found " + shape_text(info.shape));
+  }
+  if (info.element_count() == 0) throw InputError({file.path(), info.name}, "it has no elements");
+  if (info.type != ElementType::f32 && info.type != ElementType::f16 &&
+      info.type != ElementType::bf16) {
+    throw InputError({file.path(), info.name},
+                     "expected elements of type F32, F16 or BF16, found " +
+                         std::string(safetensors_name(info.type)));
+  }
+  Matrix matrix(info.shape[0], info.shape[1]);
+  checkpoint::convert_to_f32(file.bytes(info), info.type, matrix.values());
+  return matrix;
+}
+
+}  // namespace
+
+Adapter load(const fs::path& folder) {
+  std::error_code error;
+  const fs::path config_file = folder / kConfigFile;
+  const fs::path weights_file = folder / kWeightsFile;
+  if (!fs::is_directory(folder, error)) throw InputError({folder, {}}, "no such folder");
+  if (!fs::exists(config_file, error)) {
+    throw InputError({folder, {}},
+                     "expected an adapter folder with adapter_config.json, found "
+                     "none");
+  }
+  if (!fs::exists(weights_file, error)) {
+    const bool pickled = fs::exists(folder / "adapter_model.bin", error);
+    throw InputError({folder, {}},
+                     pickled ? "expected adapter_model.safetensors, found adapter_model.bin: .bin "
+                               "files are not read, convert it to safetensors"
+                             : "expected adapter_model.safetensors, found none");
+  }
+  const io::Json json = io::read_json(config_file);
+  // First the fields alone: another kind of adapter is named as such, not by its tensors.
+  config_from_json(json, config_file, {});
+  const io::SafetensorsFile file(weights_file);
+  const std::map<std::string, Pair> pairs = pair_up(file);
+  std::vector<std::string> modules;
+  for (const auto& [module, pair] : pairs) modules.push_back(module);
+
+  Adapter adapter;
+  adapter.config = config_from_json(json, config_file, modules);
+  for (const auto& [module, pair] : pairs) {
+    const std::int64_t rank = adapter.config.rank_of(module);
+    adapter.modules[module] = {read_factor(file, *pair.a, 0, rank),
+                               read_factor(file, *pair.b, 1, rank)};
+  }
+  return adapter;
+}
+
+void save(const Adapter& adapter, const fs::path& folder, ElementType type) {
+  std::vector<std::string> modules;
+  std::vector<std::vector<std::byte>> data;
+  std::vector<io::NamedBytes> tensors;
+  for (const auto& [module, factors] : adapter.modules) {
+    const std::int64_t rank = adapter.config.rank_of(module);
+    if (factors.a.rows() != rank || factors.b.columns() != rank) {
+      throw Error({folder, module}, "the factors do not have the rank of the configuration");
+    }
+    modules.push_back(module);
+    for (const bool is_a : {true, false}) {
+      const Matrix& factor = is_a ? factors.a : factors.b;
+      io::TensorInfo info;
+      info.name = tensor_name(module, is_a);
+      info.type = type;
+      info.shape = {factor.rows(), factor.columns()};
+      data.push_back(checkpoint::convert_from_f32(factor.values(), type));
+      tensors.push_back({std::move(info), data.back()});
+    }
+  }
+  io::write_safetensors(folder / kWeightsFile, tensors, {{"format", "pt"}});
+  io::write_json(folder / kConfigFile, config_to_json(adapter.config, modules));
+}
+
+void merge_into(MatrixView<float> weight, const Factors& factors, double scale,
+                const std::string& module) {
+  const Matrix& a = factors.a;
+  const Matrix& b = factors.b;
+  if (b.rows() != weight.rows || a.columns() != weight.columns || a.rows() != b.columns()) {
+    throw InputError({{}, module}, "expected adapter factors for a weight of shape " +
+                                       shape_text({weight.rows, weight.columns}) + ", found A " +
+                                       shape_text({a.rows(), a.columns()}) + " and B " +
+                                       shape_text({b.rows(), b.columns()}));
+  }
+  linalg::multiply(b.view(), linalg::Transpose::no, a.view(), linalg::Transpose::no, weight,
+                   static_cast<float>(scale), 1.f);
+}
+
+}  // namespace qloft::adapter
