@@ -8,43 +8,11 @@
 #include <string_view>
 #include <vector>
 
-#include "qloft/core/progress.h"
+#include "qloft/generate/options.h"
 #include "qloft/model.h"
 #include "qloft/text/tokenizer.h"
 
 namespace qloft::generate {
-
-// Applied in transformers' order: repetition penalty, temperature, top-k, top-p, min-p.
-struct Sampling {
-  double temperature = 0;  // 0: greedy
-  std::int64_t top_k = 0;  // 0: off
-  double top_p = 1;
-  double min_p = 0;
-  double repetition_penalty = 1;  // Keskar et al. 2019, over prompt and new ids
-  std::uint64_t seed = 0;
-  // Throws InputError naming the field that is out of range.
-  void validate() const;
-};
-
-struct Options {
-  Sampling sampling;
-  std::int64_t max_tokens = 128;
-  bool ignore_eos = false;
-  std::vector<std::string> stop;   // the text ends before the first of these
-  std::vector<text::TokenId> eos;  // from generation_config.json, config.json or the tokenizer
-};
-
-enum class StopReason { length, eos, stop_string, interrupted };
-
-struct Result {
-  std::vector<text::TokenId> ids;  // the new ones, without eos
-  std::string text;
-  StopReason reason = StopReason::length;
-};
-
-// Called with each piece of text that is complete and cannot belong to a stop string; return false
-// to stop.
-using Sink = std::function<bool(std::string_view piece)>;
 
 Result generate(model::Model& model, const text::Tokenizer& tokenizer,
                 const std::vector<text::TokenId>& prompt, const Options& options,

@@ -4,8 +4,10 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "load.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/evaluate.h"
 #include "qloft/generate.h"
 
 namespace qloft::pipeline {

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <chrono>
 
+#include "load.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/generate.h"
+#include "qloft/text/chat.h"
 
 namespace qloft::pipeline {
 namespace {

@@ -1,4 +1,4 @@
-#include "qloft/pipeline/load.h"
+#include "load.h"
 
 #include <torch/torch.h>
 

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "qloft/core/progress.h"
-#include "qloft/evaluate.h"
-#include "qloft/pipeline/load.h"
+#include "qloft/evaluate/result.h"
+#include "qloft/pipeline/model_options.h"
 
 namespace qloft::pipeline {
 

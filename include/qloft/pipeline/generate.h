@@ -10,9 +10,8 @@
 #include <vector>
 
 #include "qloft/core/progress.h"
-#include "qloft/generate.h"
-#include "qloft/pipeline/load.h"
-#include "qloft/text/chat.h"
+#include "qloft/generate/options.h"
+#include "qloft/pipeline/model_options.h"
 
 namespace qloft::pipeline {
 

@@ -9,17 +9,10 @@
 #include "qloft/checkpoint.h"
 #include "qloft/core/progress.h"
 #include "qloft/model.h"
+#include "qloft/pipeline/model_options.h"
 #include "qloft/text/tokenizer.h"
 
 namespace qloft::pipeline {
-
-struct ModelOptions {
-  std::string model;    // a folder, or a hub name
-  std::string adapter;  // a PEFT folder; empty: the one inside a quantized folder, if any
-  bool bare = false;    // no adapter at all, not even the one inside
-  std::string device = "cpu";
-  std::string dtype = "f32";  // of activations and dense weights: f32 or bf16
-};
 
 struct LoadedModel {
   checkpoint::Checkpoint source;
