@@ -1,0 +1,1 @@
+#include "../low/part.h"

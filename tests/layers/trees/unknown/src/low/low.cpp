@@ -1,0 +1,2 @@
+#include "qloft/low.h"
+#include "part.h"

@@ -1,0 +1,1 @@
+#include "qloft/high.h"
