@@ -28,8 +28,8 @@ std::string in_quotes(std::string_view bytes) {
   return out + (bytes.size() > kQuotedBytes ? "...'" : "'");
 }
 
-// The parser's sentence "... while parsing CONTEXT - PROBLEM; last read: '...'; expected THING" as
-// "expected THING, found PROBLEM".
+// The parser's sentence "... while parsing CONTEXT - PROBLEM; last read: 'TEXT'; expected THING" as
+// "expected THING, found PROBLEM in 'TEXT'".
 std::string explain(std::string_view sentence) {
   const std::size_t dash = sentence.find(" - ");
   if (dash == std::string_view::npos) {
@@ -45,16 +45,19 @@ std::string explain(std::string_view sentence) {
     problem = problem.substr(0, at);
   }
   std::string found(problem);
-  if (const auto at = problem.find("; last read: "); at != std::string_view::npos) {
-    found = std::string(problem.substr(0, at)) + " after " + in_quotes(problem.substr(at + 14));
+  if (const auto at = problem.find("; last read: '"); at != std::string_view::npos) {
+    std::string_view read = problem.substr(at + 14);
+    if (read.ends_with('\'')) read.remove_suffix(1);
+    found = std::string(problem.substr(0, at)) + " in " + in_quotes(read);
   }
   if (found.starts_with("unexpected ")) found.erase(0, 11);
   return "expected " + wanted + ", found " + found;
 }
 
-// Brackets are counted before the parser runs, so that nothing hostile is ever built.
-void check_depth(std::string_view text, const std::filesystem::path& file,
-                 std::int64_t first_line) {
+// Brackets are counted before the parser runs, so that nothing hostile is ever built; the parser
+// would take a NUL byte for the end.
+void check_before_parsing(std::string_view text, const std::filesystem::path& file,
+                          std::int64_t first_line) {
   int depth = 0;
   bool in_string = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -72,6 +75,8 @@ void check_depth(std::string_view text, const std::filesystem::path& file,
       }
     } else if (c == ']' || c == '}') {
       --depth;
+    } else if (c == '\0') {
+      throw InputError({file, line_of(text, i, first_line)}, "expected JSON, found a NUL byte");
     }
   }
 }
@@ -177,7 +182,7 @@ class Builder final : public nlohmann::json_sax<Json> {
 
 Json parse_json(std::string_view text, const std::filesystem::path& file, std::int64_t first_line,
                 DuplicateKeys duplicates) {
-  check_depth(text, file, first_line);
+  check_before_parsing(text, file, first_line);
   Builder builder(text, file, first_line, duplicates);
   Json::sax_parse(text, &builder);
   return builder.take();
