@@ -9,16 +9,7 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 
-# OpenBLAS, static. libtorch exports MKL's sgemm_ and friends; --exclude-libs keeps OpenBLAS's own
-# symbols out of the dynamic table, so that neither side ever binds to the other's.
-find_library(QLOFT_OPENBLAS libopenblas.a PATH_SUFFIXES openblas-pthread REQUIRED)
-find_path(QLOFT_OPENBLAS_INCLUDE cblas.h
-          PATHS /usr/include/x86_64-linux-gnu/openblas-pthread /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
-          PATH_SUFFIXES openblas-pthread REQUIRED)
-add_library(qloft_openblas INTERFACE)
-target_include_directories(qloft_openblas SYSTEM INTERFACE ${QLOFT_OPENBLAS_INCLUDE})
-target_link_libraries(qloft_openblas INTERFACE ${QLOFT_OPENBLAS} gfortran Threads::Threads m)
-target_link_options(qloft_openblas INTERFACE -Wl,--exclude-libs,libopenblas.a)
+include(OpenBLAS)
 
 # libtorch from the torch wheel. Its own CMake package insists on a CUDA toolkit; the CPU part needs
 # none, so the three libraries are named here.

@@ -1,0 +1,172 @@
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "qloft/core.h"
+#include "qloft/linalg.h"
+#include "shape.h"
+
+namespace qloft::linalg {
+namespace {
+
+// What is left of a block after the space at hand was taken out of it, relative to the block, below
+// which the space is taken as complete: f32 rounding is all that is left.
+constexpr double kNothingNew = 1e-6;
+// Inner products between the space and a new block above this mean that the block was rounding.
+constexpr float kLostOrthogonality = 1e-4f;
+
+// Orthonormal columns that grow block by block, in one allocation.
+class Basis {
+ public:
+  Basis(std::int64_t rows, std::int64_t capacity) : columns_(rows, capacity) {}
+
+  std::int64_t size() const { return size_; }
+  MatrixView<float> all() { return block(0, size_); }
+  MatrixView<float> block(std::int64_t first, std::int64_t count) {
+    return columns_.view().block(0, first, columns_.rows(), count);
+  }
+  MatrixView<float> room(std::int64_t count) { return block(size_, count); }
+
+  // Takes the block that was written to room(count); false, without it, where it holds nothing new.
+  bool take(std::int64_t count) {
+    MatrixView<float> fresh = room(count);
+    const double before = frobenius_norm(fresh);
+    if (!(before > 0.0)) return false;
+    if (size_ > 0) {
+      // Twice is enough (Giraud et al. 2005).
+      Matrix inner(size_, count);
+      for (int pass = 0; pass < 2; ++pass) remove_span(fresh, inner);
+      if (frobenius_norm(fresh) <= kNothingNew * before) return false;
+    }
+    orthonormalize(fresh);
+    if (size_ > 0 && touches(fresh)) {
+      // The leading columns are orthonormal and stay.
+      orthonormalize(block(0, size_ + count));
+    }
+    size_ += count;
+    return true;
+  }
+
+ private:
+  void remove_span(MatrixView<float> fresh, Matrix& inner) {
+    multiply(all(), Transpose::yes, fresh, Transpose::no, inner.view());
+    multiply(all(), Transpose::no, inner.view(), Transpose::no, fresh, -1.f, 1.f);
+  }
+  bool touches(MatrixView<float> fresh) {
+    Matrix inner(size_, fresh.columns);
+    multiply(all(), Transpose::yes, fresh, Transpose::no, inner.view());
+    return std::any_of(inner.values().begin(), inner.values().end(),
+                       [](float value) { return !(std::fabs(value) < kLostOrthogonality); });
+  }
+
+  Matrix columns_;
+  std::int64_t size_ = 0;
+};
+
+void copy(MatrixView<const float> from, MatrixView<float> to) {
+  for (std::int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, to.row(i));
+}
+
+// The small problem at the end: a ~ left image^T with image = a^T left. `basis`, unless null, gets
+// `width` right singular vectors.
+Svd from_image(MatrixView<const float> left, MatrixView<const float> image, std::int64_t rank,
+               std::int64_t width, Matrix* basis) {
+  const std::int64_t found = image.columns;
+  Matrix q(image.rows, found);
+  copy(image, q.view());
+  const Matrix r = orthonormalize(q.view());
+  const Svd small = svd(r.view());  // image = q r = (q small.u) s small.v^T
+  Svd result{Matrix(left.rows, rank), std::vector<float>(small.s.begin(), small.s.begin() + rank),
+             Matrix(image.rows, rank)};
+  multiply(left, Transpose::no, small.v.view().block(0, 0, found, rank), Transpose::no,
+           result.u.view());
+  multiply(q.view(), Transpose::no, small.u.view().block(0, 0, found, rank), Transpose::no,
+           result.v.view());
+  if (basis != nullptr) {
+    *basis = Matrix(image.rows, width);
+    multiply(q.view(), Transpose::no, small.u.view().block(0, 0, found, width), Transpose::no,
+             basis->view());
+  }
+  return result;
+}
+
+// Sum of the squares of the `rank` largest singular values of `image`.
+double captured_energy(MatrixView<const float> image, std::int64_t rank) {
+  Matrix q(image.rows, image.columns);
+  copy(image, q.view());
+  const std::vector<float> s = svd(orthonormalize(q.view()).view()).s;
+  double sum = 0.0;
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(rank, std::ssize(s)); ++i) {
+    sum += static_cast<double>(s[static_cast<std::size_t>(i)]) * s[static_cast<std::size_t>(i)];
+  }
+  return sum;
+}
+
+// Columns that complete `basis` to `width`, random ones.
+void fill_random(MatrixView<float> columns, Random& random) {
+  for (std::int64_t i = 0; i < columns.rows; ++i) {
+    random.fill_normal({columns.row(i), static_cast<std::size_t>(columns.columns)});
+  }
+}
+
+}  // namespace
+
+Svd randomized_svd(MatrixView<const float> a, const RandomizedOptions& options, Random& random,
+                   Matrix* basis) {
+  const std::int64_t least = std::min(a.rows, a.columns);
+  if (options.rank < 1 || options.rank > least) {
+    throw Error({{}, "rank"}, "expected 1 to " + std::to_string(least) + ", found " +
+                                  std::to_string(options.rank));
+  }
+  check_extent(a);
+  const std::int64_t width =
+      std::min(least, options.rank + std::max<std::int64_t>(0, options.oversampling));
+  const int steps = std::max(1, options.power_iterations);
+  const std::int64_t capacity = std::min(least, width * steps);
+  const std::int64_t warm = basis != nullptr ? basis->columns() : 0;
+  if (warm > 0 && (basis->rows() != a.columns || warm > width)) {
+    throw Error({{}, "basis"}, "expected at most " + shape_text(a.columns, width) + ", found " +
+                                   shape_text(basis->rows(), warm));
+  }
+
+  Basis left(a.rows, capacity);
+  Basis right(a.columns, capacity);
+  Matrix image(a.columns, capacity);  // a^T times left
+  if (warm > 0) copy(basis->view(), right.room(warm));
+  if (warm < width) fill_random(right.block(warm, width - warm), random);
+  right.take(width);
+
+  const double energy = options.tolerance > 0.0 ? squared_norm(a) : 0.0;
+  double captured = 0.0;
+  for (int step = 0; step < steps; ++step) {
+    const std::int64_t done = left.size();
+    const std::int64_t count = right.size() - done;
+    multiply(a, Transpose::no, right.block(done, count), Transpose::no, left.room(count));
+    if (!left.take(count)) break;
+    const MatrixView<float> fresh = image.view().block(0, done, a.columns, count);
+    multiply(a, Transpose::yes, left.block(done, count), Transpose::no, fresh);
+    if (options.tolerance > 0.0) {
+      const double now =
+          captured_energy(image.view().block(0, 0, a.columns, left.size()), options.rank);
+      if (now - captured <= options.tolerance * (energy - now)) break;
+      captured = now;
+    }
+    const std::int64_t next = std::min(count, capacity - right.size());
+    if (step + 1 == steps || next <= 0) break;
+    copy(fresh.block(0, 0, a.columns, next), right.room(next));
+    if (!right.take(next)) break;
+  }
+
+  if (left.size() == 0) {
+    if (!std::isfinite(squared_norm(a))) {
+      throw ComputationError({{}, "svd"}, "expected finite values, found a NaN or an infinity");
+    }
+    // A zero matrix: any orthonormal columns will do, with singular values of zero.
+    fill_random(left.room(width), random);
+    left.take(width);
+  }
+  return from_image(left.all(), image.view().block(0, 0, a.columns, left.size()), options.rank,
+                    width, basis);
+}
+
+}  // namespace qloft::linalg
