@@ -1,6 +1,10 @@
 #pragma once
 // train: the optimizer, the schedule, the loop, and a state that resumes to the same bits. Knows
 // the model's trainable tensors by name, not whether they are adapters or weights.
+//
+// A step is `accumulate` micro-batches. Its loss is the summed negative log-likelihood of all its
+// micro-batches over all their predictions that count (transformers' num_items_in_batch), so that
+// the cut into micro-batches changes rounding only.
 
 #include <cstdint>
 #include <filesystem>
@@ -12,62 +16,58 @@
 #include "qloft/core/progress.h"
 #include "qloft/model.h"
 #include "qloft/text/data.h"
+#include "qloft/train/options.h"
 
 namespace qloft::train {
 
-enum class Schedule { constant, linear, cosine };
-
-struct Options {
-  double learning_rate = 2e-4;
-  Schedule schedule = Schedule::cosine;
-  double warmup = 0.03;          // a share of all steps below 1, else a number of steps
-  double min_learning_rate = 0;  // what cosine and linear end at, as a share of the learning rate
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double weight_decay = 0;
-  double clip = 1.0;  // of the global gradient norm; 0: none
-  double epochs = 1;
-  std::int64_t max_steps = 0;   // 0: from epochs
-  std::int64_t batch = 4;       // sequences (or packed rows) a micro-batch
-  std::int64_t accumulate = 1;  // micro-batches a step
-  std::int64_t length = 512;    // of packed rows
-  text::Batching batching = text::Batching::padded;
-  bool checkpointing = false;
-  std::uint64_t seed = 0;
-  std::int64_t save_every = 0;      // steps; 0: only at the end
-  std::int64_t evaluate_every = 0;  // steps; 0: at the end of each epoch
-  std::int64_t patience =
-      0;  // evaluations without a better validation loss before an early stop; 0: off
-  std::filesystem::path folder;  // state, metrics.jsonl and event files go here
-  bool resume = false;
-};
-
 struct Summary {
   std::int64_t steps = 0;
-  std::int64_t tokens = 0;
+  std::int64_t tokens = 0;  // read, padding not counted
   double first_loss = 0;
   double last_loss = 0;
   std::optional<double> best_validation_loss;
+  std::int64_t best_step = 0;  // of best_validation_loss
   bool stopped_early = false;
-  double seconds = 0;
+  double seconds = 0;  // all runs of a resumed one together
   double tokens_per_second = 0;
+  std::int64_t truncated_examples = 0;  // cut at the data set's max_length
+  std::int64_t skipped_examples = 0;    // without one prediction that counts
 };
 
-// Called when the weights as they stand should be written (a new best, every save_every steps, the
-// end).
+// Called when the weights as they stand should be written, with the number of steps done. With
+// validation examples: at each new best validation loss, so that what was written last is the best.
+// Without: every save_every steps and at the end.
 using Save = std::function<void(std::int64_t step)>;
 
-// The learning rate of `step` (from 0) of `steps`.
+// The learning rate of `step` (from 0) of `steps`: transformers' get_constant_schedule_with_warmup,
+// get_linear_schedule_with_warmup and get_cosine_schedule_with_warmup (with min_learning_rate:
+// get_cosine_with_min_lr_schedule_with_warmup), where the first of n warm-up steps has rate 0.
 double learning_rate(const Options& options, std::int64_t step, std::int64_t steps);
+// The warm-up of `options` in whole steps of `steps`.
+std::int64_t warmup_steps(const Options& options, std::int64_t steps);
 
-// AdamW (Loshchilov & Hutter 2019) on the model's trainable tensors. Throws ComputationError naming
-// the step and the last save where the loss is not a number; Interrupted after saving where
-// progress asks to stop.
+// AdamW (Loshchilov & Hutter 2019) on the model's trainable tensors; weight decay on those of two
+// or more dimensions. Writes to options.folder, which must exist: training_state.safetensors and
+// training_state.json every save_every steps, at a stop and at the end; to options.log_folder
+// metrics.jsonl (a line a step: step, loss, learning_rate, gradient_norm, tokens and seconds since
+// the beginning, tokens_per_second of the step; a line an evaluation: step, validation_loss) and
+// TensorBoard's events.out.tfevents.*. What an earlier run left there is replaced unless
+// options.resume.
+//
+// With options.resume the run goes on from the state in the folder: to the same bits as one that
+// was never interrupted, if the number of threads is the same.
+//
+// Throws InputError for options out of range, examples without any prediction that counts, or a
+// state that is missing or of other options, other data or another model; ComputationError naming
+// the step and the last save where the loss or the gradient is not a number; Interrupted after
+// saving where progress asks to stop.
 Summary train(model::Model& model, const text::DataSet& data,
               const std::vector<std::int64_t>& train_indices,
               const std::vector<std::int64_t>& validation_indices, const Options& options,
               const Save& save, Progress& progress);
 
-// Mean loss over these examples, nothing learned.
+// Mean loss over the predictions that count of these examples, `batch` at a time, nothing learned.
+// Leaves the model out of training mode. Throws InputError if none counts.
 double validation_loss(model::Model& model, const text::DataSet& data,
                        const std::vector<std::int64_t>& indices, std::int64_t batch);
 

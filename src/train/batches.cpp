@@ -1,0 +1,90 @@
+#include "batches.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "qloft/train.h"
+
+namespace qloft::train {
+namespace {
+
+// Padding is never looked at: any id of the vocabulary does.
+constexpr text::TokenId kPad = 0;
+
+template <typename To, typename From>
+torch::Tensor to_tensor(const std::vector<From>& values, const text::Batch& batch,
+                        torch::Dtype type, torch::Device device) {
+  torch::Tensor tensor = torch::empty({batch.rows, batch.length}, type);
+  std::copy(values.begin(), values.end(), tensor.data_ptr<To>());
+  return tensor.to(device);
+}
+
+}  // namespace
+
+Prepared prepare(const text::Batch& batch, torch::Device device) {
+  Prepared prepared;
+  prepared.tokens = batch.tokens();
+  prepared.learned = batch.learned();
+  prepared.input.ids = to_tensor<std::int64_t>(batch.ids, batch, torch::kInt64, device);
+  prepared.learn = to_tensor<std::uint8_t>(batch.learn, batch, torch::kUInt8, device);
+  // Padding at a row's end comes after all that attends: one segment a row needs no mask.
+  const bool several = std::any_of(batch.segments.begin(), batch.segments.end(),
+                                   [](std::int32_t segment) { return segment > 0; });
+  if (several) {
+    prepared.input.positions =
+        to_tensor<std::int64_t>(batch.positions, batch, torch::kInt64, device);
+    prepared.input.segments = to_tensor<std::int64_t>(batch.segments, batch, torch::kInt64, device);
+  }
+  return prepared;
+}
+
+std::vector<Prepared> prepare_step(const Examples& examples,
+                                   const std::vector<MicroBatch>& micro_batches,
+                                   const Options& options, torch::Device device) {
+  std::vector<Prepared> step;
+  for (const MicroBatch& places : micro_batches) {
+    const std::vector<text::Example> read = examples.get(places);
+    if (options.batching == text::Batching::padded) {
+      step.push_back(prepare(text::make_padded_batch(read, kPad), device));
+      continue;
+    }
+    for (const text::Batch& batch :
+         text::make_packed_batches(read, options.length, options.batch, kPad)) {
+      step.push_back(prepare(batch, device));
+    }
+  }
+  return step;
+}
+
+double mean_loss(model::Model& model, const Examples& examples, std::int64_t batch) {
+  torch::NoGradGuard no_grad;
+  model.set_training(false);
+  std::vector<std::int64_t> places(static_cast<std::size_t>(examples.size()));
+  std::iota(places.begin(), places.end(), 0);
+  const auto& lengths = examples.lengths();
+  std::stable_sort(places.begin(), places.end(), [&](std::int64_t a, std::int64_t b) {
+    return lengths[static_cast<std::size_t>(a)] > lengths[static_cast<std::size_t>(b)];
+  });
+  double sum = 0;
+  std::int64_t count = 0;
+  for (std::int64_t begin = 0; begin < examples.size(); begin += batch) {
+    const std::int64_t end = std::min(begin + batch, examples.size());
+    const std::vector<text::Example> read =
+        examples.get({places.begin() + begin, places.begin() + end});
+    const Prepared prepared = prepare(text::make_padded_batch(read, kPad), model.device());
+    const model::Model::Loss loss = model.loss(prepared.input, prepared.learn);
+    sum += loss.sum.item<double>();
+    count += loss.count;
+  }
+  return sum / static_cast<double>(count);
+}
+
+double validation_loss(model::Model& model, const text::DataSet& data,
+                       const std::vector<std::int64_t>& indices, std::int64_t batch) {
+  Progress silent;
+  return mean_loss(model, Examples(data, indices, silent), std::max<std::int64_t>(1, batch));
+}
+
+}  // namespace qloft::train

@@ -1,0 +1,79 @@
+#include "examples.h"
+
+#include <algorithm>
+#include <span>
+
+#include "fingerprint.h"
+#include "qloft/core/error.h"
+
+namespace qloft::train {
+namespace {
+
+constexpr std::int64_t kBlock = 1024;
+
+bool has_prediction(const text::Example& example) {
+  return example.learn.size() > 1 && std::any_of(example.learn.begin() + 1, example.learn.end(),
+                                                 [](std::uint8_t learn) { return learn != 0; });
+}
+
+}  // namespace
+
+Examples::Examples(const text::DataSet& data, const std::vector<std::int64_t>& indices,
+                   Progress& progress)
+    : data_(data) {
+  const auto count = static_cast<std::int64_t>(indices.size());
+  progress.begin("read data", static_cast<std::uint64_t>(count), "examples");
+  for (std::int64_t begin = 0; begin < count; begin += kBlock) {
+    if (progress.stop_requested()) throw Interrupted({}, "stopped before the first step");
+    const std::int64_t end = std::min(begin + kBlock, count);
+    const auto block = std::span(indices).subspan(static_cast<std::size_t>(begin),
+                                                  static_cast<std::size_t>(end - begin));
+    const std::vector<text::Example> examples = data.get(block);
+    for (std::size_t i = 0; i < examples.size(); ++i) take(block[i], examples[i]);
+    progress.update(static_cast<std::uint64_t>(end), {});
+  }
+  progress.end();
+  if (indices_.empty()) {
+    throw InputError(count == 0 ? "expected at least one example to train on"
+                                : "none of the " + std::to_string(count) +
+                                      " examples has a token to learn from; is the length too "
+                                      "short for the prompts?");
+  }
+}
+
+void Examples::take(std::int64_t index, const text::Example& example) {
+  truncated_ += example.truncated;
+  if (!has_prediction(example)) {
+    ++skipped_;
+    return;
+  }
+  fingerprint_ = mix(fingerprint_, std::as_bytes(std::span(example.ids)));
+  fingerprint_ = mix(fingerprint_, std::as_bytes(std::span(example.learn)));
+  const auto length = static_cast<std::int64_t>(example.ids.size());
+  const auto kept = static_cast<std::int64_t>(ids_.size());
+  if (offsets_.size() == indices_.size() && kept + length <= kKeptTokens) {
+    offsets_.push_back(kept);
+    ids_.insert(ids_.end(), example.ids.begin(), example.ids.end());
+    learn_.insert(learn_.end(), example.learn.begin(), example.learn.end());
+  }
+  indices_.push_back(index);
+  lengths_.push_back(static_cast<std::int32_t>(length));
+}
+
+std::vector<text::Example> Examples::get(const MicroBatch& places) const {
+  std::vector<text::Example> examples(places.size());
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const auto place = static_cast<std::size_t>(places[i]);
+    if (place >= offsets_.size()) {
+      examples[i] = data_.get(indices_[place]);
+      continue;
+    }
+    const auto begin = static_cast<std::ptrdiff_t>(offsets_[place]);
+    const auto end = begin + lengths_[place];
+    examples[i].ids.assign(ids_.begin() + begin, ids_.begin() + end);
+    examples[i].learn.assign(learn_.begin() + begin, learn_.begin() + end);
+  }
+  return examples;
+}
+
+}  // namespace qloft::train

@@ -1,0 +1,49 @@
+#pragma once
+// The examples of a run, read and checked once before it begins, so that a broken line, truncation
+// and what there is to learn are known before the first step.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "order.h"
+#include "qloft/core/progress.h"
+#include "qloft/text/data.h"
+
+namespace qloft::train {
+
+class Examples {
+ public:
+  // Reads the examples of `indices` on all threads. Throws what the data set throws; InputError if
+  // none of them has a prediction that counts.
+  Examples(const text::DataSet& data, const std::vector<std::int64_t>& indices, Progress& progress);
+
+  // The ones with a prediction that counts; the others are left out.
+  std::int64_t size() const { return static_cast<std::int64_t>(lengths_.size()); }
+  const std::vector<std::int32_t>& lengths() const { return lengths_; }
+  std::int64_t truncated() const { return truncated_; }
+  std::int64_t skipped() const { return skipped_; }
+  // A hash of all ids and masks in order.
+  std::uint64_t fingerprint() const { return fingerprint_; }
+
+  // By place, from memory where they are kept, else from the files.
+  std::vector<text::Example> get(const MicroBatch& places) const;
+
+  // Ids beyond this many are read from the files each time they are needed.
+  static constexpr std::int64_t kKeptTokens = std::int64_t{1} << 23;
+
+ private:
+  void take(std::int64_t index, const text::Example& example);
+
+  text::DataSet data_;
+  std::vector<std::int64_t> indices_;
+  std::vector<std::int32_t> lengths_;
+  std::vector<std::int64_t> offsets_;  // of the kept ones, a prefix
+  std::vector<text::TokenId> ids_;
+  std::vector<std::uint8_t> learn_;
+  std::int64_t truncated_ = 0;
+  std::int64_t skipped_ = 0;
+  std::uint64_t fingerprint_ = 0;
+};
+
+}  // namespace qloft::train

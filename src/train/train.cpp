@@ -1,0 +1,294 @@
+#include "qloft/train.h"
+
+#include <torch/torch.h>
+
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <unordered_set>
+
+#include "batches.h"
+#include "examples.h"
+#include "fingerprint.h"
+#include "metrics.h"
+#include "optimizer.h"
+#include "order.h"
+#include "qloft/core/error.h"
+#include "qloft/core/threads.h"
+#include "state.h"
+
+namespace qloft::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string hex(std::uint64_t value) {
+  std::array<char, 17> text{};
+  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(value));
+  return text.data();
+}
+
+// Names and shapes of the dense weights that are not trained, and some of their values.
+std::string fingerprint_of(const model::Model& model) {
+  constexpr std::int64_t kSamples = 1024;
+  std::unordered_set<const void*> trained;
+  for (const auto& [name, tensor] : model.trainable()) trained.insert(tensor.data_ptr());
+  std::uint64_t hash = 0;
+  torch::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : model.dense_weights()) {
+    if (trained.contains(tensor.data_ptr())) continue;
+    hash = mix(hash, std::as_bytes(std::span(name)));
+    for (const std::int64_t size : tensor.sizes())
+      hash = mix(hash, static_cast<std::uint64_t>(size));
+    const torch::Tensor flat = tensor.detach().reshape(-1);
+    const std::int64_t stride = std::max<std::int64_t>(1, flat.numel() / kSamples);
+    const torch::Tensor samples = flat.slice(0, 0, flat.numel(), stride).contiguous().cpu();
+    hash = mix(hash, {static_cast<const std::byte*>(samples.data_ptr()), samples.nbytes()});
+  }
+  return hex(hash);
+}
+
+std::string data_fingerprint(const Examples& train, const std::optional<Examples>& validation) {
+  std::uint64_t hash = mix(train.fingerprint(), static_cast<std::uint64_t>(train.size()));
+  if (validation) hash = mix(hash, validation->fingerprint());
+  return hex(hash);
+}
+
+std::int64_t total_steps(const Options& options, std::int64_t steps_per_epoch) {
+  if (options.max_steps > 0) return options.max_steps;
+  const double steps = std::ceil(options.epochs * static_cast<double>(steps_per_epoch));
+  if (!(steps < 1e15)) throw InputError({{}, "epochs"}, "too many steps");
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(steps));
+}
+
+class Run {
+ public:
+  Run(model::Model& model, const text::DataSet& data,
+      const std::vector<std::int64_t>& train_indices,
+      const std::vector<std::int64_t>& validation_indices, const Options& options, const Save& save,
+      Progress& progress)
+      : model_(model),
+        options_(options),
+        save_(save),
+        progress_(progress),
+        examples_(data, train_indices, progress),
+        validation_(read_validation(data, validation_indices, progress)),
+        order_(examples_.lengths(), options),
+        steps_(total_steps(options, order_.steps_per_epoch())),
+        optimizer_(model.trainable(),
+                   {options.beta1, options.beta2, options.epsilon, options.weight_decay}) {
+    warn_about_data();
+    identity_ = {options_, steps_, data_fingerprint(examples_, validation_), fingerprint_of(model_),
+                 thread_count()};
+  }
+
+  Summary run() {
+    begin();
+    while (place_.step < steps_ && !place_.stopped_early) {
+      take_step();
+      if (evaluation_due()) evaluate();
+      if (place_.step == steps_ || place_.stopped_early) break;
+      if (options_.save_every > 0 && place_.step % options_.save_every == 0) save();
+      if (progress_.stop_requested()) stop();
+    }
+    if (validation_ && place_.evaluated_step != place_.step) evaluate();
+    save();
+    progress_.end();
+    return summary();
+  }
+
+ private:
+  static std::optional<Examples> read_validation(const text::DataSet& data,
+                                                 const std::vector<std::int64_t>& indices,
+                                                 Progress& progress) {
+    if (indices.empty()) return std::nullopt;
+    return Examples(data, indices, progress);
+  }
+
+  void warn_about_data() const {
+    const auto of_all = [&](std::int64_t count) {
+      return std::to_string(count) + " of " +
+             std::to_string(examples_.size() + examples_.skipped()) + " examples";
+    };
+    if (examples_.truncated() > 0) {
+      progress_.warn(of_all(examples_.truncated()) + " were truncated to the greatest length");
+    }
+    if (examples_.skipped() > 0) {
+      progress_.warn(of_all(examples_.skipped()) +
+                     " have no token to learn from and were left out");
+    }
+  }
+
+  void begin() {
+    torch::manual_seed(options_.seed);
+    if (options_.resume) {
+      const Resumed resumed = load_state(options_.folder, identity_, optimizer_);
+      place_ = resumed.place;
+      saved_step_ = place_.step;
+      if (resumed.threads != identity_.threads) {
+        progress_.note("resumed on " + std::to_string(identity_.threads) + " threads, begun on " +
+                       std::to_string(resumed.threads) +
+                       ": the result may differ in its last bits from one without a break");
+      }
+    } else {
+      remove_state(options_.folder);
+    }
+    const auto& log_folder = options_.log_folder.empty() ? options_.folder : options_.log_folder;
+    metrics_.emplace(log_folder, place_.step);
+    model_.set_checkpointing(options_.checkpointing);
+    model_.set_training(true);
+    seconds_before_ = place_.seconds;
+    start_ = Clock::now();
+    progress_.begin("train", static_cast<std::uint64_t>(steps_), "steps");
+    if (place_.step > 0) progress_.update(static_cast<std::uint64_t>(place_.step), "resumed");
+  }
+
+  void take_step() {
+    const auto start = Clock::now();
+    const std::vector<Prepared> batches =
+        prepare_step(examples_, order_.step(place_.step), options_, model_.device());
+    std::int64_t learned = 0, tokens = 0;
+    for (const Prepared& batch : batches) {
+      learned += batch.learned;
+      tokens += batch.tokens;
+    }
+    double sum = 0;
+    for (const Prepared& batch : batches) {
+      const model::Model::Loss loss = model_.loss(batch.input, batch.learn);
+      sum += loss.sum.item<double>();
+      require_finite(sum, "loss");
+      (loss.sum / static_cast<double>(learned)).backward();
+    }
+    const double norm = optimizer_.gradient_norm();
+    require_finite(norm, "gradient norm");
+    const double rate = learning_rate(options_, place_.step, steps_);
+    optimizer_.step(rate, clip_scale(norm, options_.clip));
+
+    if (place_.step == 0) place_.first_loss = sum / static_cast<double>(learned);
+    place_.last_loss = sum / static_cast<double>(learned);
+    place_.tokens += tokens;
+    place_.seconds = seconds_before_ + seconds_since(start_);
+    ++place_.step;
+    const double seconds = seconds_since(start);
+    metrics_->step({place_.step, place_.last_loss, rate, norm, place_.tokens,
+                    static_cast<double>(tokens) / seconds, place_.seconds});
+    report(static_cast<double>(tokens), seconds);
+  }
+
+  void require_finite(double value, std::string_view what) const {
+    if (std::isfinite(value)) return;
+    const std::string where = saved_step_ >= 0
+                                  ? "the last good save is of step " + std::to_string(saved_step_) +
+                                        " in " + options_.folder.string()
+                                  : "nothing was saved before";
+    throw ComputationError({{}, "step " + std::to_string(place_.step + 1)},
+                           "the " + std::string(what) + " is not a finite number; " + where);
+  }
+
+  void report(double tokens, double seconds) {
+    // A running mean over about twenty steps.
+    constexpr double kKept = 0.95;
+    recent_tokens_ = kKept * recent_tokens_ + tokens;
+    recent_seconds_ = kKept * recent_seconds_ + seconds;
+    std::array<char, 96> note{};
+    std::snprintf(note.data(), note.size(), "loss %.4f, %.0f tokens/s", place_.last_loss,
+                  recent_tokens_ / recent_seconds_);
+    std::string text = note.data();
+    if (place_.best_validation_loss) {
+      std::snprintf(note.data(), note.size(), ", best validation %.4f",
+                    *place_.best_validation_loss);
+      text += note.data();
+    }
+    progress_.update(static_cast<std::uint64_t>(place_.step), text);
+  }
+
+  bool evaluation_due() const {
+    const std::int64_t every =
+        options_.evaluate_every > 0 ? options_.evaluate_every : order_.steps_per_epoch();
+    return validation_ && place_.step % every == 0;
+  }
+
+  void evaluate() {
+    const double loss = mean_loss(model_, *validation_, options_.batch);
+    model_.set_training(true);
+    place_.evaluated_step = place_.step;
+    place_.seconds = seconds_before_ + seconds_since(start_);
+    metrics_->validation(place_.step, loss);
+    if (std::isfinite(loss) &&
+        (!place_.best_validation_loss || loss < *place_.best_validation_loss)) {
+      place_.best_validation_loss = loss;
+      place_.best_step = place_.step;
+      place_.evaluations_without_better = 0;
+      if (save_) save_(place_.step);
+      return;
+    }
+    ++place_.evaluations_without_better;
+    place_.stopped_early =
+        options_.patience > 0 && place_.evaluations_without_better >= options_.patience;
+  }
+
+  void save() {
+    save_state(options_.folder, place_, identity_, optimizer_);
+    saved_step_ = place_.step;
+    if (!validation_ && save_) save_(place_.step);
+  }
+
+  [[noreturn]] void stop() {
+    save();
+    progress_.end();
+    throw Interrupted({}, "stopped after step " + std::to_string(place_.step) + " of " +
+                              std::to_string(steps_) + "; --resume goes on from there");
+  }
+
+  Summary summary() const {
+    Summary summary;
+    summary.steps = place_.step;
+    summary.tokens = place_.tokens;
+    summary.first_loss = place_.first_loss;
+    summary.last_loss = place_.last_loss;
+    summary.best_validation_loss = place_.best_validation_loss;
+    summary.best_step = place_.best_step;
+    summary.stopped_early = place_.stopped_early;
+    summary.seconds = place_.seconds;
+    if (place_.seconds > 0) {
+      summary.tokens_per_second = static_cast<double>(place_.tokens) / place_.seconds;
+    }
+    summary.truncated_examples = examples_.truncated();
+    summary.skipped_examples = examples_.skipped();
+    return summary;
+  }
+
+  model::Model& model_;
+  const Options& options_;
+  const Save& save_;
+  Progress& progress_;
+  Examples examples_;
+  std::optional<Examples> validation_;
+  Order order_;
+  std::int64_t steps_;
+  AdamW optimizer_;
+  Identity identity_;
+  Place place_;
+  std::optional<Metrics> metrics_;
+  std::int64_t saved_step_ = -1;
+  Clock::time_point start_;
+  double seconds_before_ = 0;
+  double recent_tokens_ = 0, recent_seconds_ = 0;
+};
+
+}  // namespace
+
+Summary train(model::Model& model, const text::DataSet& data,
+              const std::vector<std::int64_t>& train_indices,
+              const std::vector<std::int64_t>& validation_indices, const Options& options,
+              const Save& save, Progress& progress) {
+  options.validate();
+  return Run(model, data, train_indices, validation_indices, options, save, progress).run();
+}
+
+}  // namespace qloft::train
