@@ -1,0 +1,57 @@
+#pragma once
+// The plain twin of every kernel: what the others must agree with, and what they call for tails.
+
+#include <algorithm>
+#include <cmath>
+
+#include "qloft/kernels.h"
+
+namespace qloft::kernels::portable {
+
+float absmax(const float* x, std::int64_t count);
+void minmax(const float* x, std::int64_t count, float* smallest, float* largest);
+void encode(const Codebook& book, const float* x, std::int64_t count, float offset, float inverse,
+            std::uint8_t* codes);
+float fit_scale(const Codebook& book, const float* x, std::int64_t count, float absmax);
+void pack(const std::uint8_t* codes, std::int64_t count, int bits, std::uint8_t* packed);
+void unpack(const std::uint8_t* packed, std::int64_t count, int bits, std::uint8_t* codes);
+void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
+                std::int64_t first, std::int64_t count, float* out);
+void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t columns,
+                 std::int64_t first, std::int64_t count, BFloat16* out);
+void prepare_activations(const float* x, std::int64_t columns, std::int16_t* fixed,
+                         float* fixed_scales, float* sums);
+void dot(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
+         std::int64_t y_stride);
+void bf16_to_f32(const BFloat16* x, std::int64_t count, float* out);
+void f32_to_bf16(const float* x, std::int64_t count, BFloat16* out);
+
+// bitsandbytes takes 1e-38 for a smaller scale before it divides.
+inline float inverse_of(float scale) {
+  return 1.f / std::max(scale, 1e-38f);
+}
+
+// fit_scale's candidates: a geometric grid from absmax down to 0.7 times the mean magnitude, below
+// which no code book has its best scale.
+inline constexpr int kScaleCandidates = 16;
+inline constexpr int kScaleRefinements = 8;
+struct ScaleGrid {
+  float ratio;
+};
+inline ScaleGrid scale_grid(const float* x, std::int64_t count, float absmax_of_x) {
+  float sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += std::abs(x[i]);
+  const float lowest = 0.7f * sum / static_cast<float>(count);
+  return {std::pow(lowest / absmax_of_x, 1.f / (kScaleCandidates - 1))};
+}
+
+// The codes of a tail of fewer than 32, packed from the least significant bit on.
+void pack_tail(const std::uint8_t* codes, int count, int bits, std::uint8_t* packed);
+void unpack_tail(const std::uint8_t* packed, int count, int bits, std::uint8_t* codes);
+// sum over the tail columns [first, x.columns) of x row i, times the row's elements.
+float dot_tail(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i,
+               std::int64_t first);
+// sum over blocks of offset * sum of x row i; 0 without offsets.
+float dot_offsets(const PackedRow& row, const Activations& x, std::int64_t i);
+
+}  // namespace qloft::kernels::portable

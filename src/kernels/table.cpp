@@ -1,0 +1,70 @@
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "avx2.h"
+#include "layout.h"
+#include "portable.h"
+#include "qloft/kernels.h"
+
+namespace qloft::kernels {
+namespace {
+
+constexpr Table kPortable = {
+    .set = InstructionSet::portable,
+    .absmax = portable::absmax,
+    .minmax = portable::minmax,
+    .encode = portable::encode,
+    .fit_scale = portable::fit_scale,
+    .pack = portable::pack,
+    .unpack = portable::unpack,
+    .decode_f32 = portable::decode_f32,
+    .decode_bf16 = portable::decode_bf16,
+    .prepare_activations = portable::prepare_activations,
+    .dot = portable::dot,
+    .bf16_to_f32 = portable::bf16_to_f32,
+    .f32_to_bf16 = portable::f32_to_bf16,
+};
+
+}  // namespace
+
+void prepare(Codebook& book, const float* values, int levels, int bits) {
+  book.bits = bits;
+  book.levels = levels;
+  for (int i = 0; i < 256; ++i) book.values[i] = values[std::min(i, levels - 1)];
+  for (int i = 0; i < 256; ++i) {
+    book.thresholds[i] =
+        i + 1 < levels ? (values[i] + values[i + 1]) / 2 : std::numeric_limits<float>::infinity();
+  }
+  const float largest = std::max(std::abs(values[0]), std::abs(values[levels - 1]));
+  book.fixed_scale = largest / kFixedCode;
+  for (int i = 0; i < 16; ++i) {
+    const long rounded = std::lrint(book.values[i] / largest * kFixedCode);
+    const auto value = static_cast<std::uint16_t>(static_cast<std::int16_t>(rounded));
+    book.fixed_low[i] = static_cast<std::uint8_t>(value);
+    book.fixed_high[i] = static_cast<std::uint8_t>(value >> 8);
+    const auto word = std::bit_cast<std::uint32_t>(book.values[i]);
+    for (int k = 0; k < 4; ++k) {
+      book.value_bytes[k][i] = static_cast<std::uint8_t>(word >> (8 * k));
+    }
+  }
+}
+
+const Table& table(InstructionSet set) {
+  switch (set) {
+    case InstructionSet::portable:
+      break;
+    case InstructionSet::avx2:
+    case InstructionSet::avx512:
+      return avx2_table();
+  }
+  return kPortable;
+}
+
+const Table& table() {
+  static const Table& chosen = table(chosen_instruction_set());
+  return chosen;
+}
+
+}  // namespace qloft::kernels

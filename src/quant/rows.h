@@ -1,0 +1,42 @@
+#pragma once
+// One row of a packed matrix as the kernels take it.
+
+#include <vector>
+
+#include "qloft/kernels.h"
+#include "qloft/quant.h"
+
+namespace qloft::quant {
+
+// The block length that kernels see: that of the format, or the whole row.
+std::int64_t kernel_block(const Format& format, std::int64_t columns);
+
+// Reads rows one after another; scales that are not stored as f32 go through its own buffer. One
+// object a thread.
+class RowReader {
+ public:
+  explicit RowReader(const PackedMatrix& packed);
+  // Valid until the next call.
+  kernels::PackedRow row(std::int64_t i);
+
+ private:
+  void read_floats(std::size_t part, std::int64_t i, std::vector<float>& buffer,
+                   const float*& out) const;
+  void read_second_level(std::int64_t i);
+
+  const PackedMatrix& packed_;
+  const kernels::Table& table_;
+  std::int64_t blocks_;
+  std::int64_t block_;
+  std::vector<float> scales_;
+  std::vector<float> offsets_;
+  std::vector<std::uint8_t> codes_;
+};
+
+// Stores `count` floats as `type` from element `first` on.
+void store_floats(const float* values, std::int64_t count, ElementType type, std::int64_t first,
+                  std::span<std::byte> out);
+// Element i of floats stored as `type`.
+float load_float(std::span<const std::byte> in, ElementType type, std::int64_t i);
+
+}  // namespace qloft::quant
