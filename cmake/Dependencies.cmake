@@ -20,5 +20,4 @@ target_compile_definitions(qloft_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
 target_link_libraries(qloft_torch INTERFACE
   ${QLOFT_TORCH_ROOT}/lib/libtorch_cpu.so ${QLOFT_TORCH_ROOT}/lib/libc10.so Threads::Threads)
 target_link_options(qloft_torch INTERFACE
-  -Wl,-rpath,${QLOFT_TORCH_ROOT}/lib
   -Wl,-rpath-link,${QLOFT_TORCH_ROOT}/lib:${QLOFT_TORCH_ROOT}/../nvidia/cu13/lib)
