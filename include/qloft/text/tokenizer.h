@@ -51,10 +51,13 @@ class StreamDecoder {
   std::string finish();  // what is still held back
 
  private:
+  std::string advance(bool all);
+
   Tokenizer tokenizer_;
   bool skip_special_;
-  std::vector<TokenId> pending_;
-  std::size_t emitted_ = 0;
+  std::vector<TokenId> context_;  // given out already; decoding what follows depends on it
+  std::vector<TokenId> fresh_;    // since the last clean cut between characters
+  std::string emitted_;           // what was given out of context_ and fresh_
 };
 
 }  // namespace qloft::text

@@ -1,0 +1,46 @@
+#pragma once
+// The whole way from text to ids and back, as tokenizer.json describes it.
+
+#include <filesystem>
+#include <optional>
+
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/decoder.h"
+#include "tokenizer/fields.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/post_processor.h"
+#include "tokenizer/pre_tokenizer.h"
+
+namespace qloft::text {
+
+struct Pipeline {
+  Normalizer normalizer;
+  PreTokenizer pre_tokenizer;
+  Bpe model;
+  AddedTokens added;
+  PostProcessor post_processor;
+  Decoder decoder;
+  std::optional<TokenId> bos, eos, pad;
+
+  std::vector<TokenId> encode(std::string_view text, bool special) const;
+  std::string decode(std::span<const TokenId> ids, bool skip_special) const;
+  std::optional<TokenId> find(std::string_view token) const;
+  const std::string* token(TokenId id) const;  // nullptr: no such id
+  std::int64_t id_end() const;
+};
+
+// Throws InputError naming file and field.
+Pipeline read_tokenizer_json(const std::filesystem::path& file);
+
+// A SentencePiece BPE model, taken apart as transformers' LlamaTokenizer does it: its pieces,
+// merges in the order of the pieces' ids, U+2581 for spaces, byte fallback; control and
+// user-defined pieces are found in the text. `config` is tokenizer_config.json, where there is one:
+// legacy, add_prefix_space, add_bos_token (default true), add_eos_token, added_tokens_decoder.
+// Throws InputError naming the file and what is broken or no BPE.
+Pipeline read_sentencepiece(const std::filesystem::path& file, const std::optional<Field>& config);
+
+// An entry of tokenizer.json's added_tokens or tokenizer_config.json's added_tokens_decoder.
+AddedToken read_added_token(const Field& field);
+
+}  // namespace qloft::text

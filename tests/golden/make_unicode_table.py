@@ -1,0 +1,98 @@
+"""Writes src/text/tokenizer/unicode_table.inc: the character classes that the tokenizers library uses.
+
+Needs tokenizers==0.23.3 and CPython 3.11 (its unicodedata is Unicode 14.0, as PCRE2 10.42's tables;
+the additions are what Oniguruma, inside tokenizers, knows beyond that).
+
+    python tests/golden/make_unicode_table.py > src/text/tokenizer/unicode_table.inc
+"""
+
+import sys
+import unicodedata
+
+from tokenizers import Regex, normalizers, pre_tokenizers
+
+assert unicodedata.unidata_version == "14.0.0", "run with CPython 3.11"
+CODES = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
+
+
+def removed_by(pre_tokenizer):
+    """The code points that a pre-tokenizer with behaviour "removed" removes."""
+    found = set()
+    for start in range(0, len(CODES), 4096):
+        part = CODES[start : start + 4096]
+        kept = set()
+        for _, (begin, end) in pre_tokenizer.pre_tokenize_str("".join(map(chr, part))):
+            kept.update(range(begin, end))
+        found.update(c for i, c in enumerate(part) if i not in kept)
+    return found
+
+
+def matched(pattern):
+    return removed_by(pre_tokenizers.Split(Regex(pattern), "removed"))
+
+
+def joined(pre_tokenizer, prefix):
+    """The code points that stay in one piece with `prefix` before them."""
+    return {c for c in CODES if len(pre_tokenizer.pre_tokenize_str(prefix + chr(c))) == 1}
+
+
+def ranges(codes):
+    result = []
+    for c in sorted(codes):
+        if result and result[-1][1] == c - 1:
+            result[-1][1] = c
+        else:
+            result.append([c, c])
+    return result
+
+
+def category(*names):
+    return {c for c in CODES if unicodedata.category(chr(c)).startswith(names)}
+
+
+space = matched(r"\s")
+strip_accents = normalizers.StripAccents()
+flags = [
+    (1, matched(r"\p{L}")),
+    (2, matched(r"\p{N}")),
+    (4, set(CODES) - joined(pre_tokenizers.Digits(individual_digits=True), "a")),
+    (8, joined(pre_tokenizers.Whitespace(), "a") - space),
+    (16, removed_by(pre_tokenizers.Punctuation("removed"))),
+    (32, {c for c in CODES if strip_accents.normalize_str("a" + chr(c)) == "a"}),
+    (64, space),
+]
+
+values = [0] * 0x110000
+for bit, codes in flags:
+    for c in codes:
+        values[c] |= bit
+runs = [f"0x{c:x}{values[c]:02x}" for c in range(0x110000) if c == 0 or values[c] != values[c - 1]]
+
+print("// Made by tests/golden/make_unicode_table.py. Do not edit.")
+print("// First code point of each run << 8 | its classes.")
+print("constexpr std::uint32_t kRuns[] = {")
+line = "   "
+for run in runs:
+    if len(line) + len(run) + 2 > 100:
+        print(line)
+        line = "   "
+    line += " " + run + ","
+print(line)
+print("};")
+print("// What Oniguruma's properties hold beyond Unicode 14.0.")
+print("constexpr Addition kAdditions[] = {")
+classes = [(n, matched(rf"\p{{{n}}}"), category(n))
+           for n in ("L", "Lu", "Ll", "Lm", "Lo", "M", "Mn", "Mc", "N", "Nd", "Nl", "No", "P", "Po", "S", "Sm", "So")]
+classes.append(("w", matched(r"\w"), category("L", "M", "Nd", "Nl", "Pc")))
+for name, theirs, ours in classes:
+    text = "".join(f"\\\\x{{{a:x}}}" + (f"-\\\\x{{{b:x}}}" if b > a else "") for a, b in ranges(theirs - ours))
+    print(f'    {{"{name}",')
+    while text:
+        cut = 88 if len(text) <= 88 else text.rfind("\\\\x", 0, 88)
+        if text[cut - 1] == "-":
+            cut = text.rfind("\\\\x", 0, cut)
+        print(f'     "{text[:cut]}"')
+        text = text[cut:]
+    print("    },")
+print("};")
+sys.stdout.flush()
