@@ -77,6 +77,8 @@ std::vector<std::string_view> codebook_names();
 // The 2^bits (ternary: 3) code values in rising order, in [-1, 1]; for lloyd they depend on the
 // block size and the scale rule. Throws InputError where the codebook has no code of that width.
 std::vector<float> code_values(const Format& format);
+// The values of second-level codes: bitsandbytes' dynamic map, or 2^bits values from 0 to 1.
+std::vector<float> code_values(const SecondLevel& second);
 
 // A part of a packed matrix as it is stored: its suffix under the weight's name, and its type.
 struct Part {

@@ -14,15 +14,15 @@
 namespace qloft::quant {
 namespace {
 
-// torch.linspace in f32, which counts from both ends.
+// torch.linspace in f32: it counts from both ends and rounds once a value.
 std::vector<float> linspace(float start, float end, int count) {
   std::vector<float> out(static_cast<std::size_t>(count), start);
   if (count < 2) return out;
   const float step = (end - start) / static_cast<float>(count - 1);
   for (int i = 0; i < count; ++i) {
-    out[static_cast<std::size_t>(i)] = i < count / 2
-                                           ? start + step * static_cast<float>(i)
-                                           : end - step * static_cast<float>(count - 1 - i);
+    const double from_start = static_cast<double>(step) * i + start;
+    const double from_end = end - static_cast<double>(step) * (count - 1 - i);
+    out[static_cast<std::size_t>(i)] = static_cast<float>(i < count / 2 ? from_start : from_end);
   }
   return out;
 }
@@ -136,6 +136,14 @@ const kernels::Codebook& codebook_of(const SecondLevel& second) {
 std::vector<float> code_values(const Format& format) {
   format.validate();
   const kernels::Codebook& book = codebook_of(format);
+  return {book.values, book.values + book.levels};
+}
+
+std::vector<float> code_values(const SecondLevel& second) {
+  Format format;
+  format.second_level = second;
+  format.validate();
+  const kernels::Codebook& book = codebook_of(second);
   return {book.values, book.values + book.levels};
 }
 

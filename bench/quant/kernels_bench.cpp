@@ -1,0 +1,126 @@
+// Quantizing, dequantizing and the products of decoding, at every width.
+// bytes_per_second: f32 input (quantize), packed bytes read (multiply); items_per_second: weights.
+
+#include <benchmark/benchmark.h>
+
+#include <vector>
+
+#include "qloft/core/random.h"
+#include "qloft/core/threads.h"
+#include "qloft/quant.h"
+
+namespace {
+
+using namespace qloft;
+
+constexpr std::int64_t kRows = 2048;
+constexpr std::int64_t kColumns = 5632;
+
+const Matrix& weight() {
+  static const Matrix w = [] {
+    Matrix m(kRows, kColumns);
+    Random(1).fill_normal(m.values());
+    return m;
+  }();
+  return w;
+}
+
+quant::Format format_of(const benchmark::State& state) {
+  quant::Format f;
+  f.bits = static_cast<int>(state.range(0));
+  if (f.bits == 1) f.codebook = quant::Codebook::binary;
+  return f;
+}
+
+void count(benchmark::State& state, double bytes) {
+  const auto runs = static_cast<double>(state.iterations());
+  state.counters["weights/s"] =
+      benchmark::Counter(runs * kRows * kColumns, benchmark::Counter::kIsRate);
+  state.counters["bytes/s"] = benchmark::Counter(runs * bytes, benchmark::Counter::kIsRate);
+}
+
+void quantize(benchmark::State& state) {
+  const quant::Format f = format_of(state);
+  for (auto _ : state) benchmark::DoNotOptimize(quant::quantize(weight().view(), f));
+  count(state, 4.0 * kRows * kColumns);
+}
+BENCHMARK(quantize)->DenseRange(1, 8)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void quantize_lloyd_mse(benchmark::State& state) {
+  quant::Format f = format_of(state);
+  f.codebook = quant::Codebook::lloyd;
+  f.scale_rule = quant::ScaleRule::mse;
+  for (auto _ : state) benchmark::DoNotOptimize(quant::quantize(weight().view(), f));
+  count(state, 4.0 * kRows * kColumns);
+}
+BENCHMARK(quantize_lloyd_mse)->DenseRange(2, 4)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+template <typename T>
+void dequantize(benchmark::State& state) {
+  const quant::PackedMatrix q = quant::quantize(weight().view(), format_of(state));
+  std::vector<T> out(static_cast<std::size_t>(kRows * kColumns));
+  for (auto _ : state) {
+    quant::dequantize(q, MatrixView<T>(out.data(), kRows, kColumns));
+    benchmark::ClobberMemory();
+  }
+  count(state, static_cast<double>(q.stored_bytes()));
+}
+BENCHMARK(dequantize<float>)->DenseRange(1, 8)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(dequantize<BFloat16>)->DenseRange(1, 8)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+// Into one tile that stays in the cache, as training's products do.
+void dequantize_tile_bf16(benchmark::State& state) {
+  const quant::PackedMatrix q = quant::quantize(weight().view(), format_of(state));
+  std::vector<BFloat16> out(static_cast<std::size_t>(16 * kColumns));
+  for (auto _ : state) {
+    for (std::int64_t i = 0; i < kRows; i += 16) {
+      quant::dequantize_tile(q, MatrixView<BFloat16>(out.data(), 16, kColumns), i, 0);
+      benchmark::ClobberMemory();
+    }
+  }
+  count(state, static_cast<double>(q.stored_bytes()));
+}
+BENCHMARK(dequantize_tile_bf16)->DenseRange(1, 8)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void multiply(benchmark::State& state) {
+  const quant::PackedMatrix q = quant::quantize(weight().view(), format_of(state));
+  // Several copies, so that no cache holds them all.
+  const std::vector<quant::PackedMatrix> copies(8, q);
+  const std::int64_t n = state.range(1);
+  Matrix x(n, kColumns);
+  Random(2).fill_normal(x.values());
+  Matrix y(n, kRows);
+  std::size_t i = 0;
+  for (auto _ : state) {
+    quant::multiply_transposed(x.view(), copies[i++ % copies.size()], y.view());
+    benchmark::ClobberMemory();
+  }
+  count(state, static_cast<double>(q.stored_bytes()));
+}
+BENCHMARK(multiply)
+    ->ArgsProduct({{1, 2, 3, 4, 5, 6, 7, 8}, {1, 2, 4, 16}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+// What there is to reach: the packed bytes of the same copies, only summed.
+void read_memory(benchmark::State& state) {
+  std::vector<std::uint64_t> bytes(std::size_t{64} << 17);
+  for (auto _ : state) {
+    std::vector<std::uint64_t> sums(64);
+    parallel_for(64, 1, [&](std::int64_t begin, std::int64_t) {
+      const std::uint64_t* p = bytes.data() + (begin << 17);
+      std::uint64_t sum = 0;
+      for (std::int64_t k = 0; k < (1 << 17); ++k) sum += p[k];
+      sums[static_cast<std::size_t>(begin)] = sum;
+    });
+    benchmark::DoNotOptimize(sums.data());
+  }
+  const auto runs = static_cast<double>(state.iterations());
+  state.counters["bytes/s"] = benchmark::Counter(runs * 8.0 * static_cast<double>(bytes.size()),
+                                                 benchmark::Counter::kIsRate);
+}
+BENCHMARK(read_memory)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+}  // namespace
+
+BENCHMARK_MAIN();
