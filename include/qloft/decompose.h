@@ -3,9 +3,6 @@
 // A preset is a row of a table (docs/architecture.md), not a class.
 
 #include <cstdint>
-#include <functional>
-#include <optional>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -42,11 +39,11 @@ struct Recipe {
   LowRank low_rank = LowRank::truncated_svd;
   Loop loop = Loop::quantize_first;
   quant::Format format;
-  std::int64_t rank = 16;
-  int iterations = 5;
+  std::int64_t rank = 16;  // 0: no low-rank part, empty factors
+  int iterations = 5;      // of quantize_first; 0: as low_rank none, LoftQ's T = 0
   bool exact_svd = false;  // LAPACK's full SVD in place of the randomized one
   double scale = 1.0;      // s: the adapter's scale; the product s * B A is what the solver finds
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  // every matrix draws a stream of its own, by its name
 };
 
 Recipe recipe_from(const Preset& preset);
@@ -56,14 +53,20 @@ struct Decomposition {
   Matrix a;                            // [rank, columns]
   Matrix b;                            // [rows, rank]
   std::vector<double> relative_error;  // ||W - Q - s B A|| / ||W|| after each iteration
-  std::vector<double>
-      svd_residual;  // for the randomized solver: measured ||R - U S V^T|| / ||R|| each iteration
+  // ||R - s B A|| / ||R|| with R = W - Q, after each iteration that solved for B A.
+  std::vector<double> svd_residual;
   double final_error() const { return relative_error.back(); }
 };
 
 // The factors are split evenly: A = sqrt(S) V^T / sqrt(s), B = U sqrt(S) / sqrt(s) (LoftQ,
-// algorithm 1, as PEFT's loftq_init does it). A zero matrix gives zero factors and error 0. Throws
-// InputError naming `name` on a value that is not finite or a rank above min(rows, columns).
+// algorithm 1, as PEFT's loftq_init does it). A zero matrix gives zero factors (but a random A
+// where the recipe wants one) and error 0. The alternation ends early where Q alone is exact.
+// Throws InputError naming `name` on a value that is not finite, a rank above min(rows, columns), a
+// scale that is not positive or a negative number of iterations.
+//
+// On all threads; but for exact_svd the result does not depend on their number. Beside `weight` it
+// holds one f32 matrix of its size, the packed matrix, and about 9 * (rows + columns) * (rank + 8)
+// floats; exact_svd holds about nine times the weight.
 Decomposition decompose(MatrixView<const float> weight, const Recipe& recipe,
                         std::string_view name);
 

@@ -1,0 +1,9 @@
+#include "parts.h"
+
+namespace qloft::decompose {
+
+quant::PackedMatrix quantize_nearest(MatrixView<const float> target, const Work& work) {
+  return quant::quantize(target, work.recipe.format);
+}
+
+}  // namespace qloft::decompose
