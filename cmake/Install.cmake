@@ -3,6 +3,8 @@
 #
 #   find_package(qloft REQUIRED)
 #   target_link_libraries(app PRIVATE qloft::pipeline)
+#
+# Two components: runtime, and development (libraries, headers, package file).
 
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -15,14 +17,14 @@ if(position EQUAL 0)
   file(GLOB libraries ${QLOFT_TORCH_ROOT}/lib/libtorch_cpu.so ${QLOFT_TORCH_ROOT}/lib/libc10.so
                       ${QLOFT_TORCH_ROOT}/lib/libgomp*.so* ${QLOFT_TORCH_ROOT}/../nvidia/cu13/lib/libcudart.so.*
                       ${QLOFT_TORCH_ROOT}/../nvidia/cu13/lib/libcupti.so.*)
-  install(FILES ${libraries} DESTINATION ${qloft_private_libraries})
+  install(FILES ${libraries} DESTINATION ${qloft_private_libraries} COMPONENT runtime)
   file(RELATIVE_PATH from_program /${CMAKE_INSTALL_BINDIR} /${qloft_private_libraries})
   set(qloft_rpath "$ORIGIN/${from_program}")
 else()
   set(qloft_rpath "${QLOFT_TORCH_ROOT}/lib")
 endif()
 set_target_properties(qloft PROPERTIES INSTALL_RPATH "${qloft_rpath}")
-install(TARGETS qloft RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS qloft RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
 
 # The libraries. What they use from outside is not exported with them: the package file finds it anew
 # (qloft_outside: "module library library ..." a module), so that no path of this machine's build
@@ -39,9 +41,12 @@ foreach(module IN LISTS modules)
     string(APPEND qloft_outside "target_link_libraries(qloft::${module} INTERFACE ${uses})\n")
   endif()
 endforeach()
-install(TARGETS ${targets} EXPORT qloftTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(EXPORT qloftTargets NAMESPACE qloft:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/qloft)
-install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/qloft DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS ${targets} EXPORT qloftTargets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+install(EXPORT qloftTargets NAMESPACE qloft:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/qloft
+  COMPONENT development)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/qloft DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  COMPONENT development)
 
 set(config ${CMAKE_BINARY_DIR}/package/qloftConfig.cmake)
 configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/qloftConfig.cmake.in ${config}
@@ -49,7 +54,7 @@ configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/qloftConfig.cmake.in ${c
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/package/qloftConfigVersion.cmake
   COMPATIBILITY SameMinorVersion)
 install(FILES ${config} ${CMAKE_BINARY_DIR}/package/qloftConfigVersion.cmake
-  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/qloft)
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/qloft COMPONENT development)
 
 # The man page is the program's own --help, so the two cannot disagree.
 set(man_page ${CMAKE_BINARY_DIR}/qloft.1)
@@ -59,12 +64,15 @@ add_custom_command(OUTPUT ${man_page}
   DEPENDS qloft ${CMAKE_SOURCE_DIR}/cmake/ManPage.cmake
   COMMENT "Writing the man page" VERBATIM)
 add_custom_target(qloft_man_page ALL DEPENDS ${man_page})
-install(FILES ${man_page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${man_page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT runtime)
 
 set(completions ${CMAKE_SOURCE_DIR}/cmake/completions)
 install(FILES ${completions}/qloft.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
-  RENAME qloft)
-install(FILES ${completions}/_qloft DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
-install(FILES ${completions}/qloft.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+  RENAME qloft COMPONENT runtime)
+install(FILES ${completions}/_qloft DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions
+  COMPONENT runtime)
+install(FILES ${completions}/qloft.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
+  COMPONENT runtime)
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md
-  DESTINATION ${CMAKE_INSTALL_DOCDIR})
+  DESTINATION ${CMAKE_INSTALL_DOCDIR}
+  COMPONENT runtime)

@@ -1,7 +1,7 @@
 // Writes the corpus of the bundled model: arithmetic word problems with worked answers, and plain
 // stories. The same arguments give the same bytes on every machine.
 //
-//   corpus OUT [PROBLEMS [STORIES [SEED]]]
+//   corpus OUT [PROBLEMS [DRILLS [STORIES [SEED]]]]
 //
 // OUT/problems-train.jsonl  {"question", "answer"}; an answer ends in "#### N"
 // OUT/problems-test.jsonl   500 problems whose numbers never stand together in a training problem
@@ -170,7 +170,8 @@ std::string story(qloft::Random& random) {
   return text;
 }
 
-void write(const std::filesystem::path& folder, int problems, int stories, std::uint64_t seed) {
+void write(const std::filesystem::path& folder, int problems, int drills, int stories,
+           std::uint64_t seed) {
   std::filesystem::create_directories(folder);
   std::string text;
   qloft::Random test_problems(seed, 0);
@@ -183,8 +184,8 @@ void write(const std::filesystem::path& folder, int problems, int stories, std::
   qloft::write_file(folder / "problems-train.jsonl", text);
 
   text.clear();
-  qloft::Random drills(seed, 4);
-  for (int i = 0; i < problems; ++i) text += drill_line(drills);
+  qloft::Random train_drills(seed, 4);
+  for (int i = 0; i < drills; ++i) text += drill_line(train_drills);
   qloft::write_file(folder / "drills-train.jsonl", text);
 
   text.clear();
@@ -224,16 +225,17 @@ std::uint64_t number(const char* argument) {
 }  // namespace corpus
 
 int main(int count, char** arguments) {
-  if (count < 2 || count > 5) {
-    std::cerr << "usage: corpus OUT [PROBLEMS [STORIES [SEED]]]\n";
+  if (count < 2 || count > 6) {
+    std::cerr << "usage: corpus OUT [PROBLEMS [DRILLS [STORIES [SEED]]]]\n";
     return 2;
   }
   try {
     const auto given = [&](int index, std::uint64_t otherwise) {
       return index < count ? corpus::number(arguments[index]) : otherwise;
     };
-    corpus::write(arguments[1], static_cast<int>(given(2, 100'000)),
-                  static_cast<int>(given(3, 10'000)), given(4, 1));
+    corpus::write(arguments[1], static_cast<int>(given(2, 60'000)),
+                  static_cast<int>(given(3, 120'000)), static_cast<int>(given(4, 3'000)),
+                  given(5, 1));
   } catch (const qloft::InputError& error) {
     std::cerr << "corpus: " << error.what() << '\n';
     return 2;

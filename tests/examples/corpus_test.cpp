@@ -62,11 +62,11 @@ std::vector<int> numbers(const std::string& text) {
 }
 
 TEST_F(Corpus, WritesTheSameBytesForTheSameSeed) {
-  ASSERT_EQ(run(folder_ / "a", "200 50 3"), 0);
-  ASSERT_EQ(run(folder_ / "b", "200 50 3"), 0);
-  ASSERT_EQ(run(folder_ / "c", "200 50 4"), 0);
-  for (const std::string name :
-       {"problems-train.jsonl", "problems-test.jsonl", "stories-train.jsonl", "stories-test.txt"}) {
+  ASSERT_EQ(run(folder_ / "a", "200 50 50 3"), 0);
+  ASSERT_EQ(run(folder_ / "b", "200 50 50 3"), 0);
+  ASSERT_EQ(run(folder_ / "c", "200 50 50 4"), 0);
+  for (const std::string name : {"problems-train.jsonl", "problems-test.jsonl",
+                                 "drills-train.jsonl", "stories-train.jsonl", "stories-test.txt"}) {
     const std::string first = content(folder_ / "a" / name);
     EXPECT_FALSE(first.empty()) << name;
     EXPECT_EQ(first, content(folder_ / "b" / name)) << name;
@@ -75,7 +75,7 @@ TEST_F(Corpus, WritesTheSameBytesForTheSameSeed) {
 }
 
 TEST_F(Corpus, HoldsOutCombinationsOfNumbers) {
-  ASSERT_EQ(run(folder_, "5000 10 1"), 0);
+  ASSERT_EQ(run(folder_, "5000 10 10 1"), 0);
   std::set<std::vector<int>> trained;
   for (const auto& line : lines("problems-train.jsonl"))
     trained.insert(numbers(line.at("question")));
@@ -87,7 +87,7 @@ TEST_F(Corpus, HoldsOutCombinationsOfNumbers) {
 }
 
 TEST_F(Corpus, WorksEveryProblemOutRightly) {
-  ASSERT_EQ(run(folder_, "500 10 1"), 0);
+  ASSERT_EQ(run(folder_, "500 10 10 1"), 0);
   static const std::regex step(R"((\d+)([-+*/])(\d+)=(\d+))");
   for (const auto& line : lines("problems-train.jsonl")) {
     const std::string answer = line.at("answer");
@@ -114,7 +114,7 @@ TEST_F(Corpus, WorksEveryProblemOutRightly) {
 }
 
 TEST_F(Corpus, TrainsOnNoHeldOutStory) {
-  ASSERT_EQ(run(folder_, "10 2000 1"), 0);
+  ASSERT_EQ(run(folder_, "10 10 2000 1"), 0);
   const std::string held_out = content(folder_ / "stories-test.txt");
   for (const auto& line : lines("stories-train.jsonl")) {
     EXPECT_EQ(held_out.find(line.at("text").get<std::string>()), std::string::npos) << line;
@@ -122,7 +122,7 @@ TEST_F(Corpus, TrainsOnNoHeldOutStory) {
 }
 
 TEST_F(Corpus, LeavesNoPatternUnfilled) {
-  ASSERT_EQ(run(folder_, "2000 500 1"), 0);
+  ASSERT_EQ(run(folder_, "2000 10 500 1"), 0);
   for (const auto& line : lines("problems-train.jsonl")) {
     EXPECT_THAT(line.at("question"), testing::Not(testing::HasSubstr("{"))) << line;
   }
@@ -131,7 +131,7 @@ TEST_F(Corpus, LeavesNoPatternUnfilled) {
 
 TEST_F(Corpus, RefusesWhatIsNotANumber) {
   EXPECT_EQ(run(folder_, "many"), 2);
-  EXPECT_EQ(run(folder_, "10 10 1 1"), 2);
+  EXPECT_EQ(run(folder_, "10 10 10 1 1"), 2);
 }
 
 TEST_F(Corpus, TableShowsEveryReport) {
