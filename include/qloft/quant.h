@@ -137,9 +137,9 @@ void dequantize_tile(const PackedMatrix& packed, MatrixView<BFloat16> out, std::
 bool is_valid(const PackedMatrix& packed);
 
 // y = x * Q^T without a dequantized copy: x [n, columns], y [n, rows]; made for small n (decoding).
-// On all threads; the result does not depend on their number. For n <= 2 and at most 4 bits it runs
-// in 16-bit fixed point with a scale for every 32 activations: |error| <= 1e-4 |x| |q| a row, in
-// practice a third of it. Otherwise f32.
+// On all threads; row i of y depends on row i of x alone, not on the number of threads or rows. Up
+// to 4 bits it runs in 16-bit fixed point with a scale for every 32 activations: the error is at
+// most 1e-4 |x| |q|, in practice a third of it. Above 4 bits it runs in f32.
 void multiply_transposed(MatrixView<const float> x, const PackedMatrix& q, MatrixView<float> y);
 
 }  // namespace qloft::quant

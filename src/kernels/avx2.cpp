@@ -1,5 +1,7 @@
 #include "avx2.h"
 
+#if defined(__x86_64__)
+
 #include <immintrin.h>
 
 #include <algorithm>
@@ -79,16 +81,16 @@ struct Encoder {
     if constexpr (kSteps <= 3) {
       for (int i = 0; i < kCompared; ++i) t[i] = _mm256_set1_ps(thresholds[i]);
       low = _mm256_loadu_ps(values);
-    } else if constexpr (kSteps == 4) {
-      t[0] = _mm256_set1_ps(thresholds[7]);
-      t[1] = _mm256_set1_ps(thresholds[3]);
-      t[2] = _mm256_set1_ps(thresholds[11]);
+    } else {
+      float at[15];
+      for (int i = 0; i < 15; ++i) at[i] = thresholds[kStride * (i + 1) - 1];
+      t[0] = _mm256_set1_ps(at[7]);
+      t[1] = _mm256_set1_ps(at[3]);
+      t[2] = _mm256_set1_ps(at[11]);
       // Indexed by the negated code so far: 0, -1, -2, -3 and 0, -1, ... -7 in two's complement.
-      quarter = _mm256_setr_ps(thresholds[1], thresholds[13], thresholds[9], thresholds[5],
-                               thresholds[1], thresholds[13], thresholds[9], thresholds[5]);
-      eighth = _mm256_setr_ps(thresholds[0], thresholds[14], thresholds[12], thresholds[10],
-                              thresholds[8], thresholds[6], thresholds[4], thresholds[2]);
-      low = _mm256_loadu_ps(values);
+      quarter = _mm256_setr_ps(at[1], at[13], at[9], at[5], at[1], at[13], at[9], at[5]);
+      eighth = _mm256_setr_ps(at[0], at[14], at[12], at[10], at[8], at[6], at[4], at[2]);
+      low = _mm256_loadu_ps(values);  // of four steps only
       high = _mm256_loadu_ps(values + 8);
     }
   }
@@ -100,16 +102,15 @@ struct Encoder {
         n = _mm256_add_epi32(n, _mm256_castps_si256(_mm256_cmp_ps(v, t[i], _CMP_GT_OQ)));
       }
       return _mm256_sub_epi32(_mm256_setzero_si256(), n);
-    } else if constexpr (kSteps == 4) {
+    } else {
       const __m256 m3 = _mm256_cmp_ps(v, t[0], _CMP_GT_OQ);
       const __m256 m2 = _mm256_cmp_ps(v, _mm256_blendv_ps(t[1], t[2], m3), _CMP_GT_OQ);
       __m256i n = twice_plus(_mm256_castps_si256(m3), m2);
       n = twice_plus(n, _mm256_cmp_ps(v, _mm256_permutevar_ps(quarter, n), _CMP_GT_OQ));
       n = twice_plus(n, _mm256_cmp_ps(v, _mm256_permutevar8x32_ps(eighth, n), _CMP_GT_OQ));
-      return _mm256_sub_epi32(_mm256_setzero_si256(), n);
-    } else {
-      __m256i n = _mm256_setzero_si256();
-      for (int step = 1 << (kSteps - 1); step > 0; step /= 2) {
+      n = _mm256_sub_epi32(_mm256_setzero_si256(), n);
+      if constexpr (kSteps > 4) n = _mm256_slli_epi32(n, kSteps - 4);
+      for (int step = kStride / 2; step > 0; step /= 2) {
         const __m256 at = _mm256_i32gather_ps(thresholds + step - 1, n, 4);
         const __m256i above = _mm256_castps_si256(_mm256_cmp_ps(v, at, _CMP_GT_OQ));
         n = _mm256_add_epi32(n, _mm256_and_si256(above, _mm256_set1_epi32(step)));
@@ -131,6 +132,7 @@ struct Encoder {
 
  private:
   static constexpr int kCompared = kSteps <= 3 ? (1 << kSteps) - 1 : 3;
+  static constexpr int kStride = kSteps <= 4 ? 1 : 1 << (kSteps - 4);
 
   static __m256i twice_plus(__m256i n, __m256 mask) {
     return _mm256_add_epi32(_mm256_add_epi32(n, n), _mm256_castps_si256(mask));
@@ -242,10 +244,10 @@ Fit fit_at(const Encoder<kSteps>& encoder, const float* x, std::int64_t count, f
 template <int kSteps>
 float fit_steps(const Codebook& book, const float* x, std::int64_t count, float absmax_of_x) {
   const Encoder<kSteps> encoder(book);
-  const portable::ScaleGrid grid = portable::scale_grid(x, count, absmax_of_x);
+  const portable::ScaleGrid grid = portable::scale_grid(book, x, count, absmax_of_x);
   Fit best;
   float candidate = absmax_of_x;
-  for (int k = 0; k < portable::kScaleCandidates; ++k, candidate *= grid.ratio) {
+  for (int k = 0; k < grid.candidates; ++k, candidate *= grid.ratio) {
     const Fit fit = fit_at(encoder, x, count, portable::inverse_of(candidate));
     if (fit.gain > best.gain) best = fit;
   }
@@ -509,11 +511,17 @@ struct BlockWalk {
   std::int64_t halves, index, left;
 };
 
-inline __m256i rounded_bf16(__m256 v) {
+// The upper halves of finite values, rounded to nearest even.
+inline __m256i rounded_finite(__m256 v) {
   const __m256i u = _mm256_castps_si256(v);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
-  const __m256i r =
-      _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd), 16);
+  return _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd),
+                           16);
+}
+
+inline __m256i rounded_bf16(__m256 v) {
+  const __m256i u = _mm256_castps_si256(v);
+  const __m256i r = rounded_finite(v);
   const __m256i nan = _mm256_or_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(0x40));
   return _mm256_blendv_epi8(r, nan, _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
 }
@@ -526,8 +534,13 @@ inline void store_group(const __m256 v[4], float* out) {
   for (int m = 0; m < 4; ++m) _mm256_storeu_ps(out + 8 * m, v[m]);
 }
 inline void store_group(const __m256 v[4], BFloat16* out) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), to_bf16(v[0], v[1]));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16), to_bf16(v[2], v[3]));
+  // A packed matrix has finite scales.
+  for (int h = 0; h < 2; ++h) {
+    const __m256i words =
+        _mm256_packus_epi32(rounded_finite(v[2 * h]), rounded_finite(v[2 * h + 1]));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16 * h),
+                        _mm256_permute4x64_epi64(words, 0xd8));
+  }
 }
 
 inline void decode_rest(const Codebook& book, const PackedRow& row, std::int64_t columns,
@@ -618,41 +631,84 @@ void prepare_activations(const float* x, std::int64_t columns, std::int16_t* fix
   }
 }
 
+// The halves of one group as 16-bit fixed-point values, in the order of prepare_activations.
+template <int kBits>
+struct FixedDecoder {
+  explicit FixedDecoder(const Codebook& book)
+      : low(broadcast128(book.fixed_low)), high(broadcast128(book.fixed_high)) {}
+  void group(const std::uint8_t* in, __m256i& first, __m256i& second) const {
+    const __m256i c = group_codes<kBits>(in);
+    const __m256i l = _mm256_shuffle_epi8(low, c);
+    const __m256i h = _mm256_shuffle_epi8(high, c);
+    first = _mm256_unpacklo_epi8(l, h);
+    second = _mm256_unpackhi_epi8(l, h);
+  }
+  __m256i low, high;
+};
+
+// Adds the product of one group within one block; `scale` is the block's.
+template <int kBits, int kRows>
+inline void add_group(const FixedDecoder<kBits>& decoder, const std::uint8_t* in,
+                      const std::int16_t* fixed, const float* fixed_scales, std::int64_t groups,
+                      __m256 scale, __m256 total[kRows]) {
+  __m256i first;
+  __m256i second;
+  decoder.group(in, first, second);
+  for (int r = 0; r < kRows; ++r) {
+    const std::int16_t* x = fixed + r * groups * kGroup;
+    const __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(first, load256(x)),
+                                         _mm256_madd_epi16(second, load256(x + 16)));
+    const __m256 s = _mm256_mul_ps(_mm256_broadcast_ss(fixed_scales + r * groups), scale);
+    total[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), s, total[r]);
+  }
+}
+
 template <int kBits, int kRows>
 void dot_fixed(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i,
                float* y, std::int64_t y_stride) {
   const std::int64_t groups = x.columns / kGroup;
-  const __m256i table_low = broadcast128(book.fixed_low);
-  const __m256i table_high = broadcast128(book.fixed_high);
-  BlockWalk walk(row.block, 0);
-  __m256 total[kRows];
-  for (int r = 0; r < kRows; ++r) total[r] = _mm256_setzero_ps();
+  const FixedDecoder<kBits> decoder(book);
+  __m256 even[kRows];
+  __m256 odd[kRows];
+  for (int r = 0; r < kRows; ++r) even[r] = odd[r] = _mm256_setzero_ps();
   const std::uint8_t* in = row.codes;
-  const bool whole = row.block % kGroup == 0;
-  for (std::int64_t g = 0; g < groups; ++g, in += 4 * kBits) {
-    const __m256i c = group_codes<kBits>(in);
-    const __m256i low = _mm256_shuffle_epi8(table_low, c);
-    const __m256i high = _mm256_shuffle_epi8(table_high, c);
-    const __m256i first = _mm256_unpacklo_epi8(low, high);
-    const __m256i second = _mm256_unpackhi_epi8(low, high);
-    const float s0 = row.scales[walk.next()];
-    const float s1 = row.scales[walk.next()];
-    for (int r = 0; r < kRows; ++r) {
-      const std::int16_t* xf = x.fixed + ((i + r) * groups + g) * kGroup;
-      const __m256i p0 = _mm256_madd_epi16(first, load256(xf));
-      const __m256i p1 = _mm256_madd_epi16(second, load256(xf + 16));
-      const float xs = x.fixed_scales[(i + r) * groups + g];
-      if (whole) {
-        total[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(p0, p1)),
-                                   _mm256_set1_ps(xs * s0), total[r]);
-      } else {
-        total[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(p0), _mm256_set1_ps(xs * s0), total[r]);
-        total[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(p1), _mm256_set1_ps(xs * s1), total[r]);
+  const std::int16_t* fixed = x.fixed + i * groups * kGroup;
+  const float* fixed_scales = x.fixed_scales + i * groups;
+  if (row.block % kGroup == 0) {
+    const std::int64_t groups_a_block = row.block / kGroup;
+    const float* scale = row.scales;
+    for (std::int64_t g = 0; g < groups; ++scale) {
+      const __m256 s = _mm256_broadcast_ss(scale);
+      const std::int64_t end = std::min(groups, g + groups_a_block);
+      for (; g + 2 <= end; g += 2, in += 8 * kBits) {
+        add_group<kBits, kRows>(decoder, in, fixed + g * kGroup, fixed_scales + g, groups, s, even);
+        add_group<kBits, kRows>(decoder, in + 4 * kBits, fixed + (g + 1) * kGroup,
+                                fixed_scales + g + 1, groups, s, odd);
+      }
+      for (; g < end; ++g, in += 4 * kBits) {
+        add_group<kBits, kRows>(decoder, in, fixed + g * kGroup, fixed_scales + g, groups, s, even);
+      }
+    }
+  } else {
+    BlockWalk walk(row.block, 0);
+    for (std::int64_t g = 0; g < groups; ++g, in += 4 * kBits) {
+      __m256i first;
+      __m256i second;
+      decoder.group(in, first, second);
+      const __m256 s0 = _mm256_broadcast_ss(row.scales + walk.next());
+      const __m256 s1 = _mm256_broadcast_ss(row.scales + walk.next());
+      for (int r = 0; r < kRows; ++r) {
+        const std::int16_t* xf = fixed + (r * groups + g) * kGroup;
+        const __m256 p0 = _mm256_cvtepi32_ps(_mm256_madd_epi16(first, load256(xf)));
+        const __m256 p1 = _mm256_cvtepi32_ps(_mm256_madd_epi16(second, load256(xf + 16)));
+        const __m256 xs = _mm256_broadcast_ss(fixed_scales + r * groups + g);
+        even[r] = _mm256_fmadd_ps(p0, _mm256_mul_ps(xs, s0), even[r]);
+        odd[r] = _mm256_fmadd_ps(p1, _mm256_mul_ps(xs, s1), odd[r]);
       }
     }
   }
   for (int r = 0; r < kRows; ++r) {
-    y[(i + r) * y_stride] = book.fixed_scale * sum_of(total[r]) +
+    y[(i + r) * y_stride] = book.fixed_scale * sum_of(_mm256_add_ps(even[r], odd[r])) +
                             portable::dot_tail(book, row, x, i + r, groups * kGroup) +
                             portable::dot_offsets(row, x, i + r);
   }
@@ -677,9 +733,9 @@ void dot_float(const Codebook& book, const PackedRow& row, const Activations& x,
     }
     for (int r = 0; r < kRows; ++r) {
       const float* xr = x.x + (i + r) * x.stride + g * kGroup;
-      for (int m = 0; m < 4; ++m) {
-        total[r] = _mm256_fmadd_ps(v[m], _mm256_loadu_ps(xr + 8 * m), total[r]);
-      }
+      __m256 sum = _mm256_mul_ps(v[0], _mm256_loadu_ps(xr));
+      for (int m = 1; m < 4; ++m) sum = _mm256_fmadd_ps(v[m], _mm256_loadu_ps(xr + 8 * m), sum);
+      total[r] = _mm256_add_ps(total[r], sum);
     }
   }
   for (int r = 0; r < kRows; ++r) {
@@ -775,3 +831,5 @@ const Table& avx2_table() {
 }  // namespace qloft::kernels
 
 #pragma GCC pop_options
+
+#endif  // __x86_64__

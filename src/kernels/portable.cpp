@@ -142,10 +142,10 @@ void encode(const Codebook& book, const float* x, std::int64_t count, float offs
 }
 
 float fit_scale(const Codebook& book, const float* x, std::int64_t count, float absmax_of_x) {
-  const ScaleGrid grid = scale_grid(x, count, absmax_of_x);
+  const ScaleGrid grid = scale_grid(book, x, count, absmax_of_x);
   Fit best;
   float candidate = absmax_of_x;
-  for (int k = 0; k < kScaleCandidates; ++k, candidate *= grid.ratio) {
+  for (int k = 0; k < grid.candidates; ++k, candidate *= grid.ratio) {
     const Fit fit = fit_at(book, x, count, inverse_of(candidate));
     if (fit.gain > best.gain) best = fit;
   }

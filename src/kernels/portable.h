@@ -31,18 +31,21 @@ inline float inverse_of(float scale) {
   return 1.f / std::max(scale, 1e-38f);
 }
 
-// fit_scale's candidates: a geometric grid from absmax down to 0.7 times the mean magnitude, below
-// which no code book has its best scale.
-inline constexpr int kScaleCandidates = 16;
+// fit_scale's candidates: absmax times powers of a ratio. Up to 16 levels they reach down to 0.7
+// times the mean magnitude, below which no code book has its best scale; finer codes never cut more
+// than the uppermost values off.
 inline constexpr int kScaleRefinements = 8;
 struct ScaleGrid {
+  int candidates;
   float ratio;
 };
-inline ScaleGrid scale_grid(const float* x, std::int64_t count, float absmax_of_x) {
+inline ScaleGrid scale_grid(const Codebook& book, const float* x, std::int64_t count,
+                            float absmax_of_x) {
+  if (book.levels > 16) return {6, 0.9f};
   float sum = 0;
   for (std::int64_t i = 0; i < count; ++i) sum += std::abs(x[i]);
   const float lowest = 0.7f * sum / static_cast<float>(count);
-  return {std::pow(lowest / absmax_of_x, 1.f / (kScaleCandidates - 1))};
+  return {16, std::pow(lowest / absmax_of_x, 1.f / 15)};
 }
 
 // The codes of a tail of fewer than 32, packed from the least significant bit on.

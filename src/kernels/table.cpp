@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "avx2.h"
+#include "avx512.h"
 #include "layout.h"
 #include "portable.h"
 #include "qloft/kernels.h"
@@ -55,9 +56,15 @@ const Table& table(InstructionSet set) {
   switch (set) {
     case InstructionSet::portable:
       break;
+#if defined(__x86_64__)
     case InstructionSet::avx2:
-    case InstructionSet::avx512:
       return avx2_table();
+    case InstructionSet::avx512:
+      return avx512_table();
+#else
+    default:
+      break;
+#endif
   }
   return kPortable;
 }

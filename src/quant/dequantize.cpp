@@ -123,7 +123,7 @@ void multiply_transposed(MatrixView<const float> x, const PackedMatrix& q, Matri
   const kernels::Codebook& book = codebook_of(q.format());
   const std::int64_t groups = x.columns / kernels::kGroup;
   const std::int64_t sixteens = ceil_divide<std::int64_t>(x.columns, 16);
-  const bool fixed = x.rows <= 2 && q.format().bits <= 4;
+  const bool fixed = q.format().bits <= 4;
   const bool offsets = q.format().codebook == Codebook::uniform_asymmetric;
 
   std::vector<std::int16_t> fixed_values(

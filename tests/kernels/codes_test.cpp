@@ -9,7 +9,7 @@ namespace qloft::kernels {
 namespace {
 
 TEST(Kernels, TableNamesTheInstructionSetThatRuns) {
-  for (const InstructionSet set : sets()) EXPECT_EQ(table(set).set, set) << name(set);
+  for (const InstructionSet set : sets()) EXPECT_EQ(table_of(set).set, set) << name(set);
   EXPECT_EQ(table().set, chosen_instruction_set());
 }
 
@@ -19,10 +19,10 @@ TEST(Kernels, AbsmaxFindsTheLargestMagnitudeAtEveryPlace) {
       for (std::int64_t at = 0; at < count; ++at) {
         std::vector<float> x(static_cast<std::size_t>(count) + 1, 0.25f);
         x[static_cast<std::size_t>(at) + 1] = -2.f;
-        EXPECT_EQ(table(set).absmax(x.data() + 1, count), 2.f) << name(set) << " " << count;
+        EXPECT_EQ(table_of(set).absmax(x.data() + 1, count), 2.f) << name(set) << " " << count;
       }
     }
-    EXPECT_EQ(table(set).absmax(nullptr, 0), 0.f);
+    EXPECT_EQ(table_of(set).absmax(nullptr, 0), 0.f);
   }
 }
 
@@ -34,7 +34,7 @@ TEST(Kernels, AbsmaxShowsInfinityAndNan) {
       for (const std::size_t at : {0u, 7u, 17u, 36u}) {
         std::vector<float> x(37, 1.f);
         x[at] = bad;
-        EXPECT_FALSE(std::isfinite(table(set).absmax(x.data(), 37))) << name(set) << " " << at;
+        EXPECT_FALSE(std::isfinite(table_of(set).absmax(x.data(), 37))) << name(set) << " " << at;
       }
     }
   }
@@ -46,7 +46,7 @@ TEST(Kernels, MinmaxFindsBothEnds) {
       const std::vector<float> x = normal(count, 11);
       float low;
       float high;
-      table(set).minmax(x.data(), count, &low, &high);
+      table_of(set).minmax(x.data(), count, &low, &high);
       EXPECT_EQ(low, *std::min_element(x.begin(), x.end()));
       EXPECT_EQ(high, *std::max_element(x.begin(), x.end()));
     }
@@ -62,7 +62,7 @@ TEST(Kernels, EncodeCountsTheThresholdsBelow) {
           const std::int64_t shift = count % 4;
           const std::vector<float> x = normal(count + shift, 5);
           std::vector<std::uint8_t> codes(static_cast<std::size_t>(count));
-          table(set).encode(book, x.data() + shift, count, 0.125f, 0.5f, codes.data());
+          table_of(set).encode(book, x.data() + shift, count, 0.125f, 0.5f, codes.data());
           for (std::int64_t i = 0; i < count; ++i) {
             const float v = (x[static_cast<std::size_t>(i + shift)] - 0.125f) * 0.5f;
             int expected = 0;
@@ -81,7 +81,7 @@ TEST(Kernels, EncodeSendsATieDown) {
     for (int bits = 1; bits <= 8; ++bits) {
       const Codebook book = uneven_book(bits);
       std::vector<std::uint8_t> codes(256);
-      table(set).encode(book, book.thresholds, book.levels - 1, 0.f, 1.f, codes.data());
+      table_of(set).encode(book, book.thresholds, book.levels - 1, 0.f, 1.f, codes.data());
       for (int i = 0; i + 1 < book.levels; ++i) {
         EXPECT_EQ(codes[static_cast<std::size_t>(i)], i) << name(set) << " bits " << bits;
       }
@@ -99,13 +99,13 @@ TEST(Kernels, PackedCodesComeBackAtEveryLength) {
         const std::int64_t bytes = packed_bytes(count, bits);
         std::vector<std::uint8_t> packed(static_cast<std::size_t>(bytes) + 1, 0xa5);
         std::vector<std::uint8_t> plain(static_cast<std::size_t>(bytes));
-        table(set).pack(codes.data(), count, bits, packed.data());
+        table_of(set).pack(codes.data(), count, bits, packed.data());
         table(InstructionSet::portable).pack(codes.data(), count, bits, plain.data());
         EXPECT_EQ(packed.back(), 0xa5) << "wrote past the end";
         packed.pop_back();
         EXPECT_EQ(packed, plain) << name(set) << " bits " << bits << " count " << count;
         std::vector<std::uint8_t> back(static_cast<std::size_t>(count));
-        table(set).unpack(packed.data(), count, bits, back.data());
+        table_of(set).unpack(packed.data(), count, bits, back.data());
         EXPECT_EQ(back, codes) << name(set) << " bits " << bits << " count " << count;
       }
     }
@@ -148,8 +148,9 @@ TEST(Kernels, FittedScaleIsNoWorseThanThePlainOne) {
       const Codebook book = uneven_book(bits);
       for (const std::int64_t count : {1, 7, 16, 33, 64, 100}) {
         const std::vector<float> x = normal(count, 100 + static_cast<std::uint64_t>(count));
-        const float absmax = table(set).absmax(x.data(), count);
-        const double fitted = error(book, x, table(set).fit_scale(book, x.data(), count, absmax));
+        const float absmax = table_of(set).absmax(x.data(), count);
+        const double fitted =
+            error(book, x, table_of(set).fit_scale(book, x.data(), count, absmax));
         const double plain = error(
             book, x, table(InstructionSet::portable).fit_scale(book, x.data(), count, absmax));
         EXPECT_LE(fitted, error(book, x, absmax) * (1 + 1e-5)) << name(set) << " bits " << bits;
@@ -169,9 +170,9 @@ TEST(Kernels, Bf16ConversionsMatchTheScalarOnes) {
   for (const InstructionSet set : sets()) {
     for (std::int64_t count = 0; count <= 70; ++count) {
       std::vector<BFloat16> half(70);
-      table(set).f32_to_bf16(x.data(), count, half.data());
+      table_of(set).f32_to_bf16(x.data(), count, half.data());
       std::vector<float> back(70);
-      table(set).bf16_to_f32(half.data(), count, back.data());
+      table_of(set).bf16_to_f32(half.data(), count, back.data());
       for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
         EXPECT_EQ(half[i].bits, BFloat16::from_float(x[i]).bits) << name(set) << " " << i;
         EXPECT_EQ(std::bit_cast<std::uint32_t>(back[i]),

@@ -17,8 +17,8 @@ TEST(Kernels, DecodeGivesScaleTimesValueToTheBit) {
           const SampleRow sample(bits, columns, block, offsets, static_cast<int>(columns % 4));
           std::vector<float> out(static_cast<std::size_t>(columns) + 1, -77.f);
           std::vector<BFloat16> half(static_cast<std::size_t>(columns) + 1, {0x1234});
-          table(set).decode_f32(sample.book, sample.row, columns, 0, columns, out.data());
-          table(set).decode_bf16(sample.book, sample.row, columns, 0, columns, half.data());
+          table_of(set).decode_f32(sample.book, sample.row, columns, 0, columns, out.data());
+          table_of(set).decode_bf16(sample.book, sample.row, columns, 0, columns, half.data());
           for (std::int64_t j = 0; j < columns; ++j) {
             const auto at = static_cast<std::size_t>(j);
             ASSERT_EQ(out[at], sample.value(j)) << name(set) << " bits " << bits << " columns "
@@ -41,7 +41,7 @@ TEST(Kernels, DecodeBeginsAtAnyGroupAndEndsAnywhere) {
         for (std::int64_t first = 0; first < 200; first += 32) {
           for (std::int64_t count = 0; first + count <= 200; count += 9) {
             std::vector<float> out(static_cast<std::size_t>(count));
-            table(set).decode_f32(sample.book, sample.row, 200, first, count, out.data());
+            table_of(set).decode_f32(sample.book, sample.row, 200, first, count, out.data());
             for (std::int64_t j = 0; j < count; ++j) {
               ASSERT_EQ(out[static_cast<std::size_t>(j)], sample.value(first + j))
                   << name(set) << " bits " << bits << " first " << first << " count " << count;
@@ -69,7 +69,7 @@ Product product(InstructionSet set, const SampleRow& sample, std::int64_t column
   std::vector<float> scales(static_cast<std::size_t>(rows * groups));
   std::vector<float> sums(static_cast<std::size_t>(rows * sixteens));
   for (std::int64_t i = 0; i < rows; ++i) {
-    table(set).prepare_activations(
+    table_of(set).prepare_activations(
         x.data() + i * stride, columns, fixed ? values.data() + i * groups * kGroup : nullptr,
         fixed ? scales.data() + i * groups : nullptr, sums.data() + i * sixteens);
   }
@@ -82,7 +82,7 @@ Product product(InstructionSet set, const SampleRow& sample, std::int64_t column
                                    columns};
   Product out;
   out.y.resize(static_cast<std::size_t>(2 * rows));
-  table(set).dot(sample.book, sample.row, activations, out.y.data(), 2);
+  table_of(set).dot(sample.book, sample.row, activations, out.y.data(), 2);
   for (std::int64_t i = 0; i < rows; ++i) {
     double exact = 0;
     double xx = 0;
@@ -143,10 +143,10 @@ TEST(Kernels, DotOfZeroActivationsIsZero) {
     const std::vector<float> x(64, 0.f);
     std::vector<std::int16_t> values(64);
     std::vector<float> scales(2);
-    table(set).prepare_activations(x.data(), 64, values.data(), scales.data(), nullptr);
+    table_of(set).prepare_activations(x.data(), 64, values.data(), scales.data(), nullptr);
     const Activations a = {x.data(), 64, values.data(), scales.data(), nullptr, 1, 64};
     float y = 1;
-    table(set).dot(sample.book, sample.row, a, &y, 1);
+    table_of(set).dot(sample.book, sample.row, a, &y, 1);
     EXPECT_EQ(y, 0.f) << name(set);
   }
 }

@@ -12,9 +12,21 @@
 
 namespace qloft::kernels {
 
-// Every set that this machine runs beside the portable one, and the portable one itself.
+// emulated_avx512_test.cpp; null where the emulation is not installed.
+const Table* emulated_avx512();
+
+// Every set that this machine runs, and AVX-512 in emulation where it runs AVX2 alone.
 inline std::vector<InstructionSet> sets() {
-  return supported_instruction_sets();
+  std::vector<InstructionSet> out = supported_instruction_sets();
+  if (out.back() == InstructionSet::avx2 && emulated_avx512() != nullptr) {
+    out.push_back(InstructionSet::avx512);
+  }
+  return out;
+}
+inline const Table& table_of(InstructionSet set) {
+  const auto real = supported_instruction_sets();
+  const bool runs = std::find(real.begin(), real.end(), set) != real.end();
+  return runs ? table(set) : *emulated_avx512();
 }
 
 inline std::vector<float> normal(std::int64_t count, std::uint64_t seed) {
