@@ -52,26 +52,26 @@ struct Problem {
 
 // Every result must be a whole number from 1 to 99: a draw that gives another one is drawn again.
 inline const std::vector<Problem> kProblems = {
-    {.inputs = {{4, 30}, {2, 15}, {2, 15}},
+    {.inputs = {{4, 30}, {2, 12}, {2, 9}},
      .steps = {{0, '+', 1}, {3, '-', 2}},
      .wordings = {"{N} has {a} {things}. {He} finds {b} more and gives {c} to {F}. How many does "
                   "{he} have now?",
                   "There are {a} {things} on the table. {N} brings {b} more. {F} takes {c} away. "
                   "How many are there now?"}},
-    {.inputs = {{15, 45}, {2, 15}, {2, 15}},
+    {.inputs = {{15, 40}, {2, 12}, {2, 9}},
      .steps = {{0, '-', 1}, {3, '-', 2}},
      .wordings = {"{N} has {a} {things}. {He} gives {b} to {F} and loses {c}. How many are left?",
                   "A shop has {a} {things}. It sells {b} to {N} and {c} to {F}. How many are "
                   "left?"}},
-    {.inputs = {{2, 9}, {2, 9}, {2, 15}},
+    {.inputs = {{2, 9}, {2, 9}, {2, 9}},
      .steps = {{0, '*', 1}, {3, '+', 2}},
      .wordings = {"{N} buys {a} {containers} with {b} {things} each. {He} already had {c}. How "
                   "many does {he} have now?"}},
-    {.inputs = {{2, 9}, {2, 9}, {2, 15}},
+    {.inputs = {{2, 9}, {2, 9}, {2, 9}},
      .steps = {{0, '*', 1}, {3, '-', 2}},
      .wordings = {"{N} has {a} {containers} with {b} {things} each. {He} gives {c} to {F}. How "
                   "many are left?"}},
-    {.inputs = {{3, 20}, {2, 15}},
+    {.inputs = {{3, 20}, {2, 9}},
      .steps = {{0, '+', 1}, {0, '+', 2}},
      .wordings = {"{N} has {a} {things}. {F} has {b} more than {N}. How many do they have "
                   "together?"}},
@@ -79,7 +79,7 @@ inline const std::vector<Problem> kProblems = {
      .steps = {{0, '*', 1}, {0, '+', 2}},
      .wordings = {"{N} has {a} {things}. {F} has {b} times as many. How many do they have "
                   "together?"}},
-    {.inputs = {{4, 30}, {2, 15}, {2, 5}},
+    {.inputs = {{4, 30}, {2, 12}, {2, 5}},
      .steps = {{0, '+', 1}, {3, '/', 2}},
      .wordings = {"{N} has {a} {things} and {F} has {b}. They share them among {c} friends. How "
                   "many does each friend get?"}},
