@@ -2,9 +2,7 @@
 
 #if defined(__x86_64__)
 
-#ifdef QLOFT_EMULATED_AVX512  // tests/kernels/emulated_avx512_test.cpp
-#include "emulated_avx512.h"
-#else
+#ifndef QLOFT_EMULATED_AVX512  // tests/kernels/emulated_avx512_test.cpp brings its own
 #include <immintrin.h>
 #endif
 

@@ -25,6 +25,7 @@ inline float emulated_sum(simde__m512 v) {
   return sum;
 }
 
+#define __mmask16 simde__mmask16
 #define _mm512_cvtepi32_epi16 emulated_narrow_to_16
 #define _mm512_cvtepi32_epi8 emulated_narrow_to_8
 #define _mm512_reduce_add_ps emulated_sum
