@@ -32,7 +32,8 @@ double frobenius_norm(MatrixView<const float> a);
 
 // Replaces the columns of `a` [m, n], m >= n, by an orthonormal basis of their span and returns the
 // upper triangular r [n, n] with a_before = a_after * r. A rank-deficient `a` still gives n
-// orthonormal columns. Cholesky QR done twice (Fukaya et al. 2014) with the Gram matrix in f64;
+// orthonormal columns. Cholesky QR (twice where one pass is not exact: Fukaya et al. 2014) with the
+// Gram matrix in f64;
 // Householder QR (LAPACK sgeqrf, sorgqr) where the columns are too nearly dependent for it.
 Matrix orthonormalize(MatrixView<float> a);
 

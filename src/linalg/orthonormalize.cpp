@@ -14,6 +14,8 @@ namespace {
 // the span of those before it. Below this the f32 columns themselves do not say where the rest
 // points.
 constexpr double kLeastPivot = 1e-4;
+// Above this one pass leaves columns orthonormal to f32 rounding.
+constexpr double kSafePivot = 0.1;
 constexpr std::int64_t kPieces = 16;
 constexpr std::int64_t kRowsAtOnce = 128;
 
@@ -41,9 +43,11 @@ std::vector<double> gram(MatrixView<const float> a) {
   return std::move(partial[0]);
 }
 
-// One pass of Cholesky QR: a <- a * r^-1. False, with `a` as it was, where the columns are too
-// nearly dependent or not finite.
-bool cholesky_qr(MatrixView<float> a, Matrix& r) {
+enum class Pass { impossible, rough, exact };
+
+// One pass of Cholesky QR: a <- a * r^-1. Impossible, with `a` as it was, where the columns are too
+// nearly dependent or not finite; rough where another pass must follow.
+Pass cholesky_qr(MatrixView<float> a, Matrix& r) {
   const std::int64_t n = a.columns;
   std::vector<double> g = gram(a);
   const auto at = [n](std::int64_t i, std::int64_t j) {
@@ -54,7 +58,7 @@ bool cholesky_qr(MatrixView<float> a, Matrix& r) {
     length[static_cast<std::size_t>(i)] = std::sqrt(g[at(i, i)]);
     if (!(length[static_cast<std::size_t>(i)] > 0.0) ||
         !std::isfinite(length[static_cast<std::size_t>(i)])) {
-      return false;
+      return Pass::impossible;
     }
   }
   for (std::int64_t i = 0; i < n; ++i) {
@@ -66,15 +70,17 @@ bool cholesky_qr(MatrixView<float> a, Matrix& r) {
   int info = 0;
   // An upper triangle by rows is a lower one by columns.
   qloft_blas_dpotrf("L", &order, g.data(), &order, &info, 1);
-  if (info != 0) return false;
+  if (info != 0) return Pass::impossible;
+  double least = 1.0;
   for (std::int64_t i = 0; i < n; ++i) {
-    if (!(g[at(i, i)] > kLeastPivot)) return false;
+    if (!(g[at(i, i)] > kLeastPivot)) return Pass::impossible;
+    least = std::min(least, g[at(i, i)]);
   }
   r = Matrix(n, n);
   for (std::int64_t i = 0; i < n; ++i) {
     for (std::int64_t j = i; j < n; ++j) {
       r(i, j) = static_cast<float>(g[at(i, j)] * length[static_cast<std::size_t>(j)]);
-      if (!std::isfinite(r(i, j)) || r(i, i) == 0.f) return false;
+      if (!std::isfinite(r(i, j)) || r(i, i) == 0.f) return Pass::impossible;
     }
   }
   parallel_for(a.rows, kRowsAtOnce, [&](std::int64_t begin, std::int64_t end) {
@@ -82,7 +88,7 @@ bool cholesky_qr(MatrixView<float> a, Matrix& r) {
                      static_cast<int>(end - begin), order, 1.f, r.data(), order, a.row(begin),
                      leading(a));
   });
-  return true;
+  return least > kSafePivot ? Pass::exact : Pass::rough;
 }
 
 // LAPACK's QR with the diagonal of r made non-negative, so that columns that are orthonormal
@@ -122,9 +128,11 @@ Matrix orthonormalize(MatrixView<float> a) {
   check_extent(a);
   if (a.columns == 0) return {};
   Matrix first;
-  if (!cholesky_qr(a, first)) return householder_qr(a);
+  const Pass pass = cholesky_qr(a, first);
+  if (pass == Pass::impossible) return householder_qr(a);
+  if (pass == Pass::exact) return first;
   Matrix second;
-  if (!cholesky_qr(a, second)) second = householder_qr(a);
+  if (cholesky_qr(a, second) == Pass::impossible) second = householder_qr(a);
   Matrix r(a.columns, a.columns);
   multiply(second.view(), Transpose::no, first.view(), Transpose::no, r.view());
   return r;

@@ -11,9 +11,13 @@ namespace {
 
 // What is left of a block after the space at hand was taken out of it, relative to the block, below
 // which the space is taken as complete: f32 rounding is all that is left.
-constexpr double kNothingNew = 1e-6;
-// Inner products between the space and a new block above this mean that the block was rounding.
-constexpr float kLostOrthogonality = 1e-4f;
+constexpr double kNothingNew = 2e-6;
+// Inner products between the space and a new block: up to the first they are rounding, up to the
+// second taking them out leaves the block orthonormal.
+constexpr float kOrthogonal = 1e-6f;
+constexpr float kNearlyOrthogonal = 1e-4f;
+// Rounds of taking the space out of a block before both are made orthonormal together.
+constexpr int kRounds = 3;
 
 // Orthonormal columns that grow block by block, in one allocation.
 class Basis {
@@ -32,31 +36,40 @@ class Basis {
     MatrixView<float> fresh = room(count);
     const double before = frobenius_norm(fresh);
     if (!(before > 0.0)) return false;
-    if (size_ > 0) {
-      // Twice is enough (Giraud et al. 2005).
-      Matrix inner(size_, count);
-      for (int pass = 0; pass < 2; ++pass) remove_span(fresh, inner);
+    if (size_ == 0) {
+      orthonormalize(fresh);
+    } else {
+      remove_span(fresh);
       if (frobenius_norm(fresh) <= kNothingNew * before) return false;
-    }
-    orthonormalize(fresh);
-    if (size_ > 0 && touches(fresh)) {
-      // The leading columns are orthonormal and stay.
-      orthonormalize(block(0, size_ + count));
+      orthonormalize(fresh);
+      separate(fresh);
     }
     size_ += count;
     return true;
   }
 
  private:
-  void remove_span(MatrixView<float> fresh, Matrix& inner) {
-    multiply(all(), Transpose::yes, fresh, Transpose::no, inner.view());
-    multiply(all(), Transpose::no, inner.view(), Transpose::no, fresh, -1.f, 1.f);
-  }
-  bool touches(MatrixView<float> fresh) {
+  // fresh <- fresh - Q (Q^T fresh) with Q what is taken so far; the largest inner product.
+  float remove_span(MatrixView<float> fresh) {
     Matrix inner(size_, fresh.columns);
     multiply(all(), Transpose::yes, fresh, Transpose::no, inner.view());
-    return std::any_of(inner.values().begin(), inner.values().end(),
-                       [](float value) { return !(std::fabs(value) < kLostOrthogonality); });
+    float largest = 0.f;
+    for (const float value : inner.values()) largest = std::max(largest, std::fabs(value));
+    if (largest > kOrthogonal) {
+      multiply(all(), Transpose::no, inner.view(), Transpose::no, fresh, -1.f, 1.f);
+    }
+    return largest;
+  }
+
+  // Normalizing a block of which little was left has magnified what rounding left of the space in
+  // it.
+  void separate(MatrixView<float> fresh) {
+    for (int round = 0; round < kRounds; ++round) {
+      if (remove_span(fresh) <= kNearlyOrthogonal) return;
+      orthonormalize(fresh);
+    }
+    // Columns without any new direction: complete all; the leading ones are orthonormal and stay.
+    orthonormalize(block(0, size_ + fresh.columns));
   }
 
   Matrix columns_;
