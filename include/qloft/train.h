@@ -9,30 +9,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <optional>
-#include <string>
 #include <vector>
 
 #include "qloft/core/progress.h"
 #include "qloft/model.h"
 #include "qloft/text/data.h"
 #include "qloft/train/options.h"
+#include "qloft/train/summary.h"
 
 namespace qloft::train {
-
-struct Summary {
-  std::int64_t steps = 0;
-  std::int64_t tokens = 0;  // read, padding not counted
-  double first_loss = 0;
-  double last_loss = 0;
-  std::optional<double> best_validation_loss;
-  std::int64_t best_step = 0;  // of best_validation_loss
-  bool stopped_early = false;
-  double seconds = 0;  // all runs of a resumed one together
-  double tokens_per_second = 0;
-  std::int64_t truncated_examples = 0;  // cut at the data set's max_length
-  std::int64_t skipped_examples = 0;    // without one prediction that counts
-};
 
 // Called when the weights as they stand should be written, with the number of steps done. With
 // validation examples: at each new best validation loss, so that what was written last is the best.

@@ -17,7 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kGenerator = "torch.generator";
 constexpr std::string_view kMetadataKey = "state";
 
 // The options that change what is learned, whatever the schedule.
@@ -34,7 +33,8 @@ io::Json result_options(const Options& options) {
           {"checkpointing", options.checkpointing},
           {"seed", options.seed},
           {"evaluate_every", options.evaluate_every},
-          {"patience", options.patience}};
+          {"patience", options.patience},
+          {"setup", options.setup}};
 }
 
 io::Json schedule_options(const Identity& identity) {
@@ -75,7 +75,7 @@ ElementType element_type(const torch::Tensor& tensor) {
     case torch::kBFloat16:
       return ElementType::bf16;
     default:
-      return ElementType::u8;
+      throw Error({}, "a state holds f32 and bf16 tensors only");
   }
 }
 
@@ -139,12 +139,9 @@ void copy_in(const io::SafetensorsFile& file, const std::string& name, torch::Te
 
 void save_state(const fs::path& folder, const Place& place, const Identity& identity,
                 const AdamW& optimizer) {
-  NamedTensors tensors = optimizer.state();
-  const auto generator = at::globalContext().defaultGenerator(torch::kCPU);
-  tensors.emplace_back(kGenerator, generator.get_state());
   std::vector<torch::Tensor> kept;  // what the byte spans point into
   std::vector<io::NamedBytes> named;
-  for (auto& [name, tensor] : tensors) {
+  for (const auto& [name, tensor] : optimizer.state()) {
     kept.push_back(tensor.detach().cpu().contiguous());
     io::NamedBytes entry;
     entry.info.name = name;
@@ -201,14 +198,10 @@ Resumed load_state(const fs::path& folder, const Identity& identity, AdamW& opti
   }
 
   const NamedTensors tensors = optimizer.state();
-  auto generator = at::globalContext().defaultGenerator(torch::kCPU);
-  torch::Tensor random = generator.get_state();
-  copy_in(file, std::string(kGenerator), random);
-  if (file.tensors().size() != tensors.size() + 1) {
+  if (file.tensors().size() != tensors.size()) {
     throw InputError({path, {}}, "holds other tensors than this run trains");
   }
   for (const auto& [name, tensor] : tensors) copy_in(file, name, tensor);
-  generator.set_state(random);
   optimizer.set_steps(member<std::int64_t>(json, "optimizer_steps", path));
   return {place, member<int>(json, "threads", path)};
 }

@@ -1,8 +1,9 @@
 #pragma once
 // All that a run needs to go on to the same bits: training_state.safetensors. Its tensors are the
-// trainable tensors, the optimizer's moments and masters, and the state of torch's generator; its
-// metadata "state" is the JSON of the rest. training_state.json repeats that JSON for people: only
-// the first file is read, so the two cannot disagree after a crash between them.
+// trainable tensors and the optimizer's moments and masters; its metadata "state" is the JSON of
+// the rest. training_state.json repeats that JSON for people: only the first file is read, so the
+// two cannot disagree after a crash between them. Nothing random is in it: the data order and
+// dropout are functions of the seed and the step.
 
 #include <cstdint>
 #include <filesystem>
@@ -51,7 +52,7 @@ struct Resumed {
   int threads = 1;  // of the run that saved
 };
 
-// Puts everything back into the optimizer's tensors and torch's generator. Throws InputError naming
+// Puts everything back into the optimizer's tensors. Throws InputError naming
 // the file and what differs: options (those that change the result; learning rate options and the
 // number of steps may change as long as the rates of the steps that are done stay the same), data,
 // model, names, types or shapes.

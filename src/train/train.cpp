@@ -125,7 +125,6 @@ class Run {
   }
 
   void begin() {
-    torch::manual_seed(options_.seed);
     if (options_.resume) {
       const Resumed resumed = load_state(options_.folder, identity_, optimizer_);
       place_ = resumed.place;
@@ -157,6 +156,10 @@ class Run {
       learned += batch.learned;
       tokens += batch.tokens;
     }
+    // Dropout too is a function of the seed and the step, so that a resumed run draws the same.
+    constexpr std::uint64_t kDropoutStream = 0x64726f70u;
+    model_.set_dropout_seed(
+        mix(mix(options_.seed, kDropoutStream), static_cast<std::uint64_t>(place_.step)));
     double sum = 0;
     for (const Prepared& batch : batches) {
       const model::Model::Loss loss = model_.loss(batch.input, batch.learn);

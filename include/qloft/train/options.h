@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "qloft/text/data.h"
@@ -38,6 +39,8 @@ struct Options {
   std::filesystem::path folder;      // of the state
   std::filesystem::path log_folder;  // of metrics.jsonl and event files; empty: folder
   bool resume = false;
+  // What else a resumed run must share with the one that was interrupted, in one line.
+  std::string setup;
 
   // Throws InputError naming the field that is out of range.
   void validate() const;

@@ -1,0 +1,399 @@
+#include "qloft/pipeline/finetune.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <system_error>
+#include <utility>
+
+#include "load.h"
+#include "qloft/architecture.h"
+#include "qloft/core/error.h"
+#include "qloft/core/file.h"
+#include "qloft/core/random.h"
+#include "qloft/core/threads.h"
+#include "qloft/quantized.h"
+#include "qloft/text/chat.h"
+#include "qloft/text/data.h"
+#include "qloft/train.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+using model::Architecture;
+using model::LinearShape;
+
+constexpr const char* kAdapterName = "default";
+constexpr const char* kTrainingFolder = "training";
+constexpr const char* kStateFile = "training_state.safetensors";
+
+void refuse(bool wrong, std::string_view field, std::string_view message) {
+  if (wrong) throw InputError({{}, std::string(field)}, message);
+}
+
+void check(const FinetuneOptions& o) {
+  const bool lora = o.method == "lora";
+  refuse(!lora && o.method != "full", "method", "expected lora or full, found '" + o.method + "'");
+  refuse(o.data.empty(), "data", "expected at least one file of JSON Lines");
+  refuse(o.output.empty(), "output", "expected a folder to write to");
+  refuse(o.validation && o.validation_share != 0, "validation_share",
+         "expected a validation file or a share of the data, found both");
+  refuse(o.from_random && lora, "from_random", "only --method full trains from random weights");
+  refuse(!lora && (o.adapter || o.fresh || o.rank || o.alpha || o.rslora || o.dropout ||
+                   !o.target_modules.empty()),
+         "method", "full trains no adapter: its options (adapter, rank, ...) need --method lora");
+  refuse(o.adapter && o.fresh, "fresh", "expected an adapter to continue or a fresh one");
+  refuse(o.rank && *o.rank < 1, "rank", "expected at least 1");
+  refuse(o.alpha && !(std::isfinite(*o.alpha) && *o.alpha > 0), "alpha",
+         "expected a number above 0");
+  refuse(o.dropout && !(*o.dropout >= 0 && *o.dropout < 1), "dropout",
+         "expected a number from 0 to below 1");
+  refuse(o.save_dtype && lora, "save_dtype", "adapters are f32");
+  parse_dtype(o.dtype);
+  o.train.validate();
+}
+
+std::string last_part(const std::string& module) {
+  return module.substr(module.rfind('.') + 1);
+}
+
+std::vector<std::string> linear_names(const std::vector<LinearShape>& layers) {
+  std::vector<std::string> names;
+  for (const LinearShape& layer : layers) {
+    const std::string name = last_part(layer.name);
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
+adapter::Adapter fresh_adapter(const Architecture& architecture, const FinetuneOptions& options) {
+  const std::vector<LinearShape> layers = model::linear_layers(architecture);
+  const std::vector<std::string> known = linear_names(layers);
+  adapter::Adapter adapter;
+  adapter.config.rank = options.rank.value_or(16);
+  adapter.config.alpha = options.alpha.value_or(static_cast<double>(adapter.config.rank));
+  adapter.config.rslora = options.rslora;
+  adapter.config.target_modules = options.target_modules.empty() ? known : options.target_modules;
+  const auto& targets = adapter.config.target_modules;
+  for (const std::string& target : targets) {
+    if (std::find(known.begin(), known.end(), target) != known.end()) continue;
+    std::string names;
+    for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
+    throw InputError({{}, "target_modules"},
+                     "the model has no linear layer '" + target + "', only " + names);
+  }
+  const std::int64_t rank = adapter.config.rank;
+  Random random(options.train.seed);
+  for (const LinearShape& layer : layers) {
+    if (std::find(targets.begin(), targets.end(), last_part(layer.name)) == targets.end()) continue;
+    if (rank > std::min(layer.in, layer.out)) {
+      throw InputError({{}, "rank"},
+                       "expected at most " + std::to_string(std::min(layer.in, layer.out)) +
+                           ", the rank of " + layer.name + ", found " + std::to_string(rank));
+    }
+    adapter::Factors factors{Matrix(rank, layer.in), Matrix(layer.out, rank)};
+    const double bound = 1 / std::sqrt(static_cast<double>(layer.in));
+    for (float& value : factors.a.values()) {
+      value = static_cast<float>(bound * (2 * random.uniform() - 1));
+    }
+    adapter.modules.emplace(layer.name, std::move(factors));
+  }
+  return adapter;
+}
+
+// What an adapter that is continued has settled cannot be asked for otherwise.
+void expect_as_continued(const adapter::Config& config, const FinetuneOptions& options,
+                         const fs::path& folder) {
+  const auto differs = [&](const char* field) {
+    throw InputError({folder, field},
+                     "the adapter that is continued has another value than the one asked for; a "
+                     "fresh one (--fresh) takes any");
+  };
+  if (options.rank && *options.rank != config.rank) differs("rank");
+  if (options.alpha && *options.alpha != config.alpha) differs("alpha");
+  if (options.rslora && !config.rslora) differs("rslora");
+  if (!options.target_modules.empty()) {
+    std::vector<std::string> wanted = options.target_modules, found = config.target_modules;
+    std::sort(wanted.begin(), wanted.end());
+    std::sort(found.begin(), found.end());
+    if (wanted != found) differs("target_modules");
+  }
+}
+
+adapter::Adapter first_adapter(const checkpoint::Checkpoint& source,
+                               const Architecture& architecture, const FinetuneOptions& options) {
+  ModelOptions where;
+  where.bare = options.fresh;
+  if (options.adapter) where.adapter = options.adapter->string();
+  std::optional<adapter::Adapter> found = find_adapter(source, where);
+  if (found) {
+    expect_as_continued(found->config, options,
+                        options.adapter.value_or(source.folder() / "adapter"));
+  } else {
+    found = fresh_adapter(architecture, options);
+  }
+  if (options.dropout) found->config.dropout = *options.dropout;
+  std::error_code error;
+  const fs::path absolute = fs::canonical(options.model, error);
+  found->config.base_model = error ? options.model : absolute.string();
+  return *std::move(found);
+}
+
+// ------------------------------------------------------------------------------- output
+
+// The output folder while it is built. A run that fails before its first save leaves nothing.
+class Output {
+ public:
+  explicit Output(const FinetuneOptions& options)
+      : staged_(checked(options), options.overwrite || options.train.resume) {}
+  ~Output() {
+    std::error_code error;
+    if (!committed_ && saved_at(staged_.path()) == found_) fs::remove_all(staged_.path(), error);
+  }
+  Output(const Output&) = delete;
+  Output& operator=(const Output&) = delete;
+
+  void begin(bool resume, bool overwrite) {
+    const bool interrupted = saved_at(staged_.path()).has_value();
+    found_ = kKeep;
+    if (resume && !interrupted) {
+      take_up_finished();
+    } else if (!resume) {
+      if (interrupted && !overwrite) {
+        throw InputError({staged_.path(), {}},
+                         "an interrupted run is here: --resume goes on with it, --overwrite begins "
+                         "anew");
+      }
+      staged_.start_afresh();
+      found_.reset();
+    }
+    fs::create_directories(state_folder());
+  }
+  void commit() {
+    staged_.commit();
+    committed_ = true;
+  }
+
+  const fs::path& path() const { return staged_.path(); }
+  fs::path state_folder() const { return staged_.path() / kTrainingFolder; }
+  const fs::path& target() const { return staged_.target(); }
+
+ private:
+  using Time = fs::file_time_type;
+  static constexpr Time kKeep = Time::max();  // no state was ever saved then
+
+  // When the state in `folder` was saved.
+  static std::optional<Time> saved_at(const fs::path& folder) {
+    std::error_code error;
+    const Time time = fs::last_write_time(folder / kTrainingFolder / kStateFile, error);
+    return error ? std::nullopt : std::optional(time);
+  }
+
+  static fs::path checked(const FinetuneOptions& options) {
+    std::error_code error;
+    refuse(fs::equivalent(options.output, checkpoint::resolve(options.model), error), "output",
+           "the output folder is the model's own");
+    return options.output;
+  }
+
+  // A run that is done lies in the target: it is taken up, so that more steps can follow.
+  void take_up_finished() {
+    found_.reset();
+    if (!saved_at(staged_.target())) {
+      throw InputError({staged_.target(), {}}, "there is no saved run to resume");
+    }
+    fs::copy(staged_.target(), staged_.path(),
+             fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+    found_ = saved_at(staged_.path());
+  }
+
+  StagedFolder staged_;
+  std::optional<Time> found_;  // a folder whose state is still this one is not worth keeping
+  bool committed_ = false;
+};
+
+// ------------------------------------------------------------------------------- weights
+
+ElementType save_type(const io::Json& config, const FinetuneOptions& options) {
+  const auto named = [](std::string_view name) -> std::optional<ElementType> {
+    if (name == "float32" || name == "f32") return ElementType::f32;
+    if (name == "bfloat16" || name == "bf16") return ElementType::bf16;
+    if (name == "float16" || name == "f16") return ElementType::f16;
+    return std::nullopt;
+  };
+  if (options.save_dtype) {
+    const auto type = named(*options.save_dtype);
+    refuse(!type, "save_dtype", "expected f32, bf16 or f16, found '" + *options.save_dtype + "'");
+    return *type;
+  }
+  for (const char* field : {"dtype", "torch_dtype"}) {
+    if (!config.contains(field) || !config[field].is_string()) continue;
+    if (const auto type = named(config[field].get<std::string>())) return *type;
+  }
+  return *named(options.dtype);
+}
+
+io::Json saved_config(io::Json config, ElementType type) {
+  const std::string name = type == ElementType::f32    ? "float32"
+                           : type == ElementType::bf16 ? "bfloat16"
+                                                       : "float16";
+  config.contains("dtype") ? config["dtype"] = name : config["torch_dtype"] = name;
+  return config;
+}
+
+torch::Dtype torch_type(ElementType type) {
+  return type == ElementType::f32    ? torch::kFloat32
+         : type == ElementType::bf16 ? torch::kBFloat16
+                                     : torch::kFloat16;
+}
+
+// Writes all dense weights beside and moves them into `folder` when they are whole.
+void write_weights(const model::Model& model, const fs::path& folder, ElementType type) {
+  const auto weights = model.dense_weights();
+  std::vector<io::TensorInfo> tensors;
+  for (const auto& [name, tensor] : weights) {
+    io::TensorInfo info;
+    info.name = name;
+    info.type = type;
+    info.shape = tensor.sizes().vec();
+    tensors.push_back(std::move(info));
+  }
+  const fs::path beside = folder / "weights.partial";
+  fs::remove_all(beside);
+  fs::create_directories(beside);
+  checkpoint::Writer writer(beside, std::move(tensors), checkpoint::Writer::Mode::create);
+  for (const auto& [name, tensor] : weights) {
+    const torch::Tensor value = tensor.detach().to(torch_type(type)).cpu().contiguous();
+    writer.write(name, {static_cast<const std::byte*>(value.data_ptr()), value.nbytes()});
+  }
+  writer.finish();
+  for (const auto& entry : fs::directory_iterator(beside)) {
+    fs::rename(entry.path(), folder / entry.path().filename());
+  }
+  fs::remove_all(beside);
+}
+
+// ------------------------------------------------------------------------------- data
+
+struct Data {
+  text::DataSet set;
+  text::DataSet::Split split;
+};
+
+Data read_data(const FinetuneOptions& options, const fs::path& tokenizer_folder,
+               std::int64_t length) {
+  text::DataOptions data_options;
+  data_options.max_length = length;
+  const text::ExampleReader reader(text::Tokenizer::load(tokenizer_folder),
+                                   text::ChatTemplate::load(tokenizer_folder), data_options);
+  text::DataSet set(options.data, reader);
+  if (!options.validation) {
+    auto split = set.split(options.validation_share, options.train.seed);
+    return {std::move(set), std::move(split)};
+  }
+  // One set of all files: the lines of the validation file follow the others.
+  std::vector<fs::path> files = options.data;
+  files.push_back(*options.validation);
+  text::DataSet all(files, reader);
+  text::DataSet::Split split;
+  split.train.resize(static_cast<std::size_t>(set.size()));
+  split.validation.resize(static_cast<std::size_t>(all.size() - set.size()));
+  std::iota(split.train.begin(), split.train.end(), std::int64_t{0});
+  std::iota(split.validation.begin(), split.validation.end(), set.size());
+  refuse(split.validation.empty(), "validation", "the validation file has no lines");
+  return {std::move(all), std::move(split)};
+}
+
+// What a resumed run must share beside the training options.
+std::string setup_of(const FinetuneOptions& options, const adapter::Config* config) {
+  io::Json setup = {{"method", options.method}, {"dtype", options.dtype}};
+  if (config != nullptr) {
+    setup["rank"] = config->rank;
+    setup["alpha"] = config->alpha;
+    setup["rslora"] = config->rslora;
+    setup["dropout"] = config->dropout;
+  }
+  return setup.dump();
+}
+
+std::int64_t count_parameters(const model::Model& model) {
+  std::int64_t count = 0;
+  for (const auto& [name, tensor] : model.trainable()) count += tensor.numel();
+  return count;
+}
+
+}  // namespace
+
+FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  check(options);
+  at::set_num_threads(thread_count());
+  const bool lora = options.method == "lora";
+  const fs::path folder = checkpoint::resolve(options.model);
+  const fs::path config_file = folder / "config.json";
+  const io::Json config = io::read_json(config_file);
+  const Architecture architecture = model::parse_architecture(config, config_file);
+  const fs::path tokenizer_folder = options.tokenizer.value_or(folder);
+
+  train::Options training = options.train;
+  if (architecture.max_positions > 0 && training.length > architecture.max_positions) {
+    training.length = architecture.max_positions;
+    progress.note("length " + std::to_string(training.length) +
+                  ": the model has no more positions");
+  }
+  const Data data = read_data(options, tokenizer_folder, training.length);
+
+  std::optional<checkpoint::Checkpoint> source;
+  if (!options.from_random) source.emplace(folder);
+  refuse(!lora && source && quantized::read_config(*source), "method",
+         "full fine-tuning needs full-precision weights, found a quantized folder: train its "
+         "adapter (--method lora)");
+  std::optional<adapter::Adapter> adapter;
+  if (lora) adapter = first_adapter(*source, architecture, options);
+  const ElementType type = lora ? ElementType::f32 : save_type(config, options);
+
+  Output output(options);
+  output.begin(training.resume, options.overwrite);
+  model::LoadOptions load;
+  load.dtype = parse_dtype(options.dtype);
+  load.device = parse_device(options.device);
+  load.train_weights = !lora;
+  model::Model model = source ? model::Model::load(*source, load, progress)
+                              : model::Model::random(architecture, load, training.seed);
+  if (lora) model.attach(kAdapterName, *adapter, /*train=*/true);
+  training.setup = setup_of(options, lora ? &adapter->config : nullptr);
+  training.folder = output.state_folder();
+  training.log_folder = output.path();
+  adapter.reset();
+
+  const auto save = [&](std::int64_t) {
+    if (lora) {
+      adapter::save(model.extract(kAdapterName), output.path());
+    } else {
+      write_weights(model, output.path(), type);
+    }
+  };
+  FinetuneReport report;
+  report.summary = train::train(model, data.set, data.split.train, data.split.validation, training,
+                                save, progress);
+  if (!lora) {
+    io::write_json(output.path() / "config.json", saved_config(config, type));
+    checkpoint::copy_companions(folder, output.path());
+    if (options.tokenizer) checkpoint::copy_companions(tokenizer_folder, output.path());
+  }
+  output.commit();
+  report.method = options.method;
+  report.trained_parameters = count_parameters(model);
+  report.train_examples = static_cast<std::int64_t>(data.split.train.size());
+  report.validation_examples = static_cast<std::int64_t>(data.split.validation.size());
+  report.output = output.target();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace qloft::pipeline
