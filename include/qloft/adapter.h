@@ -52,6 +52,32 @@ Adapter load(const std::filesystem::path& folder);
 void save(const Adapter& adapter, const std::filesystem::path& folder,
           ElementType type = ElementType::f32);
 
+// Writes a PEFT folder module by module, for factors that come one after the other: beside the ones
+// at hand none is in memory. The folder must exist; it is whole once every module was written.
+class Writer {
+ public:
+  // The shape [out, in] of a module's weight.
+  struct Shape {
+    std::int64_t out = 0;
+    std::int64_t in = 0;
+  };
+  // Reopen continues what an interrupted run left; throws InputError if that was another adapter.
+  enum class Mode { create, reopen };
+  Writer(const std::filesystem::path& folder, Config config,
+         const std::map<std::string, Shape>& modules, ElementType type, Mode mode);
+
+  // Throws Error if `factors` do not have the module's shape and rank.
+  void write(const std::string& module, const Factors& factors);
+  // Flushes what was written to the disk.
+  void flush() { file_.flush(); }
+
+ private:
+  Config config_;
+  std::map<std::string, Shape> modules_;
+  ElementType type_;
+  io::SafetensorsWriter file_;
+};
+
 // weight += scale * b * a. Throws InputError naming `module` when shapes disagree.
 void merge_into(MatrixView<float> weight, const Factors& factors, double scale,
                 const std::string& module);

@@ -45,6 +45,15 @@ std::string tensor_name(const std::string& module, bool is_a) {
   return std::string(kPrefix) + module + (is_a ? ".lora_A.weight" : ".lora_B.weight");
 }
 
+io::TensorInfo tensor_info(const std::string& module, bool is_a, std::int64_t rows,
+                           std::int64_t columns, ElementType type) {
+  io::TensorInfo info;
+  info.name = tensor_name(module, is_a);
+  info.type = type;
+  info.shape = {rows, columns};
+  return info;
+}
+
 struct Pair {
   const io::TensorInfo* a = nullptr;
   const io::TensorInfo* b = nullptr;
@@ -151,16 +160,53 @@ void save(const Adapter& adapter, const fs::path& folder, ElementType type) {
     modules.push_back(module);
     for (const bool is_a : {true, false}) {
       const Matrix& factor = is_a ? factors.a : factors.b;
-      io::TensorInfo info;
-      info.name = tensor_name(module, is_a);
-      info.type = type;
-      info.shape = {factor.rows(), factor.columns()};
+      io::TensorInfo info = tensor_info(module, is_a, factor.rows(), factor.columns(), type);
       data.push_back(checkpoint::convert_from_f32(factor.values(), type));
       tensors.push_back({std::move(info), data.back()});
     }
   }
   io::write_safetensors(folder / kWeightsFile, tensors, {{"format", "pt"}});
   io::write_json(folder / kConfigFile, config_to_json(adapter.config, modules));
+}
+
+namespace {
+
+std::vector<io::TensorInfo> infos_of(const Config& config,
+                                     const std::map<std::string, Writer::Shape>& modules,
+                                     ElementType type) {
+  std::vector<io::TensorInfo> infos;
+  for (const auto& [module, shape] : modules) {
+    infos.push_back(tensor_info(module, true, config.rank_of(module), shape.in, type));
+    infos.push_back(tensor_info(module, false, shape.out, config.rank_of(module), type));
+  }
+  return infos;
+}
+
+}  // namespace
+
+Writer::Writer(const fs::path& folder, Config config, const std::map<std::string, Shape>& modules,
+               ElementType type, Mode mode)
+    : config_(std::move(config)),
+      modules_(modules),
+      type_(type),
+      file_(folder / kWeightsFile, infos_of(config_, modules, type), {{"format", "pt"}},
+            mode == Mode::create ? io::SafetensorsWriter::Mode::create
+                                 : io::SafetensorsWriter::Mode::reopen) {
+  if (mode == Mode::reopen) return;
+  std::vector<std::string> names;
+  for (const auto& [module, shape] : modules) names.push_back(module);
+  io::write_json(folder / kConfigFile, config_to_json(config_, names));
+}
+
+void Writer::write(const std::string& module, const Factors& factors) {
+  const auto it = modules_.find(module);
+  const std::int64_t rank = config_.rank_of(module);
+  if (it == modules_.end() || factors.a.rows() != rank || factors.b.columns() != rank ||
+      factors.a.columns() != it->second.in || factors.b.rows() != it->second.out) {
+    throw Error({file_.path(), module}, "the factors are not those that were announced");
+  }
+  file_.write(tensor_name(module, true), checkpoint::convert_from_f32(factors.a.values(), type_));
+  file_.write(tensor_name(module, false), checkpoint::convert_from_f32(factors.b.values(), type_));
 }
 
 void merge_into(MatrixView<float> weight, const Factors& factors, double scale,

@@ -1,0 +1,39 @@
+#pragma once
+// Stage: a model and its adapter to a plain full-precision folder.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "qloft/core/progress.h"
+
+namespace qloft::pipeline {
+
+struct MergeOptions {
+  std::string model;    // plain or quantized: a folder, or a hub name
+  std::string adapter;  // a PEFT folder; empty: the one inside a quantized folder
+  std::filesystem::path output;
+  bool overwrite = false;
+  std::string dtype;  // f32, bf16 or f16; empty: config.json's
+};
+
+struct MergeReport {
+  std::filesystem::path output;
+  std::string dtype;
+  std::int64_t merged = 0;       // modules whose adapter was multiplied out
+  std::int64_t dequantized = 0;  // packed matrices
+  double seconds = 0;
+  std::uint64_t peak_memory = 0;
+};
+
+// Writes W = Q + s B A for every packed or adapted matrix and all other floating-point tensors, one
+// at a time, in `dtype`; tensors of other types as they are. An adapter of lm_head where it is tied
+// to the embeddings unties it. OUTPUT is built as OUTPUT.partial; an interrupted run of the same
+// options is taken up where it stopped.
+//
+// Throws InputError for a plain model without an adapter, an adapter that names a module or a shape
+// which the model does not have, an output folder that is not empty unless overwrite; Interrupted
+// where progress asks to stop.
+MergeReport merge(const MergeOptions& options, Progress& progress);
+
+}  // namespace qloft::pipeline

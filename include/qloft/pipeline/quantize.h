@@ -1,0 +1,74 @@
+#pragma once
+// Stage: a full-precision model to a quantized folder with its initial adapter.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qloft/core/progress.h"
+
+namespace qloft::pipeline {
+
+struct QuantizeOptions {
+  std::string model;  // a folder, or a hub name
+  std::filesystem::path output;
+  bool overwrite = false;
+  std::string method = "loftq";  // a preset of decompose; what is not set below comes from it
+
+  std::optional<int> bits;                // 1 to 8
+  std::optional<std::string> codebook;    // "nf", "uniform", ...
+  std::optional<std::int64_t> block;      // 16 to 4096; 0: one block a row
+  std::optional<std::string> scale;       // "absmax" or "mse"
+  std::optional<std::string> scale_type;  // "f32", "bf16", "f16", or "double": a second level
+  // The second level; 8 bits, 256, f32, dynamic where nothing is said. Fewer bits mean uniform.
+  std::optional<int> second_bits;
+  std::optional<std::int64_t> second_block;
+  std::optional<std::string> second_type;
+  std::optional<std::string> second_code;  // "dynamic" or "uniform"
+
+  std::int64_t rank = 16;         // 0: no adapter
+  std::optional<double> alpha;    // the rank, so that the adapter's scale is 1
+  std::optional<int> iterations;  // of the preset's loop
+  bool exact = false;             // full singular value decompositions
+  std::uint64_t seed = 0;
+  // Ends of module names ("q_proj"), or whole ones. Empty: all linear layers of the architecture;
+  // "lm_head" and "embed_tokens" are quantized only where they are named.
+  std::vector<std::string> target_modules;
+  std::string adapter_dtype = "f32";  // f32, bf16 or f16
+};
+
+struct QuantizedMatrix {
+  std::string name;  // of the weight
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::string format;
+  double bits_per_weight = 0;
+  std::vector<double> relative_error;  // ||W - Q - s B A|| / ||W|| after every iteration
+  std::vector<double> svd_residual;
+  double seconds = 0;
+};
+
+struct QuantizeReport {
+  std::filesystem::path output;
+  std::string format;             // of the matrices
+  double bits_per_weight = 0;     // stored bits over weights, all quantized matrices together
+  double relative_error = 0;      // mean over the matrices of the last relative error
+  double seconds = 0;             // of this run
+  std::uint64_t peak_memory = 0;  // largest resident set of this run, bytes
+  std::int64_t resumed = 0;       // matrices that an interrupted run had finished
+  std::vector<QuantizedMatrix> matrices;
+};
+
+// Reads, decomposes and writes one matrix at a time: memory is that of the largest matrix, not of
+// the model. OUTPUT is built as OUTPUT.partial and renamed when it is whole; an interrupted run is
+// taken up at the next matrix if its options are the same, else begun anew (progress is told).
+//
+// Throws InputError for a model that is quantized already or has a missing or misshapen tensor, an
+// unknown target, a rank above a matrix's, a format whose parts do not fit, a weight that is not
+// finite (each named), an output folder that is not empty unless overwrite; Interrupted where
+// progress asks to stop.
+QuantizeReport quantize(const QuantizeOptions& options, Progress& progress);
+
+}  // namespace qloft::pipeline

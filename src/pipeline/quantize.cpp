@@ -1,0 +1,293 @@
+#include "qloft/pipeline/quantize.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+
+#include "qloft/core/error.h"
+#include "qloft/core/memory.h"
+#include "quantize_plan.h"
+#include "resumable.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Finished work is made safe at most this often: flushing a file takes longer than a small matrix.
+constexpr double kSecondsBetweenFlushes = 1.0;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+io::Json to_json(const QuantizedMatrix& matrix) {
+  io::Json json;
+  json["name"] = matrix.name;
+  json["shape"] = {matrix.rows, matrix.columns};
+  json["format"] = matrix.format;
+  json["bits_per_weight"] = matrix.bits_per_weight;
+  json["relative_error"] = matrix.relative_error;
+  json["svd_residual"] = matrix.svd_residual;
+  json["seconds"] = matrix.seconds;
+  return json;
+}
+
+// Of a line that this program wrote; nullopt where it is not one.
+std::optional<QuantizedMatrix> matrix_from_json(const io::Json& json) {
+  try {
+    QuantizedMatrix matrix;
+    matrix.name = json.at("name").get<std::string>();
+    matrix.rows = json.at("shape").at(0).get<std::int64_t>();
+    matrix.columns = json.at("shape").at(1).get<std::int64_t>();
+    matrix.format = json.at("format").get<std::string>();
+    matrix.bits_per_weight = json.at("bits_per_weight").get<double>();
+    matrix.relative_error = json.at("relative_error").get<std::vector<double>>();
+    matrix.svd_residual = json.at("svd_residual").get<std::vector<double>>();
+    matrix.seconds = json.at("seconds").get<double>();
+    if (matrix.relative_error.empty()) return std::nullopt;
+    return matrix;
+  } catch (const io::Json::exception&) {
+    return std::nullopt;
+  }
+}
+
+std::map<std::string, quantized::MatrixEntry> entries_of(const QuantizePlan& plan) {
+  std::map<std::string, quantized::MatrixEntry> entries;
+  for (const QuantizeTarget& target : plan.targets) {
+    entries[target.weight()] = {plan.recipe.format, target.rows, target.columns};
+  }
+  return entries;
+}
+
+// Every tensor of the output in the order of the forward pass, then what else the model holds.
+std::vector<io::TensorInfo> output_tensors(
+    const checkpoint::Checkpoint& source,
+    const std::map<std::string, quantized::MatrixEntry>& entries) {
+  const auto architecture =
+      model::parse_architecture(source.config(), source.folder() / "config.json");
+  std::vector<io::TensorInfo> out;
+  std::set<std::string> seen;
+  const auto add = [&](const std::string& name) {
+    if (!seen.insert(name).second) return;
+    const auto entry = entries.find(name);
+    if (entry == entries.end()) {
+      out.push_back(source.info(name));
+      return;
+    }
+    for (auto& part : quantized::tensors_of(name, entry->second)) out.push_back(std::move(part));
+  };
+  for (const model::TensorShape& tensor : model::expected_tensors(architecture)) add(tensor.name);
+  for (const std::string& name : source.names()) add(name);
+  return out;
+}
+
+// The files of one run, written in step, so that each matrix is in all of them or done again.
+class Output {
+ public:
+  Output(const QuantizePlan& plan, const checkpoint::Checkpoint& source,
+         const ResumableFolder& folder)
+      : folder_(folder) {
+    std::map<std::string, adapter::Writer::Shape> modules;
+    for (const QuantizeTarget& target : plan.targets) {
+      if (target.adapted) modules[target.module] = {target.rows, target.columns};
+    }
+    const auto entries = entries_of(plan);
+    auto tensors = output_tensors(source, entries);
+    // The journal of the writer is the last file to appear: with it, the adapter is here too.
+    const bool resumes = folder.resumes() && fs::exists(folder.path() / ".written");
+    if (plan.has_adapter()) {
+      const fs::path adapter_folder = folder.path() / "adapter";
+      fs::create_directories(adapter_folder);
+      adapter_.emplace(adapter_folder, plan.adapter, modules, plan.adapter_type,
+                       resumes ? adapter::Writer::Mode::reopen : adapter::Writer::Mode::create);
+    }
+    writer_.emplace(folder.path(), std::move(tensors),
+                    resumes ? checkpoint::Writer::Mode::resume : checkpoint::Writer::Mode::create);
+    if (!resumes) return;
+    for (const io::Json& line : folder.lines()) {
+      auto matrix = matrix_from_json(line);
+      if (!matrix || !entries.contains(matrix->name)) continue;
+      const auto parts = quantized::tensors_of(matrix->name, entries.at(matrix->name));
+      const bool whole = std::all_of(parts.begin(), parts.end(), [&](const io::TensorInfo& part) {
+        return writer_->written(part.name);
+      });
+      if (whole) done_[matrix->name] = std::move(*matrix);
+    }
+  }
+
+  const std::map<std::string, QuantizedMatrix>& done() const { return done_; }
+  checkpoint::Writer& writer() { return *writer_; }
+
+  void add(const QuantizeTarget& target, const decompose::Decomposition& result,
+           QuantizedMatrix matrix) {
+    quantized::write_matrix(*writer_, target.weight(), result.q);
+    if (adapter_ && target.adapted) adapter_->write(target.module, {result.a, result.b});
+    lines_ += to_json(matrix).dump() + "\n";
+    done_[target.weight()] = std::move(matrix);
+    if (seconds_since(flushed_) > kSecondsBetweenFlushes) flush();
+  }
+
+  // Factors and report first: what the writer's journal lists is whole everywhere.
+  void flush() {
+    if (adapter_) adapter_->flush();
+    if (!lines_.empty()) folder_.append(lines_);
+    lines_.clear();
+    writer_->checkpoint();
+    flushed_ = Clock::now();
+  }
+
+ private:
+  const ResumableFolder& folder_;
+  std::optional<adapter::Writer> adapter_;
+  std::optional<checkpoint::Writer> writer_;
+  std::map<std::string, QuantizedMatrix> done_;
+  std::string lines_;
+  Clock::time_point flushed_ = Clock::now();
+};
+
+decompose::Decomposition decompose_one(const checkpoint::Checkpoint& source,
+                                       const QuantizeTarget& target, decompose::Recipe recipe) {
+  if (!target.adapted) {
+    recipe.rank = 0;
+    recipe.low_rank = decompose::LowRank::none;
+    recipe.loop = decompose::Loop::once;
+  }
+  const Matrix weight = source.read_matrix(target.weight());
+  source.drop(target.weight());
+  try {
+    return decompose::decompose(weight.view(), recipe, target.weight());
+  } catch (const InputError& error) {
+    throw InputError({source.folder(), {}}, error.what());
+  }
+}
+
+void quantize_matrices(const checkpoint::Checkpoint& source, const QuantizePlan& plan,
+                       Output& output, Progress& progress) {
+  const std::uint64_t total = plan.targets.size();
+  std::uint64_t done = output.done().size();
+  progress.begin("quantize", total, "matrices");
+  if (done > 0) progress.update(done, "resumed");
+  for (const QuantizeTarget& target : plan.targets) {
+    if (output.done().contains(target.weight())) continue;
+    if (progress.stop_requested()) {
+      output.flush();
+      progress.end();
+      throw Interrupted({}, std::to_string(done) + " of " + std::to_string(total) +
+                                " matrices are finished and kept; the same command goes on from "
+                                "there");
+    }
+    const auto begin = Clock::now();
+    const decompose::Decomposition result = decompose_one(source, target, plan.recipe);
+    QuantizedMatrix matrix;
+    matrix.name = target.weight();
+    matrix.rows = target.rows;
+    matrix.columns = target.columns;
+    matrix.format = plan.recipe.format.describe();
+    matrix.bits_per_weight = plan.recipe.format.bits_per_weight(target.rows, target.columns);
+    matrix.relative_error = result.relative_error;
+    matrix.svd_residual = result.svd_residual;
+    matrix.seconds = seconds_since(begin);
+    output.add(target, result, std::move(matrix));
+    char note[32];
+    std::snprintf(note, sizeof note, "error %.4f", result.final_error());
+    progress.update(++done, note);
+  }
+  output.flush();
+  progress.end();
+}
+
+// What is not quantized, as stored bytes.
+void copy_others(const checkpoint::Checkpoint& source, const QuantizePlan& plan, Output& output) {
+  const auto entries = entries_of(plan);
+  for (const std::string& name : source.names()) {
+    if (entries.contains(name) || output.writer().written(name)) continue;
+    output.writer().write(name, source.bytes(name));
+    source.drop(name);
+  }
+}
+
+void write_config(const checkpoint::Checkpoint& source, const QuantizePlan& plan,
+                  const fs::path& folder) {
+  quantized::QuantizationConfig quantization;
+  quantization.matrices = entries_of(plan);
+  io::Json config = source.config();
+  config["quantization_config"] = quantized::to_json(quantization);
+  io::write_json(folder / "config.json", config);
+}
+
+void write_report(const QuantizeOptions& options, const QuantizePlan& plan,
+                  const QuantizeReport& report, const fs::path& folder) {
+  io::Json json;
+  json["method"] = options.method;
+  json["format"] = report.format;
+  json["rank"] = plan.recipe.rank;
+  json["alpha"] = plan.adapter.alpha;
+  json["iterations"] = plan.recipe.iterations;
+  json["exact"] = plan.recipe.exact_svd;
+  json["seed"] = plan.recipe.seed;
+  json["bits_per_weight"] = report.bits_per_weight;
+  json["relative_error"] = report.relative_error;
+  json["seconds"] = report.seconds;
+  json["peak_memory"] = report.peak_memory;
+  json["matrices"] = io::Json::array();
+  for (const QuantizedMatrix& matrix : report.matrices) {
+    json["matrices"].push_back(to_json(matrix));
+  }
+  io::write_json(folder / "quantization_report.json", json);
+}
+
+void summarize(const QuantizePlan& plan, const Output& output, QuantizeReport& report) {
+  double bits = 0, weights = 0, errors = 0;
+  for (const QuantizeTarget& target : plan.targets) {
+    const QuantizedMatrix& matrix = output.done().at(target.weight());
+    const auto size = static_cast<double>(matrix.rows) * static_cast<double>(matrix.columns);
+    bits += matrix.bits_per_weight * size;
+    weights += size;
+    errors += matrix.relative_error.back();
+    report.matrices.push_back(matrix);
+  }
+  report.format = plan.recipe.format.describe();
+  report.bits_per_weight = weights > 0 ? bits / weights : 0;
+  report.relative_error =
+      plan.targets.empty() ? 0 : errors / static_cast<double>(plan.targets.size());
+}
+
+}  // namespace
+
+QuantizeReport quantize(const QuantizeOptions& options, Progress& progress) {
+  const auto begin = Clock::now();
+  reset_peak_resident_bytes();
+  const checkpoint::Checkpoint source(checkpoint::resolve(options.model));
+  const QuantizePlan plan = plan_quantize(options, source);
+  io::Json work = to_json(plan);
+  work["model"] = identity_of(source.folder());
+  ResumableFolder folder(options.output, options.overwrite, source.folder(), work, progress);
+
+  QuantizeReport report;
+  report.output = options.output;
+  Output output(plan, source, folder);
+  report.resumed = static_cast<std::int64_t>(output.done().size());
+  if (report.resumed > 0) {
+    progress.note("an interrupted run had finished " + std::to_string(report.resumed) + " of " +
+                  std::to_string(plan.targets.size()) + " matrices; going on from there");
+  }
+  quantize_matrices(source, plan, output, progress);
+  copy_others(source, plan, output);
+  summarize(plan, output, report);
+  checkpoint::copy_companions(source.folder(), folder.path());
+  write_config(source, plan, folder.path());
+  report.seconds = seconds_since(begin);
+  report.peak_memory = peak_resident_bytes();
+  write_report(options, plan, report, folder.path());
+  output.writer().finish();
+  folder.commit();
+  return report;
+}
+
+}  // namespace qloft::pipeline
