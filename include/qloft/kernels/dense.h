@@ -1,0 +1,42 @@
+#pragma once
+// kernels: loops over dense f32 and bf16 rows that the decoder runs outside its matrix products.
+// They round as the vector units do: sums in several lanes, fused multiply-add where there is one.
+
+#include <cstdint>
+
+#include "qloft/core/cpu.h"
+#include "qloft/core/element.h"
+
+namespace qloft::kernels {
+
+struct DenseTable {
+  InstructionSet set = InstructionSet::portable;
+
+  // y[i] = sum over j of w[i * stride + j] * x[j], i < rows, j < count.
+  void (*rows_dot_f32)(const float* w, std::int64_t stride, std::int64_t rows, const float* x,
+                       std::int64_t count, float* y);
+  void (*rows_dot_bf16)(const BFloat16* w, std::int64_t stride, std::int64_t rows, const float* x,
+                        std::int64_t count, float* y);
+  // y[j] += sum over i of p[i] * w[i * stride + j], i < rows, j < count.
+  void (*add_weighted_rows)(const float* w, std::int64_t stride, std::int64_t rows, const float* p,
+                            std::int64_t count, float* y);
+
+  // The largest value; minus infinity for count 0.
+  float (*largest)(const float* x, std::int64_t count);
+  // x[j] = e^(x[j] - shift), within 2 units in the last place, below e^-87 of no consequence;
+  // returns their sum.
+  float (*exponentials)(float* x, std::int64_t count, float shift);
+
+  // out = silu(g) u.
+  void (*swiglu)(const float* g, const float* u, std::int64_t count, float* out);
+  // With s = sigmoid(g): dg = d u s (1 + g (1 - s)), du = d g s.
+  void (*swiglu_gradient)(const float* g, const float* u, const float* d, std::int64_t count,
+                          float* dg, float* du);
+};
+
+// The table of one instruction set. It may only be called where this machine supports the set.
+const DenseTable& dense_table(InstructionSet set);
+// The table of core's chosen_instruction_set(), chosen once.
+const DenseTable& dense_table();
+
+}  // namespace qloft::kernels

@@ -1,0 +1,180 @@
+// The loops of DenseTable, written once over GCC's vector types. Each dense_<set>.cpp includes this
+// within an unnamed namespace, after naming kLanes, in a region compiled for its instruction set;
+// it has no guard and includes nothing.
+
+typedef float Lanes __attribute__((vector_size(4 * kLanes)));
+typedef std::int32_t Ints __attribute__((vector_size(4 * kLanes)));
+typedef float LooseLanes __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+typedef std::uint16_t Halves __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
+typedef std::uint32_t Words __attribute__((vector_size(4 * kLanes)));
+
+inline Lanes load(const float* x) {
+  return *reinterpret_cast<const LooseLanes*>(x);
+}
+inline Lanes load(const BFloat16* x) {
+  const Words wide = __builtin_convertvector(*reinterpret_cast<const Halves*>(x), Words) << 16;
+  return reinterpret_cast<Lanes>(wide);
+}
+inline void store(float* x, Lanes v) {
+  *reinterpret_cast<LooseLanes*>(x) = v;
+}
+inline Lanes all(float x) {
+  return x - Lanes{};
+}
+inline float value(float x) {
+  return x;
+}
+inline float value(BFloat16 x) {
+  return x.to_float();
+}
+
+inline float sum_of(Lanes v) {
+  float sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += v[i];
+  return sum;
+}
+
+// Cephes' expf: x = n ln 2 + r, a polynomial of degree 6 in r, times 2^n.
+inline Lanes exponential(Lanes x) {
+  const Lanes round = all(12582912.f);  // 1.5 * 2^23: adding it rounds to a whole number
+  x = x < -87.f ? all(-87.f) : x;
+  x = x > 88.f ? all(88.f) : x;
+  const Lanes shifted = x * 1.44269504088896341f + round;
+  const Lanes n = shifted - round;
+  const Lanes r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  Lanes p = all(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.f;
+  const Ints power = (reinterpret_cast<Ints>(shifted) - reinterpret_cast<Ints>(round) + 127) << 23;
+  return p * reinterpret_cast<Lanes>(power);
+}
+
+// `body(j, load, store)` over whole vectors, then once over the rest through padded copies.
+template <int kInputs, int kOutputs, typename Body>
+inline void for_lanes(std::int64_t count, const float* const (&in)[kInputs],
+                      float* const (&out)[kOutputs], const Body& body) {
+  Lanes a[kInputs], b[kOutputs];
+  std::int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) {
+    for (int i = 0; i < kInputs; ++i) a[i] = load(in[i] + j);
+    body(a, b);
+    for (int i = 0; i < kOutputs; ++i) store(out[i] + j, b[i]);
+  }
+  if (j == count) return;
+  const std::int64_t rest = count - j;
+  for (int i = 0; i < kInputs; ++i) {
+    a[i] = Lanes{};
+    for (std::int64_t k = 0; k < rest; ++k) a[i][k] = in[i][j + k];
+  }
+  body(a, b);
+  for (int i = 0; i < kOutputs; ++i) {
+    for (std::int64_t k = 0; k < rest; ++k) out[i][j + k] = b[i][k];
+  }
+}
+
+// Rows whose sums run beside each other, so that loads of x are shared and latencies overlap.
+constexpr int kRowsAtOnce = 4;
+
+template <int kRows, typename T>
+inline void some_rows_dot(const T* w, std::int64_t stride, const float* x, std::int64_t count,
+                          float* y) {
+  Lanes sums[kRows] = {};
+  Lanes more[kRows] = {};
+  std::int64_t j = 0;
+  for (; j + 2 * kLanes <= count; j += 2 * kLanes) {
+    const Lanes a = load(x + j), b = load(x + j + kLanes);
+    for (int i = 0; i < kRows; ++i) {
+      sums[i] += load(w + i * stride + j) * a;
+      more[i] += load(w + i * stride + j + kLanes) * b;
+    }
+  }
+  for (int i = 0; i < kRows; ++i) {
+    float sum = sum_of(sums[i] + more[i]);
+    for (std::int64_t k = j; k < count; ++k) sum += value(w[i * stride + k]) * x[k];
+    y[i] = sum;
+  }
+}
+
+template <typename T>
+inline void rows_dot(const T* w, std::int64_t stride, std::int64_t rows, const float* x,
+                     std::int64_t count, float* y) {
+  std::int64_t i = 0;
+  for (; i + kRowsAtOnce <= rows; i += kRowsAtOnce) {
+    some_rows_dot<kRowsAtOnce>(w + i * stride, stride, x, count, y + i);
+  }
+  for (; i < rows; ++i) some_rows_dot<1>(w + i * stride, stride, x, count, y + i);
+}
+
+void rows_dot_f32(const float* w, std::int64_t stride, std::int64_t rows, const float* x,
+                  std::int64_t count, float* y) {
+  rows_dot(w, stride, rows, x, count, y);
+}
+void rows_dot_bf16(const BFloat16* w, std::int64_t stride, std::int64_t rows, const float* x,
+                   std::int64_t count, float* y) {
+  rows_dot(w, stride, rows, x, count, y);
+}
+
+void add_weighted_rows(const float* w, std::int64_t stride, std::int64_t rows, const float* p,
+                       std::int64_t count, float* y) {
+  std::int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) {
+    Lanes sum = load(y + j);
+    for (std::int64_t i = 0; i < rows; ++i) sum += p[i] * load(w + i * stride + j);
+    store(y + j, sum);
+  }
+  for (; j < count; ++j) {
+    for (std::int64_t i = 0; i < rows; ++i) y[j] += p[i] * w[i * stride + j];
+  }
+}
+
+float largest(const float* x, std::int64_t count) {
+  float most = -std::numeric_limits<float>::infinity();
+  std::int64_t j = 0;
+  if (count >= kLanes) {
+    Lanes top = load(x);
+    for (j = kLanes; j + kLanes <= count; j += kLanes) {
+      const Lanes next = load(x + j);
+      top = next > top ? next : top;
+    }
+    for (int i = 0; i < kLanes; ++i) most = top[i] > most ? top[i] : most;
+  }
+  for (; j < count; ++j) most = x[j] > most ? x[j] : most;
+  return most;
+}
+
+float exponentials(float* x, std::int64_t count, float shift) {
+  Lanes sum = {};
+  std::int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) {
+    const Lanes e = exponential(load(x + j) - shift);
+    store(x + j, e);
+    sum += e;
+  }
+  float total = sum_of(sum);
+  if (j < count) {
+    Lanes rest = all(-87.f);
+    for (std::int64_t k = j; k < count; ++k) rest[k - j] = x[k] - shift;
+    rest = exponential(rest);
+    for (std::int64_t k = j; k < count; ++k) total += x[k] = rest[k - j];
+  }
+  return total;
+}
+
+void swiglu(const float* g, const float* u, std::int64_t count, float* out) {
+  for_lanes<2, 1>(count, {g, u}, {out}, [](const Lanes* a, Lanes* b) {
+    b[0] = a[0] / (1.f + exponential(-a[0])) * a[1];
+  });
+}
+
+void swiglu_gradient(const float* g, const float* u, const float* d, std::int64_t count, float* dg,
+                     float* du) {
+  for_lanes<3, 2>(count, {g, u, d}, {dg, du}, [](const Lanes* a, Lanes* b) {
+    const Lanes s = 1.f / (1.f + exponential(-a[0]));
+    b[0] = a[2] * a[1] * s * (1.f + a[0] * (1.f - s));
+    b[1] = a[2] * a[0] * s;
+  });
+}

@@ -1,0 +1,120 @@
+#include "qloft/kernels/dense.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "qloft/core/random.h"
+
+namespace qloft::kernels {
+namespace {
+
+constexpr std::int64_t kLongest = 70;  // every length up to four vectors of the widest set
+
+std::vector<float> normals(std::int64_t count, std::uint64_t seed, float deviation = 1.f) {
+  std::vector<float> out(static_cast<std::size_t>(count));
+  Random(seed).fill_normal(out, 0.f, deviation);
+  return out;
+}
+
+// For every set that this machine supports and every length.
+template <typename Body>
+void for_all(const Body& body) {
+  for (const InstructionSet set : supported_instruction_sets()) {
+    const DenseTable& table = dense_table(set);
+    EXPECT_EQ(table.set, set);
+    for (std::int64_t count = 0; count <= kLongest; ++count) {
+      SCOPED_TRACE(std::string(name(set)) + ", " + std::to_string(count) + " elements");
+      body(table, count);
+    }
+  }
+}
+
+TEST(DenseKernels, MultiplyRowsByAVector) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    constexpr std::int64_t kRows = 6;
+    const std::int64_t stride = count + 3;
+    const auto w = normals(kRows * stride, 1), x = normals(count, 2);
+    std::vector<BFloat16> half;
+    for (const float value : w) half.push_back(BFloat16::from_float(value));
+    float y[kRows], z[kRows];
+    table.rows_dot_f32(w.data(), stride, kRows, x.data(), count, y);
+    table.rows_dot_bf16(half.data(), stride, kRows, x.data(), count, z);
+    for (std::int64_t i = 0; i < kRows; ++i) {
+      double sum = 0, sum_of_half = 0;
+      for (std::int64_t j = 0; j < count; ++j) {
+        const auto at = static_cast<std::size_t>(i * stride + j);
+        sum += static_cast<double>(w[at]) * x[static_cast<std::size_t>(j)];
+        sum_of_half += static_cast<double>(half[at].to_float()) * x[static_cast<std::size_t>(j)];
+      }
+      EXPECT_NEAR(y[i], sum, 2e-5);
+      EXPECT_NEAR(z[i], sum_of_half, 2e-5);
+    }
+  });
+}
+
+TEST(DenseKernels, AddWeightedRows) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    constexpr std::int64_t kRows = 5;
+    const std::int64_t stride = count + 1;
+    const auto w = normals(kRows * stride, 3), p = normals(kRows, 4);
+    auto y = normals(count, 5);
+    const auto before = y;
+    table.add_weighted_rows(w.data(), stride, kRows, p.data(), count, y.data());
+    for (std::size_t j = 0; j < y.size(); ++j) {
+      double sum = before[j];
+      for (std::size_t i = 0; i < kRows; ++i) {
+        sum += static_cast<double>(p[i]) * w[i * static_cast<std::size_t>(stride) + j];
+      }
+      EXPECT_NEAR(y[j], sum, 1e-5);
+    }
+  });
+}
+
+TEST(DenseKernels, TurnScoresIntoExponentials) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    auto x = normals(count, 6, 30.f);
+    const float most = table.largest(x.data(), count);
+    if (count == 0) {
+      EXPECT_EQ(most, -std::numeric_limits<float>::infinity());
+      return;
+    }
+    EXPECT_EQ(most, *std::max_element(x.begin(), x.end()));
+    x[0] = -std::numeric_limits<float>::infinity();
+    const auto before = x;
+    const float sum = table.exponentials(x.data(), count, most);
+    double exact_sum = 0;
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      const double exact = std::exp(static_cast<double>(before[j]) - most);
+      exact_sum += exact;
+      EXPECT_NEAR(x[j], exact, 8e-6 * exact + 2e-38) << before[j];
+    }
+    EXPECT_NEAR(sum, exact_sum, 1e-5 * exact_sum + 1e-36);
+  });
+}
+
+TEST(DenseKernels, GateByTheSigmoidLinearUnit) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    auto g = normals(count, 7, 10.f);
+    if (count > 1) {
+      g[0] = -200.f;
+      g[1] = 200.f;
+    }
+    const auto u = normals(count, 8), d = normals(count, 9);
+    std::vector<float> out(g.size()), dg(g.size()), du(g.size());
+    table.swiglu(g.data(), u.data(), count, out.data());
+    table.swiglu_gradient(g.data(), u.data(), d.data(), count, dg.data(), du.data());
+    for (std::size_t j = 0; j < g.size(); ++j) {
+      const double s = 1 / (1 + std::exp(-static_cast<double>(g[j])));
+      EXPECT_NEAR(out[j], g[j] * s * u[j], 1e-5 * std::abs(g[j] * u[j]));
+      EXPECT_NEAR(dg[j], d[j] * u[j] * s * (1 + g[j] * (1 - s)), 1e-5 * (1 + std::abs(g[j])));
+      EXPECT_NEAR(du[j], d[j] * g[j] * s, 1e-5 * std::abs(g[j] * d[j]));
+    }
+  });
+}
+
+}  // namespace
+}  // namespace qloft::kernels
