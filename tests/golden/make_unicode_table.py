@@ -62,6 +62,17 @@ flags = [
     (64, space),
 ]
 
+# Characters that are younger than the normalizers' tables: they neither decompose nor are reordered.
+nfkd = normalizers.NFKD()
+marks = matched(r"\p{M}")
+young = {c for c in CODES if c in marks or unicodedata.normalize("NFKD", chr(c)) != chr(c)}
+young |= {c for a, b in ((0x105C9, 0x105E4), (0x11383, 0x113C8), (0x16121, 0x16128), (0x16D68, 0x16D6A),
+                         (0x1CCD6, 0x1CCF9), (0x1E030, 0x1E06D)) for c in range(a, b + 1)}
+young = {c for c in young
+         if (unicodedata.normalize("NFKD", chr(c)) != chr(c) or unicodedata.combining(chr(c)) not in (0, 240)
+             or unicodedata.category(chr(c)) == "Cn")
+         and nfkd.normalize_str(chr(c)) == chr(c) and nfkd.normalize_str("\u0345" + chr(c)) == "\u0345" + chr(c)}
+
 values = [0] * 0x110000
 for bit, codes in flags:
     for c in codes:
@@ -79,6 +90,11 @@ for run in runs:
     line += " " + run + ","
 print(line)
 print("};")
+print("// First and last code points of characters that the normalizers do not know.")
+print("constexpr std::uint32_t kUnknownToNormalizers[][2] = {")
+for a, b in ranges(young):
+    print(f"    {{0x{a:x}, 0x{b:x}}},")
+print("};")
 print("// What Oniguruma's properties hold beyond Unicode 14.0.")
 print("constexpr Addition kAdditions[] = {")
 classes = [(n, matched(rf"\p{{{n}}}"), category(n))
@@ -86,9 +102,11 @@ classes = [(n, matched(rf"\p{{{n}}}"), category(n))
 classes.append(("w", matched(r"\w"), category("L", "M", "Nd", "Nl", "Pc")))
 for name, theirs, ours in classes:
     text = "".join(f"\\\\x{{{a:x}}}" + (f"-\\\\x{{{b:x}}}" if b > a else "") for a, b in ranges(theirs - ours))
+    if not text:
+        continue
     print(f'    {{"{name}",')
     while text:
-        cut = 88 if len(text) <= 88 else text.rfind("\\\\x", 0, 88)
+        cut = len(text) if len(text) <= 88 else text.rfind("\\\\x", 0, 88)
         if text[cut - 1] == "-":
             cut = text.rfind("\\\\x", 0, cut)
         print(f'     "{text[:cut]}"')

@@ -27,7 +27,7 @@ class Tokenizer {
   // What transformers' decode(ids, skip_special_tokens, clean_up_tokenization_spaces=False) gives.
   std::string decode(std::span<const TokenId> ids, bool skip_special = false) const;
 
-  std::int64_t vocabulary_size() const;  // added tokens included
+  std::int64_t vocabulary_size() const;  // the highest id + 1, added tokens included
   std::optional<TokenId> token_id(std::string_view token) const;
   std::string token(TokenId id) const;  // throws InputError if out of range
   bool is_special(TokenId id) const;
@@ -37,6 +37,7 @@ class Tokenizer {
   std::optional<TokenId> pad() const;
 
  private:
+  friend class StreamDecoder;
   struct State;
   std::shared_ptr<const State> state_;
 };
@@ -51,7 +52,8 @@ class StreamDecoder {
   std::string finish();  // what is still held back
 
  private:
-  std::string advance(bool all);
+  bool ends_in_a_character() const;
+  std::string advance();
 
   Tokenizer tokenizer_;
   bool skip_special_;

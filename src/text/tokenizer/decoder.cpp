@@ -93,22 +93,24 @@ void step_run(const Decoder::Strip& step, Tokens& tokens) {
   }
 }
 
+void append_byte_level(const std::string& token, std::string& bytes) {
+  const std::size_t before = bytes.size();
+  for (std::size_t i = 0; i < token.size();) {
+    const Character c = character_at(token, i);
+    const int byte = byte_of_character(c.code);
+    if (byte < 0) {  // an added token: it stands for itself
+      bytes.resize(before);
+      bytes += token;
+      return;
+    }
+    bytes += static_cast<char>(byte);
+    i += c.size;
+  }
+}
+
 void step_run(const Decoder::ByteLevel&, Tokens& tokens) {
   std::string bytes;
-  for (const std::string& token : tokens) {
-    const std::size_t before = bytes.size();
-    for (std::size_t i = 0; i < token.size();) {
-      const Character c = character_at(token, i);
-      const int byte = byte_of_character(c.code);
-      if (byte < 0) {  // an added token: it stands for itself
-        bytes.resize(before);
-        bytes += token;
-        break;
-      }
-      bytes += static_cast<char>(byte);
-      i += c.size;
-    }
-  }
+  for (const std::string& token : tokens) append_byte_level(token, bytes);
   tokens = {is_valid_utf8(bytes) ? std::move(bytes) : replace_invalid_utf8(bytes)};
 }
 
@@ -186,6 +188,21 @@ void Decoder::add(const Field& field) {
     default:
       steps_.push_back(Bpe{field.at("suffix").string()});
   }
+}
+
+std::string Decoder::bytes(const std::string& token) const {
+  std::string result;
+  for (const Step& step : steps_) {
+    if (std::holds_alternative<ByteLevel>(step)) {
+      append_byte_level(token, result);
+      return result;
+    }
+    if (std::holds_alternative<ByteFallback>(step)) {
+      const int byte = byte_of(token);
+      if (byte >= 0) return std::string(1, static_cast<char>(byte));
+    }
+  }
+  return token;
 }
 
 std::string Decoder::run(std::vector<std::string> tokens) const {

@@ -37,6 +37,8 @@ class Decoder {
   static Decoder read(const Field& field);
 
   std::string run(std::vector<std::string> tokens) const;
+  // The bytes that a token stands for under ByteLevel or ByteFallback; else the token.
+  std::string bytes(const std::string& token) const;
 
  private:
   using Step = std::variant<Replace, ByteFallback, Fuse, Strip, ByteLevel, Metaspace, Bpe>;

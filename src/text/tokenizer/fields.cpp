@@ -1,5 +1,7 @@
 #include "tokenizer/fields.h"
 
+#include <nlohmann/json.hpp>
+
 #include "qloft/core/error.h"
 #include "tokenizer/unicode.h"
 

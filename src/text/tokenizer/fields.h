@@ -3,7 +3,6 @@
 
 #include <filesystem>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,7 +21,6 @@ class Field {
   const io::Json& json() const { return *value_; }
   const std::filesystem::path& file() const { return file_; }
   const std::string& path() const { return path_; }
-  bool is_null() const { return value_->is_null(); }
 
   // A member of an object; nullopt where it is missing or null.
   std::optional<Field> find(std::string_view name) const;

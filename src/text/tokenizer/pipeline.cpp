@@ -20,14 +20,22 @@ std::vector<TokenId> Pipeline::encode(std::string_view text, bool special) const
   return post_processor.apply(std::move(ids), special);
 }
 
+const std::string* Pipeline::decoded(TokenId id, bool skip_special) const {
+  const std::string* token = added.decoded(id);
+  if (token == nullptr) token = model.vocabulary().token(id);
+  return token != nullptr && skip_special && added.is_special(*token) ? nullptr : token;
+}
+
+std::string Pipeline::bytes(TokenId id, bool skip_special) const {
+  const std::string* token = decoded(id, skip_special);
+  return token == nullptr ? std::string() : decoder.bytes(*token);
+}
+
 std::string Pipeline::decode(std::span<const TokenId> ids, bool skip_special) const {
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
   for (const TokenId id : ids) {
-    const std::string* token = added.decoded(id);
-    if (token == nullptr) token = model.vocabulary().token(id);
-    if (token == nullptr || (skip_special && added.is_special(*token))) continue;
-    tokens.push_back(*token);
+    if (const std::string* token = decoded(id, skip_special)) tokens.push_back(*token);
   }
   return decoder.run(std::move(tokens));
 }

@@ -25,9 +25,14 @@ struct Pipeline {
 
   std::vector<TokenId> encode(std::string_view text, bool special) const;
   std::string decode(std::span<const TokenId> ids, bool skip_special) const;
+  // The bytes that an id adds to decoded text, before the decoder looks at its neighbours.
+  std::string bytes(TokenId id, bool skip_special) const;
   std::optional<TokenId> find(std::string_view token) const;
   const std::string* token(TokenId id) const;  // nullptr: no such id
   std::int64_t id_end() const;
+
+ private:
+  const std::string* decoded(TokenId id, bool skip_special) const;  // nullptr: left out
 };
 
 // Throws InputError naming file and field.

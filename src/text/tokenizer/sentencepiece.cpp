@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "qloft/core/error.h"
 #include "tokenizer/pipeline.h"

@@ -1,7 +1,9 @@
 #include "qloft/text/tokenizer.h"
 
+#include <nlohmann/json.hpp>
+
 #include "qloft/core/error.h"
-#include "tokenizer/pipeline.h"
+#include "tokenizer/state.h"
 
 namespace qloft::text {
 namespace {
@@ -24,8 +26,6 @@ std::optional<std::string> token_text(const io::Json& json, const fs::path& file
 }
 
 }  // namespace
-
-struct Tokenizer::State : Pipeline {};
 
 Tokenizer Tokenizer::load(const fs::path& model_folder) {
   const fs::path config_file = model_folder / "tokenizer_config.json";

@@ -1,3 +1,5 @@
+#include <nlohmann/json.hpp>
+
 #include "qloft/core/error.h"
 #include "tokenizer/pipeline.h"
 

@@ -81,6 +81,14 @@ std::size_t well_formed(std::string_view bytes, std::size_t& broken) {
   return length;
 }
 
+// Whether the tables of the normalizers that tokenizers uses have `code`.
+bool known_to_normalizers(char32_t code) {
+  const auto range = std::upper_bound(
+      std::begin(kUnknownToNormalizers), std::end(kUnknownToNormalizers), code,
+      [](char32_t value, const std::uint32_t(&entry)[2]) { return value < entry[0]; });
+  return range == std::begin(kUnknownToNormalizers) || code > (*std::prev(range))[1];
+}
+
 // Bytes at the start of `text` that are ASCII, counted in words of eight.
 std::size_t ascii_prefix(std::string_view text) {
   std::size_t i = 0;
@@ -119,6 +127,23 @@ std::string replace_invalid_utf8(std::string_view bytes) {
     bytes.remove_prefix(length == 0 ? broken : length);
   }
   return result;
+}
+
+bool ends_in_part_of_a_character(std::string_view bytes) {
+  std::size_t back = 1;
+  while (back < bytes.size() && back < 3 &&
+         is_continuation(static_cast<unsigned char>(bytes[bytes.size() - back]))) {
+    ++back;
+  }
+  if (back > bytes.size()) return false;
+  const std::string_view tail = bytes.substr(bytes.size() - back);
+  // A lead byte that wants more than there is, and nothing wrong so far.
+  const auto first = static_cast<unsigned char>(tail[0]);
+  if (first < 0xC2 || first > 0xF4) return false;
+  std::size_t broken = 0;
+  if (well_formed(tail, broken) != 0 || broken != tail.size()) return false;
+  const std::size_t wanted = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  return tail.size() < wanted;
 }
 
 Character character_at(std::string_view text, std::size_t at) {
@@ -189,6 +214,10 @@ std::string normalize(std::string_view text, NormalForm form) {
     i += c.size;
     std::array<utf8proc_int32_t, 32> parts;  // the longest decomposition has 18
     int boundary = 0;
+    if (!known_to_normalizers(c.code)) {
+      codes.push_back(static_cast<utf8proc_int32_t>(c.code));
+      continue;
+    }
     const auto count =
         utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.code), parts.data(),
                                 static_cast<utf8proc_ssize_t>(parts.size()), options, &boundary);
@@ -199,8 +228,9 @@ std::string normalize(std::string_view text, NormalForm form) {
     }
   }
   // utf8proc_decompose would order the marks in quadratic time.
-  const auto order = [](utf8proc_int32_t code) {
-    return utf8proc_get_property(code)->combining_class;
+  const auto order = [](utf8proc_int32_t code) -> int {
+    const int known = utf8proc_get_property(code)->combining_class;
+    return known != 0 && known_to_normalizers(static_cast<char32_t>(code)) ? known : 0;
   };
   for (auto i = codes.begin(); i != codes.end();) {
     if (order(*i) == 0) {
