@@ -13,26 +13,30 @@
 #include <vector>
 
 #include "qloft/adapter.h"
+#include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/progress.h"
-#include "qloft/architecture.h"
 #include "qloft/quant.h"
 
 namespace qloft::model {
 
+// Dense weights keep the type that they are stored in (F32, BF16 or F16) and, on the CPU, stay in
+// the mapped file; those that are trained become f32 copies. Norms, biases and adapters are f32.
 struct LoadOptions {
-  torch::Dtype dtype = torch::kFloat32;  // of activations and dense weights: f32 or bf16
+  torch::Dtype dtype = torch::kFloat32;  // of activations: f32 or bf16
   torch::Device device = torch::kCPU;
-  bool train_weights = false;  // full fine-tuning: dense weights require gradients
+  bool train_weights = false;             // full fine-tuning: dense weights require gradients
+  torch::Dtype stored = torch::kFloat32;  // of dense weights that Model::random makes
 };
 
 // Keys and values of past positions, one pair a layer.
 class KeyValueCache;
 
-// The input of one forward pass. ids, positions: int64 [rows, length]. segments: int64 [rows, length] or
-// undefined; positions of different segments (or of segment -1, padding) do not attend to each other.
-// With a cache the segments of past positions are remembered: a left-padded batch gives -1 for its
-// padding and 0 for the rest once, and 0 for each new position (undefined means 0).
+// The input of one forward pass. ids, positions: int64 [rows, length]. segments: int64 [rows,
+// length] or undefined; positions of different segments (or of segment -1, padding) do not attend
+// to each other. With a cache the segments of past positions are remembered: a left-padded batch
+// gives -1 for its padding and 0 for the rest once, and 0 for each new position (undefined means
+// 0).
 struct Input {
   torch::Tensor ids;
   torch::Tensor positions;  // undefined: 0, 1, 2, ... (after what the cache holds)
@@ -45,9 +49,11 @@ class Model {
   // extra or misshapen tensor is an InputError that names it.
   static Model load(const checkpoint::Checkpoint& source, const LoadOptions& options,
                     Progress& progress);
-  // Random weights by the architecture's initializer_range, for training from nothing.
+  // Random weights: normal by the architecture's initializer_range, biases zero, norms one; for
+  // training from nothing. `format`: the linear layers are packed by it, one after the other.
   static Model random(const Architecture& architecture, const LoadOptions& options,
-                      std::uint64_t seed);
+                      std::uint64_t seed,
+                      const std::optional<quant::Format>& format = std::nullopt);
 
   const Architecture& architecture() const;
   torch::Device device() const;
@@ -87,6 +93,9 @@ class Model {
   void set_checkpointing(bool on);
   // Dropout of adapters follows this.
   void set_training(bool on);
+  // The dropout masks of the forward passes from here on are a function of this seed and of how
+  // many passes there were since. A run that resumes to the same bits sets it before every step.
+  void set_dropout_seed(std::uint64_t seed);
 
   // An empty cache for `rows` sequences of up to `capacity` positions.
   KeyValueCache make_cache(std::int64_t rows, std::int64_t capacity) const;

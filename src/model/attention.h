@@ -1,0 +1,33 @@
+#pragma once
+// Causal attention over contiguous heads, with grouped keys and values, a sliding window, segments,
+// and past positions from a cache. No mask is ever stored.
+
+#include <torch/types.h>
+
+#include <cstdint>
+
+namespace qloft::model {
+
+// Which keys a query sees. Query i of a row has index past + i; it sees key j where j <= past + i,
+// past + i - j < window (window 0: no limit), and both have the same segment, which is not
+// negative. A query that sees nothing gets zeros.
+struct Visibility {
+  std::int64_t window = 0;
+  torch::Tensor segments;  // int64 CPU [rows, past + length], or undefined: all the same
+};
+
+// q [rows, length, heads, head_dim], k and v [rows, length, key_value_heads, head_dim], f32 or
+// bf16; heads is a multiple of key_value_heads. Returns [rows, length, heads, head_dim] in q's
+// type: softmax(q k^T / sqrt(head_dim)) v. Memory stays linear in the length: scores are made for a
+// block of queries at a time, forward and, again, backward, which keeps q, k, v, the result and one
+// f32 a query and head (Dao et al. 2022).
+torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                        const Visibility& visibility);
+
+// Without gradients, over the keys and values of a cache [rows, key_value_heads, capacity,
+// head_dim], of which the first past + length positions are filled, q's own last.
+torch::Tensor attention_over_cache(const torch::Tensor& q, const torch::Tensor& keys,
+                                   const torch::Tensor& values, std::int64_t past,
+                                   const Visibility& visibility);
+
+}  // namespace qloft::model

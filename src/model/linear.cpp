@@ -1,0 +1,143 @@
+#include "linear.h"
+
+#include <ATen/Functions.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <utility>
+
+#include "dropout.h"
+#include "qloft/linalg.h"
+#include "tensor.h"
+
+namespace qloft::model {
+namespace {
+
+using linalg::Transpose;
+using torch::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// c = alpha * op(a) * op(b) + beta * c for f32 matrices, wherever they are.
+void multiply_into(const Tensor& a, Transpose ta, const Tensor& b, Transpose tb, Tensor& c,
+                   double alpha, double beta) {
+  if (c.is_cpu()) {
+    linalg::multiply(matrix_of(a), ta, matrix_of(b), tb, matrix_of(c), static_cast<float>(alpha),
+                     static_cast<float>(beta));
+    return;
+  }
+  at::addmm_out(c, c, ta == Transpose::yes ? a.t() : a, tb == Transpose::yes ? b.t() : b, beta,
+                alpha);
+}
+
+Tensor product(const Tensor& a, Transpose ta, const Tensor& b, Transpose tb, double alpha = 1) {
+  Tensor c = at::empty({a.size(ta == Transpose::yes ? 1 : 0), b.size(tb == Transpose::yes ? 0 : 1)},
+                       a.options());
+  multiply_into(a, ta, b, tb, c, alpha, 0);
+  return c;
+}
+
+// What a call needs beside its tensors.
+struct Call {
+  std::shared_ptr<const quant::PackedMatrix> packed;
+  double scale = 0;
+  double dropout = 0;  // 0: none in this call
+  std::uint64_t seed = 0;
+
+  Tensor drop(const Tensor& x) const { return dropout > 0 ? model::dropout(x, dropout, seed) : x; }
+};
+
+// Saves x (for gradients of A or the weight), the weight's handle, A, B and h = dropout(x) A^T.
+struct LinearFunction : torch::autograd::Function<LinearFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const MaybeTensor& dense_or_none,
+                        const MaybeTensor& bias_or_none, const MaybeTensor& a_or_none,
+                        const MaybeTensor& b_or_none, const Call& call) {
+    const Tensor dense = dense_or_none.value_or(Tensor()), bias = bias_or_none.value_or(Tensor()),
+                 a = a_or_none.value_or(Tensor()), b = b_or_none.value_or(Tensor());
+    const Weight weight{dense, call.packed};
+    const Tensor flat = x.reshape({-1, weight.columns()}).contiguous();
+    Tensor y = multiply_transposed(flat, weight);
+    Tensor h;
+    if (a.defined()) {
+      h = product(call.drop(as_f32(flat)), Transpose::no, a, Transpose::yes);
+      Tensor sum = as_f32(y);
+      multiply_into(h, Transpose::no, b, Transpose::yes, sum, call.scale, 1);
+      y = sum.to(x.scalar_type());
+    }
+    if (bias.defined()) y.add_(bias.to(y.scalar_type()));
+
+    const bool trains_a = a.defined() && a.requires_grad();
+    const bool trains_b = b.defined() && b.requires_grad();
+    const bool trains_weight = dense.defined() && dense.requires_grad();
+    ctx->save_for_backward(
+        {trains_a || trains_weight ? flat : Tensor(), dense, a, b, trains_b ? h : Tensor()});
+    ctx->saved_data["shape"] = x.sizes();
+    ctx->saved_data["trains"] =
+        std::vector<bool>{x.requires_grad(), trains_weight, bias.defined() && bias.requires_grad(),
+                          trains_a, trains_b};
+    ctx->saved_data["call"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(call));
+    auto shape = x.sizes().vec();
+    shape.back() = weight.rows();
+    return y.view(shape);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &flat = saved[0], &dense = saved[1], &a = saved[2], &b = saved[3], &h = saved[4];
+    const auto capsule = ctx->saved_data["call"].toCapsule();
+    const Call& call = static_cast<const Holder&>(*capsule).call;
+    const auto trains = ctx->saved_data["trains"].toBoolList();
+    const Weight weight{dense, call.packed};
+    const Tensor dy = gradients[0].reshape({-1, weight.rows()}).contiguous();
+    const bool needs_x = trains[0], needs_weight = trains[1], needs_bias = trains[2],
+               needs_a = trains[3], needs_b = trains[4];
+
+    Tensor dx, dweight, dbias, da, db;
+    const Tensor dy32 = as_f32(dy);
+    if (needs_x) dx = multiply(dy, weight);
+    if (a.defined() && (needs_x || needs_a)) {
+      const Tensor dh = product(dy32, Transpose::no, b, Transpose::no, call.scale);
+      if (needs_a) da = product(dh, Transpose::yes, call.drop(as_f32(flat)), Transpose::no);
+      if (needs_x) {
+        Tensor sum = as_f32(dx);
+        if (call.dropout > 0) {
+          sum.add_(call.drop(product(dh, Transpose::no, a, Transpose::no)));
+        } else {
+          multiply_into(dh, Transpose::no, a, Transpose::no, sum, 1, 1);
+        }
+        dx = sum.to(dy.scalar_type());
+      }
+    }
+    if (needs_b) db = product(dy32, Transpose::yes, h, Transpose::no, call.scale);
+    if (needs_weight) {
+      dweight = product(dy32, Transpose::yes, as_f32(flat), Transpose::no).to(dense.scalar_type());
+    }
+    if (needs_bias) dbias = dy32.sum(0);
+    if (needs_x) dx = dx.view(ctx->saved_data["shape"].toIntVector());
+    return {dx, dweight, dbias, da, db, Tensor()};
+  }
+
+ private:
+  struct Holder : torch::CustomClassHolder {
+    explicit Holder(Call c) : call(std::move(c)) {}
+    Call call;
+  };
+};
+
+}  // namespace
+
+Tensor Linear::forward(const Tensor& x, std::uint64_t dropout_seed) const {
+  Call call{.packed = weight.packed};
+  Tensor a, b;
+  if (active != nullptr) {
+    a = active->a;
+    b = active->b;
+    call.scale = active->scale;
+    if (dropout_seed != 0) {
+      call.dropout = active->dropout;
+      call.seed = dropout_seed;
+    }
+  }
+  return LinearFunction::apply(x, maybe(weight.dense), maybe(bias), maybe(a), maybe(b), call);
+}
+
+}  // namespace qloft::model

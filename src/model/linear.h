@@ -1,0 +1,39 @@
+#pragma once
+// The linear layer: a dense or packed base weight, and low-rank adapters by name.
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "weight.h"
+
+namespace qloft::model {
+
+// One adapter's factors in one linear layer. y += scale * (dropout(x) A^T) B^T.
+struct LowRank {
+  torch::Tensor a;  // f32 [rank, in]
+  torch::Tensor b;  // f32 [out, rank]
+  double scale = 1;
+  double dropout = 0;
+};
+
+struct Linear {
+  std::string name;    // "model.layers.0.self_attn.q_proj"
+  Weight weight;       // [out, in]
+  torch::Tensor bias;  // [out] or undefined
+  std::map<std::string, LowRank> adapters;
+  const LowRank* active = nullptr;  // an entry of `adapters`
+
+  std::int64_t out() const { return weight.rows(); }
+  std::int64_t in() const { return weight.columns(); }
+
+  // x [..., in], f32 or bf16 -> [..., out] of the same type. Gradients go to x, to the active
+  // adapter's factors and to a dense weight and bias that require them; a frozen or packed weight
+  // gets none. `dropout_seed`: nonzero draws the adapter's dropout mask from it, the same one
+  // whenever the seed is the same; zero: no dropout.
+  torch::Tensor forward(const torch::Tensor& x, std::uint64_t dropout_seed) const;
+};
+
+}  // namespace qloft::model

@@ -1,0 +1,149 @@
+#include "weight.h"
+
+#include <ATen/Functions.h>
+#include <ATen/cpu/Utils.h>
+
+#include <algorithm>
+
+#include "qloft/core.h"
+#include "qloft/kernels.h"
+#include "qloft/kernels/dense.h"
+#include "qloft/linalg.h"
+#include "tensor.h"
+
+namespace qloft::model {
+namespace {
+
+using linalg::Transpose;
+
+// Rows of a tile of the forward product: large enough that packing x again for every tile costs
+// little, small enough for the L2 cache's neighbourhood.
+constexpr std::int64_t kTileRows = 384;
+// Rows of the shared tile of the backward product.
+constexpr std::int64_t kBackwardTileRows = 1024;
+// Up to this many rows of x a weight is read as it is stored, by matrix-vector kernels (decoding).
+constexpr std::int64_t kFewRows = 4;
+
+bool has_bf16_units() {
+  static const bool found = [] {
+    const auto capabilities = at::cpu::get_cpu_capabilities();
+    for (const char* name : {"avx512_bf16", "amx_bf16"}) {
+      const auto entry = capabilities.find(name);
+      if (entry != capabilities.end() && entry->second.isBool() && entry->second.toBool()) {
+        return true;
+      }
+    }
+    return false;
+  }();
+  return found;
+}
+
+MatrixView<BFloat16> bf16_matrix(const torch::Tensor& tensor) {
+  return {reinterpret_cast<BFloat16*>(tensor.data_ptr<at::BFloat16>()), tensor.size(0),
+          tensor.size(1)};
+}
+
+// The whole weight as a dense tensor: one matrix at a time, for devices and types that multiply so.
+torch::Tensor dense_copy(const Weight& weight, const torch::Tensor& like) {
+  if (!weight.packed) return weight.dense.to(like.device(), like.scalar_type());
+  auto out = at::empty({weight.rows(), weight.columns()}, like.scalar_type());
+  if (like.scalar_type() == torch::kBFloat16) {
+    quant::dequantize(*weight.packed, bf16_matrix(out));
+  } else {
+    quant::dequantize(*weight.packed, matrix_of(out));
+  }
+  return out.to(like.device());
+}
+
+bool runs_in_torch(const torch::Tensor& x) {
+  return !x.is_cpu() || (x.scalar_type() == torch::kBFloat16 && has_bf16_units());
+}
+
+// As many tiles for each thread as it takes to keep them near kTileRows rows.
+std::int64_t tile_rows(std::int64_t rows) {
+  const std::int64_t threads = thread_count();
+  const std::int64_t tiles = threads * ceil_divide(rows, threads * kTileRows);
+  return round_up(ceil_divide(rows, tiles), std::int64_t{16});
+}
+
+void multiply_transposed_f32(MatrixView<const float> x, const Weight& weight, MatrixView<float> y) {
+  if (weight.packed && x.rows <= kFewRows) {
+    quant::multiply_transposed(x, *weight.packed, y);
+    return;
+  }
+  parallel_for(y.columns, tile_rows(y.columns), [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t count = end - begin;
+    float* buffer = scratch(Scratch::weight_tile, count * x.columns);
+    const auto tile = read_rows(weight, begin, count, buffer);
+    linalg::multiply_serial(x, Transpose::no, tile, Transpose::yes,
+                            y.block(0, begin, y.rows, count));
+  });
+}
+
+void multiply_f32(MatrixView<const float> y, const Weight& weight, MatrixView<float> x) {
+  for (std::int64_t first = 0; first < y.columns; first += kBackwardTileRows) {
+    const std::int64_t count = std::min(kBackwardTileRows, y.columns - first);
+    float* buffer = scratch(Scratch::weight_tile, count * x.columns);
+    constexpr std::int64_t kRowsAtOnce = 32;
+    const bool in_place = !weight.packed && weight.dense.scalar_type() == torch::kFloat32;
+    MatrixView<const float> tile(buffer, count, x.columns);
+    if (in_place) {
+      tile = read_rows(weight, first, count, nullptr);
+    } else {
+      parallel_for(count, kRowsAtOnce, [&](std::int64_t begin, std::int64_t end) {
+        read_rows(weight, first + begin, end - begin, buffer + begin * x.columns);
+      });
+    }
+    parallel_for(x.columns, tile_rows(x.columns), [&](std::int64_t begin, std::int64_t end) {
+      linalg::multiply_serial(y.block(0, first, y.rows, count), Transpose::no,
+                              tile.block(0, begin, count, end - begin), Transpose::no,
+                              x.block(0, begin, x.rows, end - begin), 1.f, first == 0 ? 0.f : 1.f);
+    });
+  }
+}
+
+}  // namespace
+
+MatrixView<const float> read_rows(const Weight& weight, std::int64_t first, std::int64_t count,
+                                  float* buffer) {
+  const std::int64_t columns = weight.columns();
+  MatrixView<float> out(buffer, count, columns);
+  if (weight.packed) {
+    quant::dequantize(*weight.packed, out, first);
+    return out;
+  }
+  const auto type = weight.dense.scalar_type();
+  if (type == torch::kFloat32) {
+    return {weight.dense.data_ptr<float>() + first * columns, count, columns};
+  }
+  if (type == torch::kBFloat16) {
+    const auto* from = reinterpret_cast<const BFloat16*>(weight.dense.data_ptr<at::BFloat16>());
+    kernels::table().bf16_to_f32(from + first * columns, count * columns, buffer);
+    return out;
+  }
+  const auto* from = reinterpret_cast<const Float16*>(weight.dense.data_ptr<at::Half>());
+  for (std::int64_t i = 0; i < count * columns; ++i) {
+    buffer[i] = from[first * columns + i].to_float();
+  }
+  return out;
+}
+
+torch::Tensor multiply_transposed(const torch::Tensor& x, const Weight& weight) {
+  const at::NoGradGuard no_grad;
+  if (runs_in_torch(x)) return at::mm(x, dense_copy(weight, x).t());
+  const auto x32 = as_f32(x);
+  auto y = at::empty({x.size(0), weight.rows()}, torch::kFloat32);
+  multiply_transposed_f32(matrix_of(x32), weight, matrix_of(y));
+  return y.to(x.scalar_type());
+}
+
+torch::Tensor multiply(const torch::Tensor& y, const Weight& weight) {
+  const at::NoGradGuard no_grad;
+  if (runs_in_torch(y)) return at::mm(y, dense_copy(weight, y));
+  const auto y32 = as_f32(y);
+  auto x = at::empty({y.size(0), weight.columns()}, torch::kFloat32);
+  multiply_f32(matrix_of(y32), weight, matrix_of(x));
+  return x.to(y.scalar_type());
+}
+
+}  // namespace qloft::model

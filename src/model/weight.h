@@ -1,0 +1,38 @@
+#pragma once
+// A weight matrix as the model holds it, and its products with activations.
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "qloft/core/matrix.h"
+#include "qloft/quant.h"
+
+namespace qloft::model {
+
+// A matrix [rows, columns], dense (f32, bf16 or f16) or packed. On the CPU it is read a tile of
+// rows at a time, so that a 16-bit or packed weight is never held as f32 as a whole.
+struct Weight {
+  torch::Tensor dense;                                // undefined where packed
+  std::shared_ptr<const quant::PackedMatrix> packed;  // null where dense
+
+  bool defined() const { return packed != nullptr || dense.defined(); }
+  std::int64_t rows() const { return packed ? packed->rows() : dense.size(0); }
+  std::int64_t columns() const { return packed ? packed->columns() : dense.size(1); }
+};
+
+// Rows [first, first + count) as f32, in the calling thread: a view into a dense f32 weight, else
+// written to `scratch`, which has room for count * columns values.
+MatrixView<const float> read_rows(const Weight& weight, std::int64_t first, std::int64_t count,
+                                  float* scratch);
+
+// Both take activations [n, ...] in f32 or bf16, contiguous, and return the same type. On the CPU
+// bf16 products run in bf16 where the processor has units for it, else in f32 with one rounding at
+// the end.
+// x [n, columns] -> x * weight^T [n, rows].
+torch::Tensor multiply_transposed(const torch::Tensor& x, const Weight& weight);
+// y [n, rows] -> y * weight [n, columns].
+torch::Tensor multiply(const torch::Tensor& y, const Weight& weight);
+
+}  // namespace qloft::model
