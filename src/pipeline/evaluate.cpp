@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "load.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/evaluate.h"
 #include "qloft/generate.h"
+#include "qloft/text/chat.h"
+#include "qloft/text/data.h"
+#include "qloft/train.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -43,6 +47,21 @@ evaluate::Perplexity run_perplexity(LoadedModel& loaded, const EvaluateOptions& 
                               progress);
 }
 
+// Mean negative log-likelihood, in natural log, of what the examples teach.
+double run_loss(LoadedModel& loaded, const EvaluateOptions& options, EvaluateReport& report) {
+  text::DataOptions format;
+  const std::int64_t longest = loaded.model.architecture().max_positions;
+  if (longest > 0) format.max_length = std::min(format.max_length, longest);
+  const text::DataSet data(
+      {options.data},
+      text::ExampleReader(loaded.tokenizer, text::ChatTemplate::load(loaded.source.folder()),
+                          format));
+  report.examples = options.limit > 0 ? std::min(options.limit, data.size()) : data.size();
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(report.examples));
+  std::iota(indices.begin(), indices.end(), 0);
+  return train::validation_loss(loaded.model, data, indices, options.batch);
+}
+
 evaluate::Accuracy run_gsm8k(LoadedModel& loaded, const EvaluateOptions& options,
                              evaluate::ProblemOptions problems, Progress& progress) {
   problems.eos = generate::end_tokens(loaded.source, loaded.tokenizer);
@@ -66,8 +85,12 @@ evaluate::Accuracy run_gsm8k(LoadedModel& loaded, const EvaluateOptions& options
 }  // namespace
 
 EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
-  if (options.task != "perplexity" && options.task != "gsm8k") {
-    throw InputError({{}, "task"}, "expected perplexity or gsm8k, found '" + options.task + "'");
+  if (options.task != "perplexity" && options.task != "loss" && options.task != "gsm8k") {
+    throw InputError({{}, "task"},
+                     "expected perplexity, loss or gsm8k, found '" + options.task + "'");
+  }
+  if (options.batch < 1) {
+    throw InputError({{}, "batch"}, "expected at least 1, found " + std::to_string(options.batch));
   }
   if (options.data.empty()) throw InputError({{}, "data"}, "expected a file, found none");
 
@@ -76,7 +99,7 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   evaluate::ProblemOptions problems;
   if (options.task == "perplexity") {
     text = read_file(options.data);
-  } else {
+  } else if (options.task == "gsm8k") {
     problems.limit = options.limit;
     problems.few_shot = options.few_shot;
     problems.few_shot_file = options.few_shot_data;
@@ -97,6 +120,8 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
   if (options.task == "perplexity") {
     report.perplexity = run_perplexity(loaded, options, text, progress);
+  } else if (options.task == "loss") {
+    report.loss = run_loss(loaded, options, report);
   } else {
     report.accuracy = run_gsm8k(loaded, options, problems, progress);
   }

@@ -14,9 +14,9 @@ namespace qloft::pipeline {
 struct EvaluateOptions {
   ModelOptions model;
   std::string task = "perplexity";  // or "gsm8k"
-  std::filesystem::path data;       // a text file for perplexity, JSON Lines for gsm8k
+  std::filesystem::path data;       // a text file for perplexity, else JSON Lines
   std::int64_t window = 1024;       // perplexity; at most the model's longest position
-  std::int64_t limit = 0;           // windows or problems; 0: all
+  std::int64_t limit = 0;           // windows, examples or problems; 0: all
   std::string rule = "hashes";      // gsm8k: "hashes" or "last-number"
   std::int64_t few_shot = 0;        // gsm8k
   std::filesystem::path few_shot_data;
@@ -28,6 +28,8 @@ struct EvaluateOptions {
 struct EvaluateReport {
   std::string task;
   std::optional<evaluate::Perplexity> perplexity;
+  std::optional<double> loss;  // mean over the predictions that count: answers, completions, text
+  std::int64_t examples = 0;   // of `loss`
   std::optional<evaluate::Accuracy> accuracy;
   double seconds = 0;
 };

@@ -1,0 +1,48 @@
+#pragma once
+// A command of the program: its words in --help, its options, and what it does.
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "options.h"
+#include "qloft/core/progress.h"
+
+namespace qloft::cli {
+
+// What every command accepts.
+struct CommonOptions {
+  int threads = 0;  // 0: all processors
+  bool json = false;
+  bool quiet = false;
+};
+
+struct Context {
+  CommonOptions common;
+  Progress& progress;
+  // Prints to standard output unless --json asked for the report alone.
+  void print(const std::string& text) const;
+};
+
+// Runs the command; the value is what --json prints.
+using Runner = std::function<Json(Context&)>;
+
+struct Command {
+  std::string name;
+  std::string summary;
+  std::string example;  // whole command lines, shown at the foot of --help
+  // Declares the options and returns what runs with them.
+  std::function<Runner(CLI::App&)> declare;
+};
+
+Command inspect_command();
+Command tokenize_command();
+Command quantize_command();
+Command finetune_command();
+Command evaluate_command();
+Command generate_command();
+Command chat_command();
+Command merge_command();
+
+}  // namespace qloft::cli

@@ -1,0 +1,87 @@
+#include "qloft/pipeline/generate.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "../command.h"
+#include "../terminal_progress.h"
+#include "model_options.h"
+
+namespace qloft::cli {
+namespace {
+
+template <typename Visitor>
+void visit_options(pipeline::GenerateOptions& o, Visitor& v) {
+  v("-p,--prompt", o.prompt, "the text to continue");
+  v("--prompt-file", o.prompt_file, "a file that holds it");
+  v("--chat", o.chat, "wrap the prompt as a user's message in the chat template");
+  v("-n,--max-tokens", o.max_tokens, "new tokens at most");
+  v("--ignore-eos", o.ignore_eos, "go on past the end-of-text token");
+  v("--stop", o.stop, "end before this text (may be given more than once)");
+  visit(o.sampling, v);
+  visit(o.model, v);
+}
+
+std::string reason_name(generate::StopReason reason) {
+  switch (reason) {
+    case generate::StopReason::length:
+      return "length";
+    case generate::StopReason::eos:
+      return "eos";
+    case generate::StopReason::stop_string:
+      return "stop";
+    case generate::StopReason::interrupted:
+      return "interrupted";
+  }
+  return {};
+}
+
+void print_summary(const pipeline::GenerateReport& report, Progress& progress) {
+  const auto count = static_cast<double>(report.result.ids.size());
+  const double decode_seconds = report.seconds - report.prompt_seconds;
+  if (count > 1 && decode_seconds > 0) {
+    progress.note(fmt::format("{} tokens in {:.2f} s, {} tokens/s after the first",
+                              report.result.ids.size(), report.seconds,
+                              short_number((count - 1) / decode_seconds)));
+  }
+}
+
+}  // namespace
+
+Command generate_command() {
+  return {"generate", "Continue a prompt",
+          "  qloft generate q4 -p \"Once upon a time\" --max-tokens 64 --temperature 0.8",
+          [](CLI::App& app) -> Runner {
+            const auto options = std::make_shared<pipeline::GenerateOptions>();
+            add_model_argument(app, options->model.model);
+            OptionBinder bind(app);
+            visit_options(*options, bind);
+            return [options](Context& context) {
+              const bool show = !context.common.json;
+              const auto report = pipeline::generate(
+                  *options,
+                  [show](std::string_view piece) {
+                    if (show) {
+                      fmt::print("{}", piece);
+                      std::fflush(stdout);
+                    }
+                    return true;
+                  },
+                  context.progress);
+              context.print("\n");
+              print_summary(report, context.progress);
+              Json json = {{"prompt_ids", report.prompt_ids},
+                           {"ids", report.result.ids},
+                           {"text", report.result.text},
+                           {"stop_reason", reason_name(report.result.reason)},
+                           {"prompt_seconds", report.prompt_seconds},
+                           {"seconds", report.seconds}};
+              OptionEcho echo(json["options"]);
+              visit_options(*options, echo);
+              return json;
+            };
+          }};
+}
+
+}  // namespace qloft::cli

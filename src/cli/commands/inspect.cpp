@@ -1,0 +1,148 @@
+#include "qloft/pipeline/inspect.h"
+
+#include <fmt/format.h>
+
+#include "../command.h"
+#include "../table.h"
+#include "../terminal_progress.h"
+#include "model_options.h"
+
+namespace qloft::cli {
+namespace {
+
+template <typename Visitor>
+void visit_options(pipeline::InspectOptions& o, Visitor& v) {
+  v("--rank", o.rank, "rank of the adapters in the memory table");
+  v("--batch", o.batch, "sequences a micro-batch");
+  v("--tokens", o.tokens, "tokens a sequence");
+  v("--checkpointing", o.checkpointing, "activations are recomputed in the backward pass");
+  v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
+  v("--bits", o.bits, "widths in the memory table");
+}
+
+std::string describe(const pipeline::InspectReport& report) {
+  const auto& a = report.architecture;
+  std::vector<std::pair<std::string, std::string>> lines = {
+      {"architecture", a.family},
+      {"parameters", fmt::format("{} ({} in {} linear layers)",
+                                 short_number(static_cast<double>(report.parameters)),
+                                 short_number(static_cast<double>(report.linear_parameters)),
+                                 report.linear.size())},
+      {"layers", fmt::format("{} of hidden size {}, inner size {}", a.layers, a.hidden_size,
+                             a.intermediate_size)},
+      {"attention",
+       fmt::format(
+           "{} query heads, {} key/value heads of {}{}", a.heads, a.key_value_heads, a.head_dim,
+           a.sliding_window > 0 ? fmt::format(", sliding window {}", a.sliding_window) : "")},
+      {"vocabulary",
+       fmt::format("{}{}", a.vocabulary_size, a.tied_embeddings ? ", tied embeddings" : "")},
+      {"positions", std::to_string(a.max_positions)},
+      {"tensors on disk", format_bytes(static_cast<double>(report.tensor_bytes))}};
+  if (!report.matrices.empty()) {
+    lines.emplace_back("packed matrices", std::to_string(report.matrices.size()));
+    lines.emplace_back("bits per weight", fmt::format("{:.3f}", report.bits_per_weight));
+    if (report.mean_relative_error) {
+      lines.emplace_back("mean error", fmt::format("{:.4f}", *report.mean_relative_error));
+    }
+    lines.emplace_back("compression",
+                       fmt::format("{:.2f} x against bf16", report.compression_ratio));
+  }
+  return format_pairs(lines);
+}
+
+std::string memory_table(const pipeline::InspectReport& report) {
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& row : report.memory) {
+    const auto& m = row.memory;
+    rows.push_back({row.method, format_bytes(m.weights), format_bytes(m.gradients),
+                    format_bytes(m.optimizer), format_bytes(m.activations),
+                    format_bytes(m.total())});
+  }
+  return format_table({{"training", Align::left},
+                       {"weights"},
+                       {"gradients"},
+                       {"optimizer"},
+                       {"activations"},
+                       {"total"}},
+                      rows);
+}
+
+std::string matrix_table(const pipeline::InspectReport& report) {
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& m : report.matrices) {
+    rows.push_back({m.name, fmt::format("{} x {}", m.rows, m.columns), m.format,
+                    fmt::format("{:.3f}", m.bits_per_weight),
+                    m.relative_error ? fmt::format("{:.4f}", *m.relative_error) : "-"});
+  }
+  return format_table(
+      {{"matrix", Align::left}, {"shape"}, {"format", Align::left}, {"bits"}, {"error"}}, rows);
+}
+
+Json to_json(const pipeline::InspectReport& report) {
+  const auto& a = report.architecture;
+  Json json = {{"architecture", a.family},
+               {"parameters", report.parameters},
+               {"linear_parameters", report.linear_parameters},
+               {"layers", a.layers},
+               {"hidden_size", a.hidden_size},
+               {"intermediate_size", a.intermediate_size},
+               {"heads", a.heads},
+               {"key_value_heads", a.key_value_heads},
+               {"head_dim", a.head_dim},
+               {"vocabulary_size", a.vocabulary_size},
+               {"tensor_bytes", report.tensor_bytes}};
+  for (const auto& row : report.memory) {
+    json["memory"][row.method] = {{"weights", row.memory.weights},
+                                  {"gradients", row.memory.gradients},
+                                  {"optimizer", row.memory.optimizer},
+                                  {"activations", row.memory.activations},
+                                  {"total", row.memory.total()}};
+  }
+  json["linear"] = Json::array();
+  for (const auto& layer : report.linear) {
+    json["linear"].push_back({{"name", layer.name}, {"out", layer.out}, {"in", layer.in}});
+  }
+  json["matrices"] = Json::array();
+  for (const auto& m : report.matrices) {
+    json["matrices"].push_back(
+        {{"name", m.name},
+         {"rows", m.rows},
+         {"columns", m.columns},
+         {"format", m.format},
+         {"bits_per_weight", m.bits_per_weight},
+         {"stored_bytes", m.stored_bytes},
+         {"relative_error", m.relative_error ? Json(*m.relative_error) : Json(nullptr)}});
+  }
+  if (!report.matrices.empty()) {
+    json["bits_per_weight"] = report.bits_per_weight;
+    json["relative_error"] =
+        report.mean_relative_error ? Json(*report.mean_relative_error) : Json(nullptr);
+    json["compression_ratio"] = report.compression_ratio;
+  }
+  return json;
+}
+
+}  // namespace
+
+Command inspect_command() {
+  return {"inspect", "Show what a model holds and what training it takes",
+          "  qloft inspect Llama-3.2-1B --rank 64 --batch 4 --tokens 512",
+          [](CLI::App& app) -> Runner {
+            const auto options = std::make_shared<pipeline::InspectOptions>();
+            add_model_argument(app, options->model);
+            OptionBinder bind(app);
+            visit_options(*options, bind);
+            return [options](Context& context) {
+              const auto report = pipeline::inspect(*options);
+              context.print(describe(report) + "\n");
+              if (!report.matrices.empty()) context.print(matrix_table(report) + "\n");
+              context.print(memory_table(report));
+              Json json = to_json(report);
+              OptionEcho echo(json["options"]);
+              visit_options(*options, echo);
+              return json;
+            };
+          }};
+}
+
+}  // namespace qloft::cli

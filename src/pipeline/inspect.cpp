@@ -1,0 +1,120 @@
+#include "qloft/pipeline/inspect.h"
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "qloft/checkpoint.h"
+#include "qloft/core/error.h"
+#include "qloft/quantized.h"
+
+namespace qloft::pipeline {
+namespace {
+
+constexpr double kBytesOfBf16 = 2;
+
+// The errors that quantize wrote down, by weight name; empty where there is no report.
+std::map<std::string, double> reported_errors(const checkpoint::Checkpoint& source) {
+  std::map<std::string, double> errors;
+  const auto file = source.folder() / "quantization_report.json";
+  if (!std::filesystem::exists(file)) return errors;
+  const io::Json report = io::read_json(file);
+  const auto matrices = report.find("matrices");
+  if (matrices == report.end() || !matrices->is_array()) return errors;
+  for (const auto& matrix : *matrices) {
+    const auto name = matrix.find("name");
+    const auto error = matrix.find("relative_error");
+    if (name == matrix.end() || error == matrix.end() || !name->is_string()) continue;
+    if (error->is_array() && !error->empty() && error->back().is_number()) {
+      errors[name->get<std::string>()] = error->back().get<double>();
+    }
+  }
+  return errors;
+}
+
+void inspect_matrices(const checkpoint::Checkpoint& source,
+                      const quantized::QuantizationConfig& config, InspectReport& report) {
+  const auto errors = reported_errors(source);
+  double bits = 0, weights = 0, error_sum = 0;
+  for (const auto& [name, entry] : config.matrices) {
+    InspectedMatrix matrix;
+    matrix.name = name;
+    matrix.rows = entry.rows;
+    matrix.columns = entry.columns;
+    matrix.format = entry.format.describe();
+    matrix.bits_per_weight = entry.format.bits_per_weight(entry.rows, entry.columns);
+    for (const auto& tensor : quantized::tensors_of(name, entry)) {
+      matrix.stored_bytes += source.info(tensor.name).bytes();
+    }
+    const auto found = errors.find(name);
+    if (found != errors.end()) {
+      matrix.relative_error = found->second;
+      error_sum += found->second;
+    }
+    const auto size = static_cast<double>(entry.rows) * static_cast<double>(entry.columns);
+    bits += matrix.bits_per_weight * size;
+    weights += size;
+    report.matrices.push_back(std::move(matrix));
+  }
+  if (weights > 0) report.bits_per_weight = bits / weights;
+  if (!report.matrices.empty() && errors.size() >= report.matrices.size()) {
+    report.mean_relative_error = error_sum / static_cast<double>(report.matrices.size());
+  }
+  report.compression_ratio = kBytesOfBf16 * static_cast<double>(report.parameters) /
+                             static_cast<double>(report.tensor_bytes);
+}
+
+// `stored`: the type of the dense weights on disk.
+std::vector<MemoryRow> memory_table(const model::Architecture& architecture, ElementType stored,
+                                    const InspectOptions& options) {
+  model::TrainingShape shape;
+  shape.rows = options.batch;
+  shape.length = options.tokens;
+  shape.rank = options.rank;
+  shape.checkpointing = options.checkpointing;
+  shape.activations = options.dtype == "bf16" ? ElementType::bf16 : ElementType::f32;
+  shape.weights = stored;
+  std::vector<MemoryRow> table;
+  table.push_back({"full", model::full_training_memory(architecture, shape)});
+  table.push_back({"lora", model::adapter_training_memory(architecture, shape, std::nullopt)});
+  for (const int bits : options.bits) {
+    quant::Format format;
+    format.bits = bits;
+    format.validate();
+    table.push_back({"qlora-" + std::to_string(bits),
+                     model::adapter_training_memory(
+                         architecture, shape, [format](std::int64_t rows, std::int64_t columns) {
+                           return format.bits_per_weight(rows, columns);
+                         })});
+  }
+  return table;
+}
+
+}  // namespace
+
+InspectReport inspect(const InspectOptions& options) {
+  if (options.dtype != "f32" && options.dtype != "bf16") {
+    throw InputError({{}, "dtype"}, "expected f32 or bf16, found '" + options.dtype + "'");
+  }
+  for (const auto& [name, value] :
+       {std::pair{"rank", options.rank}, {"batch", options.batch}, {"tokens", options.tokens}}) {
+    if (value < 1) {
+      throw InputError({{}, name}, "expected at least 1, found " + std::to_string(value));
+    }
+  }
+  const checkpoint::Checkpoint source(checkpoint::resolve(options.model));
+  InspectReport report;
+  report.architecture = model::parse_architecture(source.config(), source.folder() / "config.json");
+  report.parameters = model::parameter_count(report.architecture);
+  report.linear = model::linear_layers(report.architecture);
+  for (const auto& layer : report.linear) report.linear_parameters += layer.out * layer.in;
+  for (const auto& name : source.names()) report.tensor_bytes += source.info(name).bytes();
+  report.memory =
+      memory_table(report.architecture, source.info("model.embed_tokens.weight").type, options);
+  if (const auto config = quantized::read_config(source)) {
+    inspect_matrices(source, *config, report);
+  }
+  return report;
+}
+
+}  // namespace qloft::pipeline

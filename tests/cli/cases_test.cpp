@@ -1,0 +1,127 @@
+// Runs the program on every tests/cli/*.case. A case file holds cases like
+//
+//   == a mistyped option names the nearest one
+//   run: quantize {llama} -o {out} --bit 2
+//   status: 2
+//   stderr: did you mean --bits?
+//   absent: {out}
+//
+// `run` may stand more than once (all but the last must succeed); `stdout`, `stderr` (text that the
+// last run's output holds), `lines` (how many lines of stderr it has), `exists` and `absent` may
+// too. `write: NAME TEXT` makes a file beforehand. {llama} is a tiny checkpoint, {tmp} an empty
+// folder that is gone afterwards, {out} a path in it.
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Case {
+  std::string file;
+  std::string title;
+  std::vector<std::pair<std::string, std::string>> lines;
+};
+
+std::vector<Case> read_cases() {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(fs::path(QLOFT_TEST_DATA) / "cli")) {
+    if (entry.path().extension() == ".case") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  std::vector<Case> cases;
+  for (const fs::path& file : files) {
+    std::ifstream stream(file);
+    for (std::string line; std::getline(stream, line);) {
+      if (line.starts_with("== ")) {
+        cases.push_back({file.stem().string(), line.substr(3), {}});
+      } else if (!line.empty() && !line.starts_with("#") && !cases.empty()) {
+        const std::size_t colon = line.find(": ");
+        cases.back().lines.emplace_back(line.substr(0, colon),
+                                        colon == std::string::npos ? "" : line.substr(colon + 2));
+      }
+    }
+  }
+  return cases;
+}
+
+std::string replace_all(std::string text, const std::string& from, const std::string& to) {
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
+std::string read(const fs::path& path) {
+  std::ifstream stream(path);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+class Cli : public ::testing::TestWithParam<Case> {};
+
+TEST_P(Cli, BehavesAsTheCaseSays) {
+  std::string pattern = (fs::temp_directory_path() / "qloft-cli-XXXXXX").string();
+  ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+  const fs::path folder = pattern;
+  const auto expand = [&](std::string text) {
+    text = replace_all(text, "{llama}", QLOFT_TEST_DATA "/golden/models/llama");
+    text = replace_all(text, "{out}", (folder / "out").string());
+    return replace_all(text, "{tmp}", folder.string());
+  };
+  int status = 0;
+  std::string out, err;
+  for (const auto& [key, raw] : GetParam().lines) {
+    const std::string value = expand(raw);
+    if (key == "write") {
+      const std::size_t space = value.find(' ');
+      std::ofstream(folder / value.substr(0, space))
+          << replace_all(value.substr(space + 1), "\\n", "\n");
+    } else if (key == "run") {
+      ASSERT_EQ(status, 0) << "an earlier run failed: " << err;
+      const std::string command = std::string(QLOFT_PROGRAM) + " " + value + " >" +
+                                  (folder / ".stdout").string() + " 2>" +
+                                  (folder / ".stderr").string() + " </dev/null";
+      const int raw_status = std::system(command.c_str());
+      ASSERT_TRUE(WIFEXITED(raw_status)) << "the program crashed: " << value;
+      status = WEXITSTATUS(raw_status);
+      out = read(folder / ".stdout");
+      err = read(folder / ".stderr");
+    } else if (key == "status") {
+      EXPECT_EQ(status, std::stoi(value)) << err;
+    } else if (key == "stdout") {
+      EXPECT_NE(out.find(value), std::string::npos) << "stdout lacks: " << value << "\n" << out;
+    } else if (key == "stderr") {
+      EXPECT_NE(err.find(value), std::string::npos) << "stderr lacks: " << value << "\n" << err;
+    } else if (key == "lines") {
+      EXPECT_EQ(std::count(err.begin(), err.end(), '\n'), std::stoi(value)) << err;
+    } else if (key == "exists") {
+      EXPECT_TRUE(fs::exists(value)) << value;
+    } else if (key == "absent") {
+      EXPECT_FALSE(fs::exists(value)) << value;
+    } else {
+      ADD_FAILURE() << "unknown word in the case: " << key;
+    }
+  }
+  fs::remove_all(folder);
+}
+
+std::string test_name(const ::testing::TestParamInfo<Case>& info) {
+  std::string name = info.param.file + "_" + info.param.title;
+  for (char& c : name) {
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  }
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Cli, ::testing::ValuesIn(read_cases()), test_name);
+
+}  // namespace
