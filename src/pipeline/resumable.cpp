@@ -41,6 +41,10 @@ ResumableFolder::ResumableFolder(const fs::path& output, bool overwrite, const f
     }
   }
   if (resumes_) return;
+  if (!overwrite && !fs::exists(file, error) && !fs::is_empty(path(), error)) {
+    throw InputError({path(), {}},
+                     "expected no interrupted run of another command (--overwrite removes it)");
+  }
   staged_.start_afresh();
   write_file(file, text);
 }

@@ -14,7 +14,7 @@ class ResumableFolder {
  public:
   // `work` is everything that the output depends on. What a former run left is kept if it was for
   // the same work, else removed, and progress is told. Throws InputError where the output is the
-  // model itself, or as StagedFolder does.
+  // model itself or another command's interrupted run is in the way, or as StagedFolder does.
   ResumableFolder(const std::filesystem::path& output, bool overwrite,
                   const std::filesystem::path& model, const io::Json& work, Progress& progress);
 

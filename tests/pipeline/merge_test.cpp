@@ -1,0 +1,176 @@
+#include "qloft/pipeline/merge.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "qloft/adapter.h"
+#include "qloft/core/error.h"
+#include "qloft/pipeline/quantize.h"
+#include "qloft/quantized.h"
+#include "temporary_folder.h"
+#include "tiny_llama.h"
+
+namespace qloft::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Merge : public ::testing::Test {
+ protected:
+  void make_quantized(bool tied = false) {
+    test::write_tiny_llama(folder_ / "base", tied);
+    QuantizeOptions options;
+    options.model = (folder_ / "base").string();
+    options.output = folder_ / "quantized";
+    options.bits = 4;
+    options.rank = 8;
+    options.alpha = 4;
+    quantize(options, silent_);
+  }
+  MergeOptions options(const std::string& model, const std::string& dtype = "f32") const {
+    MergeOptions options;
+    options.model = (folder_ / model).string();
+    options.output = folder_ / "merged";
+    options.dtype = dtype;
+    return options;
+  }
+  // An adapter of ones on `module` of shape [out, in].
+  void write_adapter(const std::string& name, const std::string& module, std::int64_t out,
+                     std::int64_t in) {
+    adapter::Adapter adapter;
+    adapter.config.rank = 1;
+    adapter.config.alpha = 2;
+    adapter::Factors factors{Matrix(1, in), Matrix(out, 1)};
+    for (float& value : factors.a.values()) value = 1;
+    for (float& value : factors.b.values()) value = 0.25f;
+    adapter.modules[module] = std::move(factors);
+    fs::create_directory(folder_ / name);
+    adapter::save(adapter, folder_ / name);
+  }
+  std::string refused(const MergeOptions& options) {
+    try {
+      merge(options, silent_);
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
+
+  test::TemporaryFolder folder_;
+  Progress silent_;
+};
+
+TEST_F(Merge, MultipliesOutTheAdapterInsideAQuantizedFolder) {
+  make_quantized();
+  const MergeReport report = merge(options("quantized"), silent_);
+  EXPECT_EQ(report.merged, 14);
+  EXPECT_EQ(report.dequantized, 14);
+  const checkpoint::Checkpoint base(folder_ / "base"), source(folder_ / "quantized"),
+      merged(folder_ / "merged");
+  EXPECT_EQ(merged.names(), base.names());
+  EXPECT_FALSE(merged.config().contains("quantization_config"));
+  EXPECT_EQ(merged.config()["torch_dtype"], "float32");
+  EXPECT_EQ(read_file(folder_ / "merged/tokenizer.json"), "{}");
+
+  const std::string module = "model.layers.1.mlp.gate_proj";
+  const auto entry = quantized::read_config(source)->matrices.at(module + ".weight");
+  Matrix expected(entry.rows, entry.columns);
+  quant::dequantize(quantized::read_matrix(source, module + ".weight", entry), expected.view());
+  const adapter::Adapter adapter = adapter::load(folder_ / "quantized/adapter");
+  adapter::merge_into(expected.view(), adapter.modules.at(module), 0.5, module);
+  const Matrix found = merged.read_matrix(module + ".weight");
+  for (std::int64_t i = 0; i < found.size(); ++i) {
+    ASSERT_EQ(found.data()[i], expected.data()[i]);
+  }
+}
+
+TEST_F(Merge, AddsAnAdapterToAPlainModel) {
+  test::write_tiny_llama(folder_ / "base");
+  write_adapter("adapter", "model.layers.0.self_attn.o_proj", 32, 32);
+  MergeOptions o = options("base");
+  o.adapter = (folder_ / "adapter").string();
+  EXPECT_EQ(merge(o, silent_).merged, 1);
+  const checkpoint::Checkpoint base(folder_ / "base"), merged(folder_ / "merged");
+  for (const std::string& name : base.names()) {
+    const bool adapted = name == "model.layers.0.self_attn.o_proj.weight";
+    const Matrix before = base.read_matrix(name), after = merged.read_matrix(name);
+    for (std::int64_t i = 0; i < before.size(); ++i) {
+      ASSERT_FLOAT_EQ(after.data()[i], before.data()[i] + (adapted ? 0.5f : 0.f)) << name;
+    }
+  }
+}
+
+TEST_F(Merge, TakesTheTypeOfTheModelWhereNoneIsNamed) {
+  make_quantized();
+  MergeOptions o = options("quantized", "");
+  EXPECT_EQ(merge(o, silent_).dtype, "bf16");
+  const checkpoint::Checkpoint merged(folder_ / "merged");
+  EXPECT_EQ(merged.info("model.norm.weight").type, ElementType::bf16);
+  o.overwrite = true;
+  o.dtype = "f16";
+  merge(o, silent_);
+  EXPECT_EQ(checkpoint::Checkpoint(folder_ / "merged").info("model.norm.weight").type,
+            ElementType::f16);
+}
+
+TEST_F(Merge, UntiesAnAdaptedOutputMatrix) {
+  test::write_tiny_llama(folder_ / "base", /*tied=*/true);
+  write_adapter("adapter", "lm_head", 24, 32);
+  MergeOptions o = options("base");
+  o.adapter = (folder_ / "adapter").string();
+  merge(o, silent_);
+  const checkpoint::Checkpoint merged(folder_ / "merged");
+  EXPECT_EQ(merged.config()["tie_word_embeddings"], false);
+  EXPECT_FLOAT_EQ(merged.read_matrix("lm_head.weight")(3, 4),
+                  merged.read_matrix("model.embed_tokens.weight")(3, 4) + 0.5f);
+}
+
+TEST_F(Merge, GoesOnAfterAnInterruptionToTheSameBytes) {
+  make_quantized();
+  merge(options("quantized"), silent_);
+  const std::string whole = read_file(folder_ / "merged/model.safetensors");
+  fs::remove_all(folder_ / "merged");
+  test::StoppingProgress stopping(4);
+  EXPECT_THROW(merge(options("quantized"), stopping), Interrupted);
+  EXPECT_FALSE(fs::exists(folder_ / "merged"));
+  merge(options("quantized"), silent_);
+  EXPECT_EQ(read_file(folder_ / "merged/model.safetensors"), whole);
+}
+
+TEST_F(Merge, RefusesAnAdapterForAnotherModel) {
+  test::write_tiny_llama(folder_ / "base");
+  write_adapter("wide", "model.layers.0.self_attn.o_proj", 32, 33);
+  write_adapter("deep", "model.layers.7.self_attn.o_proj", 32, 32);
+  MergeOptions o = options("base");
+  o.adapter = (folder_ / "wide").string();
+  EXPECT_NE(refused(o).find("model.layers.0.self_attn.o_proj: expected factors for this model's "
+                            "weight of shape [32, 32], found [32, 33]"),
+            std::string::npos);
+  o.adapter = (folder_ / "deep").string();
+  EXPECT_NE(refused(o).find("model.layers.7.self_attn.o_proj: expected a module of this model"),
+            std::string::npos);
+}
+
+TEST_F(Merge, LeavesAnotherCommandsInterruptedRunAlone) {
+  make_quantized();
+  fs::create_directories(folder_ / "merged.partial/training");
+  EXPECT_NE(refused(options("quantized")).find("interrupted run of another command"),
+            std::string::npos);
+  EXPECT_TRUE(fs::exists(folder_ / "merged.partial/training"));
+}
+
+TEST_F(Merge, RefusesAnUnknownType) {
+  make_quantized();
+  EXPECT_EQ(refused(options("quantized", "f8")), "dtype: expected f32, bf16 or f16, found 'f8'");
+}
+
+TEST_F(Merge, RefusesAPlainModelWithoutAnAdapter) {
+  test::write_tiny_llama(folder_ / "base");
+  EXPECT_NE(refused(options("base")).find("expected a quantized model or an adapter to merge"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace qloft::pipeline

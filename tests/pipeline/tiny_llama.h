@@ -1,0 +1,70 @@
+#pragma once
+// A Llama folder of a few kilobytes with random weights.
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "qloft/architecture.h"
+#include "qloft/checkpoint.h"
+#include "qloft/core/file.h"
+#include "qloft/core/progress.h"
+#include "qloft/core/random.h"
+
+namespace qloft::test {
+
+inline io::Json tiny_config(bool tied) {
+  return {{"model_type", "llama"},
+          {"architectures", {"LlamaForCausalLM"}},
+          {"hidden_size", 32},
+          {"intermediate_size", 40},
+          {"num_hidden_layers", 2},
+          {"num_attention_heads", 4},
+          {"num_key_value_heads", 2},
+          {"vocab_size", 24},
+          {"max_position_embeddings", 64},
+          {"rms_norm_eps", 1e-5},
+          {"tie_word_embeddings", tied},
+          {"torch_dtype", "bfloat16"}};
+}
+
+// Written in shards of `shard_bytes`, bf16, with a tokenizer.json of no meaning.
+inline void write_tiny_llama(const std::filesystem::path& folder, bool tied = false,
+                             std::uint64_t shard_bytes = 1 << 30) {
+  std::filesystem::create_directories(folder);
+  const io::Json config = tiny_config(tied);
+  io::write_json(folder / "config.json", config);
+  write_file(folder / "tokenizer.json", "{}");
+  const auto architecture = model::parse_architecture(config, folder / "config.json");
+  std::vector<io::TensorInfo> tensors;
+  for (const auto& expected : model::expected_tensors(architecture)) {
+    tensors.push_back({expected.name, ElementType::bf16, expected.shape});
+  }
+  checkpoint::Writer writer(folder, tensors, checkpoint::Writer::Mode::create, shard_bytes);
+  Random random(7);
+  for (const io::TensorInfo& tensor : tensors) {
+    std::vector<float> values(static_cast<std::size_t>(tensor.element_count()));
+    random.fill_normal(values, 0.f, 0.1f);
+    writer.write(tensor.name, checkpoint::convert_from_f32(values, tensor.type));
+  }
+  writer.finish();
+}
+
+// Asks to stop after `updates` units, and keeps what it was told.
+class StoppingProgress : public Progress {
+ public:
+  explicit StoppingProgress(std::uint64_t updates) : left_(updates) {}
+  void update(std::uint64_t, std::string_view) override {
+    if (left_ > 0) --left_;
+  }
+  void note(std::string_view message) override { notes += std::string(message) + "\n"; }
+  bool stop_requested() const override { return left_ == 0; }
+
+  std::string notes;
+
+ private:
+  std::uint64_t left_;
+};
+
+}  // namespace qloft::test
