@@ -34,8 +34,11 @@ class Fields {
     return integer_of(get(name), name, most);
   }
   std::int64_t integer_of(const io::Json& value, const std::string& name, std::int64_t most) const {
-    if (!value.is_number_unsigned() ||
-        value.get<std::uint64_t>() > static_cast<std::uint64_t>(most)) {
+    const bool fits = value.is_number_unsigned()
+                          ? value.get<std::uint64_t>() <= static_cast<std::uint64_t>(most)
+                          : value.is_number_integer() && value.get<std::int64_t>() >= 0 &&
+                                value.get<std::int64_t>() <= most;
+    if (!fits) {
       throw InputError(place(name), "expected a whole number from 0 to " + std::to_string(most) +
                                         ", found " + shown(value));
     }

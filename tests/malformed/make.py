@@ -234,11 +234,75 @@ def adapter_cases():
     }
 
 
+def quantization(version=1, fmt=None, entry=None, **changes):
+    base = {"bits": 4, "codebook": "nf", "block": 64, "scale": "absmax", "scale_type": "f32"}
+    base.update(fmt or {})
+    config = {
+        "quant_method": "qloft",
+        "version": version,
+        "formats": [{key: value for key, value in base.items() if value is not None}],
+        "matrices": {"w.weight": {"format": 0, "shape": [4, 64], **(entry or {})}},
+    }
+    config.update(changes)
+    return {key: value for key, value in config.items() if value is not None}
+
+
+def quantized_cases():
+    def form(**fields):
+        return json.dumps(quantization(fmt=fields), indent=1).encode() + b"\n"
+
+    def whole(**fields):
+        return json.dumps(quantization(**fields), indent=1).encode() + b"\n"
+
+    second = {"bits": 8, "block": 256, "type": "f32", "code": "dynamic"}
+    at = "quantization_config"
+    return {
+        "array.json": (b"[]\n", f"{at}: expected an object, found array"),
+        "no_method.json": (whole(quant_method=None), f"{at}.quant_method: expected a value, found none"),
+        "other_method.json": (whole(quant_method="gptq"), f"{at}.quant_method: expected qloft (or an unquantized model), found gptq"),
+        "method_number.json": (whole(quant_method=1), f"{at}.quant_method: expected a string, found 1"),
+        "no_version.json": (whole(version=None), f"{at}.version: expected a value, found none"),
+        "version_zero.json": (whole(version=0), f"{at}.version: expected 1 to 1, found 0"),
+        "version_newer.json": (whole(version=2), f"{at}.version: expected 1 to 1, found 2"),
+        "version_string.json": (whole(version="1"), f"{at}.version: expected a whole number"),
+        "version_huge.json": (whole(version=2**64 - 1), f"{at}.version: expected a whole number"),
+        "no_formats.json": (whole(formats=None), f"{at}.formats: expected a value"),
+        "formats_object.json": (whole(formats={}), f"{at}.formats: expected an array"),
+        "format_number.json": (whole(formats=[1]), f"{at}.formats[0]: expected an object"),
+        "no_bits.json": (form(bits=None), f"{at}.formats[0].bits: expected a value"),
+        "bits_zero.json": (form(bits=0), f"{at}.formats[0]: bits: expected 2 to 8 for the code book nf, found 0"),
+        "bits_nine.json": (form(bits=9), f"{at}.formats[0]: bits: expected 2 to 8"),
+        "bits_negative.json": (form(bits=-4), f"{at}.formats[0].bits: expected a whole number"),
+        "bits_fraction.json": (form(bits=3.5), f"{at}.formats[0].bits: expected a whole number"),
+        "bits_wrap.json": (form(bits=2**32 + 4), f"{at}.formats[0].bits: expected a whole number"),
+        "codebook_unknown.json": (form(codebook="magic"), f'{at}.formats[0].codebook: expected a known name, found "magic"'),
+        "block_odd.json": (form(block=63), f"{at}.formats[0]: block: expected a multiple of 16"),
+        "block_huge.json": (form(block=8192), f"{at}.formats[0]: block: expected"),
+        "scale_unknown.json": (form(scale="max"), f"{at}.formats[0].scale: expected a known name"),
+        "scale_type_integer.json": (form(scale_type="i32"), f"{at}.formats[0]: scale_type: expected f32, bf16 or f16"),
+        "no_scale_type.json": (form(scale_type=None), f"{at}.formats[0].scale_type: expected a value"),
+        "second_array.json": (form(second_level=[]), f"{at}.formats[0].second_level: expected an object"),
+        "second_bits.json": (form(second_level={**second, "bits": 9}), f"{at}.formats[0]: second_level.bits: expected 8"),
+        "second_block.json": (form(second_level={**second, "block": 0}), f"{at}.formats[0]: second_level.block: expected"),
+        "second_code.json": (form(second_level={**second, "code": "x"}), f"{at}.formats[0].second_level.code: expected a known name"),
+        "no_matrices.json": (whole(matrices=None), f"{at}.matrices: expected a value"),
+        "matrices_array.json": (whole(matrices=[]), f"{at}.matrices: expected an object"),
+        "matrix_number.json": (whole(matrices={"w.weight": 1}), f"{at}.matrices.w.weight: expected an object"),
+        "format_out_of_range.json": (whole(entry={"format": 1}), f"{at}.matrices.w.weight.format: expected the place of one of 1 formats, found 1"),
+        "format_negative.json": (whole(entry={"format": -1}), f"{at}.matrices.w.weight.format: expected a whole number"),
+        "shape_one.json": (whole(entry={"shape": [64]}), f"{at}.matrices.w.weight.shape: expected [rows, columns]"),
+        "shape_negative.json": (whole(entry={"shape": [-4, 64]}), f"{at}.matrices.w.weight.shape: expected a whole number"),
+        "shape_overflows.json": (whole(entry={"shape": [2**62, 2**62]}), f"{at}.matrices.w.weight.shape: "),
+        "shape_overflows_bytes.json": (whole(entry={"shape": [2**40, 2**40]}), f"{at}.matrices.w.weight.shape: "),
+    }
+
+
 def main():
     write_kind("json", json_cases())
     write_kind("safetensors", safetensors_cases())
     write_kind("checkpoint", checkpoint_cases())
     write_kind("adapter", adapter_cases())
+    write_kind("quantized", quantized_cases())
 
 
 if __name__ == "__main__":
