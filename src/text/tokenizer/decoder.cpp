@@ -2,11 +2,18 @@
 
 #include <charconv>
 
+#include "qloft/core/error.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/unicode.h"
 
 namespace qloft::text {
 namespace {
+
+// How far Replace may lengthen a token: times its bytes, and bytes on top.
+constexpr std::size_t kGrowth = 64;
+constexpr std::size_t kFreeGrowth = 1 << 20;
+constexpr std::size_t kMaximumTotal = std::size_t{1} << 30;  // after all steps
+constexpr std::size_t kMaximumSteps = 64;
 
 using Tokens = std::vector<std::string>;
 
@@ -14,6 +21,7 @@ void step_run(const Decoder::Replace& step, Tokens& tokens) {
   for (std::string& token : tokens) {
     std::string changed;
     std::size_t copied = 0;
+    const std::size_t limit = kGrowth * token.size() + kFreeGrowth;
     bool found = false;
     // No match in an empty token, whatever the pattern.
     if (token.empty()) continue;
@@ -22,6 +30,7 @@ void step_run(const Decoder::Replace& step, Tokens& tokens) {
       changed += step.content;
       copied = end;
       found = true;
+      if (changed.size() > limit) throw InputError("a decoder makes the text too long");
     });
     if (!found) continue;
     changed.append(token, copied);
@@ -156,6 +165,7 @@ Decoder Decoder::read(const Field& field) {
 }
 
 void Decoder::add(const Field& field) {
+  if (steps_.size() >= kMaximumSteps) field.fail_with("expected fewer decoders");
   switch (field.at("type").choice({"Sequence", "Replace", "ByteFallback", "Fuse", "Strip",
                                    "ByteLevel", "Metaspace", "BPEDecoder"})) {
     case 0:
@@ -210,6 +220,9 @@ std::string Decoder::run(std::vector<std::string> tokens) const {
   if (!given_) return joined(tokens, " ");
   for (const Step& step : steps_) {
     std::visit([&](const auto& kind) { step_run(kind, tokens); }, step);
+    std::size_t total = 0;
+    for (const std::string& token : tokens) total += token.size();
+    if (total > kMaximumTotal) throw InputError("a decoder makes the text too long");
   }
   return joined(tokens, "");
 }

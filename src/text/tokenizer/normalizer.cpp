@@ -2,8 +2,16 @@
 
 #include <algorithm>
 
+#include "qloft/core/error.h"
+
 namespace qloft::text {
 namespace {
+
+// How far Replace may lengthen a text: times its bytes, and bytes on top.
+constexpr std::size_t kGrowth = 64;
+constexpr std::size_t kFreeGrowth = 1 << 20;
+constexpr std::size_t kMaximumTotal = std::size_t{1} << 30;  // after all steps
+constexpr std::size_t kMaximumSteps = 64;
 
 void run(const Normalizer::Prepend& step, NormalizedText& in) {
   if (in.text.empty()) return;
@@ -12,6 +20,7 @@ void run(const Normalizer::Prepend& step, NormalizedText& in) {
 }
 
 void run(const Normalizer::Replace& step, NormalizedText& in) {
+  const std::size_t limit = kGrowth * in.text.size() + kFreeGrowth;
   NormalizedText out;
   std::size_t copied = 0;
   const auto copy_until = [&](std::size_t end) {
@@ -23,6 +32,7 @@ void run(const Normalizer::Replace& step, NormalizedText& in) {
     out.text += step.content;
     if (end <= in.first_bytes) out.first_bytes += step.content.size();
     copied = end;
+    if (out.text.size() > limit) throw InputError("a normalizer makes the text too long");
   });
   if (copied == 0 && out.text.empty()) return;
   copy_until(in.text.size());
@@ -79,6 +89,7 @@ Normalizer Normalizer::read(const Field& field) {
 }
 
 void Normalizer::add(const Field& field) {
+  if (steps_.size() >= kMaximumSteps) field.fail_with("expected fewer normalizers");
   switch (field.at("type").choice({"Sequence", "Prepend", "Replace", "NFC", "NFD", "NFKC", "NFKD",
                                    "Lowercase", "StripAccents", "Strip"})) {
     case 0:
@@ -116,6 +127,7 @@ void Normalizer::add(const Field& field) {
 void Normalizer::apply(NormalizedText& text) const {
   for (const Step& step : steps_) {
     std::visit([&](const auto& kind) { run(kind, text); }, step);
+    if (text.text.size() > kMaximumTotal) throw InputError("a normalizer makes the text too long");
   }
 }
 

@@ -37,6 +37,8 @@ struct Pipeline {
 
 // Throws InputError naming file and field.
 Pipeline read_tokenizer_json(const std::filesystem::path& file);
+// The same of a document that is read already; `file` is named in errors.
+Pipeline make_pipeline(const io::Json& json, const std::filesystem::path& file);
 
 // A SentencePiece BPE model, taken apart as transformers' LlamaTokenizer does it: its pieces,
 // merges in the order of the pieces' ids, U+2581 for spaces, byte fallback; control and

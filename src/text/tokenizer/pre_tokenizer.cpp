@@ -1,12 +1,15 @@
 #include "tokenizer/pre_tokenizer.h"
 
+#include <algorithm>
+
 #include "tokenizer/split.h"
 #include "tokenizer/unicode.h"
 
 namespace qloft::text {
 namespace {
 
-constexpr std::size_t kMaximumSteps = 64;  // each is a level of calls
+constexpr std::ptrdiff_t kMaximumByteLevels = 4;  // each may double the text
+constexpr std::size_t kMaximumSteps = 64;         // each is a level of calls
 
 // GPT-2's words, which ByteLevel with use_regex splits by.
 const Pattern& gpt2_words() {
@@ -144,6 +147,11 @@ void PreTokenizer::add(const Field& field) {
                              read_behavior(field.at("behavior")), field.boolean("invert", false)});
       break;
     case 2:
+      if (std::count_if(steps_.begin(), steps_.end(), [](const Step& step) {
+            return std::holds_alternative<ByteLevel>(step);
+          }) >= kMaximumByteLevels) {
+        field.fail_with("expected fewer of ByteLevel");
+      }
       steps_.push_back(ByteLevel{field.boolean("add_prefix_space", true),
                                  field.boolean("use_regex", true), true});
       break;

@@ -116,8 +116,12 @@ void read_normalizer(Message message, SentencePieceFile& result) {
 SentencePieceFile read_sentencepiece_file(const std::filesystem::path& file) {
   const io::MappedFile mapped(file);
   const auto bytes = mapped.bytes();
+  return parse_sentencepiece({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file);
+}
+
+SentencePieceFile parse_sentencepiece(std::string_view bytes, const std::filesystem::path& file) {
   SentencePieceFile result;
-  Message message({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file);
+  Message message(bytes, file);
   while (const auto entry = message.next()) {
     const Message part(entry->content, file);
     if (entry->number == 1) result.pieces.push_back(read_piece(part, file));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace qloft::text {
@@ -25,5 +26,7 @@ struct SentencePieceFile {
 
 // Throws InputError naming the file, where it is no such message.
 SentencePieceFile read_sentencepiece_file(const std::filesystem::path& file);
+// The same of bytes that are read already; `file` is named in errors.
+SentencePieceFile parse_sentencepiece(std::string_view bytes, const std::filesystem::path& file);
 
 }  // namespace qloft::text

@@ -98,7 +98,10 @@ AddedToken read_added_token(const Field& field) {
 }
 
 Pipeline read_tokenizer_json(const std::filesystem::path& file) {
-  const io::Json json = io::read_json(file);
+  return make_pipeline(io::read_json(file), file);
+}
+
+Pipeline make_pipeline(const io::Json& json, const std::filesystem::path& file) {
   const Field root(json, file);
   if (const auto version = root.find("version")) version->choice({"1.0"});
   Normalizer normalizer;

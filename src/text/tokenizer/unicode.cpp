@@ -100,6 +100,55 @@ std::size_t ascii_prefix(std::string_view text) {
   return i;
 }
 
+void normalize_run(std::string_view text, NormalForm form, std::string& result) {
+  const bool compose = form == NormalForm::nfc || form == NormalForm::nfkc;
+  const bool compatible = form == NormalForm::nfkc || form == NormalForm::nfkd;
+  const auto options = static_cast<utf8proc_option_t>(
+      UTF8PROC_STABLE | (compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
+      (compatible ? UTF8PROC_COMPAT : 0));
+  std::vector<utf8proc_int32_t> codes;
+  codes.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const Character c = character_at(text, i);
+    i += c.size;
+    std::array<utf8proc_int32_t, 32> parts;  // the longest decomposition has 18
+    int boundary = 0;
+    if (!known_to_normalizers(c.code)) {
+      codes.push_back(static_cast<utf8proc_int32_t>(c.code));
+      continue;
+    }
+    const auto count =
+        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.code), parts.data(),
+                                static_cast<utf8proc_ssize_t>(parts.size()), options, &boundary);
+    if (count <= 0 || count > static_cast<utf8proc_ssize_t>(parts.size())) {
+      codes.push_back(static_cast<utf8proc_int32_t>(c.code));
+    } else {
+      codes.insert(codes.end(), parts.begin(), parts.begin() + count);
+    }
+  }
+  // utf8proc_decompose would order the marks in quadratic time.
+  const auto order = [](utf8proc_int32_t code) -> int {
+    const int known = utf8proc_get_property(code)->combining_class;
+    return known != 0 && known_to_normalizers(static_cast<char32_t>(code)) ? known : 0;
+  };
+  for (auto i = codes.begin(); i != codes.end();) {
+    if (order(*i) == 0) {
+      ++i;
+      continue;
+    }
+    const auto end = std::find_if(i, codes.end(), [&](auto code) { return order(code) == 0; });
+    if (end - i > 1) {
+      std::stable_sort(i, end, [&](auto a, auto b) { return order(a) < order(b); });
+    }
+    i = end;
+  }
+  auto length = static_cast<utf8proc_ssize_t>(codes.size());
+  if (compose) length = utf8proc_normalize_utf32(codes.data(), length, options);
+  for (utf8proc_ssize_t i = 0; i < length; ++i) {
+    append_character(result, static_cast<char32_t>(codes[static_cast<std::size_t>(i)]));
+  }
+}
+
 }  // namespace
 
 bool is_valid_utf8(std::string_view bytes) {
@@ -196,60 +245,22 @@ std::string_view property_additions(std::string_view name) {
 }
 
 std::string normalize(std::string_view text, NormalForm form) {
-  const bool compose = form == NormalForm::nfc || form == NormalForm::nfkc;
-  const bool compatible = form == NormalForm::nfkc || form == NormalForm::nfkd;
-  // Below U+0300 nothing composes or is reordered; ASCII is the same in every form.
+  // Below U+0300 nothing composes with what is before it or is reordered; ASCII is the same in
+  // every form. So only runs above such a bound, each with the character before it, are looked at.
   const unsigned char bound = form == NormalForm::nfc ? 0xCC : 0x80;
-  if (std::none_of(text.begin(), text.end(),
-                   [&](char c) { return static_cast<unsigned char>(c) >= bound; })) {
-    return std::string(text);
-  }
-  const auto options = static_cast<utf8proc_option_t>(
-      UTF8PROC_STABLE | (compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
-      (compatible ? UTF8PROC_COMPAT : 0));
-  std::vector<utf8proc_int32_t> codes;
-  codes.reserve(text.size());
-  for (std::size_t i = 0; i < text.size();) {
-    const Character c = character_at(text, i);
-    i += c.size;
-    std::array<utf8proc_int32_t, 32> parts;  // the longest decomposition has 18
-    int boundary = 0;
-    if (!known_to_normalizers(c.code)) {
-      codes.push_back(static_cast<utf8proc_int32_t>(c.code));
-      continue;
-    }
-    const auto count =
-        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.code), parts.data(),
-                                static_cast<utf8proc_ssize_t>(parts.size()), options, &boundary);
-    if (count <= 0 || count > static_cast<utf8proc_ssize_t>(parts.size())) {
-      codes.push_back(static_cast<utf8proc_int32_t>(c.code));
-    } else {
-      codes.insert(codes.end(), parts.begin(), parts.begin() + count);
-    }
-  }
-  // utf8proc_decompose would order the marks in quadratic time.
-  const auto order = [](utf8proc_int32_t code) -> int {
-    const int known = utf8proc_get_property(code)->combining_class;
-    return known != 0 && known_to_normalizers(static_cast<char32_t>(code)) ? known : 0;
-  };
-  for (auto i = codes.begin(); i != codes.end();) {
-    if (order(*i) == 0) {
-      ++i;
-      continue;
-    }
-    const auto end = std::find_if(i, codes.end(), [&](auto code) { return order(code) == 0; });
-    if (end - i > 1) {
-      std::stable_sort(i, end, [&](auto a, auto b) { return order(a) < order(b); });
-    }
-    i = end;
-  }
-  auto length = static_cast<utf8proc_ssize_t>(codes.size());
-  if (compose) length = utf8proc_normalize_utf32(codes.data(), length, options);
+  const auto beyond = [&](std::size_t at) { return static_cast<unsigned char>(text[at]) >= bound; };
   std::string result;
   result.reserve(text.size());
-  for (utf8proc_ssize_t i = 0; i < length; ++i) {
-    append_character(result, static_cast<char32_t>(codes[static_cast<std::size_t>(i)]));
+  std::size_t done = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (!beyond(at)) continue;
+    const std::size_t begin = at > done ? at - character_before(text, at).size : at;
+    while (at < text.size() && beyond(at)) at += character_at(text, at).size;
+    result += text.substr(done, begin - done);
+    normalize_run(text.substr(begin, at - begin), form, result);
+    done = at;
   }
+  result += text.substr(done);
   return result;
 }
 
