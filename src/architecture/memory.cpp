@@ -58,7 +58,7 @@ double activations(const Architecture& a, const TrainingShape& shape, double ran
   const double stream = n.tokens * n.hidden * element_bytes(shape);
   const double loss = loss_working_set(shape, n);
   const double backward = backward_working_set(shape, n);
-  if (shape.checkpointing) return n.layers * stream + std::max(loss, layer + backward);
+  if (shape.checkpointing) return n.layers * stream + std::max(loss, layer);
   return n.layers * layer + std::max(loss, backward);
 }
 

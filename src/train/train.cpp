@@ -164,11 +164,11 @@ class Run {
     for (const Prepared& batch : batches) {
       const model::Model::Loss loss = model_.loss(batch.input, batch.learn);
       sum += loss.sum.item<double>();
-      require_finite(sum, "loss");
+      require_finite(sum, "loss", place_.step + 1);
       (loss.sum / static_cast<double>(learned)).backward();
     }
     const double norm = optimizer_.gradient_norm();
-    require_finite(norm, "gradient norm");
+    require_finite(norm, "gradient norm", place_.step + 1);
     const double rate = learning_rate(options_, place_.step, steps_);
     optimizer_.step(rate, clip_scale(norm, options_.clip));
 
@@ -183,13 +183,13 @@ class Run {
     report(static_cast<double>(tokens), seconds);
   }
 
-  void require_finite(double value, std::string_view what) const {
+  void require_finite(double value, std::string_view what, std::int64_t step) const {
     if (std::isfinite(value)) return;
     const std::string where = saved_step_ >= 0
                                   ? "the last good save is of step " + std::to_string(saved_step_) +
                                         " in " + options_.folder.string()
                                   : "nothing was saved before";
-    throw ComputationError({{}, "step " + std::to_string(place_.step + 1)},
+    throw ComputationError({{}, "step " + std::to_string(step)},
                            "the " + std::string(what) + " is not a finite number; " + where);
   }
 
@@ -218,12 +218,12 @@ class Run {
 
   void evaluate() {
     const double loss = mean_loss(model_, *validation_, options_.batch);
+    require_finite(loss, "validation loss", place_.step);
     model_.set_training(true);
     place_.evaluated_step = place_.step;
     place_.seconds = seconds_before_ + seconds_since(start_);
     metrics_->validation(place_.step, loss);
-    if (std::isfinite(loss) &&
-        (!place_.best_validation_loss || loss < *place_.best_validation_loss)) {
+    if (!place_.best_validation_loss || loss < *place_.best_validation_loss) {
       place_.best_validation_loss = loss;
       place_.best_step = place_.step;
       place_.evaluations_without_better = 0;

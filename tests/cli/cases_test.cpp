@@ -45,9 +45,10 @@ std::vector<Case> read_cases() {
       if (line.starts_with("== ")) {
         cases.push_back({file.stem().string(), line.substr(3), {}});
       } else if (!line.empty() && !line.starts_with("#") && !cases.empty()) {
-        const std::size_t colon = line.find(": ");
+        const std::size_t colon = line.find(':');
+        const std::size_t value = line.find_first_not_of(' ', std::min(colon, line.size() - 1) + 1);
         cases.back().lines.emplace_back(line.substr(0, colon),
-                                        colon == std::string::npos ? "" : line.substr(colon + 2));
+                                        value == std::string::npos ? "" : line.substr(value));
       }
     }
   }

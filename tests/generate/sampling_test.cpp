@@ -54,7 +54,7 @@ TEST(Sample, EachFilterKeepsOnlyItsTokens) {
       {"top-k beyond the vocabulary", {.temperature = 1, .top_k = 99}, {0, 1, 2, 3}},
       {"top-p 0.7", {.temperature = 1, .top_p = 0.7}, {1, 2}},
       {"top-p of almost nothing", {.temperature = 1, .top_p = 1e-9}, {1}},
-      {"min-p 0.3", {.temperature = 1, .min_p = 0.3}, {1, 2, 3}},
+      {"min-p 0.25", {.temperature = 1, .min_p = 0.25}, {1, 2, 3}},
       {"min-p 1", {.temperature = 1, .min_p = 1}, {1}},
   };
   for (const auto& c : cases) {

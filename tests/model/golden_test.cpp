@@ -1,0 +1,126 @@
+// Against transformers: tests/golden/make_models.py.
+#include <gtest/gtest.h>
+
+#include "qloft/core.h"
+#include "support.h"
+
+namespace qloft::model {
+namespace {
+
+using torch::Tensor;
+
+class Golden : public testing::TestWithParam<const char*> {
+ protected:
+  Golden()
+      : folder_(std::filesystem::path(QLOFT_TEST_DATA) / "golden/models" / GetParam()),
+        expected_(io::read_json(folder_ / "expected.json")) {}
+
+  Model load(const LoadOptions& options = {}) const {
+    Progress silent;
+    return Model::load(checkpoint::Checkpoint(folder_), options, silent);
+  }
+
+  static Tensor ids_of(const io::Json& rows) {
+    std::vector<Tensor> out;
+    for (const auto& row : rows) {
+      out.push_back(torch::tensor(row.get<std::vector<std::int64_t>>(), torch::kInt64));
+    }
+    return torch::stack(out);
+  }
+
+  static std::vector<std::int64_t> best(Model& model, const Input& input, KeyValueCache& cache) {
+    const Tensor last = model.hidden(input, &cache).select(1, input.ids.size(1) - 1);
+    const Tensor chosen = model.logits(last).argmax(-1);
+    return {chosen.data_ptr<std::int64_t>(), chosen.data_ptr<std::int64_t>() + chosen.numel()};
+  }
+
+  std::filesystem::path folder_;
+  io::Json expected_;
+};
+
+TEST_P(Golden, LossAgrees) {
+  Model model = load();
+  const auto loss = model.loss({ids_of(expected_["ids"]), {}, {}}, {});
+  EXPECT_EQ(loss.count, 2 * 23);
+  EXPECT_NEAR(loss.sum.item<double>() / static_cast<double>(loss.count),
+              expected_["loss"].get<double>(), 1e-5);
+}
+
+TEST_P(Golden, LogitsAgree) {
+  Model model = load();
+  const torch::NoGradGuard no_grad;
+  const Tensor logits = model.logits(model.hidden({ids_of(expected_["ids"]), {}, {}}));
+  for (std::size_t i = 0; i < expected_["positions"].size(); ++i) {
+    const auto values = expected_["logits"][i].get<std::vector<float>>();
+    const auto position = expected_["positions"][i].get<std::int64_t>();
+    EXPECT_LE(distance(logits[1][position], torch::tensor(values)), 1e-4);
+  }
+}
+
+TEST_P(Golden, GradientsAgree) {
+  for (const bool checkpointing : {false, true}) {
+    Model model = load({.train_weights = true});
+    model.set_checkpointing(checkpointing);
+    const auto loss = model.loss({ids_of(expected_["ids"]), {}, {}}, {});
+    (loss.sum / static_cast<double>(loss.count)).backward();
+    std::size_t found = 0;
+    for (const auto& [name, tensor] : model.trainable()) {
+      ASSERT_TRUE(tensor.grad().defined()) << name;
+      if (!expected_["gradients"].contains(name)) continue;
+      ++found;
+      const auto& gradient = expected_["gradients"][name];
+      const double norm = gradient["norm"].get<double>();
+      EXPECT_NEAR(tensor.grad().norm().item<double>(), norm, 1e-4 * norm) << name;
+      const auto first = torch::tensor(gradient["first"].get<std::vector<float>>());
+      EXPECT_LE(distance(tensor.grad().flatten().narrow(0, 0, 6), first), 1e-4 * norm) << name;
+    }
+    EXPECT_EQ(found, expected_["gradients"].size());
+  }
+}
+
+TEST_P(Golden, GreedyContinuationIsTheSame) {
+  Model model = load();
+  auto cache = model.make_cache(1, 64);
+  Input input{ids_of(expected_["ids"]).narrow(0, 0, 1), {}, {}};
+  std::vector<std::int64_t> ids;
+  while (ids.size() < expected_["greedy"].size()) {
+    ids.push_back(best(model, input, cache).front());
+    input.ids = torch::tensor({{ids.back()}}, torch::kInt64);
+  }
+  EXPECT_EQ(ids, expected_["greedy"].get<std::vector<std::int64_t>>());
+}
+
+TEST_P(Golden, GreedyContinuationOfALeftPaddedBatchIsTheSame) {
+  Model model = load();
+  const auto rows = expected_["batch"].get<std::vector<std::vector<std::int64_t>>>();
+  const auto longest = static_cast<std::int64_t>(rows[0].size());
+  const auto missing = longest - static_cast<std::int64_t>(rows[1].size());
+  Input input{torch::zeros({2, longest}, torch::kInt64), {}, {}};
+  input.ids[0] = torch::tensor(rows[0]);
+  input.ids[1].narrow(0, missing, longest - missing).copy_(torch::tensor(rows[1]));
+  input.positions = torch::arange(longest, torch::kInt64).repeat({2, 1});
+  input.positions[1].sub_(missing).clamp_(0);
+  input.segments = torch::zeros({2, longest}, torch::kInt64);
+  input.segments[1].narrow(0, 0, missing).fill_(-1);
+
+  auto cache = model.make_cache(2, 64);
+  Tensor next = torch::tensor({longest, longest - missing}, torch::kInt64);
+  std::vector<std::vector<std::int64_t>> out(2);
+  while (out[0].size() < expected_["batch_greedy"][0].size()) {
+    const auto chosen = best(model, input, cache);
+    for (std::size_t row = 0; row < 2; ++row) out[row].push_back(chosen[row]);
+    input.ids = torch::tensor(chosen, torch::kInt64).unsqueeze(1);
+    input.positions = next.unsqueeze(1).clone();
+    input.segments = Tensor();
+    next.add_(1);
+  }
+  EXPECT_EQ(out, expected_["batch_greedy"].get<std::vector<std::vector<std::int64_t>>>());
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Golden,
+                         testing::Values("llama_llama3", "llama_linear", "llama_dynamic",
+                                         "llama_yarn", "mistral", "qwen2", "qwen3"),
+                         [](const auto& test) { return std::string(test.param); });
+
+}  // namespace
+}  // namespace qloft::model

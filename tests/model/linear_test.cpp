@@ -1,0 +1,143 @@
+#include "../../src/model/linear.h"
+
+#include <gtest/gtest.h>
+
+#include "qloft/core.h"
+#include "support.h"
+
+namespace qloft::model {
+namespace {
+
+using torch::Tensor;
+
+constexpr std::int64_t kIn = 70, kOut = 41, kRank = 3;
+
+quant::PackedMatrix packed_matrix(std::int64_t rows, std::int64_t columns,
+                                  const quant::Format& format = {}) {
+  Matrix weight(rows, columns);
+  Random(11).fill_normal(weight.values(), 0.f, 0.3f);
+  return quant::quantize(weight.view(), format);
+}
+
+Tensor dequantized(const quant::PackedMatrix& packed) {
+  Tensor out = torch::empty({packed.rows(), packed.columns()});
+  quant::dequantize(packed,
+                    MatrixView<float>(out.data_ptr<float>(), packed.rows(), packed.columns()));
+  return out;
+}
+
+// A packed linear with an adapter and a bias, and the same weight dense.
+struct Pair {
+  Linear linear;
+  Tensor dense;
+
+  explicit Pair(double dropout = 0, const quant::Format& format = {}) {
+    torch::manual_seed(12);
+    auto packed = packed_matrix(kOut, kIn, format);
+    dense = dequantized(packed);
+    linear.name = "layer";
+    linear.weight.packed = std::make_shared<const quant::PackedMatrix>(std::move(packed));
+    linear.bias = torch::randn({kOut}).set_requires_grad(true);
+    linear.adapters["a"] = {torch::randn({kRank, kIn}).set_requires_grad(true),
+                            torch::randn({kOut, kRank}).set_requires_grad(true), 0.5, dropout};
+    linear.active = &linear.adapters["a"];
+  }
+
+  Tensor by_formula(const Tensor& x) const {
+    const LowRank& a = *linear.active;
+    return x.matmul(dense.t()) + a.scale * x.matmul(a.a.t()).matmul(a.b.t()) + linear.bias;
+  }
+};
+
+TEST(Linear, AgreesWithItsFormulaForAnyNumberOfRows) {
+  for (const std::int64_t rows : {1, 2, 5, 130}) {
+    Pair pair;
+    torch::manual_seed(13);
+    const Tensor x = torch::randn({rows, kIn}).set_requires_grad(true);
+    const Tensor weights = torch::randn({rows, kOut});
+    std::vector<Tensor> leaves = {x, pair.linear.bias, pair.linear.active->a,
+                                  pair.linear.active->b};
+    const Tensor y = pair.linear.forward(x, 0);
+    const Tensor expected = pair.by_formula(x);
+    EXPECT_LE(distance(y, expected), 2e-3) << rows;  // 15-bit activations where rows are few
+    const auto ours = torch::autograd::grad({(y * weights).sum()}, leaves);
+    const auto theirs = torch::autograd::grad({(expected * weights).sum()}, leaves);
+    for (std::size_t i = 0; i < leaves.size(); ++i) {
+      EXPECT_LE(distance(ours[i], theirs[i]), 1e-3) << rows << " rows, leaf " << i;
+    }
+  }
+}
+
+TEST(Linear, HasTheSlopesOfCentralDifferences) {
+  Pair pair;
+  torch::manual_seed(14);
+  Tensor x = torch::randn({2, 4, kIn}).set_requires_grad(true);
+  const auto loss = [&] { return pair.linear.forward(x, 0).square().mean(); };
+  for (Tensor leaf : {x, pair.linear.bias, pair.linear.active->a, pair.linear.active->b}) {
+    expect_slope(leaf, loss, 1e-3, 2e-3);
+  }
+}
+
+TEST(Linear, HasTheSlopesOfCentralDifferencesUnderDropout) {
+  Pair pair(0.5);
+  torch::manual_seed(14);
+  Tensor x = torch::randn({2, 4, kIn}).set_requires_grad(true);
+  const auto loss = [&] { return pair.linear.forward(x, 77).square().mean(); };
+  EXPECT_NE(loss().item<double>(), pair.linear.forward(x, 78).square().mean().item<double>());
+  for (Tensor leaf : {x, pair.linear.active->a, pair.linear.active->b}) {
+    expect_slope(leaf, loss, 1e-3, 2e-3);
+  }
+}
+
+TEST(Linear, TrainsADenseWeight) {
+  torch::manual_seed(15);
+  Linear linear;
+  linear.weight.dense = torch::randn({kOut, kIn}).set_requires_grad(true);
+  const Tensor x = torch::randn({6, kIn});
+  const Tensor weights = torch::randn({6, kOut});
+  (linear.forward(x, 0) * weights).sum().backward();
+  EXPECT_LE(distance(linear.weight.dense.grad(), weights.t().matmul(x)), 1e-4);
+}
+
+TEST(Linear, GivesAFrozenDenseWeightOfAnyStoredTypeTheSameProducts) {
+  torch::manual_seed(16);
+  const Tensor weight = torch::randn({kOut, kIn}).to(torch::kBFloat16);
+  Tensor x = torch::randn({9, kIn}).set_requires_grad(true);
+  const Tensor expected = x.matmul(weight.to(torch::kFloat32).t());
+  const Tensor slope = torch::autograd::grad({expected.sum()}, {x})[0];
+  for (const auto type : {torch::kFloat32, torch::kBFloat16}) {
+    Linear linear;
+    linear.weight.dense = weight.to(type);
+    const Tensor y = linear.forward(x, 0);
+    EXPECT_LE(distance(y, expected), 1e-4);
+    EXPECT_LE(distance(torch::autograd::grad({y.sum()}, {x})[0], slope), 1e-4);
+  }
+  Linear half;
+  half.weight.dense = weight.to(torch::kFloat16);
+  EXPECT_LE(distance(half.forward(x, 0), x.matmul(half.weight.dense.to(torch::kFloat32).t())),
+            1e-4);
+}
+
+TEST(Linear, ComputesInBf16Too) {
+  Pair pair;
+  torch::manual_seed(17);
+  const Tensor x = torch::randn({9, kIn}).to(torch::kBFloat16).set_requires_grad(true);
+  const Tensor y = pair.linear.forward(x, 0);
+  EXPECT_EQ(y.scalar_type(), torch::kBFloat16);
+  EXPECT_LE(distance(y, pair.by_formula(x.to(torch::kFloat32))), 0.3);
+  y.sum().backward();
+  EXPECT_EQ(x.grad().scalar_type(), torch::kBFloat16);
+  EXPECT_EQ(pair.linear.active->a.grad().scalar_type(), torch::kFloat32);
+}
+
+TEST(Linear, KeepsNoGradientForWhatIsFrozen) {
+  Pair pair;
+  pair.linear.adapters["a"].a.set_requires_grad(false);
+  const Tensor x = torch::randn({3, kIn});
+  pair.linear.forward(x, 0).sum().backward();
+  EXPECT_FALSE(pair.linear.active->a.grad().defined());
+  EXPECT_TRUE(pair.linear.active->b.grad().defined());
+}
+
+}  // namespace
+}  // namespace qloft::model

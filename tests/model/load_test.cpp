@@ -1,0 +1,186 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+
+#include "qloft/core.h"
+#include "qloft/quantized.h"
+#include "support.h"
+#include "temporary_folder.h"
+
+namespace qloft::model {
+namespace {
+
+using testing::HasSubstr;
+using torch::Tensor;
+
+// The small architecture's config.json.
+io::Json small_config() {
+  return {{"model_type", "llama"},  {"hidden_size", 32},        {"intermediate_size", 48},
+          {"num_hidden_layers", 2}, {"num_attention_heads", 4}, {"num_key_value_heads", 2},
+          {"vocab_size", 64},       {"rms_norm_eps", 1e-6},     {"max_position_embeddings", 128}};
+}
+
+using Tensors = std::map<std::string, Tensor>;
+
+Tensors tensors_of(const Model& model) {
+  Tensors out;
+  for (const auto& [name, tensor] : model.dense_weights()) out[name] = tensor.detach();
+  return out;
+}
+
+class Loading : public testing::Test {
+ protected:
+  void write(const io::Json& config, const Tensors& tensors) {
+    io::write_json(folder_.path() / "config.json", config);
+    std::vector<io::NamedBytes> list;
+    for (const auto& [name, tensor] : tensors) {
+      io::NamedBytes entry;
+      entry.info.name = name;
+      entry.info.type =
+          tensor.scalar_type() == torch::kBFloat16 ? ElementType::bf16 : ElementType::f32;
+      entry.info.shape = tensor.sizes().vec();
+      entry.bytes = {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()};
+      list.push_back(entry);
+    }
+    io::write_safetensors(folder_.path() / "model.safetensors", list);
+  }
+
+  Model load(const LoadOptions& options = {}) {
+    Progress silent;
+    return Model::load(checkpoint::Checkpoint(folder_.path()), options, silent);
+  }
+
+  std::string error() {
+    try {
+      load();
+    } catch (const InputError& e) {
+      return e.what();
+    }
+    return "no error";
+  }
+
+  test::TemporaryFolder folder_;
+  Model random_ = Model::random(small_architecture(), {}, 5);
+  Input input_{random_ids(2, 12), {}, {}};
+};
+
+TEST_F(Loading, GivesTheModelThatWasWritten) {
+  write(small_config(), tensors_of(random_));
+  Model model = load();
+  EXPECT_TRUE(model.hidden(input_).equal(random_.hidden(input_)));
+}
+
+TEST_F(Loading, TrainsCopiesInF32) {
+  Tensors tensors = tensors_of(random_);
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(torch::kBFloat16);
+  write(small_config(), tensors);
+  Model model = load({.train_weights = true});
+  for (const auto& [name, tensor] : model.trainable()) {
+    EXPECT_EQ(tensor.scalar_type(), torch::kFloat32);
+    const torch::NoGradGuard no_grad;
+    tensor.add_(1);  // the mapped file is read-only memory
+  }
+}
+
+TEST_F(Loading, NamesATensorThatIsMissing) {
+  Tensors tensors = tensors_of(random_);
+  tensors.erase("model.layers.1.mlp.up_proj.weight");
+  write(small_config(), tensors);
+  EXPECT_THAT(error(), HasSubstr("model.layers.1.mlp.up_proj.weight: this tensor is missing"));
+}
+
+TEST_F(Loading, NamesATensorThatIsTooMany) {
+  Tensors tensors = tensors_of(random_);
+  tensors["model.layers.0.self_attn.q_proj.bias"] = torch::zeros({32});
+  write(small_config(), tensors);
+  EXPECT_THAT(error(), HasSubstr("model.layers.0.self_attn.q_proj.bias: this architecture has no"));
+}
+
+TEST_F(Loading, NamesATensorOfAnotherShape) {
+  Tensors tensors = tensors_of(random_);
+  tensors["model.norm.weight"] = torch::zeros({33});
+  write(small_config(), tensors);
+  EXPECT_THAT(error(), HasSubstr("model.norm.weight: expected shape [32], found [33]"));
+}
+
+TEST_F(Loading, PassesOverOldRotaryBuffers) {
+  Tensors tensors = tensors_of(random_);
+  tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch::zeros({4});
+  write(small_config(), tensors);
+  EXPECT_EQ(error(), "no error");
+}
+
+// The folder as quantize would write it, with the named matrices packed.
+class LoadingPacked : public Loading {
+ protected:
+  void write_packed(const std::vector<std::string>& names) {
+    quant::Format format;
+    format.bits = 3;
+    quantized::QuantizationConfig config;
+    Tensors dense = tensors_of(random_);
+    std::map<std::string, quant::PackedMatrix> packed;
+    std::vector<io::TensorInfo> infos;
+    for (const std::string& name : names) {
+      const Tensor weight = dense.at(name);
+      packed[name] = quant::quantize(
+          MatrixView<const float>(weight.data_ptr<float>(), weight.size(0), weight.size(1)),
+          format);
+      config.matrices[name] = {format, weight.size(0), weight.size(1)};
+      for (const auto& info : quantized::tensors_of(name, config.matrices[name])) {
+        infos.push_back(info);
+      }
+      expected_[name] = torch::empty(weight.sizes());
+      quant::dequantize(packed[name], MatrixView<float>(expected_[name].data_ptr<float>(),
+                                                        weight.size(0), weight.size(1)));
+      dense.erase(name);
+    }
+    for (const auto& [name, tensor] : dense) {
+      io::TensorInfo info;
+      info.name = name;
+      info.shape = tensor.sizes().vec();
+      infos.push_back(info);
+      expected_[name] = tensor;
+    }
+    io::Json json = small_config();
+    json["quantization_config"] = quantized::to_json(config);
+    io::write_json(folder_.path() / "config.json", json);
+    checkpoint::Writer writer(folder_.path(), infos, checkpoint::Writer::Mode::create);
+    for (const auto& [name, matrix] : packed) quantized::write_matrix(writer, name, matrix);
+    for (const auto& [name, tensor] : dense) {
+      writer.write(name, {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()});
+    }
+    writer.finish();
+  }
+
+  Tensors expected_;  // dense, with the packed ones dequantized
+};
+
+TEST_F(LoadingPacked, GivesTheModelOfTheDequantizedWeights) {
+  write_packed({"model.layers.0.self_attn.q_proj.weight", "model.layers.1.mlp.down_proj.weight",
+                "model.embed_tokens.weight", "lm_head.weight"});
+  Model packed = load();
+  const double loss = packed.loss(input_, {}).sum.item<double>();
+  write(small_config(), expected_);
+  Model dense = load();
+  EXPECT_NEAR(loss, dense.loss(input_, {}).sum.item<double>(), 1e-3);
+}
+
+TEST_F(LoadingPacked, RefusesAMatrixThatTheArchitectureLacks) {
+  write_packed({"model.layers.0.mlp.up_proj.weight"});
+  auto json = io::read_json(folder_.path() / "config.json");
+  json["num_hidden_layers"] = 1;
+  json["quantization_config"]["matrices"]["model.layers.9.mlp.up_proj.weight"] =
+      json["quantization_config"]["matrices"]["model.layers.0.mlp.up_proj.weight"];
+  io::write_json(folder_.path() / "config.json", json);
+  EXPECT_THAT(error(), HasSubstr("model.layers.9.mlp.up_proj.weight"));
+}
+
+TEST_F(LoadingPacked, RefusesToTrainWhatIsPacked) {
+  write_packed({"model.layers.0.mlp.up_proj.weight"});
+  EXPECT_THROW(load({.train_weights = true}), InputError);
+}
+
+}  // namespace
+}  // namespace qloft::model

@@ -1,0 +1,110 @@
+#pragma once
+// What the tests of the model share.
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "qloft/core/random.h"
+#include "qloft/model.h"
+
+namespace qloft::model {
+
+// 2 layers, 4 query heads on 2 heads of keys and values, hidden 32.
+inline Architecture small_architecture() {
+  Architecture a;
+  a.family = "llama";
+  a.hidden_size = 32;
+  a.intermediate_size = 48;
+  a.layers = 2;
+  a.heads = 4;
+  a.key_value_heads = 2;
+  a.head_dim = 8;
+  a.vocabulary_size = 64;
+  a.max_positions = 128;
+  a.initializer_range = 0.2;
+  a.layer_uses_window = {0, 0};
+  return a;
+}
+
+inline torch::Tensor random_ids(std::int64_t rows, std::int64_t length, std::uint64_t seed = 1) {
+  torch::manual_seed(seed);
+  return torch::randint(3, 64, {rows, length}, torch::kInt64);
+}
+
+// An adapter on every linear layer, both factors random.
+inline adapter::Adapter random_adapter(const Architecture& architecture, std::int64_t rank,
+                                       std::uint64_t seed, double dropout = 0) {
+  adapter::Adapter out;
+  out.config.rank = rank;
+  out.config.alpha = 2.0 * static_cast<double>(rank);
+  out.config.dropout = dropout;
+  Random random(seed);
+  for (const LinearShape& linear : linear_layers(architecture)) {
+    adapter::Factors factors{Matrix(rank, linear.in), Matrix(linear.out, rank)};
+    random.fill_normal(factors.a.values(), 0.f, 0.1f);
+    random.fill_normal(factors.b.values(), 0.f, 0.1f);
+    out.modules[linear.name] = std::move(factors);
+  }
+  return out;
+}
+
+// The largest absolute difference.
+inline double distance(const torch::Tensor& a, const torch::Tensor& b) {
+  EXPECT_EQ(a.sizes(), b.sizes());
+  if (a.numel() == 0) return 0;
+  return (a.to(torch::kFloat64) - b.to(torch::kFloat64)).abs().max().item<double>();
+}
+
+// Holds the gradients that `f` gives against those of its plain twin, written in torch's own
+// operators, on the same inputs: results and gradients agree within `tolerance`.
+inline void expect_same_gradients(
+    const std::function<torch::Tensor(const std::vector<torch::Tensor>&)>& f,
+    const std::function<torch::Tensor(const std::vector<torch::Tensor>&)>& twin,
+    const std::vector<torch::Tensor>& inputs, double tolerance) {
+  const auto run = [&](const auto& function) {
+    std::vector<torch::Tensor> leaves;
+    for (const auto& input : inputs) {
+      leaves.push_back(input.detach().clone().set_requires_grad(input.is_floating_point()));
+    }
+    const torch::Tensor out = function(leaves);
+    torch::manual_seed(99);
+    const torch::Tensor weights = torch::randn(out.sizes()).to(out.scalar_type());
+    (out * weights).sum().backward();
+    std::vector<torch::Tensor> results = {out.detach()};
+    for (const auto& leaf : leaves) results.push_back(leaf.grad());
+    return results;
+  };
+  const auto ours = run(f);
+  const auto theirs = run(twin);
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    if (!theirs[i].defined()) continue;
+    ASSERT_TRUE(ours[i].defined()) << "gradient of input " << i - 1;
+    EXPECT_LE(distance(ours[i], theirs[i]), tolerance) << (i == 0 ? "result" : "gradient") << i;
+  }
+}
+
+// Central differences along a random direction of `leaf` against its gradient under `loss`.
+inline void expect_slope(torch::Tensor leaf, const std::function<torch::Tensor()>& loss,
+                         double step, double tolerance) {
+  torch::manual_seed(7);
+  const torch::Tensor direction = torch::randn(leaf.sizes());
+  leaf.mutable_grad() = torch::Tensor();  // of earlier backward passes
+  loss().backward();
+  const double slope = (leaf.grad() * direction).sum().item<double>();
+  leaf.mutable_grad() = torch::Tensor();
+  const torch::NoGradGuard no_grad;
+  leaf.add_(direction, step);
+  const double above = loss().item<double>();
+  leaf.add_(direction, -2 * step);
+  const double below = loss().item<double>();
+  leaf.add_(direction, step);
+  EXPECT_NEAR((above - below) / (2 * step), slope, tolerance * std::max(1.0, std::abs(slope)));
+}
+
+}  // namespace qloft::model

@@ -1,0 +1,245 @@
+#include "qloft/pipeline/finetune.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "../train/toy.h"
+#include "qloft/adapter.h"
+#include "qloft/checkpoint.h"
+#include "qloft/core/error.h"
+#include "qloft/model.h"
+#include "qloft/quantized.h"
+#include "temporary_folder.h"
+
+namespace qloft::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct StopAt : Progress {
+  explicit StopAt(std::uint64_t at_) : at(at_) {}
+  void begin(std::string_view stage, std::uint64_t, std::string_view) override {
+    training = stage == "train";
+  }
+  void update(std::uint64_t done, std::string_view) override { stop = training && done >= at; }
+  bool stop_requested() const override { return stop; }
+  std::uint64_t at;
+  bool training = false;
+  bool stop = false;
+};
+
+// A folder with config.json and a tokenizer, a model trained from it, and texts.
+class Finetune : public ::testing::Test {
+ protected:
+  static constexpr int kExamples = 24;
+
+  void SetUp() override {
+    fs::create_directory(folder_ / "seed");
+    io::write_json(folder_ / "seed/config.json", test::toy_config());
+    test::write_toy_tokenizer(folder_ / "seed");
+    test::write_toy_texts(folder_ / "data.jsonl", kExamples);
+  }
+
+  FinetuneOptions options(const std::string& model, const std::string& output) const {
+    FinetuneOptions options;
+    options.model = (folder_ / model).string();
+    options.data = {folder_ / "data.jsonl"};
+    options.output = folder_ / output;
+    options.train.learning_rate = 1e-2;
+    options.train.max_steps = 8;
+    options.train.length = 32;
+    return options;
+  }
+  FinetuneOptions from_random(const std::string& output) const {
+    FinetuneOptions o = options("seed", output);
+    o.method = "full";
+    o.from_random = true;
+    return o;
+  }
+  FinetuneOptions lora(const std::string& output) const {
+    FinetuneOptions o = options("base", output);
+    o.rank = 4;
+    return o;
+  }
+  void make_base() { finetune(from_random("base"), silent_); }
+
+  // The field, or file name, that the refusal names.
+  static std::string refused(const FinetuneOptions& options) {
+    Progress silent;
+    try {
+      finetune(options, silent);
+    } catch (const InputError& error) {
+      const ErrorLocation& at = error.location();
+      return at.field.empty() ? at.file.filename().string() : at.field;
+    }
+    return "accepted";
+  }
+
+  test::TemporaryFolder folder_;
+  Progress silent_;
+};
+
+TEST_F(Finetune, FullFromRandomWeightsWritesAPlainModelFolder) {
+  FinetuneOptions o = from_random("base");
+  o.train.max_steps = 40;
+  o.save_dtype = "bf16";
+  const FinetuneReport report = finetune(o, silent_);
+  EXPECT_LT(report.summary.last_loss, 0.8 * report.summary.first_loss);
+  const checkpoint::Checkpoint written(folder_ / "base");
+  EXPECT_EQ(written.info("model.embed_tokens.weight").type, ElementType::bf16);
+  EXPECT_EQ(written.config()["torch_dtype"], "bfloat16");
+  model::Model::load(written, {}, silent_);
+  for (const char* file : {"tokenizer.json", "metrics.jsonl", "training/training_state.json"}) {
+    EXPECT_TRUE(fs::exists(folder_ / "base" / file)) << file;
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "base.partial"));
+}
+
+TEST_F(Finetune, LoraWritesAnAdapterThatLoadsAgain) {
+  make_base();
+  FinetuneOptions o = lora("tuned");
+  o.dropout = 0.1;
+  o.rslora = true;
+  o.target_modules = {"q_proj", "up_proj"};
+  const FinetuneReport report = finetune(o, silent_);
+  const adapter::Adapter written = adapter::load(folder_ / "tuned");
+  EXPECT_EQ(written.config.rank, 4);
+  EXPECT_TRUE(written.config.rslora);
+  EXPECT_EQ(written.config.dropout, 0.1);
+  EXPECT_EQ(written.config.base_model, fs::canonical(folder_ / "base").string());
+  EXPECT_EQ(written.modules.size(), 4u);
+  EXPECT_EQ(report.trained_parameters, 2 * (4 * (32 + 32) + 4 * (32 + 48)));
+  auto model = model::Model::load(checkpoint::Checkpoint(folder_ / "base"), {}, silent_);
+  model.attach("tuned", written, false);
+}
+
+TEST_F(Finetune, AnInterruptedRunResumesToTheSameFile) {
+  make_base();
+  finetune(lora("whole"), silent_);
+  FinetuneOptions o = lora("broken");
+  StopAt progress(3);
+  EXPECT_THROW(finetune(o, progress), Interrupted);
+  EXPECT_FALSE(fs::exists(folder_ / "broken"));
+  EXPECT_EQ(refused(o), "broken.partial");
+  o.train.resume = true;
+  finetune(o, silent_);
+  EXPECT_EQ(read_file(folder_ / "whole/adapter_model.safetensors"),
+            read_file(folder_ / "broken/adapter_model.safetensors"));
+  EXPECT_FALSE(fs::exists(folder_ / "broken.partial"));
+}
+
+TEST_F(Finetune, AResumedRunKeepsTheAdaptersScale) {
+  make_base();
+  FinetuneOptions o = lora("tuned");
+  StopAt progress(3);
+  EXPECT_THROW(finetune(o, progress), Interrupted);
+  o.train.resume = true;
+  o.alpha = 99;
+  EXPECT_EQ(refused(o), "setup");
+}
+
+TEST_F(Finetune, ContinuesAnAdapter) {
+  make_base();
+  finetune(lora("first"), silent_);
+  FinetuneOptions o = options("base", "second");
+  o.adapter = folder_ / "first";
+  o.train.learning_rate = 0;
+  finetune(o, silent_);
+  EXPECT_EQ(read_file(folder_ / "first/adapter_model.safetensors"),
+            read_file(folder_ / "second/adapter_model.safetensors"));
+  o.rank = 8;
+  o.output = folder_ / "third";
+  EXPECT_EQ(refused(o), "rank");
+}
+
+TEST_F(Finetune, KeepsTheWeightsOfTheBestValidationLoss) {
+  make_base();
+  FinetuneOptions o = lora("tuned");
+  o.validation = test::write_toy_texts(folder_ / "validation.jsonl", 4);
+  o.train.schedule = train::Schedule::constant;
+  o.train.learning_rate = 3;  // far too high: every step makes it worse
+  o.train.warmup = 1;         // but the first does nothing
+  o.train.evaluate_every = 1;
+  o.train.clip = 0;
+  const FinetuneReport report = finetune(o, silent_);
+  EXPECT_EQ(report.validation_examples, 4);
+  EXPECT_EQ(report.summary.best_step, 1);
+  const adapter::Adapter written = adapter::load(folder_ / "tuned");
+  for (const auto& [name, factors] : written.modules) {
+    EXPECT_THAT(factors.b.values(), ::testing::Each(0.f)) << name;
+  }
+}
+
+TEST_F(Finetune, AShareOfTheDataBecomesTheValidationSet) {
+  FinetuneOptions o = from_random("base");
+  o.validation_share = 0.25;
+  const FinetuneReport report = finetune(o, silent_);
+  EXPECT_EQ(report.train_examples, 18);
+  EXPECT_EQ(report.validation_examples, 6);
+  EXPECT_TRUE(report.summary.best_validation_loss);
+}
+
+TEST_F(Finetune, OptionsThatDoNotFitAreRefusedByName) {
+  make_base();
+  const auto changed = [&](auto&& change) {
+    FinetuneOptions o = lora("out");
+    change(o);
+    return refused(o);
+  };
+  EXPECT_EQ(changed([](auto& o) { o.method = "magic"; }), "method");
+  EXPECT_EQ(changed([](auto& o) { o.method = "full"; }), "method");  // with a rank
+  EXPECT_EQ(changed([](auto& o) { o.data.clear(); }), "data");
+  EXPECT_EQ(changed([](auto& o) { o.rank = 0; }), "rank");
+  EXPECT_EQ(changed([](auto& o) { o.rank = 17; }), "rank");  // k_proj is 16 x 32
+  EXPECT_EQ(changed([](auto& o) { o.target_modules = {"qproj"}; }), "target_modules");
+  EXPECT_EQ(changed([](auto& o) { o.dropout = 1; }), "dropout");
+  EXPECT_EQ(changed([](auto& o) { o.dtype = "int8"; }), "dtype");
+  EXPECT_EQ(changed([](auto& o) { o.from_random = true; }), "from_random");
+  EXPECT_EQ(changed([](auto& o) { o.output = o.model; }), "output");
+  EXPECT_EQ(changed([](auto& o) { o.train.resume = true; }), "out");
+  EXPECT_FALSE(fs::exists(folder_ / "out"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.partial"));
+}
+
+TEST_F(Finetune, AnAdapterForAnotherModelIsRefused) {
+  make_base();
+  io::Json config = test::toy_config();
+  config["intermediate_size"] = 40;
+  fs::create_directory(folder_ / "other_seed");
+  io::write_json(folder_ / "other_seed/config.json", config);
+  test::write_toy_tokenizer(folder_ / "other_seed");
+  FinetuneOptions other = from_random("other");
+  other.model = (folder_ / "other_seed").string();
+  finetune(other, silent_);
+  finetune(lora("tuned"), silent_);
+  FinetuneOptions o = options("other", "out");
+  o.adapter = folder_ / "tuned";
+  EXPECT_THAT(refused(o), ::testing::HasSubstr("mlp."));
+}
+
+TEST_F(Finetune, AnOutputFolderThatIsNotEmptyIsKeptUnlessOverwritten) {
+  make_base();
+  fs::create_directory(folder_ / "tuned");
+  write_file(folder_ / "tuned/notes.txt", "mine");
+  FinetuneOptions o = lora("tuned");
+  EXPECT_EQ(refused(o), "tuned");
+  EXPECT_EQ(read_file(folder_ / "tuned/notes.txt"), "mine");
+  o.overwrite = true;
+  finetune(o, silent_);
+  EXPECT_FALSE(fs::exists(folder_ / "tuned/notes.txt"));
+}
+
+TEST_F(Finetune, FullTrainingOfAQuantizedFolderIsRefused) {
+  make_base();
+  io::Json config = io::read_json(folder_ / "base/config.json");
+  config["quantization_config"] = quantized::to_json({});
+  io::write_json(folder_ / "base/config.json", config);
+  FinetuneOptions o = options("base", "out");
+  o.method = "full";
+  EXPECT_EQ(refused(o), "method");
+}
+
+}  // namespace
+}  // namespace qloft::pipeline

@@ -1,0 +1,217 @@
+// Lines of JSON to examples, with the golden tokenizers of each kind.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "qloft/core/error.h"
+#include "qloft/text/data.h"
+
+namespace qloft::text {
+namespace {
+
+using testing::Each;
+using testing::HasSubstr;
+
+constexpr const char* kTokenizers[] = {"gpt2", "llama2", "llama3", "metaspace", "qwen2"};
+
+Tokenizer tokenizer(const std::string& name) {
+  return Tokenizer::load(std::string(QLOFT_TEST_DATA) + "/golden/tokenizers/" + name);
+}
+
+ExampleReader reader(const std::string& name, std::optional<ChatTemplate> chat = std::nullopt,
+                     DataOptions options = {}) {
+  return ExampleReader(tokenizer(name), std::move(chat), std::move(options));
+}
+
+Example read(const ExampleReader& from, const io::Json& line) {
+  return from.read(line.dump(), "data.jsonl", 1);
+}
+
+std::string message_of(const std::string& line, std::optional<ChatTemplate> chat = std::nullopt) {
+  try {
+    reader("llama2", std::move(chat)).read(line, "data.jsonl", 7);
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+// The text of each run of learned ids.
+std::vector<std::string> learned_parts(const Tokenizer& with, const Example& example) {
+  std::vector<std::string> parts;
+  std::vector<TokenId> run;
+  for (std::size_t i = 0; i <= example.ids.size(); ++i) {
+    if (i < example.ids.size() && example.learn[i] != 0) {
+      run.push_back(example.ids[i]);
+    } else if (!run.empty()) {
+      parts.push_back(with.decode(run));
+      run.clear();
+    }
+  }
+  return parts;
+}
+
+bool starts_with(const std::vector<TokenId>& ids, const std::vector<TokenId>& head) {
+  return ids.size() >= head.size() && std::equal(head.begin(), head.end(), ids.begin());
+}
+
+TEST(ExampleReader, LearnsAllOfAText) {
+  for (const std::string name : kTokenizers) {
+    const Tokenizer with = tokenizer(name);
+    const Example example = read(reader(name), {{"text", "Some text."}});
+    std::vector<TokenId> expected = with.encode("Some text.");
+    if (with.eos()) expected.push_back(*with.eos());
+    EXPECT_EQ(example.ids, expected) << name;
+    EXPECT_EQ(example.learn.size(), example.ids.size());
+    EXPECT_THAT(example.learn, Each(1));
+    EXPECT_FALSE(example.truncated);
+  }
+}
+
+TEST(ExampleReader, AppendsTheEndOfTextOnceAndOnlyWhereAsked) {
+  const Tokenizer with = tokenizer("llama2");
+  EXPECT_EQ(read(reader("llama2"), {{"text", "a</s>"}}).ids, with.encode("a</s>"));
+  DataOptions options;
+  options.append_eos = false;
+  EXPECT_EQ(read(reader("llama2", std::nullopt, options), {{"text", "a"}}).ids, with.encode("a"));
+}
+
+TEST(ExampleReader, KeepsThePromptsOwnIdsAndTheTextOfBothParts) {
+  const std::pair<const char*, const char*> kPairs[] = {
+      {"The answer is", " 42"},
+      {"The answer is ", "42"},
+      {"the qu", "estion"},
+      {"Question:\n", "\nyes"},
+      {"a", "\n"},
+      {"", "all of it"},
+      {"tokeniz", "ation of words"},
+      {"x ", " y"},
+      {"1", "2 3"},
+      {"end", ""},
+      {"\xe4\xbd\xa0", "\xe5\xa5\xbd"},
+  };
+  DataOptions options;
+  options.append_eos = false;
+  for (const std::string name : kTokenizers) {
+    const Tokenizer with = tokenizer(name);
+    const ExampleReader from = reader(name, std::nullopt, options);
+    for (const auto& [prompt, completion] : kPairs) {
+      const Example example = read(from, {{"prompt", prompt}, {"completion", completion}});
+      const std::vector<TokenId> head = with.encode(prompt);
+      ASSERT_TRUE(starts_with(example.ids, head)) << name << ": " << prompt << completion;
+      EXPECT_EQ(with.decode(example.ids, true),
+                with.decode(with.encode(std::string(prompt) + completion), true))
+          << name << ": [" << prompt << "][" << completion << "]";
+      for (std::size_t i = 0; i < example.ids.size(); ++i) {
+        EXPECT_EQ(example.learn[i], i >= head.size()) << name << " at " << i;
+      }
+    }
+  }
+}
+
+TEST(ExampleReader, PutsQuestionsAndAnswersIntoOneForm) {
+  const DataOptions options;
+  EXPECT_EQ(question_prompt("Why?", options), "Question: Why?\nAnswer:");
+  EXPECT_EQ(question_completion("So.", options), " So.");
+  for (const std::string name : kTokenizers) {
+    const Tokenizer with = tokenizer(name);
+    const Example example = read(reader(name), {{"question", "Why?"}, {"answer", "So."}});
+    const std::vector<TokenId> head = with.encode("Question: Why?\nAnswer:");
+    ASSERT_TRUE(starts_with(example.ids, head)) << name;
+    EXPECT_EQ(with.decode(example.ids, true), "Question: Why?\nAnswer: So.") << name;
+    EXPECT_EQ(std::count(example.learn.begin(), example.learn.end(), 0),
+              static_cast<std::ptrdiff_t>(head.size()));
+  }
+}
+
+TEST(ExampleReader, CountsWhatItCutsOff) {
+  DataOptions options;
+  options.max_length = 5;
+  const Tokenizer with = tokenizer("llama2");
+  const std::string text = "a longer text than five ids";
+  const Example example = read(reader("llama2", std::nullopt, options), {{"text", text}});
+  EXPECT_EQ(example.ids.size(), 5u);
+  EXPECT_EQ(example.learn.size(), 5u);
+  EXPECT_TRUE(example.truncated);
+  EXPECT_EQ(example.dropped, static_cast<std::int64_t>(with.encode(text).size()) + 1 - 5);
+  options.max_length = 0;
+  EXPECT_THROW(reader("llama2", std::nullopt, options), InputError);
+}
+
+TEST(ExampleReader, PrefersTheFirstFormThatFits) {
+  const ExampleReader from = reader("llama2");
+  const Example pair = read(from, {{"prompt", "p"}, {"completion", "c"}});
+  EXPECT_EQ(read(from, {{"text", "t"}, {"completion", "c"}, {"prompt", "p"}}).ids, pair.ids);
+  EXPECT_EQ(read(from, {{"text", "t"}, {"prompt", "p"}}).ids, read(from, {{"text", "t"}}).ids);
+}
+
+TEST(ExampleReader, NamesFileLineAndFieldOfAWrongLine) {
+  const std::pair<const char*, const char*> kWrong[] = {
+      {"{", "data.jsonl"},
+      {"[1]", "data.jsonl: line 7: expected an object, found an array"},
+      {"{}", "line 7: expected \"messages\""},
+      {R"({"prompt": "a"})", "found none of them"},
+      {R"({"text": 5})", "line 7: text: expected a string, found a number"},
+      {R"({"prompt": "a", "completion": null})", "completion: expected a string, found null"},
+      {R"({"question": [], "answer": ""})", "question: expected a string, found an array"},
+      {R"({"messages": "hi"})", "messages: expected an array of messages, found a string"},
+      {R"({"messages": []})", "found an empty one"},
+      {R"({"messages": [5]})", "messages[0]: expected an object, found a number"},
+      {R"({"messages": [{}]})", "messages[0]: expected a role"},
+      {R"({"messages": [{"role": "user", "content": 5}]})", "messages[0].content"},
+      {R"({"messages": [{"role": "user", "content": "a"}]})", "the model has no chat template"},
+  };
+  for (const auto& [line, message] : kWrong) {
+    EXPECT_THAT(message_of(line), HasSubstr(message)) << line;
+  }
+  EXPECT_THAT(message_of(R"({"messages": [{"role": "user", "content": "a"}]})",
+                         ChatTemplate("{{ raise_exception('not so') }}")),
+              testing::AllOf(HasSubstr("line 7: messages"), HasSubstr("not so")));
+}
+
+const io::Json& golden() {
+  static const io::Json json = io::read_json(std::string(QLOFT_TEST_DATA) + "/golden/chat.json");
+  return json;
+}
+
+ChatTemplate family(const std::string& name) {
+  return ChatTemplate(golden()["templates"][name].get<std::string>(), "<s>", "</s>");
+}
+
+io::Json conversation() {
+  return {{"messages",
+           {{{"role", "user"}, {"content", "one"}},
+            {{"role", "assistant"}, {"content", "first answer"}},
+            {{"role", "user"}, {"content", "two"}},
+            {{"role", "assistant"}, {"content", "second answer"}}}}};
+}
+
+TEST(ExampleReader, LeavesAConversationWithoutAnswersUnlearned) {
+  const Example example = read(reader("qwen2", family("chatml")),
+                               {{"messages", {{{"role", "user"}, {"content", "one"}}}}});
+  EXPECT_GT(example.ids.size(), 0u);
+  EXPECT_THAT(example.learn, Each(0));
+}
+
+TEST(ExampleReader, LearnsToolCallsAndPassesTheTools) {
+  io::Json line = golden()["conversations"]["tools"];
+  const Tokenizer with = tokenizer("qwen2");
+  const Example example = read(reader("qwen2", family("qwen3")), line);
+  EXPECT_THAT(with.decode(example.ids), HasSubstr("# Tools"));
+  EXPECT_THAT(learned_parts(with, example),
+              testing::ElementsAre(HasSubstr("<tool_call>"), HasSubstr("20 degrees."),
+                                   HasSubstr("Welcome")));
+}
+
+TEST(ExampleReader, RefusesATemplateWhoseAnswersCannotBeToldApart) {
+  // The whole conversation changes with its length.
+  const ChatTemplate chat(
+      "{{ messages | length }}{% for m in messages %}<{{ m.content }}>{% endfor %}");
+  EXPECT_THAT(message_of(conversation().dump(), chat),
+              HasSubstr("messages[1]: the chat template renders this answer differently"));
+}
+
+}  // namespace
+}  // namespace qloft::text
