@@ -73,11 +73,26 @@ TEST_P(GoldenTokenizer, StreamsWhatItDecodes) {
   }
 }
 
+TEST_P(GoldenTokenizer, StreamsTheSecondHalfBehindAPrompt) {
+  const Tokenizer tokenizer = Tokenizer::load(golden(GetParam()));
+  for (const Expected& row : expected_of(GetParam())) {
+    const auto half = static_cast<std::ptrdiff_t>(row.ids.size() / 2);
+    const std::vector<TokenId> prompt(row.ids.begin(), row.ids.begin() + half);
+    StreamDecoder all(tokenizer), rest(tokenizer);
+    std::string before, after;
+    for (const TokenId id : prompt) before += all.push(id);
+    rest.prime(prompt);
+    for (auto id = row.ids.begin() + half; id != row.ids.end(); ++id) after += rest.push(*id);
+    after += rest.finish();
+    EXPECT_EQ(before + after, row.skipped) << row.text;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, GoldenTokenizer,
                          ::testing::Values("gpt2", "llama3", "qwen2", "llama2", "llama2_normalized",
                                            "metaspace", "pieces", "sentencepiece",
                                            "sentencepiece_legacy"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 TEST(Tokenizer, ReadsSpecialTokensAsStringsAndObjects) {
   const Tokenizer gpt2 = Tokenizer::load(golden("gpt2"));
@@ -184,6 +199,19 @@ TEST(StreamDecoder, HoldsACharacterBackUntilItIsWhole) {
     }
     EXPECT_EQ(parts, (std::vector<std::string>{"x", "\U0001F680"})) << kind;
     EXPECT_EQ(stream.finish(), "");
+  }
+}
+
+TEST(StreamDecoder, CompletesACharacterThatAPromptBegan) {
+  for (const char* kind : {"gpt2", "metaspace"}) {
+    const Tokenizer tokenizer = Tokenizer::load(golden(kind));
+    const auto ids = tokenizer.encode("a \u00FC\U0001F680b", false);
+    const auto cut = static_cast<std::ptrdiff_t>(ids.size()) - 3;  // within the rocket
+    StreamDecoder stream(tokenizer);
+    stream.prime(std::span(ids).first(static_cast<std::size_t>(cut)));
+    std::string text;
+    for (auto id = ids.begin() + cut; id != ids.end(); ++id) text += stream.push(*id);
+    EXPECT_EQ(text + stream.finish(), "\U0001F680b") << kind;
   }
 }
 

@@ -46,13 +46,16 @@ class Tokenizer {
 class StreamDecoder {
  public:
   explicit StreamDecoder(Tokenizer tokenizer, bool skip_special = true);
-  // Ids that came before the stream (a prompt): their text is not returned again.
+  // Ids that came before the stream (a prompt): their text is not returned again, but for a
+  // character that the stream completes.
   void prime(std::span<const TokenId> ids);
   std::string push(TokenId id);
   std::string finish();  // what is still held back
 
  private:
-  bool ends_in_a_character() const;
+  std::size_t unfinished_tail() const;  // bytes of a character that is not whole yet
+  void prepend_tail(const std::vector<TokenId>& ids, std::string& tail) const;
+  std::string decode_all() const;
   std::string advance();
 
   Tokenizer tokenizer_;

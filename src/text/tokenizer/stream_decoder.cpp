@@ -15,25 +15,44 @@ StreamDecoder::StreamDecoder(Tokenizer tokenizer, bool skip_special)
     : tokenizer_(std::move(tokenizer)), skip_special_(skip_special) {}
 
 void StreamDecoder::prime(std::span<const TokenId> ids) {
-  // The last few ids tell all that decoding asks for, if their text begins with a whole character.
-  for (std::size_t count = std::min(kPrimed, ids.size());;
-       count = std::min(2 * count, ids.size())) {
-    const auto last = ids.last(count);
-    emitted_ = tokenizer_.decode(last, skip_special_);
-    context_.assign(last.begin(), last.end());
-    const bool whole = !emitted_.empty() && !emitted_.starts_with(kReplacementCharacter);
-    if (whole || count == ids.size()) break;
-  }
+  context_.assign(ids.begin(), ids.end());
   fresh_.clear();
-  if (ends_in_a_character()) return;
-  for (std::size_t i = 0; i < kLongestPart && emitted_.ends_with(kReplacementCharacter); ++i) {
-    emitted_.resize(emitted_.size() - kReplacementCharacter.size());
+  // The ids from which an unfinished character at the end comes are no context yet.
+  while (unfinished_tail() > 0) context_.pop_back();
+  fresh_.assign(ids.begin() + static_cast<std::ptrdiff_t>(context_.size()), ids.end());
+  // The last few ids tell all that decoding asks for, if their text begins with a whole character.
+  const std::vector<TokenId> all = context_;
+  for (std::size_t count = std::min(kPrimed, all.size());;
+       count = std::min(2 * count, all.size())) {
+    context_.assign(all.end() - static_cast<std::ptrdiff_t>(count), all.end());
+    const std::string text = tokenizer_.decode(context_, skip_special_);
+    const bool whole = !text.empty() && !text.starts_with(kReplacementCharacter);
+    if (whole || count == all.size()) break;
   }
+  emitted_ = tokenizer_.decode(context_, skip_special_);
+  // The first of them may hold the end of other text too.
+  std::string shown = decode_all();
+  for (std::size_t i = 0; i < std::min(fresh_.size(), kLongestPart); ++i) {
+    if (!shown.ends_with(kReplacementCharacter)) break;
+    shown.resize(shown.size() - kReplacementCharacter.size());
+  }
+  if (!fresh_.empty() && shown.starts_with(emitted_)) emitted_ = std::move(shown);
 }
 
 std::string StreamDecoder::push(TokenId id) {
   fresh_.push_back(id);
-  return ends_in_a_character() ? advance() : std::string();
+  const std::size_t unfinished = unfinished_tail();
+  if (unfinished == 0) return advance();
+  // A token that ends a character and begins another: the first can go.
+  if (tokenizer_.state_->bytes(id, skip_special_).size() <= unfinished) return {};
+  std::string text = decode_all();
+  if (text.ends_with(kReplacementCharacter)) {
+    text.resize(text.size() - kReplacementCharacter.size());
+  }
+  if (!text.starts_with(emitted_)) return {};
+  std::string result = text.substr(emitted_.size());
+  emitted_ = std::move(text);
+  return result;
 }
 
 std::string StreamDecoder::finish() {
@@ -44,33 +63,38 @@ std::string StreamDecoder::finish() {
   return rest;
 }
 
-bool StreamDecoder::ends_in_a_character() const {
+std::string StreamDecoder::decode_all() const {
+  std::vector<TokenId> ids = context_;
+  ids.insert(ids.end(), fresh_.begin(), fresh_.end());
+  return tokenizer_.decode(ids, skip_special_);
+}
+
+void StreamDecoder::prepend_tail(const std::vector<TokenId>& ids, std::string& tail) const {
+  for (auto id = ids.rbegin(); id != ids.rend() && tail.size() < kLongestPart; ++id) {
+    tail.insert(0, tokenizer_.state_->bytes(*id, skip_special_));
+  }
+}
+
+std::size_t StreamDecoder::unfinished_tail() const {
   std::string tail;
-  const auto collect = [&](const std::vector<TokenId>& ids) {
-    for (auto id = ids.rbegin(); id != ids.rend() && tail.size() < kLongestPart; ++id) {
-      tail.insert(0, tokenizer_.state_->bytes(*id, skip_special_));
-    }
-  };
-  collect(fresh_);
-  collect(context_);
-  return !ends_in_part_of_a_character(tail);
+  prepend_tail(fresh_, tail);
+  prepend_tail(context_, tail);
+  return unfinished_bytes(tail);
 }
 
 std::string StreamDecoder::advance() {
   if (fresh_.empty()) return {};
-  std::vector<TokenId> ids = context_;
-  ids.insert(ids.end(), fresh_.begin(), fresh_.end());
-  std::string text = tokenizer_.decode(ids, skip_special_);
+  std::string text = decode_all();
   if (!text.starts_with(emitted_)) {
     // A byte that breaks the run of bytes of which the start was given out: go on behind that.
     emitted_.clear();
-    text = tokenizer_.decode(fresh_, skip_special_);
     context_.clear();
+    text = tokenizer_.decode(fresh_, skip_special_);
   }
   std::string result = text.substr(emitted_.size());
   if (result.empty()) {
     // Nothing to see yet (a token that is left out, a space that is stripped): it is context too.
-    context_ = std::move(ids);
+    context_.insert(context_.end(), fresh_.begin(), fresh_.end());
   } else {
     context_ = std::move(fresh_);
     text = tokenizer_.decode(context_, skip_special_);

@@ -178,21 +178,21 @@ std::string replace_invalid_utf8(std::string_view bytes) {
   return result;
 }
 
-bool ends_in_part_of_a_character(std::string_view bytes) {
+std::size_t unfinished_bytes(std::string_view bytes) {
   std::size_t back = 1;
   while (back < bytes.size() && back < 3 &&
          is_continuation(static_cast<unsigned char>(bytes[bytes.size() - back]))) {
     ++back;
   }
-  if (back > bytes.size()) return false;
+  if (back > bytes.size()) return 0;
   const std::string_view tail = bytes.substr(bytes.size() - back);
   // A lead byte that wants more than there is, and nothing wrong so far.
   const auto first = static_cast<unsigned char>(tail[0]);
-  if (first < 0xC2 || first > 0xF4) return false;
+  if (first < 0xC2 || first > 0xF4) return 0;
   std::size_t broken = 0;
-  if (well_formed(tail, broken) != 0 || broken != tail.size()) return false;
+  if (well_formed(tail, broken) != 0 || broken != tail.size()) return 0;
   const std::size_t wanted = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-  return tail.size() < wanted;
+  return tail.size() < wanted ? tail.size() : 0;
 }
 
 Character character_at(std::string_view text, std::size_t at) {

@@ -20,8 +20,8 @@ bool is_valid_utf8(std::string_view bytes);
 // Each maximal part of a broken sequence becomes one U+FFFD (Unicode 3.9, table 3-8).
 std::string replace_invalid_utf8(std::string_view bytes);
 
-// Whether `bytes` end in the beginning of a character that more bytes could complete.
-bool ends_in_part_of_a_character(std::string_view bytes);
+// How many of the last of `bytes` begin a character that more bytes could complete: 0 to 3.
+std::size_t unfinished_bytes(std::string_view bytes);
 
 // The character that begins at text[at]; at < text.size().
 Character character_at(std::string_view text, std::size_t at);
