@@ -1,11 +1,16 @@
 #include "linear.h"
 
 #include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "dropout.h"
+#include "qloft/core/threads.h"
+#include "qloft/kernels/dense.h"
 #include "qloft/linalg.h"
 #include "tensor.h"
 
@@ -46,7 +51,61 @@ struct Call {
   Tensor drop(const Tensor& x) const { return dropout > 0 ? model::dropout(x, dropout, seed) : x; }
 };
 
-// Saves x (for gradients of A or the weight), the weight's handle, A, B and h = dropout(x) A^T.
+// Up to this many rows of x the factors are read by matrix-vector kernels (decoding).
+constexpr std::int64_t kFewRows = 4;
+
+// y[i] = scale * w x_i (+ y[i]) for few vectors x_i; w [m, n], x [rows, n], y [rows, m].
+void multiply_few_rows(const Tensor& w, const Tensor& x, Tensor& y, float scale, bool add) {
+  constexpr std::int64_t kAtOnce = 64, kElementsAtOnce = 1 << 16;
+  const kernels::DenseTable& dense = kernels::dense_table();
+  const auto matrix = matrix_of(w), from = matrix_of(x), to = matrix_of(y);
+  const std::int64_t grain = std::max<std::int64_t>(16, kElementsAtOnce / (w.size(1) + 1));
+  parallel_for(matrix.rows, grain, [&](std::int64_t begin, std::int64_t end) {
+    std::array<float, kAtOnce> sums;
+    for (std::int64_t first = begin; first < end; first += kAtOnce) {
+      const std::int64_t count = std::min(kAtOnce, end - first);
+      for (std::int64_t i = 0; i < from.rows; ++i) {
+        dense.rows_dot_f32(matrix.row(first), matrix.stride, count, from.row(i), from.columns,
+                           sums.data());
+        float* out = to.row(i) + first;
+        for (std::int64_t j = 0; j < count; ++j) {
+          const float sum = scale * sums[static_cast<std::size_t>(j)];
+          out[j] = add ? out[j] + sum : sum;
+        }
+      }
+    }
+  });
+}
+
+// y = x W^T + scale * h B^T + bias with h = dropout(x) A^T; x [n, in] -> y [n, out], and h.
+std::pair<Tensor, Tensor> compute(const Tensor& x, const Weight& weight, const Tensor& bias,
+                                  const Tensor& a, const Tensor& b, const Call& call) {
+  Tensor y = multiply_transposed(x, weight);
+  Tensor h;
+  if (a.defined()) {
+    Tensor sum = as_f32(y);
+    const Tensor dropped = call.drop(as_f32(x));
+    if (x.is_cpu() && x.size(0) <= kFewRows) {
+      h = at::empty({x.size(0), a.size(0)}, torch::kFloat32);
+      multiply_few_rows(a, dropped, h, 1.f, false);
+      multiply_few_rows(b, h, sum, static_cast<float>(call.scale), true);
+    } else {
+      h = product(dropped, Transpose::no, a, Transpose::yes);
+      multiply_into(h, Transpose::no, b, Transpose::yes, sum, call.scale, 1);
+    }
+    y = sum.to(x.scalar_type());
+  }
+  if (bias.defined()) y.add_(bias.to(y.scalar_type()));
+  return {y, h};
+}
+
+Tensor unflatten(const Tensor& y, const Tensor& x) {
+  auto shape = x.sizes().vec();
+  shape.back() = y.size(1);
+  return y.view(shape);
+}
+
+// Saves x (for gradients of A or the weight), the weight's handle, A, B and h.
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const MaybeTensor& dense_or_none,
                         const MaybeTensor& bias_or_none, const MaybeTensor& a_or_none,
@@ -55,15 +114,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
                  a = a_or_none.value_or(Tensor()), b = b_or_none.value_or(Tensor());
     const Weight weight{dense, call.packed};
     const Tensor flat = x.reshape({-1, weight.columns()}).contiguous();
-    Tensor y = multiply_transposed(flat, weight);
-    Tensor h;
-    if (a.defined()) {
-      h = product(call.drop(as_f32(flat)), Transpose::no, a, Transpose::yes);
-      Tensor sum = as_f32(y);
-      multiply_into(h, Transpose::no, b, Transpose::yes, sum, call.scale, 1);
-      y = sum.to(x.scalar_type());
-    }
-    if (bias.defined()) y.add_(bias.to(y.scalar_type()));
+    const auto [y, h] = compute(flat, weight, bias, a, b, call);
 
     const bool trains_a = a.defined() && a.requires_grad();
     const bool trains_b = b.defined() && b.requires_grad();
@@ -75,9 +126,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
         std::vector<bool>{x.requires_grad(), trains_weight, bias.defined() && bias.requires_grad(),
                           trains_a, trains_b};
     ctx->saved_data["call"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(call));
-    auto shape = x.sizes().vec();
-    shape.back() = weight.rows();
-    return y.view(shape);
+    return unflatten(y, x);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
@@ -137,7 +186,11 @@ Tensor Linear::forward(const Tensor& x, std::uint64_t dropout_seed) const {
       call.seed = dropout_seed;
     }
   }
-  return LinearFunction::apply(x, maybe(weight.dense), maybe(bias), maybe(a), maybe(b), call);
+  if (at::GradMode::is_enabled()) {
+    return LinearFunction::apply(x, maybe(weight.dense), maybe(bias), maybe(a), maybe(b), call);
+  }
+  const Tensor flat = x.reshape({-1, weight.columns()}).contiguous();
+  return unflatten(compute(flat, weight, bias, a, b, call).first, x);
 }
 
 }  // namespace qloft::model
