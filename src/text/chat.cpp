@@ -14,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // What a rendering may cost: far more than any honest template needs, yet done within seconds.
-constexpr std::size_t kBudget = std::size_t{1} << 28;
+constexpr std::size_t kBudget = std::size_t{1} << 26;
 constexpr std::size_t kBudgetPerByte = 64;
 
 // {"name": "text"} and {"name": {"content": "text"}} (an added token), as both files write them.

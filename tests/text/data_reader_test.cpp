@@ -188,6 +188,35 @@ io::Json conversation() {
             {{"role", "assistant"}, {"content", "second answer"}}}}};
 }
 
+TEST(ExampleReader, LearnsOnlyTheAnswersOfAConversation) {
+  struct Case {
+    const char* family;
+    std::vector<std::string> learned;
+  };
+  const Case kCases[] = {
+      {"chatml", {"first answer<|im_end|>\n", "second answer<|im_end|>\n"}},
+      {"zephyr", {"first answer</s>\n", "second answer</s>\n"}},
+      {"gemma", {"first answer<end_of_turn>\n", "second answer<end_of_turn>\n"}},
+      {"llama3", {"first answer<|eot_id|>", "second answer<|eot_id|>"}},
+      {"mistral", {" first answer</s>", " second answer</s>"}},
+      {"llama2", {" first answer </s>", " second answer </s>"}},
+      // Reasoning is put before the last answer only, and the model is to produce it.
+      {"qwen3", {"first answer<|im_end|>\n", "<think>\n\n</think>\n\nsecond answer<|im_end|>\n"}},
+      {"phi3", {"first answer<|end|>\n", "second answer<|end|>\n"}},
+      {"generation", {"first answer</s>", "second answer</s>"}},
+  };
+  const Tokenizer with = tokenizer("qwen2");
+  for (const Case& one : kCases) {
+    const ChatTemplate chat = family(one.family);
+    const Example example = read(reader("qwen2", chat), conversation());
+    io::Json variables = conversation();
+    variables.update(
+        {{"tools", nullptr}, {"documents", nullptr}, {"add_generation_prompt", false}});
+    EXPECT_EQ(example.ids, with.encode(chat.render(variables), false)) << one.family;
+    EXPECT_EQ(learned_parts(with, example), one.learned) << one.family;
+  }
+}
+
 TEST(ExampleReader, LeavesAConversationWithoutAnswersUnlearned) {
   const Example example = read(reader("qwen2", family("chatml")),
                                {{"messages", {{{"role", "user"}, {"content", "one"}}}}});

@@ -23,10 +23,10 @@ Value make_dict(Interpreter& machine, const Arguments& arguments) {
       continue;
     }
     require_defined(given);
-    for (const Value& pair : iterate(given, budget)->items) {
+    for (const Value& pair : iterate(given, budget)) {
       const auto parts = iterate(pair, budget);
-      if (parts->items.size() != 2) throw Failure{"dict() takes pairs of a key and a value"};
-      dict.set(parts->items[0], parts->items[1], budget);
+      if (parts.size() != 2) throw Failure{"dict() takes pairs of a key and a value"};
+      dict.set(parts[0], parts[1], budget);
     }
   }
   for (const auto& [name, value] : arguments.named) dict.set(name, value, budget);

@@ -152,8 +152,8 @@ Arguments Interpreter::evaluate_arguments(const CallArguments& arguments) {
   for (const auto& [name, node] : arguments.named) result.named.emplace_back(name, evaluate(*node));
   if (arguments.star) {
     const auto items = iterate(evaluate(*arguments.star), budget_);
-    budget_.spend(items->items.size() * sizeof(Value));
-    result.positional.insert(result.positional.end(), items->items.begin(), items->items.end());
+    budget_.spend(items.size() * sizeof(Value));
+    result.positional.insert(result.positional.end(), items.begin(), items.end());
   }
   if (arguments.double_star) {
     const Value rest = evaluate(*arguments.double_star);

@@ -144,21 +144,21 @@ void Interpreter::run_loop(const Statement& statement, const Value& iterable, st
   auto items = iterate(iterable, budget_);
   if (statement.test) {
     Values kept;
-    for (const Value& one : items->items) {
+    for (const Value& one : items) {
       const Entered inner(*this, outer);
       assign(statement.target, one);
       if (is_true(evaluate(*statement.test))) kept.push_back(one);
     }
     budget_.spend(kept.size() * sizeof(Value));
-    items = Value::sequence(std::move(kept)).sequence()->data;
+    items = Items(Value::sequence(std::move(kept)).sequence()->data);
   }
-  for (std::size_t i = 0; i < items->items.size(); ++i) {
+  for (std::size_t i = 0; i < items.size(); ++i) {
     const Entered inner(*this, outer);
-    scope_->set("loop", std::make_shared<const Loop>(Loop{items, i, depth, &statement}));
-    assign(statement.target, items->items[i]);
+    scope_->set("loop", std::make_shared<const Loop>(Loop{items.data(), i, depth, &statement}));
+    assign(statement.target, items[i]);
     if (execute(statement.body) == Flow::break_loop) break;
   }
-  if (items->items.empty()) {
+  if (items.empty()) {
     const Entered inner(*this, outer);
     execute(statement.otherwise);
   }
@@ -178,11 +178,11 @@ Value Interpreter::recurse(const Loop& loop, const Arguments& arguments) {
 void Interpreter::assign(const Target& target, const Value& value) {
   if (!target.parts.empty()) {
     const auto items = iterate(value, budget_);
-    if (items->items.size() != target.parts.size()) {
+    if (items.size() != target.parts.size()) {
       throw Failure{"expected " + std::to_string(target.parts.size()) +
-                    " values to unpack, found " + std::to_string(items->items.size())};
+                    " values to unpack, found " + std::to_string(items.size())};
     }
-    for (std::size_t i = 0; i < target.parts.size(); ++i) assign(target.parts[i], items->items[i]);
+    for (std::size_t i = 0; i < target.parts.size(); ++i) assign(target.parts[i], items[i]);
     return;
   }
   if (target.attribute.empty()) {

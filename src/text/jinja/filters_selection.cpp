@@ -30,13 +30,13 @@ Value map(Interpreter& machine, const Value& value, const Arguments& arguments) 
     if (given.find(0) == nullptr) throw Failure{"map requires a filter argument"};
     const Value* fallback = given.find(1);
     if (fallback != nullptr && fallback->is_none()) fallback = nullptr;
-    for (const Value& item : iterate(value, machine.budget())->items) {
+    for (const Value& item : iterate(value, machine.budget())) {
       machine.budget().spend(sizeof(Value));
       out.push_back(follow_path(machine, item, *given.find(0), fallback));
     }
   } else {
     const Arguments rest = without_first(arguments, 1);
-    for (const Value& item : iterate(value, machine.budget())->items) {
+    for (const Value& item : iterate(value, machine.budget())) {
       machine.budget().spend(sizeof(Value));
       out.push_back(machine.apply_filter(name_at(arguments, 0), item, rest));
     }
@@ -54,7 +54,7 @@ Value select(Interpreter& machine, const Value& value, const Arguments& argument
   const bool tests = arguments.positional.size() > kPath;
   const Arguments rest = tests ? without_first(arguments, kPath + 1) : Arguments{};
   Values out;
-  for (const Value& item : iterate(value, machine.budget())->items) {
+  for (const Value& item : iterate(value, machine.budget())) {
     machine.budget().spend(sizeof(Value));
     const Value subject = by_attribute ? follow_path(machine, item, arguments.positional[0]) : item;
     const bool passes =
@@ -70,7 +70,7 @@ Value group_by(Interpreter& machine, const Value& value, const Arguments& argume
   Budget& budget = machine.budget();
   const Value* fallback = given.find(1);
   std::vector<std::pair<Value, Value>> keyed;
-  for (const Value& item : iterate(value, budget)->items) {
+  for (const Value& item : iterate(value, budget)) {
     budget.spend(4 * sizeof(Value));
     const Value key = follow_path(machine, item, given.required(0), fallback);
     keyed.emplace_back(given.flag(2, false) ? key : ignore_case(key, budget), item);

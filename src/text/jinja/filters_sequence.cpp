@@ -16,8 +16,8 @@ Value first(Interpreter& machine, const Value& value, const Arguments& arguments
     return *at_index(value, 0, machine.budget());
   }
   const auto items = iterate(value, machine.budget());
-  if (items->items.empty()) return Value::undefined("No first item, sequence was empty.");
-  return items->items.front();
+  if (items.empty()) return Value::undefined("No first item, sequence was empty.");
+  return items[0];
 }
 
 Value last(Interpreter& machine, const Value& value, const Arguments& arguments) {
@@ -27,8 +27,8 @@ Value last(Interpreter& machine, const Value& value, const Arguments& arguments)
     throw Failure{"'generator' object is not reversible"};
   }
   const auto items = iterate(value, machine.budget());
-  if (items->items.empty()) return Value::undefined("No last item, sequence was empty.");
-  return items->items.back();
+  if (items.empty()) return Value::undefined("No last item, sequence was empty.");
+  return items[items.size() - 1];
 }
 
 Value length(Interpreter& machine, const Value& value, const Arguments& arguments) {
@@ -54,7 +54,7 @@ Value join(Interpreter& machine, const Value& value, const Arguments& arguments)
   const Value path = given.value(1, None{});
   std::string out;
   bool first_item = true;
-  for (const Value& item : iterate(value, budget)->items) {
+  for (const Value& item : iterate(value, budget)) {
     if (!first_item) out += between;
     first_item = false;
     budget.spend(between.size());
@@ -65,7 +65,7 @@ Value join(Interpreter& machine, const Value& value, const Arguments& arguments)
 
 Value list(Interpreter& machine, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "list", {});
-  Values items = iterate(value, machine.budget())->items;
+  Values items = iterate(value, machine.budget()).data()->items;
   machine.budget().spend(items.size() * sizeof(Value));
   return Value::sequence(std::move(items));
 }
@@ -76,7 +76,7 @@ Value reverse(Interpreter& machine, const Value& value, const Arguments& argumen
     return slice(value, std::nullopt, std::nullopt, -1, machine.budget());
   }
   require_defined(value);
-  Values items = iterate(value, machine.budget())->items;
+  Values items = iterate(value, machine.budget()).data()->items;
   machine.budget().spend(items.size() * sizeof(Value));
   std::reverse(items.begin(), items.end());
   return Value::sequence(std::move(items), SequenceKind::generator);
@@ -123,7 +123,7 @@ Value sort(Interpreter& machine, const Value& value, const Arguments& arguments)
     paths.push_back(attribute);
   }
   Keyed keyed;
-  for (const Value& item : iterate(value, budget)->items) {
+  for (const Value& item : iterate(value, budget)) {
     Values keys;
     for (const Value& path : paths) {
       const Value key = follow_path(machine, item, path);
@@ -160,7 +160,7 @@ Value unique(Interpreter& machine, const Value& value, const Arguments& argument
   const Parameters given(arguments, "unique", {"case_sensitive", "attribute"});
   Budget& budget = machine.budget();
   Values seen, out;
-  for (const Value& item : iterate(value, budget)->items) {
+  for (const Value& item : iterate(value, budget)) {
     Value key = follow_path(machine, item, given.value(1, None{}));
     if (!given.flag(0, false)) key = ignore_case(key, budget);
     const bool known = std::any_of(seen.begin(), seen.end(),
@@ -179,7 +179,7 @@ Value extreme(Interpreter& machine, const Value& value, const Arguments& argumen
   Budget& budget = machine.budget();
   Value best = Value::undefined("No aggregated item, sequence was empty.");
   std::optional<Value> best_key;
-  for (const Value& item : iterate(value, budget)->items) {
+  for (const Value& item : iterate(value, budget)) {
     Value key = follow_path(machine, item, given.value(1, None{}));
     if (!given.flag(0, false)) key = ignore_case(key, budget);
     const bool better =
@@ -194,7 +194,7 @@ Value extreme(Interpreter& machine, const Value& value, const Arguments& argumen
 Value sum(Interpreter& machine, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "sum", {"attribute", "start"});
   Value total = given.value(1, 0);
-  for (const Value& item : iterate(value, machine.budget())->items) {
+  for (const Value& item : iterate(value, machine.budget())) {
     total = arithmetic(Operation::add, total, follow_path(machine, item, given.value(0, None{})),
                        machine.budget());
   }
@@ -207,7 +207,7 @@ Value batch(Interpreter& machine, const Value& value, const Arguments& arguments
   const std::int64_t wanted = given.integer(0, 1);
   const Value fill = given.value(1, None{});
   Values rows, row;
-  for (const Value& item : iterate(value, machine.budget())->items) {
+  for (const Value& item : iterate(value, machine.budget())) {
     machine.budget().spend(2 * sizeof(Value));
     if (static_cast<std::int64_t>(row.size()) == wanted) {
       rows.push_back(Value::sequence(std::exchange(row, {})));
@@ -232,13 +232,13 @@ Value slice_columns(Interpreter& machine, const Value& value, const Arguments& a
   if (slices < 1) throw Failure{"slice needs at least one column"};
   const Value fill = given.value(1, None{});
   const auto source = iterate(value, machine.budget());
-  const auto size = static_cast<std::int64_t>(source->items.size());
+  const auto size = static_cast<std::int64_t>(source.size());
   Values columns;
   std::int64_t at = 0;
   for (std::int64_t i = 0; i < slices; ++i) {
     machine.budget().spend(2 * sizeof(Value));
     const std::int64_t end = at + size / slices + (i < size % slices ? 1 : 0);
-    Values column(source->items.begin() + at, source->items.begin() + end);
+    Values column(source.begin() + at, source.begin() + end);
     machine.budget().spend(column.size() * sizeof(Value));
     if (!fill.is_none() && i >= size % slices) column.push_back(fill);
     columns.push_back(Value::sequence(std::move(column)));

@@ -112,7 +112,8 @@ Value word_count(Interpreter& machine, const Value& value, const Arguments& argu
   const Parameters given(arguments, "wordcount", {});
   std::int64_t count = 0;
   bool inside = false;
-  for (const std::string_view c : characters(to_text(value, machine.budget()))) {
+  const std::string text = to_text(value, machine.budget());
+  for (const std::string_view c : characters(text)) {
     const char32_t code = first_character(c).code;
     const bool word = is_alphabetic(code) || is_digit(code) || code == '_';
     if (word && !inside) ++count;
@@ -179,11 +180,10 @@ Value tojson(Interpreter& machine, const Value& value, const Arguments& argument
   const Value separators = given.value(2, None{});
   if (!separators.is_none()) {
     const auto items = iterate(separators, machine.budget());
-    const bool fits =
-        items->items.size() == 2 && items->items[0].is_string() && items->items[1].is_string();
+    const bool fits = items.size() == 2 && items[0].is_string() && items[1].is_string();
     if (!fits) throw Failure{"tojson takes two strings as separators"};
-    style.item_separator = items->items[0].string();
-    style.key_separator = items->items[1].string();
+    style.item_separator = items[0].string();
+    style.key_separator = items[1].string();
   }
   return Value(to_json(value, style, machine.budget()));
 }

@@ -101,8 +101,9 @@ class Lexer {
 
   // Where the next {{, {% or {# stands.
   std::size_t next_tag() const {
-    for (std::size_t i = text_.find('{', at_); i + 1 < text_.size(); i = text_.find('{', i + 1)) {
-      if (text_[i + 1] == '{' || text_[i + 1] == '%' || text_[i + 1] == '#') return i;
+    for (std::size_t i = text_.find('{', at_); i != text_.npos; i = text_.find('{', i + 1)) {
+      const char next = i + 1 < text_.size() ? text_[i + 1] : '\0';
+      if (next == '{' || next == '%' || next == '#') return i;
     }
     return text_.size();
   }
@@ -312,6 +313,8 @@ class Lexer {
       }
       i = last;
       append_utf8(value, code);
+    } else if (c == 'N') {
+      fail("the string names a character; write \\u and its code");
     } else if (c != '\n') {  // a backslash at the end of a line joins the lines
       value += '\\';
       value += c;

@@ -218,7 +218,7 @@ bool contains(const Value& container, const Value& item, Budget& budget) {
   }
   if (const Dict* dict = container.dict()) return dict->find(item, budget) != nullptr;
   const auto items = iterate(container, budget);
-  return std::any_of(items->items.begin(), items->items.end(),
+  return std::any_of(items.begin(), items.end(),
                      [&](const Value& one) { return equal(one, item, budget); });
 }
 

@@ -22,6 +22,7 @@ class Parser {
   // taken.
   Body parse_body(std::initializer_list<std::string_view> ends);
   Statement parse_statement();
+  Statement parse_print();
   Statement parse_if();
   Statement parse_for();
   Statement parse_set();

@@ -170,9 +170,7 @@ Statement Parser::parse_statement() {
   if (name == "with") return parse_with();
   if (name == "print") {
     advance();
-    Statement statement = new_statement(StatementKind::print);
-    statement.expression = parse_tuple(true);
-    return statement;
+    return parse_print();
   }
   if (name == "break" || name == "continue") {
     if (loops_ == 0) fail("'" + name + "' stands outside of a loop");
@@ -208,6 +206,17 @@ Statement Parser::parse_statement() {
     return statement;
   }
   fail("unknown tag '" + name + "'");
+}
+
+// {% print a, b %} prints one behind the other.
+Statement Parser::parse_print() {
+  Statement statement = new_statement(StatementKind::print);
+  std::vector<ExpressionPtr> parts;
+  do {
+    parts.push_back(parse_expression());
+  } while (skip_symbol(",") && now().kind != TokenKind::block_end);
+  statement.expression = make(ExpressionKind::concat, statement.line, std::move(parts));
+  return statement;
 }
 
 Statement Parser::parse_if() {

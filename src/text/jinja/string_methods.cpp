@@ -98,7 +98,7 @@ Value join(Interpreter& machine, const Value& object, const Arguments& arguments
   require_defined(given.required(0));
   std::string out;
   bool first = true;
-  for (const Value& item : iterate(given.required(0), machine.budget())->items) {
+  for (const Value& item : iterate(given.required(0), machine.budget())) {
     if (!item.is_string()) throw Failure{"join() needs strings, found " + type_name(item)};
     if (!first) out += object.string();
     first = false;

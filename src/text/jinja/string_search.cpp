@@ -123,10 +123,9 @@ Parts split_at_space(std::string_view text, std::int64_t limit, bool from_right)
     return is_space(c.code) ? c.bytes : 0;
   };
   const Side near = from_right ? Side::right : Side::left;
-  const Side far = from_right ? Side::left : Side::right;
   for (text = strip(text, near); !text.empty(); text = strip(text, near)) {
     if (limit >= 0 && static_cast<std::int64_t>(parts.size()) == limit) {
-      parts.push_back(strip(text, far));
+      parts.push_back(text);
       break;
     }
     std::string_view rest = text;

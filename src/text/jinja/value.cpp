@@ -231,8 +231,8 @@ bool less(const Value& a, const Value& b, Budget& budget) {
   return x.size() < y.size();
 }
 
-std::shared_ptr<const SequenceData> iterate(const Value& value, Budget& budget) {
-  if (const Sequence* sequence = value.sequence()) return sequence->data;
+Items iterate(const Value& value, Budget& budget) {
+  if (const Sequence* sequence = value.sequence()) return Items(sequence->data);
   SequenceData data;
   if (value.is_string()) {
     budget.spend(value.string().size() * sizeof(Value));
@@ -246,7 +246,7 @@ std::shared_ptr<const SequenceData> iterate(const Value& value, Budget& budget) 
   } else if (!value.is_undefined()) {
     throw Failure{"'" + type_name(value) + "' object is not iterable"};
   }
-  return std::make_shared<const SequenceData>(std::move(data));
+  return Items(std::make_shared<const SequenceData>(std::move(data)));
 }
 
 Value from_json(const io::Json& json, Budget& budget) {

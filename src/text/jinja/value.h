@@ -57,6 +57,21 @@ struct SequenceData {
   int depth = 1;  // of nesting
 };
 
+// What `for` goes through. Holds it, so that it may come from a temporary value.
+class Items {
+ public:
+  explicit Items(std::shared_ptr<const SequenceData> data) : data_(std::move(data)) {}
+  auto begin() const { return data_->items.begin(); }
+  auto end() const { return data_->items.end(); }
+  std::size_t size() const { return data_->items.size(); }
+  bool empty() const { return data_->items.empty(); }
+  const Value& operator[](std::size_t index) const { return data_->items[index]; }
+  const std::shared_ptr<const SequenceData>& data() const { return data_; }
+
+ private:
+  std::shared_ptr<const SequenceData> data_;
+};
+
 struct Sequence {
   SequenceKind kind = SequenceKind::list;
   std::shared_ptr<const SequenceData> data;
@@ -169,9 +184,8 @@ void require_defined(const Value& value);
 bool equal(const Value& a, const Value& b, Budget& budget);
 // Python's a < b; throws Failure where the two have no order.
 bool less(const Value& a, const Value& b, Budget& budget);
-// What `for` goes through: characters, items, keys. Throws Failure where there is nothing to go
-// through.
-std::shared_ptr<const SequenceData> iterate(const Value& value, Budget& budget);
+// Characters, items or keys. Throws Failure where there is nothing to go through.
+Items iterate(const Value& value, Budget& budget);
 
 Value from_json(const io::Json& json, Budget& budget);
 
