@@ -311,14 +311,11 @@ Data read_data(const FinetuneOptions& options, const fs::path& tokenizer_folder,
 
 // What a resumed run must share beside the training options.
 std::string setup_of(const FinetuneOptions& options, const adapter::Config* config) {
-  io::Json setup = {{"method", options.method}, {"dtype", options.dtype}};
-  if (config != nullptr) {
-    setup["rank"] = config->rank;
-    setup["alpha"] = config->alpha;
-    setup["rslora"] = config->rslora;
-    setup["dropout"] = config->dropout;
-  }
-  return setup.dump();
+  const std::string setup = options.method + " in " + options.dtype;
+  if (config == nullptr) return setup;
+  const auto number = [](double value) { return io::Json(value).dump(); };
+  return setup + ", rank " + std::to_string(config->rank) + ", alpha " + number(config->alpha) +
+         (config->rslora ? " (rslora)" : "") + ", dropout " + number(config->dropout);
 }
 
 std::int64_t count_parameters(const model::Model& model) {

@@ -1,7 +1,6 @@
 // Against transformers: tests/golden/make_models.py.
 #include <gtest/gtest.h>
 
-#include "qloft/core.h"
 #include "support.h"
 
 namespace qloft::model {

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "qloft/core.h"
+#include "qloft/core/error.h"
 #include "qloft/quantized.h"
 #include "support.h"
 #include "temporary_folder.h"
