@@ -1,10 +1,11 @@
-# qloft_module(NAME STANDS_ON MODULE... [USES LIBRARY...] [TORCH])
+# qloft_module(NAME STANDS_ON MODULE... [USES LIBRARY...] [TORCH] [SEPARATE])
 #
 # One module of the map: a static library of src/NAME/**.cpp with the public headers
 # include/qloft/NAME.h and include/qloft/NAME/*.h. STANDS_ON names the modules on lower floors that it
-# may include; USES names outside libraries; TORCH puts it above the torch line.
+# may include; USES names outside libraries; TORCH puts it above the torch line;
+# SEPARATE compiles each source by itself even in a unity build.
 function(qloft_module name)
-  cmake_parse_arguments(MODULE "TORCH" "" "STANDS_ON;USES" ${ARGN})
+  cmake_parse_arguments(MODULE "TORCH;SEPARATE" "" "STANDS_ON;USES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
   if(NOT sources)
     return()  # a module is born with its first source
@@ -30,27 +31,26 @@ function(qloft_module name)
   if(MODULE_TORCH)
     target_link_libraries(${target} PUBLIC $<BUILD_INTERFACE:qloft_torch>)
     set_property(TARGET ${target} APPEND PROPERTY QLOFT_USES qloft_torch)
-    qloft_precompile_torch(${target})
+  endif()
+  if(NOT MODULE_SEPARATE)
+    qloft_unity_build(${target})
   endif()
   qloft_compile_options(${target})
 endfunction()
 
-# One precompiled torch header, made once and shared by all targets above the torch line.
-function(qloft_precompile_torch target)
-  if(NOT TARGET qloft_torch_pch)
-    file(WRITE ${CMAKE_BINARY_DIR}/torch_pch.cpp "")
-    add_library(qloft_torch_pch STATIC ${CMAKE_BINARY_DIR}/torch_pch.cpp)
-    target_link_libraries(qloft_torch_pch PRIVATE qloft_torch)
-    qloft_compile_options(qloft_torch_pch)
-    target_precompile_headers(qloft_torch_pch PRIVATE <torch/torch.h>)
+# Compiles the sources of `target` several at once, so that they read the headers of torch, the JSON
+# library and the command line library once. Without QLOFT_UNITY_BUILD each is compiled by itself, which
+# shows includes that are missing and rebuilds less after a change.
+function(qloft_unity_build target)
+  if(QLOFT_UNITY_BUILD)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
   endif()
-  target_precompile_headers(${target} REUSE_FROM qloft_torch_pch)
-  get_target_property(type ${target} TYPE)
-  if(type STREQUAL "EXECUTABLE")
-    # The header was compiled with -fPIC; a compilation with -fPIE would pass it over.
-    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-    target_compile_options(${target} PRIVATE -fPIC)
-  endif()
+endfunction()
+
+# For code that runs once: optimizing the templates of the test and command line libraries takes longer
+# than they ever run.
+function(qloft_optimize_less target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O1>)
 endfunction()
 
 function(qloft_compile_options target)

@@ -6,7 +6,7 @@ namespace qloft::decompose {
 namespace {
 
 // Rows that are dequantized, subtracted and summed while they are in the cache.
-constexpr std::int64_t kRowsAtOnce = 16;
+constexpr std::int64_t kRowsASum = 16;
 
 // row <- weight - row; the sum of squares.
 double subtract_from(const float* weight, float* row, std::int64_t count) {
@@ -34,14 +34,14 @@ double subtract_from(const float* weight, float* row, std::int64_t count) {
 
 double residual_frobenius(const quant::PackedMatrix& q, Work& work) {
   const MatrixView<float> residual = work.residual.view();
-  std::vector<double> sums(static_cast<std::size_t>(ceil_divide(residual.rows, kRowsAtOnce)));
-  parallel_for(residual.rows, kRowsAtOnce, [&](std::int64_t begin, std::int64_t end) {
+  std::vector<double> sums(static_cast<std::size_t>(ceil_divide(residual.rows, kRowsASum)));
+  parallel_for(residual.rows, kRowsASum, [&](std::int64_t begin, std::int64_t end) {
     quant::dequantize(q, residual.block(begin, 0, end - begin, residual.columns), begin);
     double sum = 0.0;
     for (std::int64_t i = begin; i < end; ++i) {
       sum += subtract_from(work.weight.row(i), residual.row(i), residual.columns);
     }
-    sums[static_cast<std::size_t>(begin / kRowsAtOnce)] = sum;
+    sums[static_cast<std::size_t>(begin / kRowsASum)] = sum;
   });
   double total = 0.0;
   for (const double sum : sums) total += sum;

@@ -16,13 +16,13 @@ namespace {
 constexpr double kLeastPivot = 1e-4;
 // Above this one pass leaves columns orthonormal to f32 rounding.
 constexpr double kSafePivot = 0.1;
-constexpr std::int64_t kPieces = 16;
+constexpr std::int64_t kRowPieces = 16;
 constexpr std::int64_t kRowsAtOnce = 128;
 
 // The upper triangle of a^T a in f64, the partial sums of row ranges added in order.
 std::vector<double> gram(MatrixView<const float> a) {
   const std::int64_t n = a.columns;
-  const std::int64_t step = std::max(kRowsAtOnce, ceil_divide(a.rows, kPieces));
+  const std::int64_t step = std::max(kRowsAtOnce, ceil_divide(a.rows, kRowPieces));
   std::vector<std::vector<double>> partial(static_cast<std::size_t>(ceil_divide(a.rows, step)));
   parallel_for(a.rows, step, [&](std::int64_t begin, std::int64_t end) {
     auto& sum = partial[static_cast<std::size_t>(begin / step)];

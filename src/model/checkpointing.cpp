@@ -34,7 +34,7 @@ variable_list trained_in(const Layer& layer) {
   return out;
 }
 
-struct Call : torch::CustomClassHolder {
+struct CheckpointedCall : torch::CustomClassHolder {
   const Layer* layer = nullptr;
   std::int64_t index = 0;
   Pass pass;
@@ -43,7 +43,7 @@ struct Call : torch::CustomClassHolder {
 // The layer's trained tensors are inputs of this node, so that their gradients pass through it.
 struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const at::TensorList& trained,
-                        const c10::intrusive_ptr<Call>& call) {
+                        const c10::intrusive_ptr<CheckpointedCall>& call) {
     variable_list saved = {x};
     saved.insert(saved.end(), trained.begin(), trained.end());
     ctx->save_for_backward(std::move(saved));
@@ -55,7 +55,7 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     variable_list inputs = ctx->get_saved_variables();
     const auto capsule = ctx->saved_data["call"].toCapsule();
-    const Call& call = static_cast<const Call&>(*capsule);
+    const CheckpointedCall& call = static_cast<const CheckpointedCall&>(*capsule);
     const bool needs_x = ctx->saved_data["needs_x"].toBool();
     const Tensor x = inputs[0].detach().requires_grad_(needs_x);
     if (needs_x) {
@@ -79,7 +79,7 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
 
 Tensor forward_checkpointed(const Layer& layer, std::int64_t index, const Tensor& x,
                             const Pass& pass) {
-  auto call = c10::make_intrusive<Call>();
+  auto call = c10::make_intrusive<CheckpointedCall>();
   call->layer = &layer;
   call->index = index;
   call->pass = pass;

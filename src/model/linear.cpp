@@ -42,7 +42,7 @@ Tensor product(const Tensor& a, Transpose ta, const Tensor& b, Transpose tb, dou
 }
 
 // What a call needs beside its tensors.
-struct Call {
+struct LinearCall {
   std::shared_ptr<const quant::PackedMatrix> packed;
   double scale = 0;
   double dropout = 0;  // 0: none in this call
@@ -79,7 +79,7 @@ void multiply_few_rows(const Tensor& w, const Tensor& x, Tensor& y, float scale,
 
 // y = x W^T + scale * h B^T + bias with h = dropout(x) A^T; x [n, in] -> y [n, out], and h.
 std::pair<Tensor, Tensor> compute(const Tensor& x, const Weight& weight, const Tensor& bias,
-                                  const Tensor& a, const Tensor& b, const Call& call) {
+                                  const Tensor& a, const Tensor& b, const LinearCall& call) {
   Tensor y = multiply_transposed(x, weight);
   Tensor h;
   if (a.defined()) {
@@ -109,7 +109,7 @@ Tensor unflatten(const Tensor& y, const Tensor& x) {
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const MaybeTensor& dense_or_none,
                         const MaybeTensor& bias_or_none, const MaybeTensor& a_or_none,
-                        const MaybeTensor& b_or_none, const Call& call) {
+                        const MaybeTensor& b_or_none, const LinearCall& call) {
     const Tensor dense = dense_or_none.value_or(Tensor()), bias = bias_or_none.value_or(Tensor()),
                  a = a_or_none.value_or(Tensor()), b = b_or_none.value_or(Tensor());
     const Weight weight{dense, call.packed};
@@ -133,7 +133,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const auto saved = ctx->get_saved_variables();
     const Tensor &flat = saved[0], &dense = saved[1], &a = saved[2], &b = saved[3], &h = saved[4];
     const auto capsule = ctx->saved_data["call"].toCapsule();
-    const Call& call = static_cast<const Holder&>(*capsule).call;
+    const LinearCall& call = static_cast<const Holder&>(*capsule).call;
     const auto trains = ctx->saved_data["trains"].toBoolList();
     const Weight weight{dense, call.packed};
     const Tensor dy = gradients[0].reshape({-1, weight.rows()}).contiguous();
@@ -167,15 +167,15 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 
  private:
   struct Holder : torch::CustomClassHolder {
-    explicit Holder(Call c) : call(std::move(c)) {}
-    Call call;
+    explicit Holder(LinearCall c) : call(std::move(c)) {}
+    LinearCall call;
   };
 };
 
 }  // namespace
 
 Tensor Linear::forward(const Tensor& x, std::uint64_t dropout_seed) const {
-  Call call{.packed = weight.packed};
+  LinearCall call{.packed = weight.packed};
   Tensor a, b;
   if (active != nullptr) {
     a = active->a;

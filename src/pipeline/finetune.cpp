@@ -20,6 +20,7 @@
 #include "qloft/text/chat.h"
 #include "qloft/text/data.h"
 #include "qloft/train.h"
+#include "words.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -56,10 +57,6 @@ void check(const FinetuneOptions& o) {
   refuse(o.save_dtype && lora, "save_dtype", "adapters are f32");
   parse_dtype(o.dtype);
   o.train.validate();
-}
-
-std::string last_part(const std::string& module) {
-  return module.substr(module.rfind('.') + 1);
 }
 
 std::vector<std::string> linear_names(const std::vector<LinearShape>& layers) {
@@ -147,16 +144,16 @@ adapter::Adapter first_adapter(const checkpoint::Checkpoint& source,
 // ------------------------------------------------------------------------------- output
 
 // The output folder while it is built. A run that fails before its first save leaves nothing.
-class Output {
+class OutputFolder {
  public:
-  explicit Output(const FinetuneOptions& options)
+  explicit OutputFolder(const FinetuneOptions& options)
       : staged_(checked(options), options.overwrite || options.train.resume) {}
-  ~Output() {
+  ~OutputFolder() {
     std::error_code error;
     if (!committed_ && saved_at(staged_.path()) == found_) fs::remove_all(staged_.path(), error);
   }
-  Output(const Output&) = delete;
-  Output& operator=(const Output&) = delete;
+  OutputFolder(const OutputFolder&) = delete;
+  OutputFolder& operator=(const OutputFolder&) = delete;
 
   void begin(bool resume, bool overwrite) {
     const bool interrupted = saved_at(staged_.path()).has_value();
@@ -354,7 +351,7 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   if (lora) adapter = first_adapter(*source, architecture, options);
   const ElementType type = lora ? ElementType::f32 : save_type(config, options);
 
-  Output output(options);
+  OutputFolder output(options);
   output.begin(training.resume, options.overwrite);
   model::LoadOptions load;
   load.dtype = parse_dtype(options.dtype);

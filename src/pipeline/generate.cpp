@@ -1,8 +1,8 @@
 #include "qloft/pipeline/generate.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "clock.h"
 #include "load.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
@@ -11,12 +11,6 @@
 
 namespace qloft::pipeline {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 text::ChatTemplate need_chat_template(const checkpoint::Checkpoint& source) {
   auto found = text::ChatTemplate::load(source.folder());

@@ -1,10 +1,10 @@
 #include "qloft/pipeline/merge.h"
 
-#include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "clock.h"
 #include "qloft/adapter.h"
 #include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
@@ -12,13 +12,12 @@
 #include "qloft/core/memory.h"
 #include "qloft/quantized.h"
 #include "resumable.h"
+#include "words.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-using Clock = std::chrono::steady_clock;
-constexpr double kSecondsBetweenFlushes = 1.0;
 constexpr const char* kEmbedding = "model.embed_tokens.weight";
 constexpr const char* kHead = "lm_head.weight";
 
@@ -84,14 +83,6 @@ Input open_input(const MergeOptions& options) {
 std::vector<std::int64_t> shape_of(const Input& input, const Item& item) {
   if (item.packed) return {item.packed->rows, item.packed->columns};
   return input.source.info(item.source).shape;
-}
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t extent : shape) {
-    text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
-  }
-  return text + "]";
 }
 
 void check_factors(const Input& input, const Item& item) {
@@ -223,7 +214,7 @@ MergeReport merge(const MergeOptions& options, Progress& progress) {
                                 "there");
     }
     if (!writer.written(item.info.name)) write_item(input, item, writer);
-    if (std::chrono::duration<double>(Clock::now() - flushed).count() > kSecondsBetweenFlushes) {
+    if (seconds_since(flushed) > kSecondsBetweenFlushes) {
       writer.checkpoint();
       flushed = Clock::now();
     }
@@ -238,7 +229,7 @@ MergeReport merge(const MergeOptions& options, Progress& progress) {
   folder.commit();
   report.output = options.output;
   report.dtype = short_name(input.type);
-  report.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  report.seconds = seconds_since(begin);
   report.peak_memory = peak_resident_bytes();
   return report;
 }

@@ -1,13 +1,13 @@
 #include "qloft/pipeline/quantize.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
+#include "clock.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
 #include "quantize_plan.h"
@@ -16,15 +16,6 @@
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// Finished work is made safe at most this often: flushing a file takes longer than a small matrix.
-constexpr double kSecondsBetweenFlushes = 1.0;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 io::Json to_json(const QuantizedMatrix& matrix) {
   io::Json json;
@@ -88,10 +79,10 @@ std::vector<io::TensorInfo> output_tensors(
 }
 
 // The files of one run, written in step, so that each matrix is in all of them or done again.
-class Output {
+class QuantizedOutput {
  public:
-  Output(const QuantizePlan& plan, const checkpoint::Checkpoint& source,
-         const ResumableFolder& folder)
+  QuantizedOutput(const QuantizePlan& plan, const checkpoint::Checkpoint& source,
+                  const ResumableFolder& folder)
       : folder_(folder) {
     std::map<std::string, adapter::Writer::Shape> modules;
     for (const QuantizeTarget& target : plan.targets) {
@@ -168,7 +159,7 @@ decompose::Decomposition decompose_one(const checkpoint::Checkpoint& source,
 }
 
 void quantize_matrices(const checkpoint::Checkpoint& source, const QuantizePlan& plan,
-                       Output& output, Progress& progress) {
+                       QuantizedOutput& output, Progress& progress) {
   const std::uint64_t total = plan.targets.size();
   std::uint64_t done = output.done().size();
   progress.begin("quantize", total, "matrices");
@@ -203,7 +194,8 @@ void quantize_matrices(const checkpoint::Checkpoint& source, const QuantizePlan&
 }
 
 // What is not quantized, as stored bytes.
-void copy_others(const checkpoint::Checkpoint& source, const QuantizePlan& plan, Output& output) {
+void copy_others(const checkpoint::Checkpoint& source, const QuantizePlan& plan,
+                 QuantizedOutput& output) {
   const auto entries = entries_of(plan);
   for (const std::string& name : source.names()) {
     if (entries.contains(name) || output.writer().written(name)) continue;
@@ -242,7 +234,7 @@ void write_report(const QuantizeOptions& options, const QuantizePlan& plan,
   io::write_json(folder / "quantization_report.json", json);
 }
 
-void summarize(const QuantizePlan& plan, const Output& output, QuantizeReport& report) {
+void summarize(const QuantizePlan& plan, const QuantizedOutput& output, QuantizeReport& report) {
   double bits = 0, weights = 0, errors = 0;
   for (const QuantizeTarget& target : plan.targets) {
     const QuantizedMatrix& matrix = output.done().at(target.weight());
@@ -271,7 +263,7 @@ QuantizeReport quantize(const QuantizeOptions& options, Progress& progress) {
 
   QuantizeReport report;
   report.output = options.output;
-  Output output(plan, source, folder);
+  QuantizedOutput output(plan, source, folder);
   report.resumed = static_cast<std::int64_t>(output.done().size());
   if (report.resumed > 0) {
     progress.note("an interrupted run had finished " + std::to_string(report.resumed) + " of " +

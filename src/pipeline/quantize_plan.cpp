@@ -7,6 +7,7 @@
 #include <set>
 
 #include "qloft/core/error.h"
+#include "words.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -76,10 +77,6 @@ quant::Format format_of(const QuantizeOptions& o, quant::Format format) {
   return format;
 }
 
-std::string last_part(const std::string& module) {
-  return module.substr(module.rfind('.') + 1);
-}
-
 // Every matrix that could be quantized: the linear layers, the output matrix, the embedding.
 std::vector<QuantizeTarget> candidates(const model::Architecture& a) {
   std::vector<QuantizeTarget> out;
@@ -125,14 +122,6 @@ void refuse_quantized(const checkpoint::Checkpoint& source) {
   throw InputError({source.folder() / "config.json", "quantization_config"},
                    "expected a full-precision model, found one that is quantized already" +
                        (named ? " (" + (*it)["quant_method"].get<std::string>() + ")" : ""));
-}
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t extent : shape) {
-    text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
-  }
-  return text + "]";
 }
 
 void check_tensors(const checkpoint::Checkpoint& source, const model::Architecture& architecture) {

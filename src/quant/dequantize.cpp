@@ -9,13 +9,6 @@
 namespace qloft::quant {
 namespace {
 
-// Rows a task of parallel_for: about this many elements.
-constexpr std::int64_t kTaskElements = std::int64_t{1} << 16;
-
-std::int64_t rows_a_task(std::int64_t columns) {
-  return std::max<std::int64_t>(1, kTaskElements / std::max<std::int64_t>(1, columns));
-}
-
 void decode(const kernels::Table& table, const kernels::Codebook& book,
             const kernels::PackedRow& row, std::int64_t columns, std::int64_t first,
             std::int64_t count, float* out) {

@@ -10,10 +10,6 @@
 namespace qloft::quant {
 namespace {
 
-std::int64_t rows_a_task(std::int64_t columns) {
-  return std::max<std::int64_t>(1, (std::int64_t{1} << 16) / std::max<std::int64_t>(1, columns));
-}
-
 // One block's scale and offset before they are stored.
 struct BlockScale {
   float scale = 0;

@@ -1,5 +1,6 @@
 #include "rows.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -9,6 +10,10 @@
 namespace qloft::quant {
 
 static_assert(std::endian::native == std::endian::little, "packed parts are little-endian");
+
+std::int64_t rows_a_task(std::int64_t columns) {
+  return std::max<std::int64_t>(1, (std::int64_t{1} << 16) / std::max<std::int64_t>(1, columns));
+}
 
 std::int64_t kernel_block(const Format& format, std::int64_t columns) {
   return format.block != 0 ? format.block : round_up<std::int64_t>(columns + 1, kernels::kGroup);

@@ -1,12 +1,17 @@
 #pragma once
 // One row of a packed matrix as the kernels take it.
 
+#include <cstdint>
+#include <span>
 #include <vector>
 
 #include "qloft/kernels.h"
 #include "qloft/quant.h"
 
 namespace qloft::quant {
+
+// Rows a task of parallel_for: about 65,536 elements.
+std::int64_t rows_a_task(std::int64_t columns);
 
 // The block length that kernels see: that of the format, or the whole row.
 std::int64_t kernel_block(const Format& format, std::int64_t columns);

@@ -23,17 +23,17 @@ io::Json small_config() {
           {"vocab_size", 64},       {"rms_norm_eps", 1e-6},     {"max_position_embeddings", 128}};
 }
 
-using Tensors = std::map<std::string, Tensor>;
+using StoredTensors = std::map<std::string, Tensor>;
 
-Tensors tensors_of(const Model& model) {
-  Tensors out;
+StoredTensors tensors_of(const Model& model) {
+  StoredTensors out;
   for (const auto& [name, tensor] : model.dense_weights()) out[name] = tensor.detach();
   return out;
 }
 
 class Loading : public testing::Test {
  protected:
-  void write(const io::Json& config, const Tensors& tensors) {
+  void write(const io::Json& config, const StoredTensors& tensors) {
     io::write_json(folder_.path() / "config.json", config);
     std::vector<io::NamedBytes> list;
     for (const auto& [name, tensor] : tensors) {
@@ -74,7 +74,7 @@ TEST_F(Loading, GivesTheModelThatWasWritten) {
 }
 
 TEST_F(Loading, TrainsCopiesInF32) {
-  Tensors tensors = tensors_of(random_);
+  StoredTensors tensors = tensors_of(random_);
   for (auto& [name, tensor] : tensors) tensor = tensor.to(torch::kBFloat16);
   write(small_config(), tensors);
   Model model = load({.train_weights = true});
@@ -86,28 +86,28 @@ TEST_F(Loading, TrainsCopiesInF32) {
 }
 
 TEST_F(Loading, NamesATensorThatIsMissing) {
-  Tensors tensors = tensors_of(random_);
+  StoredTensors tensors = tensors_of(random_);
   tensors.erase("model.layers.1.mlp.up_proj.weight");
   write(small_config(), tensors);
   EXPECT_THAT(error(), HasSubstr("model.layers.1.mlp.up_proj.weight: this tensor is missing"));
 }
 
 TEST_F(Loading, NamesATensorThatIsTooMany) {
-  Tensors tensors = tensors_of(random_);
+  StoredTensors tensors = tensors_of(random_);
   tensors["model.layers.0.self_attn.q_proj.bias"] = torch::zeros({32});
   write(small_config(), tensors);
   EXPECT_THAT(error(), HasSubstr("model.layers.0.self_attn.q_proj.bias: this architecture has no"));
 }
 
 TEST_F(Loading, NamesATensorOfAnotherShape) {
-  Tensors tensors = tensors_of(random_);
+  StoredTensors tensors = tensors_of(random_);
   tensors["model.norm.weight"] = torch::zeros({33});
   write(small_config(), tensors);
   EXPECT_THAT(error(), HasSubstr("model.norm.weight: expected shape [32], found [33]"));
 }
 
 TEST_F(Loading, PassesOverOldRotaryBuffers) {
-  Tensors tensors = tensors_of(random_);
+  StoredTensors tensors = tensors_of(random_);
   tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch::zeros({4});
   write(small_config(), tensors);
   EXPECT_EQ(error(), "no error");
@@ -120,7 +120,7 @@ class LoadingPacked : public Loading {
     quant::Format format;
     format.bits = 3;
     quantized::QuantizationConfig config;
-    Tensors dense = tensors_of(random_);
+    StoredTensors dense = tensors_of(random_);
     std::map<std::string, quant::PackedMatrix> packed;
     std::vector<io::TensorInfo> infos;
     for (const std::string& name : names) {
@@ -155,7 +155,7 @@ class LoadingPacked : public Loading {
     writer.finish();
   }
 
-  Tensors expected_;  // dense, with the packed ones dequantized
+  StoredTensors expected_;  // dense, with the packed ones dequantized
 };
 
 TEST_F(LoadingPacked, GivesTheModelOfTheDequantizedWeights) {
