@@ -4,8 +4,11 @@
 //
 // Making the weights takes longer than measuring them: they are kept from one benchmark to the
 // next.
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/tensor.h>
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
 
 #include <optional>
 
@@ -48,10 +51,10 @@ adapter::Adapter random_adapter(const Architecture& architecture) {
 }
 
 // The model packed to `bits`, with bf16 embeddings; the last one made is kept.
-Model& packed_model(int bits, torch::Dtype activations) {
+Model& packed_model(int bits, at::ScalarType activations) {
   struct Kept {
     int bits;
-    torch::Dtype activations;
+    at::ScalarType activations;
     Model model;
   };
   static std::optional<Kept> kept;
@@ -60,7 +63,7 @@ Model& packed_model(int bits, torch::Dtype activations) {
     quant::Format format;
     format.bits = bits;
     format.second_level = quant::SecondLevel{};
-    const LoadOptions options{.dtype = activations, .stored = torch::kBFloat16};
+    const LoadOptions options{.dtype = activations, .stored = at::kBFloat16};
     kept = Kept{bits, activations, Model::random(llama_1b(), options, 1, format)};
     at::set_num_threads(thread_count());
   }
@@ -69,15 +72,15 @@ Model& packed_model(int bits, torch::Dtype activations) {
 
 // Arguments: activations (0 f32, 1 bf16), checkpointing.
 void TrainStep(benchmark::State& state) {
-  Model& model = packed_model(4, state.range(0) == 0 ? torch::kFloat32 : torch::kBFloat16);
+  Model& model = packed_model(4, state.range(0) == 0 ? at::kFloat : at::kBFloat16);
   if (model.adapters().empty()) model.attach("a", random_adapter(model.architecture()), true);
   model.set_checkpointing(state.range(1) != 0);
   model.set_training(true);
-  const Input input{torch::randint(0, 32000, {1, kLength}, torch::kInt64), {}, {}};
+  const Input input{at::randint(0, 32000, {1, kLength}, at::kLong), {}, {}};
   const auto trainable = model.trainable();
   reset_peak_resident_bytes();
   for (auto _ : state) {
-    for (const auto& [name, tensor] : trainable) tensor.mutable_grad() = torch::Tensor();
+    for (const auto& [name, tensor] : trainable) tensor.mutable_grad() = at::Tensor();
     const auto loss = model.loss(input, {});
     (loss.sum / static_cast<double>(loss.count)).backward();
   }
@@ -97,16 +100,16 @@ BENCHMARK(TrainStep)
 // Arguments: bits, with an adapter.
 void Decode(benchmark::State& state) {
   constexpr std::int64_t kPrompt = 64, kNew = 16;
-  Model& model = packed_model(static_cast<int>(state.range(0)), torch::kFloat32);
+  Model& model = packed_model(static_cast<int>(state.range(0)), at::kFloat);
   if (state.range(1) != 0 && model.adapters().empty()) {
     model.attach("a", random_adapter(model.architecture()), false);
   }
   model.activate(state.range(1) != 0 ? "a" : "");
   model.set_training(false);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   auto cache = model.make_cache(1, kPrompt + kNew);
-  model.hidden({torch::randint(0, 32000, {1, kPrompt}, torch::kInt64), {}, {}}, &cache);
-  torch::Tensor next = torch::tensor({{1}}, torch::kInt64);
+  model.hidden({at::randint(0, 32000, {1, kPrompt}, at::kLong), {}, {}}, &cache);
+  at::Tensor next = at::tensor({{1}}, at::kLong);
   for (auto _ : state) {
     cache.truncate(kPrompt);
     for (std::int64_t i = 0; i < kNew; ++i) {

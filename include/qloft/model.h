@@ -2,7 +2,7 @@
 // model: one decoder that is Llama, Mistral, Qwen2 or Qwen3 by its configuration. Linear layers are
 // dense or packed, with adapters attached by name. Never writes files.
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <functional>
@@ -23,10 +23,10 @@ namespace qloft::model {
 // Dense weights keep the type that they are stored in (F32, BF16 or F16) and, on the CPU, stay in
 // the mapped file; those that are trained become f32 copies. Norms, biases and adapters are f32.
 struct LoadOptions {
-  torch::Dtype dtype = torch::kFloat32;  // of activations: f32 or bf16
-  torch::Device device = torch::kCPU;
-  bool train_weights = false;             // full fine-tuning: dense weights require gradients
-  torch::Dtype stored = torch::kFloat32;  // of dense weights that Model::random makes
+  at::ScalarType dtype = at::kFloat;  // of activations: f32 or bf16
+  at::Device device = at::kCPU;
+  bool train_weights = false;          // full fine-tuning: dense weights require gradients
+  at::ScalarType stored = at::kFloat;  // of dense weights that Model::random makes
 };
 
 // Keys and values of past positions, one pair a layer.
@@ -38,9 +38,9 @@ class KeyValueCache;
 // gives -1 for its padding and 0 for the rest once, and 0 for each new position (undefined means
 // 0).
 struct Input {
-  torch::Tensor ids;
-  torch::Tensor positions;  // undefined: 0, 1, 2, ... (after what the cache holds)
-  torch::Tensor segments;
+  at::Tensor ids;
+  at::Tensor positions;  // undefined: 0, 1, 2, ... (after what the cache holds)
+  at::Tensor segments;
 };
 
 class Model {
@@ -56,8 +56,8 @@ class Model {
                       const std::optional<quant::Format>& format = std::nullopt);
 
   const Architecture& architecture() const;
-  torch::Device device() const;
-  torch::Dtype dtype() const;
+  at::Device device() const;
+  at::ScalarType dtype() const;
 
   // Attaches a copy of the adapter under `name` and makes it the active one; factors are f32.
   // `train`: they require gradients. Throws InputError if it names a module that the model lacks or
@@ -70,24 +70,24 @@ class Model {
   std::vector<std::string> adapters() const;
 
   // What gradients go to, by name, in a fixed order.
-  std::vector<std::pair<std::string, torch::Tensor>> trainable() const;
+  std::vector<std::pair<std::string, at::Tensor>> trainable() const;
   // Every dense weight under its checkpoint name (full fine-tuning writes these).
-  std::vector<std::pair<std::string, torch::Tensor>> dense_weights() const;
+  std::vector<std::pair<std::string, at::Tensor>> dense_weights() const;
 
   // Final hidden states after the last norm: [rows, length, hidden_size].
-  torch::Tensor hidden(const Input& input, KeyValueCache* cache = nullptr);
+  at::Tensor hidden(const Input& input, KeyValueCache* cache = nullptr);
   // hidden x output matrix: f32 [..., vocabulary].
-  torch::Tensor logits(const torch::Tensor& hidden);
+  at::Tensor logits(const at::Tensor& hidden);
 
   // The summed negative log-likelihood (natural log, f64 on the host side, f32 scalar with gradient
   // here) of the predictions that count, and how many they are. Position i predicts ids[i + 1] of
   // the same segment; it counts where learn[i + 1] != 0 (undefined: everywhere). Logits are made
   // and dropped in chunks of rows, forward and backward: the full logits of a batch never exist.
   struct Loss {
-    torch::Tensor sum;
+    at::Tensor sum;
     std::int64_t count = 0;
   };
-  Loss loss(const Input& input, const torch::Tensor& learn);
+  Loss loss(const Input& input, const at::Tensor& learn);
 
   // Recompute activations in the backward pass, layer by layer, rather than keep them.
   void set_checkpointing(bool on);

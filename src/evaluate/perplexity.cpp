@@ -1,4 +1,6 @@
-#include <torch/torch.h>
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <cmath>
@@ -29,7 +31,7 @@ Perplexity perplexity(model::Model& model, const text::Tokenizer& tokenizer, std
   }
   if (limit > 0) windows = std::min(windows, limit);
 
-  const torch::NoGradGuard no_gradients;
+  const at::NoGradGuard no_gradients;
   const std::int64_t at_once = std::max<std::int64_t>(1, kPositionsAtOnce / window);
   double sum = 0;
   std::int64_t count = 0;
@@ -37,7 +39,7 @@ Perplexity perplexity(model::Model& model, const text::Tokenizer& tokenizer, std
   for (std::int64_t first = 0; first < windows; first += at_once) {
     if (progress.stop_requested()) throw Interrupted({}, "stopped");
     const std::int64_t rows = std::min(at_once, windows - first);
-    auto batch = torch::empty({rows, window}, torch::kInt64);
+    auto batch = at::empty({rows, window}, at::kLong);
     std::copy_n(ids.begin() + first * window, rows * window, batch.data_ptr<std::int64_t>());
     const auto loss = model.loss({batch.to(model.device()), {}, {}}, {});
     sum += loss.sum.item<double>();

@@ -1,6 +1,9 @@
 #include "qloft/generate.h"
 
-#include <torch/torch.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -12,21 +15,21 @@
 namespace qloft::generate {
 namespace {
 
-torch::Tensor row_of_ids(std::span<const text::TokenId> ids) {
-  auto tensor = torch::empty({1, static_cast<std::int64_t>(ids.size())}, torch::kInt64);
+at::Tensor row_of_ids(std::span<const text::TokenId> ids) {
+  auto tensor = at::empty({1, static_cast<std::int64_t>(ids.size())}, at::kLong);
   std::copy(ids.begin(), ids.end(), tensor.data_ptr<std::int64_t>());
   return tensor;
 }
 
 // Logits of the last position of each row: f32 [rows, vocabulary] in host memory.
-torch::Tensor last_logits(model::Model& model, const model::Input& input,
-                          model::KeyValueCache& cache) {
+at::Tensor last_logits(model::Model& model, const model::Input& input,
+                       model::KeyValueCache& cache) {
   const auto hidden = model.hidden(input, &cache);
   const auto last = hidden.select(1, hidden.size(1) - 1);
-  return model.logits(last).to(torch::kCPU, torch::kFloat32).contiguous();
+  return model.logits(last).to(at::kCPU, at::kFloat).contiguous();
 }
 
-std::span<float> row(torch::Tensor& logits, std::int64_t i) {
+std::span<float> row(at::Tensor& logits, std::int64_t i) {
   const auto width = static_cast<std::size_t>(logits.size(1));
   return {logits.data_ptr<float>() + i * logits.size(1), width};
 }
@@ -108,7 +111,7 @@ std::vector<Result> generate_batch(model::Model& model, const text::Tokenizer& t
                                    const std::vector<std::vector<text::TokenId>>& prompts,
                                    const Options& options) {
   if (prompts.empty()) return {};
-  const torch::NoGradGuard no_gradients;
+  const at::NoGradGuard no_gradients;
   const auto count = static_cast<std::int64_t>(prompts.size());
   std::int64_t longest = 0;
   std::vector<RowState> rows;
@@ -122,9 +125,9 @@ std::vector<Result> generate_batch(model::Model& model, const text::Tokenizer& t
   }
 
   // Left padding: the last position of every row is the one that predicts.
-  auto ids = torch::zeros({count, longest}, torch::kInt64);
-  auto positions = torch::zeros({count, longest}, torch::kInt64);
-  auto segments = torch::full({count, longest}, -1, torch::kInt64);
+  auto ids = at::zeros({count, longest}, at::kLong);
+  auto positions = at::zeros({count, longest}, at::kLong);
+  auto segments = at::full({count, longest}, -1, at::kLong);
   for (std::int64_t r = 0; r < count; ++r) {
     const auto& prompt = prompts[static_cast<std::size_t>(r)];
     const std::int64_t start = longest - static_cast<std::int64_t>(prompt.size());
@@ -155,15 +158,15 @@ std::vector<Result> generate_batch(model::Model& model, const text::Tokenizer& t
     if (kept_rows.size() < alive.size()) cache.select_rows(kept_rows);
     alive = std::move(kept_prompts);
     const auto left = static_cast<std::int64_t>(alive.size());
-    auto next = torch::empty({left, 1}, torch::kInt64);
-    auto next_positions = torch::empty({left, 1}, torch::kInt64);
+    auto next = at::empty({left, 1}, at::kLong);
+    auto next_positions = at::empty({left, 1}, at::kLong);
     for (std::int64_t r = 0; r < left; ++r) {
       const auto& seen = rows[static_cast<std::size_t>(alive[static_cast<std::size_t>(r)])].seen;
       next.data_ptr<std::int64_t>()[r] = seen.back();
       next_positions.data_ptr<std::int64_t>()[r] = static_cast<std::int64_t>(seen.size()) - 1;
     }
     input = {next.to(model.device()), next_positions.to(model.device()),
-             torch::zeros({left, 1}, torch::kInt64).to(model.device())};
+             at::zeros({left, 1}, at::kLong).to(model.device())};
   }
   std::vector<Result> results;
   results.reserve(rows.size());
@@ -184,7 +187,7 @@ void Session::reset() {
 Result Session::reply(const std::vector<text::TokenId>& whole_prompt, const Options& options,
                       const Sink& sink) {
   check(*model_, whole_prompt, options);
-  const torch::NoGradGuard no_gradients;
+  const at::NoGradGuard no_gradients;
   RowState state(whole_prompt, tokenizer_, options, sink, 0);
   const auto prompt_size = static_cast<std::int64_t>(whole_prompt.size());
   if (prompt_size + options.max_tokens > capacity_) {

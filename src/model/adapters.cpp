@@ -1,4 +1,5 @@
-#include <ATen/Functions.h>
+
+#include <ATen/ops/empty.h>
 
 #include <cstring>
 
@@ -8,7 +9,7 @@
 namespace qloft::model {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 std::string shape_text(std::int64_t rows, std::int64_t columns) {
   return "[" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
@@ -26,14 +27,14 @@ void check_factors(const Linear& linear, const adapter::Factors& factors) {
                                           shape_text(factors.b.rows(), factors.b.columns()));
 }
 
-Tensor to_tensor(const Matrix& matrix, torch::Device device, bool train) {
-  Tensor out = at::empty({matrix.rows(), matrix.columns()}, torch::kFloat32);
+Tensor to_tensor(const Matrix& matrix, at::Device device, bool train) {
+  Tensor out = at::empty({matrix.rows(), matrix.columns()}, at::kFloat);
   std::memcpy(out.data_ptr<float>(), matrix.data(), matrix.values().size_bytes());
   return out.to(device).set_requires_grad(train);
 }
 
 Matrix to_matrix(const Tensor& tensor) {
-  const Tensor plain = tensor.detach().to(torch::kCPU, torch::kFloat32).contiguous();
+  const Tensor plain = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
   Matrix out(plain.size(0), plain.size(1));
   std::memcpy(out.data(), plain.data_ptr<float>(), out.values().size_bytes());
   return out;

@@ -1,6 +1,10 @@
 #include "attention.h"
 
-#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
@@ -16,8 +20,8 @@
 namespace qloft::model {
 namespace {
 
+using at::Tensor;
 using linalg::Transpose;
-using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -31,7 +35,7 @@ void write_head(const Tensor& out, std::int64_t row, std::int64_t head, std::int
   const std::int64_t stride = out.stride(1);
   const std::int64_t offset = row * out.stride(0) + first * stride + head * out.stride(2);
   for (std::int64_t i = 0; i < values.rows; ++i) {
-    if (out.scalar_type() == torch::kFloat32) {
+    if (out.scalar_type() == at::kFloat) {
       std::copy_n(values.row(i), values.columns, out.data_ptr<float>() + offset + i * stride);
     } else {
       auto* to = reinterpret_cast<BFloat16*>(out.data_ptr<at::BFloat16>()) + offset + i * stride;
@@ -194,7 +198,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const std::int64_t rows = q.size(0), length = q.size(1), heads = q.size(2);
     const std::int64_t group = heads / k.size(2);
     Tensor out = at::empty_like(q);
-    Tensor log_sums = at::empty({rows, heads, length}, torch::kFloat32);
+    Tensor log_sums = at::empty({rows, heads, length}, at::kFloat);
     parallel_for(rows * heads, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t row = i / heads, head = i % heads;
@@ -228,7 +232,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
 Tensor attention_in_torch(const Tensor& q, const Tensor& k, const Tensor& v, std::int64_t past,
                           const Visibility& visibility) {
   const std::int64_t length = q.size(1), keys = k.size(2);
-  const auto options = torch::TensorOptions(torch::kInt64).device(q.device());
+  const auto options = at::TensorOptions(at::kLong).device(q.device());
   const Tensor query_index = at::arange(past, past + length, options).view({1, length, 1});
   const Tensor key_index = at::arange(keys, options).view({1, 1, keys});
   Tensor seen = key_index <= query_index;

@@ -2,7 +2,7 @@
 // Causal attention over contiguous heads, with grouped keys and values, a sliding window, segments,
 // and past positions from a cache. No mask is ever stored.
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 
@@ -13,7 +13,7 @@ namespace qloft::model {
 // negative. A query that sees nothing gets zeros.
 struct Visibility {
   std::int64_t window = 0;
-  torch::Tensor segments;  // int64 CPU [rows, past + length], or undefined: all the same
+  at::Tensor segments;  // int64 CPU [rows, past + length], or undefined: all the same
 };
 
 // q [rows, length, heads, head_dim], k and v [rows, length, key_value_heads, head_dim], f32 or
@@ -21,13 +21,13 @@ struct Visibility {
 // type: softmax(q k^T / sqrt(head_dim)) v. Memory stays linear in the length: scores are made for a
 // block of queries at a time, forward and, again, backward, which keeps q, k, v, the result and one
 // f32 a query and head (Dao et al. 2022).
-torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                        const Visibility& visibility);
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     const Visibility& visibility);
 
 // Without gradients, over the keys and values of a cache [rows, key_value_heads, capacity,
 // head_dim], of which the first past + length positions are filled, q's own last.
-torch::Tensor attention_over_cache(const torch::Tensor& q, const torch::Tensor& keys,
-                                   const torch::Tensor& values, std::int64_t past,
-                                   const Visibility& visibility);
+at::Tensor attention_over_cache(const at::Tensor& q, const at::Tensor& keys,
+                                const at::Tensor& values, std::int64_t past,
+                                const Visibility& visibility);
 
 }  // namespace qloft::model

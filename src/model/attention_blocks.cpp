@@ -7,12 +7,12 @@
 
 namespace qloft::model {
 
-MatrixView<const float> read_head(const torch::Tensor& tensor, std::int64_t row, std::int64_t head,
+MatrixView<const float> read_head(const at::Tensor& tensor, std::int64_t row, std::int64_t head,
                                   std::int64_t positions, bool head_first, Scratch slot) {
   const std::int64_t dim = tensor.size(3);
   const std::int64_t stride = tensor.stride(head_first ? 2 : 1);
   const std::int64_t offset = row * tensor.stride(0) + head * tensor.stride(head_first ? 1 : 2);
-  if (tensor.scalar_type() == torch::kFloat32) {
+  if (tensor.scalar_type() == at::kFloat) {
     return {tensor.data_ptr<float>() + offset, positions, dim, stride};
   }
   const auto* from = reinterpret_cast<const BFloat16*>(tensor.data_ptr<at::BFloat16>()) + offset;

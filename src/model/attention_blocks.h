@@ -2,7 +2,7 @@
 // What the forward and the backward pass of attention share: heads as strided matrices, and the
 // range of keys that a block of queries sees.
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 
@@ -17,7 +17,7 @@ inline constexpr std::int64_t kQueryBlock = 64;
 
 // One head of one row as an f32 matrix [positions, head_dim]: a view into an f32 tensor, else
 // converted into `buffer` (a slot of scratch memory).
-MatrixView<const float> read_head(const torch::Tensor& tensor, std::int64_t row, std::int64_t head,
+MatrixView<const float> read_head(const at::Tensor& tensor, std::int64_t row, std::int64_t head,
                                   std::int64_t positions, bool head_first, Scratch buffer);
 
 // Keys [begin, end) that hold all that the queries [first, first + count) of `row` see; `partial`:

@@ -1,12 +1,14 @@
 #include "block.h"
 
+#include <ATen/TensorOperators.h>
+
 #include "norm.h"
 #include "swiglu.h"
 
 namespace qloft::model {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 // A seed of its own for each of a layer's linears; never 0 where there is dropout.
 std::uint64_t seed_of(const Pass& pass, std::int64_t layer, std::uint64_t linear) {

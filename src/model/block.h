@@ -1,7 +1,7 @@
 #pragma once
 // One decoder layer: attention and MLP, each behind a norm and added to the residual stream.
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 
@@ -15,17 +15,16 @@ namespace qloft::model {
 struct Pass {
   const Architecture* architecture = nullptr;
   Rotation rotation;
-  torch::Tensor segments;                 // as Visibility has them
+  at::Tensor segments;                    // as Visibility has them
   KeyValueCache::State* cache = nullptr;  // already holds segments and has room
   std::uint64_t dropout_seed = 0;         // 0: no dropout
 };
 
 // x [rows, length, hidden_size] -> the same shape.
-torch::Tensor forward(const Layer& layer, std::int64_t index, const torch::Tensor& x,
-                      const Pass& pass);
+at::Tensor forward(const Layer& layer, std::int64_t index, const at::Tensor& x, const Pass& pass);
 
 // The same, keeping only x for the backward pass, which runs the layer again.
-torch::Tensor forward_checkpointed(const Layer& layer, std::int64_t index, const torch::Tensor& x,
-                                   const Pass& pass);
+at::Tensor forward_checkpointed(const Layer& layer, std::int64_t index, const at::Tensor& x,
+                                const Pass& pass);
 
 }  // namespace qloft::model

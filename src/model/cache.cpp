@@ -1,4 +1,7 @@
-#include <ATen/Functions.h>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
@@ -37,9 +40,9 @@ void KeyValueCache::select_rows(const std::vector<std::int64_t>& rows) {
     }
   }
   const auto count = static_cast<std::int64_t>(rows.size());
-  const auto index = at::tensor(at::ArrayRef<std::int64_t>(rows), torch::kInt64);
+  const auto index = at::tensor(at::ArrayRef<std::int64_t>(rows), at::kLong);
   for (auto* tensors : {&state.keys, &state.values}) {
-    for (torch::Tensor& old : *tensors) {
+    for (at::Tensor& old : *tensors) {
       auto chosen = at::empty({count, old.size(1), old.size(2), old.size(3)}, old.options());
       // Only what is filled: the rest of the capacity stays untouched memory.
       chosen.narrow(2, 0, state.length)
@@ -59,13 +62,13 @@ KeyValueCache Model::make_cache(std::int64_t rows, std::int64_t capacity) const 
   state->rows = rows;
   state->capacity = capacity;
   const Architecture& a = state_->architecture;
-  const auto options = torch::TensorOptions(state_->dtype).device(state_->device);
+  const auto options = at::TensorOptions(state_->dtype).device(state_->device);
   for (std::int64_t layer = 0; layer < a.layers; ++layer) {
     for (auto* tensors : {&state->keys, &state->values}) {
       tensors->push_back(at::empty({rows, a.key_value_heads, capacity, a.head_dim}, options));
     }
   }
-  state->segments = at::zeros({rows, capacity}, torch::kInt64);
+  state->segments = at::zeros({rows, capacity}, at::kLong);
   return KeyValueCache(std::move(state));
 }
 

@@ -1,6 +1,7 @@
 #include "dropout.h"
 
-#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty_like.h>
 
 #include "qloft/core/threads.h"
 
@@ -18,9 +19,9 @@ constexpr std::int64_t kElementsAtOnce = 1 << 16;
 
 }  // namespace
 
-torch::Tensor dropout(const torch::Tensor& x, double p, std::uint64_t seed) {
+at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t seed) {
   const at::NoGradGuard no_grad;
-  const auto in = x.to(torch::kCPU, torch::kFloat32).contiguous();
+  const auto in = x.to(at::kCPU, at::kFloat).contiguous();
   auto out = at::empty_like(in);
   const float* from = in.data_ptr<float>();
   float* to = out.data_ptr<float>();

@@ -1,7 +1,8 @@
 #include "linear.h"
 
-#include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -17,8 +18,8 @@
 namespace qloft::model {
 namespace {
 
+using at::Tensor;
 using linalg::Transpose;
-using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -86,7 +87,7 @@ std::pair<Tensor, Tensor> compute(const Tensor& x, const Weight& weight, const T
     Tensor sum = as_f32(y);
     const Tensor dropped = call.drop(as_f32(x));
     if (x.is_cpu() && x.size(0) <= kFewRows) {
-      h = at::empty({x.size(0), a.size(0)}, torch::kFloat32);
+      h = at::empty({x.size(0), a.size(0)}, at::kFloat);
       multiply_few_rows(a, dropped, h, 1.f, false);
       multiply_few_rows(b, h, sum, static_cast<float>(call.scale), true);
     } else {

@@ -1,7 +1,7 @@
 #pragma once
 // The linear layer: a dense or packed base weight, and low-rank adapters by name.
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <map>
@@ -13,16 +13,16 @@ namespace qloft::model {
 
 // One adapter's factors in one linear layer. y += scale * (dropout(x) A^T) B^T.
 struct LowRank {
-  torch::Tensor a;  // f32 [rank, in]
-  torch::Tensor b;  // f32 [out, rank]
+  at::Tensor a;  // f32 [rank, in]
+  at::Tensor b;  // f32 [out, rank]
   double scale = 1;
   double dropout = 0;
 };
 
 struct Linear {
-  std::string name;    // "model.layers.0.self_attn.q_proj"
-  Weight weight;       // [out, in]
-  torch::Tensor bias;  // [out] or undefined
+  std::string name;  // "model.layers.0.self_attn.q_proj"
+  Weight weight;     // [out, in]
+  at::Tensor bias;   // [out] or undefined
   std::map<std::string, LowRank> adapters;
   const LowRank* active = nullptr;  // an entry of `adapters`
 
@@ -33,7 +33,7 @@ struct Linear {
   // adapter's factors and to a dense weight and bias that require them; a frozen or packed weight
   // gets none. `dropout_seed`: nonzero draws the adapter's dropout mask from it, the same one
   // whenever the seed is the same; zero: no dropout.
-  torch::Tensor forward(const torch::Tensor& x, std::uint64_t dropout_seed) const;
+  at::Tensor forward(const at::Tensor& x, std::uint64_t dropout_seed) const;
 };
 
 }  // namespace qloft::model

@@ -1,4 +1,5 @@
-#include <ATen/Functions.h>
+
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 namespace qloft::model {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
@@ -22,14 +23,14 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-torch::Dtype dtype_of(const checkpoint::Checkpoint& source, const io::TensorInfo& info) {
+at::ScalarType dtype_of(const checkpoint::Checkpoint& source, const io::TensorInfo& info) {
   switch (info.type) {
     case ElementType::f32:
-      return torch::kFloat32;
+      return at::kFloat;
     case ElementType::bf16:
-      return torch::kBFloat16;
+      return at::kBFloat16;
     case ElementType::f16:
-      return torch::kFloat16;
+      return at::kHalf;
     default:
       throw InputError({source.folder(), info.name}, "expected F32, F16 or BF16, found " +
                                                          std::string(safetensors_name(info.type)));
@@ -74,7 +75,7 @@ class Reader {
   Tensor vector(const std::string& name, std::int64_t size) {
     const Tensor stored = mapped(name, {size});
     progress_.update(++done_, name);
-    return stored.to(options_.device, torch::kFloat32, false, true)
+    return stored.to(options_.device, at::kFloat, false, true)
         .set_requires_grad(options_.train_weights);
   }
 
@@ -129,13 +130,13 @@ class Reader {
     // torch has no read-only tensors; nothing writes to a weight that is not trained.
     auto* data = const_cast<std::byte*>(bytes.data());
     return at::from_blob(
-        data, shape, [keep = source_](void*) {}, torch::TensorOptions(type));
+        data, shape, [keep = source_](void*) {}, at::TensorOptions(type));
   }
 
   Tensor dense(const std::string& name, const std::vector<std::int64_t>& shape) {
     const Tensor stored = mapped(name, shape);
     if (!options_.train_weights) return stored.to(options_.device);
-    Tensor copy = stored.to(options_.device, torch::kFloat32, false, true);
+    Tensor copy = stored.to(options_.device, at::kFloat, false, true);
     source_->drop(name);
     return copy.set_requires_grad(true);
   }
@@ -155,7 +156,7 @@ Model Model::load(const checkpoint::Checkpoint& source, const LoadOptions& optio
   state->architecture = parse_architecture(source.config(), source.folder() / "config.json");
   state->dtype = options.dtype;
   state->device = options.device;
-  if (options.dtype != torch::kFloat32 && options.dtype != torch::kBFloat16) {
+  if (options.dtype != at::kFloat && options.dtype != at::kBFloat16) {
     throw InputError({{}, "dtype"}, "expected f32 or bf16");
   }
   Reader reader(source, state->architecture, options, progress);

@@ -1,7 +1,10 @@
 #include "loss.h"
 
-#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -15,7 +18,7 @@
 namespace qloft::model {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -51,14 +54,14 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
     const std::int64_t rows = hidden.size(0);
     Tensor dhidden, dhead;
     if (needs_hidden) dhidden = at::empty_like(hidden);
-    if (needs_head) dhead = at::zeros_like(dense, torch::kFloat32);
+    if (needs_head) dhead = at::zeros_like(dense, at::kFloat);
     std::vector<double> losses(static_cast<std::size_t>(rows));
 
     const std::int64_t step = std::clamp<std::int64_t>(kLogitsAtOnce / head.rows(), 1, kMostRows);
     for (std::int64_t first = 0; first < rows; first += step) {
       const std::int64_t count = std::min(step, rows - first);
       const Tensor chunk = hidden.narrow(0, first, count).contiguous();
-      Tensor logits = as_f32(multiply_transposed(chunk, head).to(torch::kCPU));
+      Tensor logits = as_f32(multiply_transposed(chunk, head).to(at::kCPU));
       loss_of_rows(matrix_of(logits), targets.data_ptr<std::int64_t>() + first,
                    losses.data() + first);
       if (needs_hidden) {
@@ -69,13 +72,13 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
         linalg::multiply(matrix_of(logits), linalg::Transpose::yes, matrix_of(as_f32(chunk)),
                          linalg::Transpose::no, matrix_of(dhead), 1.f, 1.f);
       } else if (needs_head) {
-        dhead.addmm_(logits.to(dhead.device()).t(), chunk.to(torch::kFloat32));
+        dhead.addmm_(logits.to(dhead.device()).t(), chunk.to(at::kFloat));
       }
     }
     double sum = 0;
     for (const double loss : losses) sum += loss;
     ctx->save_for_backward({dhidden, dhead});
-    return at::scalar_tensor(sum, torch::kFloat32).to(hidden.device());
+    return at::scalar_tensor(sum, at::kFloat).to(hidden.device());
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {

@@ -1,7 +1,7 @@
 #pragma once
 // Summed negative log-likelihood without the logits of a whole batch.
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include "weight.h"
 
@@ -11,7 +11,6 @@ namespace qloft::model {
 // hidden [n, hidden_size], targets int64 CPU [n]. Logits of a chunk of rows are made, turned into
 // the gradients of the hidden states and of a head that is trained, and dropped; the backward pass
 // only scales these.
-torch::Tensor summed_loss(const torch::Tensor& hidden, const Weight& head,
-                          const torch::Tensor& targets);
+at::Tensor summed_loss(const at::Tensor& hidden, const Weight& head, const at::Tensor& targets);
 
 }  // namespace qloft::model

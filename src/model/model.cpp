@@ -1,7 +1,11 @@
 #include "qloft/model.h"
 
-#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 
 #include <optional>
 #include <utility>
@@ -17,7 +21,7 @@
 namespace qloft::model {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 std::string shape_text(const Tensor& tensor) {
   std::string text = "[";
@@ -28,7 +32,7 @@ std::string shape_text(const Tensor& tensor) {
 }
 
 void check_like_ids(const Tensor& tensor, const Tensor& ids, const char* name) {
-  if (tensor.sizes() == ids.sizes() && tensor.scalar_type() == torch::kInt64) return;
+  if (tensor.sizes() == ids.sizes() && tensor.scalar_type() == at::kLong) return;
   throw InputError({{}, name},
                    "expected int64 " + shape_text(ids) + ", found " + shape_text(tensor));
 }
@@ -36,7 +40,7 @@ void check_like_ids(const Tensor& tensor, const Tensor& ids, const char* name) {
 void check_input(const Input& input, const Architecture& architecture,
                  const KeyValueCache::State* cache) {
   const Tensor& ids = input.ids;
-  if (!ids.defined() || ids.dim() != 2 || ids.scalar_type() != torch::kInt64) {
+  if (!ids.defined() || ids.dim() != 2 || ids.scalar_type() != at::kLong) {
     throw InputError({{}, "ids"}, "expected int64 [rows, length]");
   }
   if (ids.numel() > 0) {
@@ -62,11 +66,11 @@ void check_input(const Input& input, const Architecture& architecture,
 }
 
 // Rows of the embedding: [rows, length, hidden_size] in `dtype`.
-Tensor embed(const Weight& embedding, const Tensor& ids, torch::Dtype dtype) {
+Tensor embed(const Weight& embedding, const Tensor& ids, at::ScalarType dtype) {
   if (!embedding.packed) return at::embedding(embedding.dense, ids).to(dtype);
-  const Tensor flat = ids.to(torch::kCPU).contiguous();
+  const Tensor flat = ids.to(at::kCPU).contiguous();
   const std::int64_t* values = flat.data_ptr<std::int64_t>();
-  Tensor out = at::empty({ids.size(0), ids.size(1), embedding.columns()}, torch::kFloat32);
+  Tensor out = at::empty({ids.size(0), ids.size(1), embedding.columns()}, at::kFloat);
   const auto rows = matrix_of(out);
   parallel_for(flat.numel(), 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -79,7 +83,7 @@ Tensor embed(const Weight& embedding, const Tensor& ids, torch::Dtype dtype) {
 // The segments that attention looks at: those of the cache and, after them, of this input.
 Tensor segments_for(const Input& input, KeyValueCache::State* cache) {
   const Tensor given =
-      input.segments.defined() ? input.segments.to(torch::kCPU).contiguous() : Tensor();
+      input.segments.defined() ? input.segments.to(at::kCPU).contiguous() : Tensor();
   if (cache == nullptr) return given;
   const std::int64_t length = input.ids.size(1);
   const Tensor place = cache->segments.narrow(1, cache->length, length);
@@ -96,8 +100,8 @@ Tensor segments_for(const Input& input, KeyValueCache::State* cache) {
 std::vector<std::int64_t> predicting_positions(const Input& input, const Tensor& learn) {
   const std::int64_t rows = input.ids.size(0), length = input.ids.size(1);
   const Tensor segments =
-      input.segments.defined() ? input.segments.to(torch::kCPU).contiguous() : Tensor();
-  const Tensor learned = learn.defined() ? learn.to(torch::kCPU).ne(0).contiguous() : Tensor();
+      input.segments.defined() ? input.segments.to(at::kCPU).contiguous() : Tensor();
+  const Tensor learned = learn.defined() ? learn.to(at::kCPU).ne(0).contiguous() : Tensor();
   std::vector<std::int64_t> out;
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t i = row * length; i + 1 < (row + 1) * length; ++i) {
@@ -119,10 +123,10 @@ Model::Model(std::shared_ptr<State> state) : state_(std::move(state)) {}
 const Architecture& Model::architecture() const {
   return state_->architecture;
 }
-torch::Device Model::device() const {
+at::Device Model::device() const {
   return state_->device;
 }
-torch::Dtype Model::dtype() const {
+at::ScalarType Model::dtype() const {
   return state_->dtype;
 }
 void Model::set_checkpointing(bool on) {
@@ -170,7 +174,7 @@ Tensor Model::hidden(const Input& input, KeyValueCache* cache) {
 }
 
 Tensor Model::logits(const Tensor& hidden) {
-  return state_->head.forward(hidden, 0).to(torch::kFloat32);
+  return state_->head.forward(hidden, 0).to(at::kFloat);
 }
 
 Model::Loss Model::loss(const Input& input, const Tensor& learn) {
@@ -180,8 +184,8 @@ Model::Loss Model::loss(const Input& input, const Tensor& learn) {
   }
   const Tensor states = hidden(input, nullptr);
   const auto positions = predicting_positions(input, learn);
-  const Tensor index = at::tensor(at::ArrayRef<std::int64_t>(positions), torch::kInt64);
-  const Tensor targets = input.ids.to(torch::kCPU).flatten().index_select(0, index + 1);
+  const Tensor index = at::tensor(at::ArrayRef<std::int64_t>(positions), at::kLong);
+  const Tensor targets = input.ids.to(at::kCPU).flatten().index_select(0, index + 1);
   const Tensor chosen =
       states.view({-1, states.size(-1)}).index_select(0, index.to(states.device()));
   return {summed_loss(chosen, state_->head.weight, targets),

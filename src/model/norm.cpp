@@ -1,6 +1,9 @@
 #include "norm.h"
 
-#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/rsqrt.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -14,7 +17,7 @@
 namespace qloft::model {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -25,7 +28,7 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
     const std::int64_t n = in.size(-1);
     const std::int64_t rows = in.numel() / n;
     Tensor out = at::empty_like(in);
-    Tensor inverse = at::empty({rows}, torch::kFloat32);
+    Tensor inverse = at::empty({rows}, at::kFloat);
     float* inverses = inverse.data_ptr<float>();
     const float* w = weight.data_ptr<float>();
     for_rows(rows, n, [&](std::int64_t row, RowBuffers& buffers) {
@@ -77,7 +80,7 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
   if (x.is_cpu()) return RmsNormFunction::apply(x, weight, epsilon);
-  const Tensor x32 = x.to(torch::kFloat32);
+  const Tensor x32 = x.to(at::kFloat);
   const Tensor r = at::rsqrt(x32.square().mean(-1, true) + epsilon);
   return (x32 * r * weight).to(x.scalar_type());
 }

@@ -3,7 +3,7 @@
 namespace qloft::model {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 std::string layer_prefix(std::size_t layer) {
   return "model.layers." + std::to_string(layer) + ".";

@@ -16,7 +16,7 @@ struct Source {
   // A weight matrix [rows, columns], dense or packed.
   std::function<Weight(const std::string& name, std::int64_t rows, std::int64_t columns)> matrix;
   // A norm's weight or a bias as f32 [size].
-  std::function<torch::Tensor(const std::string& name, std::int64_t size)> vector;
+  std::function<at::Tensor(const std::string& name, std::int64_t size)> vector;
 };
 
 // Fills embedding, layers, norm and head, asking the source in the order of expected_tensors().

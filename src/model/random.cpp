@@ -1,4 +1,7 @@
-#include <ATen/Functions.h>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 
 #include <span>
 
@@ -9,13 +12,13 @@
 namespace qloft::model {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 // Normal values of standard deviation `deviation`: row r of matrix m is stream m * 2^32 + r of the
 // seed, so that the values depend neither on threads nor on what else is drawn.
 Tensor normal_matrix(std::int64_t rows, std::int64_t columns, double deviation, std::uint64_t seed,
                      std::uint64_t matrix) {
-  Tensor out = at::empty({rows, columns}, torch::kFloat32);
+  Tensor out = at::empty({rows, columns}, at::kFloat);
   const auto view = matrix_of(out);
   parallel_for(rows, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
@@ -36,7 +39,7 @@ Model Model::random(const Architecture& architecture, const LoadOptions& options
   state->dtype = options.dtype;
   state->device = options.device;
   std::uint64_t matrices = 0;
-  const auto type = options.train_weights ? torch::kFloat32 : options.stored;
+  const auto type = options.train_weights ? at::kFloat : options.stored;
   Source source;
   source.matrix = [&](const std::string& name, std::int64_t rows, std::int64_t columns) {
     Tensor weight = normal_matrix(rows, columns, architecture.initializer_range, seed, matrices++);
@@ -51,7 +54,7 @@ Model Model::random(const Architecture& architecture, const LoadOptions& options
     return out;
   };
   source.vector = [&](const std::string& name, std::int64_t size) {
-    const auto values = torch::TensorOptions(torch::kFloat32).device(options.device);
+    const auto values = at::TensorOptions(at::kFloat).device(options.device);
     const bool bias = name.ends_with(".bias");
     return (bias ? at::zeros({size}, values) : at::ones({size}, values))
         .set_requires_grad(options.train_weights);

@@ -1,6 +1,12 @@
 #include "rope.h"
 
-#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/pow.h>
+#include <ATen/ops/where.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -12,14 +18,14 @@
 namespace qloft::model {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // theta^(2 i / head_dim) for i in [0, head_dim / 2), in f32 as transformers computes it.
 Tensor powers(double theta, std::int64_t head_dim) {
   const Tensor exponent =
-      at::arange(0, head_dim, 2, torch::kInt64).to(torch::kFloat32) / static_cast<double>(head_dim);
+      at::arange(0, head_dim, 2, at::kLong).to(at::kFloat) / static_cast<double>(head_dim);
   return at::pow(at::Scalar(theta), exponent);
 }
 
@@ -52,8 +58,7 @@ Tensor yarn_frequencies(const Rope& rope, std::int64_t head_dim) {
   low = std::max(low, 0.0);
   high = std::min(high, dim - 1);
   if (low == high) high += 0.001;
-  const Tensor ramp =
-      ((at::arange(head_dim / 2, torch::kFloat32) - low) / (high - low)).clamp(0, 1);
+  const Tensor ramp = ((at::arange(head_dim / 2, at::kFloat) - low) / (high - low)).clamp(0, 1);
   const Tensor plain = powers(rope.theta, head_dim);
   return ramp / (rope.factor * plain) + (1 - ramp) / plain;
 }
@@ -130,7 +135,7 @@ Rotation make_rotation(const Rope& rope, std::int64_t head_dim, const Tensor& po
   const bool needs_length = rope.type == RopeType::dynamic && positions.numel() > 0;
   const double length =
       needs_length ? static_cast<double>(positions.max().item<std::int64_t>() + 1) : 0.0;
-  const Tensor angles = positions.to(torch::kFloat32).unsqueeze(-1) *
+  const Tensor angles = positions.to(at::kFloat).unsqueeze(-1) *
                         frequencies(rope, head_dim, length).to(positions.device());
   return {angles.cos() * rope.attention_factor, angles.sin() * rope.attention_factor};
 }

@@ -1,7 +1,7 @@
 #pragma once
 // Loops over the rows of f32 or bf16 CPU tensors on core's threads, computed in f32.
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -43,22 +43,22 @@ void for_rows(std::int64_t rows, std::int64_t n, const Body& body) {
 }
 
 // `n` elements from element index * n on as f32: in place, or through `buffer`.
-inline const float* read_row(const torch::Tensor& tensor, std::int64_t index, std::int64_t n,
+inline const float* read_row(const at::Tensor& tensor, std::int64_t index, std::int64_t n,
                              float* buffer) {
-  if (tensor.scalar_type() == torch::kFloat32) return tensor.data_ptr<float>() + index * n;
+  if (tensor.scalar_type() == at::kFloat) return tensor.data_ptr<float>() + index * n;
   const auto* from = reinterpret_cast<const BFloat16*>(tensor.data_ptr<at::BFloat16>());
   kernels::table().bf16_to_f32(from + index * n, n, buffer);
   return buffer;
 }
 
 // Where to compute the row: in place, or `buffer`, which write_row then stores.
-inline float* row_to_write(const torch::Tensor& tensor, std::int64_t index, std::int64_t n,
+inline float* row_to_write(const at::Tensor& tensor, std::int64_t index, std::int64_t n,
                            float* buffer) {
-  return tensor.scalar_type() == torch::kFloat32 ? tensor.data_ptr<float>() + index * n : buffer;
+  return tensor.scalar_type() == at::kFloat ? tensor.data_ptr<float>() + index * n : buffer;
 }
-inline void write_row(const torch::Tensor& tensor, std::int64_t index, std::int64_t n,
+inline void write_row(const at::Tensor& tensor, std::int64_t index, std::int64_t n,
                       const float* values) {
-  if (tensor.scalar_type() == torch::kFloat32) return;
+  if (tensor.scalar_type() == at::kFloat) return;
   auto* to = reinterpret_cast<BFloat16*>(tensor.data_ptr<at::BFloat16>());
   kernels::table().f32_to_bf16(values, n, to + index * n);
 }

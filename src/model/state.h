@@ -13,8 +13,8 @@
 namespace qloft::model {
 
 struct Layer {
-  torch::Tensor input_norm, post_attention_norm;  // f32 [hidden_size]
-  torch::Tensor q_norm, k_norm;                   // f32 [head_dim], undefined without norm_qk
+  at::Tensor input_norm, post_attention_norm;  // f32 [hidden_size]
+  at::Tensor q_norm, k_norm;                   // f32 [head_dim], undefined without norm_qk
   Linear q, k, v, o, gate, up, down;
 
   // In the order of linear_layers().
@@ -28,13 +28,13 @@ struct Layer {
 
 struct Model::State {
   Architecture architecture;
-  torch::Dtype dtype = torch::kFloat32;
-  torch::Device device = torch::kCPU;
+  at::ScalarType dtype = at::kFloat;
+  at::Device device = at::kCPU;
 
   Weight embedding;  // [vocabulary, hidden_size]
   std::vector<Layer> layers;
-  torch::Tensor norm;  // f32 [hidden_size]
-  Linear head;         // shares the embedding's weight where embeddings are tied
+  at::Tensor norm;  // f32 [hidden_size]
+  Linear head;      // shares the embedding's weight where embeddings are tied
 
   struct Attached {
     adapter::Config config;
@@ -59,9 +59,9 @@ struct KeyValueCache::State {
   std::int64_t rows = 0;
   std::int64_t capacity = 0;
   std::int64_t length = 0;
-  std::vector<torch::Tensor> keys, values;  // a layer: [rows, key_value_heads, capacity, head_dim]
-  torch::Tensor segments;                   // int64 CPU [rows, capacity]
-  bool has_segments = false;                // any segment but 0 was given
+  std::vector<at::Tensor> keys, values;  // a layer: [rows, key_value_heads, capacity, head_dim]
+  at::Tensor segments;                   // int64 CPU [rows, capacity]
+  bool has_segments = false;             // any segment but 0 was given
 };
 
 }  // namespace qloft::model

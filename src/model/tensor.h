@@ -1,7 +1,7 @@
 #pragma once
 // Between torch tensors and core's matrix views.
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <memory>
@@ -12,19 +12,19 @@
 namespace qloft::model {
 
 // A contiguous f32 CPU tensor as [numel / columns, columns].
-inline MatrixView<float> matrix_of(const torch::Tensor& tensor) {
+inline MatrixView<float> matrix_of(const at::Tensor& tensor) {
   const std::int64_t columns = tensor.size(-1);
   return {tensor.data_ptr<float>(), columns == 0 ? 0 : tensor.numel() / columns, columns};
 }
 
 // `tensor` as a contiguous f32 one: itself where it is that already.
-inline torch::Tensor as_f32(const torch::Tensor& tensor) {
-  return tensor.to(torch::kFloat32).contiguous();
+inline at::Tensor as_f32(const at::Tensor& tensor) {
+  return tensor.to(at::kFloat).contiguous();
 }
 
 // An autograd function takes a tensor that may be undefined as an optional one.
-using MaybeTensor = std::optional<torch::Tensor>;
-inline MaybeTensor maybe(const torch::Tensor& tensor) {
+using MaybeTensor = std::optional<at::Tensor>;
+inline MaybeTensor maybe(const at::Tensor& tensor) {
   return tensor.defined() ? MaybeTensor(tensor) : std::nullopt;
 }
 

@@ -1,7 +1,9 @@
 #include "weight.h"
 
-#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/cpu/Utils.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
 
 #include <algorithm>
 
@@ -38,16 +40,16 @@ bool has_bf16_units() {
   return found;
 }
 
-MatrixView<BFloat16> bf16_matrix(const torch::Tensor& tensor) {
+MatrixView<BFloat16> bf16_matrix(const at::Tensor& tensor) {
   return {reinterpret_cast<BFloat16*>(tensor.data_ptr<at::BFloat16>()), tensor.size(0),
           tensor.size(1)};
 }
 
 // The whole weight as a dense tensor: one matrix at a time, for devices and types that multiply so.
-torch::Tensor dense_copy(const Weight& weight, const torch::Tensor& like) {
+at::Tensor dense_copy(const Weight& weight, const at::Tensor& like) {
   if (!weight.packed) return weight.dense.to(like.device(), like.scalar_type());
   auto out = at::empty({weight.rows(), weight.columns()}, like.scalar_type());
-  if (like.scalar_type() == torch::kBFloat16) {
+  if (like.scalar_type() == at::kBFloat16) {
     quant::dequantize(*weight.packed, bf16_matrix(out));
   } else {
     quant::dequantize(*weight.packed, matrix_of(out));
@@ -55,8 +57,8 @@ torch::Tensor dense_copy(const Weight& weight, const torch::Tensor& like) {
   return out.to(like.device());
 }
 
-bool runs_in_torch(const torch::Tensor& x) {
-  return !x.is_cpu() || (x.scalar_type() == torch::kBFloat16 && has_bf16_units());
+bool runs_in_torch(const at::Tensor& x) {
+  return !x.is_cpu() || (x.scalar_type() == at::kBFloat16 && has_bf16_units());
 }
 
 // As many tiles for each thread as it takes to keep them near kTileRows rows.
@@ -85,7 +87,7 @@ void multiply_f32(MatrixView<const float> y, const Weight& weight, MatrixView<fl
     const std::int64_t count = std::min(kBackwardTileRows, y.columns - first);
     float* buffer = scratch(Scratch::weight_tile, count * x.columns);
     constexpr std::int64_t kRowsAtOnce = 32;
-    const bool in_place = !weight.packed && weight.dense.scalar_type() == torch::kFloat32;
+    const bool in_place = !weight.packed && weight.dense.scalar_type() == at::kFloat;
     MatrixView<const float> tile(buffer, count, x.columns);
     if (in_place) {
       tile = read_rows(weight, first, count, nullptr);
@@ -113,10 +115,10 @@ MatrixView<const float> read_rows(const Weight& weight, std::int64_t first, std:
     return out;
   }
   const auto type = weight.dense.scalar_type();
-  if (type == torch::kFloat32) {
+  if (type == at::kFloat) {
     return {weight.dense.data_ptr<float>() + first * columns, count, columns};
   }
-  if (type == torch::kBFloat16) {
+  if (type == at::kBFloat16) {
     const auto* from = reinterpret_cast<const BFloat16*>(weight.dense.data_ptr<at::BFloat16>());
     kernels::table().bf16_to_f32(from + first * columns, count * columns, buffer);
     return out;
@@ -128,20 +130,20 @@ MatrixView<const float> read_rows(const Weight& weight, std::int64_t first, std:
   return out;
 }
 
-torch::Tensor multiply_transposed(const torch::Tensor& x, const Weight& weight) {
+at::Tensor multiply_transposed(const at::Tensor& x, const Weight& weight) {
   const at::NoGradGuard no_grad;
   if (runs_in_torch(x)) return at::mm(x, dense_copy(weight, x).t());
   const auto x32 = as_f32(x);
-  auto y = at::empty({x.size(0), weight.rows()}, torch::kFloat32);
+  auto y = at::empty({x.size(0), weight.rows()}, at::kFloat);
   multiply_transposed_f32(matrix_of(x32), weight, matrix_of(y));
   return y.to(x.scalar_type());
 }
 
-torch::Tensor multiply(const torch::Tensor& y, const Weight& weight) {
+at::Tensor multiply(const at::Tensor& y, const Weight& weight) {
   const at::NoGradGuard no_grad;
   if (runs_in_torch(y)) return at::mm(y, dense_copy(weight, y));
   const auto y32 = as_f32(y);
-  auto x = at::empty({y.size(0), weight.columns()}, torch::kFloat32);
+  auto x = at::empty({y.size(0), weight.columns()}, at::kFloat);
   multiply_f32(matrix_of(y32), weight, matrix_of(x));
   return x.to(y.scalar_type());
 }

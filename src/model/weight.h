@@ -1,7 +1,7 @@
 #pragma once
 // A weight matrix as the model holds it, and its products with activations.
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <memory>
@@ -14,7 +14,7 @@ namespace qloft::model {
 // A matrix [rows, columns], dense (f32, bf16 or f16) or packed. On the CPU it is read a tile of
 // rows at a time, so that a 16-bit or packed weight is never held as f32 as a whole.
 struct Weight {
-  torch::Tensor dense;                                // undefined where packed
+  at::Tensor dense;                                   // undefined where packed
   std::shared_ptr<const quant::PackedMatrix> packed;  // null where dense
 
   bool defined() const { return packed != nullptr || dense.defined(); }
@@ -31,8 +31,8 @@ MatrixView<const float> read_rows(const Weight& weight, std::int64_t first, std:
 // bf16 products run in bf16 where the processor has units for it, else in f32 with one rounding at
 // the end.
 // x [n, columns] -> x * weight^T [n, rows].
-torch::Tensor multiply_transposed(const torch::Tensor& x, const Weight& weight);
+at::Tensor multiply_transposed(const at::Tensor& x, const Weight& weight);
 // y [n, rows] -> y * weight [n, columns].
-torch::Tensor multiply(const torch::Tensor& y, const Weight& weight);
+at::Tensor multiply(const at::Tensor& y, const Weight& weight);
 
 }  // namespace qloft::model

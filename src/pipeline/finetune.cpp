@@ -1,6 +1,6 @@
 #include "qloft/pipeline/finetune.h"
 
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <chrono>
@@ -243,10 +243,10 @@ io::Json saved_config(io::Json config, ElementType type) {
   return config;
 }
 
-torch::Dtype torch_type(ElementType type) {
-  return type == ElementType::f32    ? torch::kFloat32
-         : type == ElementType::bf16 ? torch::kBFloat16
-                                     : torch::kFloat16;
+at::ScalarType torch_type(ElementType type) {
+  return type == ElementType::f32    ? at::kFloat
+         : type == ElementType::bf16 ? at::kBFloat16
+                                     : at::kHalf;
 }
 
 // Writes all dense weights beside and moves them into `folder` when they are whole.
@@ -265,7 +265,7 @@ void write_weights(const model::Model& model, const fs::path& folder, ElementTyp
   fs::create_directories(beside);
   checkpoint::Writer writer(beside, std::move(tensors), checkpoint::Writer::Mode::create);
   for (const auto& [name, tensor] : weights) {
-    const torch::Tensor value = tensor.detach().to(torch_type(type)).cpu().contiguous();
+    const at::Tensor value = tensor.detach().to(torch_type(type)).cpu().contiguous();
     writer.write(name, {static_cast<const std::byte*>(value.data_ptr()), value.nbytes()});
   }
   writer.finish();

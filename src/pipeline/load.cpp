@@ -1,6 +1,7 @@
 #include "load.h"
 
-#include <torch/torch.h>
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
 
 #include "qloft/core/error.h"
 #include "qloft/core/threads.h"
@@ -8,25 +9,25 @@
 
 namespace qloft::pipeline {
 
-torch::Device parse_device(const std::string& name) {
-  if (name == "cpu") return torch::kCPU;
+at::Device parse_device(const std::string& name) {
+  if (name == "cpu") return at::kCPU;
   if (name == "cuda" || name.starts_with("cuda:")) {
-    if (!torch::cuda::is_available()) {
+    if (!at::hasCUDA()) {
       throw InputError({{}, "device"}, "this build of qloft or this machine has no CUDA device");
     }
     const std::string index = name == "cuda" ? "0" : name.substr(5);
     const bool digits = !index.empty() && index.size() <= 3 &&
                         index.find_first_not_of("0123456789") == std::string::npos;
-    if (digits && static_cast<std::size_t>(std::stoi(index)) < torch::cuda::device_count()) {
-      return {torch::kCUDA, static_cast<torch::DeviceIndex>(std::stoi(index))};
+    if (digits && static_cast<std::size_t>(std::stoi(index)) < at::getNumGPUs()) {
+      return {at::kCUDA, static_cast<at::DeviceIndex>(std::stoi(index))};
     }
   }
   throw InputError({{}, "device"}, "expected cpu, cuda or cuda:N, found '" + name + "'");
 }
 
-torch::Dtype parse_dtype(const std::string& name) {
-  if (name == "f32") return torch::kFloat32;
-  if (name == "bf16") return torch::kBFloat16;
+at::ScalarType parse_dtype(const std::string& name) {
+  if (name == "f32") return at::kFloat;
+  if (name == "bf16") return at::kBFloat16;
   throw InputError({{}, "dtype"}, "expected f32 or bf16, found '" + name + "'");
 }
 

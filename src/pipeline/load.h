@@ -21,8 +21,8 @@ struct LoadedModel {
 };
 
 // Throws InputError for a device that this build or machine lacks, or an unknown dtype.
-torch::Device parse_device(const std::string& name);
-torch::Dtype parse_dtype(const std::string& name);
+at::Device parse_device(const std::string& name);
+at::ScalarType parse_dtype(const std::string& name);
 
 // The adapter that these options mean for this checkpoint; nullopt: none.
 std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& source,

@@ -1,6 +1,7 @@
 #include "batches.h"
 
-#include <torch/torch.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <numeric>
@@ -14,35 +15,34 @@ namespace {
 constexpr text::TokenId kPad = 0;
 
 template <typename To, typename From>
-torch::Tensor to_tensor(const std::vector<From>& values, const text::Batch& batch,
-                        torch::Dtype type, torch::Device device) {
-  torch::Tensor tensor = torch::empty({batch.rows, batch.length}, type);
+at::Tensor to_tensor(const std::vector<From>& values, const text::Batch& batch, at::ScalarType type,
+                     at::Device device) {
+  at::Tensor tensor = at::empty({batch.rows, batch.length}, type);
   std::copy(values.begin(), values.end(), tensor.data_ptr<To>());
   return tensor.to(device);
 }
 
 }  // namespace
 
-Prepared prepare(const text::Batch& batch, torch::Device device) {
+Prepared prepare(const text::Batch& batch, at::Device device) {
   Prepared prepared;
   prepared.tokens = batch.tokens();
   prepared.learned = batch.learned();
-  prepared.input.ids = to_tensor<std::int64_t>(batch.ids, batch, torch::kInt64, device);
-  prepared.learn = to_tensor<std::uint8_t>(batch.learn, batch, torch::kUInt8, device);
+  prepared.input.ids = to_tensor<std::int64_t>(batch.ids, batch, at::kLong, device);
+  prepared.learn = to_tensor<std::uint8_t>(batch.learn, batch, at::kByte, device);
   // Padding at a row's end comes after all that attends: one segment a row needs no mask.
   const bool several = std::any_of(batch.segments.begin(), batch.segments.end(),
                                    [](std::int32_t segment) { return segment > 0; });
   if (several) {
-    prepared.input.positions =
-        to_tensor<std::int64_t>(batch.positions, batch, torch::kInt64, device);
-    prepared.input.segments = to_tensor<std::int64_t>(batch.segments, batch, torch::kInt64, device);
+    prepared.input.positions = to_tensor<std::int64_t>(batch.positions, batch, at::kLong, device);
+    prepared.input.segments = to_tensor<std::int64_t>(batch.segments, batch, at::kLong, device);
   }
   return prepared;
 }
 
 std::vector<Prepared> prepare_step(const Examples& examples,
                                    const std::vector<MicroBatch>& micro_batches,
-                                   const Options& options, torch::Device device) {
+                                   const Options& options, at::Device device) {
   std::vector<Prepared> step;
   for (const MicroBatch& places : micro_batches) {
     const std::vector<text::Example> read = examples.get(places);
@@ -59,7 +59,7 @@ std::vector<Prepared> prepare_step(const Examples& examples,
 }
 
 double mean_loss(model::Model& model, const Examples& examples, std::int64_t batch) {
-  torch::NoGradGuard no_grad;
+  at::NoGradGuard no_grad;
   model.set_training(false);
   std::vector<std::int64_t> places(static_cast<std::size_t>(examples.size()));
   std::iota(places.begin(), places.end(), 0);

@@ -11,17 +11,17 @@ namespace qloft::train {
 
 struct Prepared {
   model::Input input;
-  torch::Tensor learn;       // u8 [rows, length]
+  at::Tensor learn;          // u8 [rows, length]
   std::int64_t tokens = 0;   // without padding
   std::int64_t learned = 0;  // predictions that count
 };
 
-Prepared prepare(const text::Batch& batch, torch::Device device);
+Prepared prepare(const text::Batch& batch, at::Device device);
 
 // The micro-batches of one step. A packed one has options.length columns.
 std::vector<Prepared> prepare_step(const Examples& examples,
                                    const std::vector<MicroBatch>& micro_batches,
-                                   const Options& options, torch::Device device);
+                                   const Options& options, at::Device device);
 
 // Mean loss over all examples, `batch` at a time; leaves the model out of training mode.
 double mean_loss(model::Model& model, const Examples& examples, std::int64_t batch);

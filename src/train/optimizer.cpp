@@ -1,5 +1,8 @@
 #include "optimizer.h"
 
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -41,7 +44,7 @@ double sum_of_squares(const T* values, std::int64_t begin, std::int64_t end) {
   return sum;
 }
 
-const BFloat16* as_bfloat16(const torch::Tensor& tensor) {
+const BFloat16* as_bfloat16(const at::Tensor& tensor) {
   return reinterpret_cast<const BFloat16*>(tensor.data_ptr<at::BFloat16>());
 }
 
@@ -84,18 +87,18 @@ template <typename Gradient, typename Rates>
 }  // namespace
 
 AdamW::AdamW(NamedTensors tensors, const AdamWOptions& options) : options_(options) {
-  torch::NoGradGuard no_grad;
+  at::NoGradGuard no_grad;
   for (auto& [name, tensor] : tensors) {
     const auto type = tensor.scalar_type();
-    if (type != torch::kFloat32 && type != torch::kBFloat16) {
+    if (type != at::kFloat && type != at::kBFloat16) {
       throw InputError({{}, name}, "expected f32 or bf16 to train");
     }
     if (!tensor.is_contiguous()) throw InputError({{}, name}, "expected a contiguous tensor");
     Slot slot{name, tensor, {}, {}, {}, tensor.dim() >= 2};
-    const auto f32 = torch::TensorOptions().dtype(torch::kFloat32).device(tensor.device());
-    slot.first = torch::zeros(tensor.sizes(), f32);
-    slot.second = torch::zeros(tensor.sizes(), f32);
-    if (type == torch::kBFloat16) slot.master = tensor.detach().to(torch::kFloat32);
+    const auto f32 = at::TensorOptions().dtype(at::kFloat).device(tensor.device());
+    slot.first = at::zeros(tensor.sizes(), f32);
+    slot.second = at::zeros(tensor.sizes(), f32);
+    if (type == at::kBFloat16) slot.master = tensor.detach().to(at::kFloat);
     for (std::int64_t begin = 0; begin < tensor.numel(); begin += kChunk) {
       chunks_.push_back({slots_.size(), begin, std::min(begin + kChunk, tensor.numel())});
     }
@@ -104,23 +107,23 @@ AdamW::AdamW(NamedTensors tensors, const AdamWOptions& options) : options_(optio
   }
 }
 
-torch::Tensor AdamW::gradient(const Slot& slot) const {
-  const torch::Tensor& gradient = slot.parameter.grad();
+at::Tensor AdamW::gradient(const Slot& slot) const {
+  const at::Tensor& gradient = slot.parameter.grad();
   if (!gradient.defined()) return gradient;
   return gradient.contiguous();
 }
 
 double AdamW::gradient_norm() const {
-  std::vector<torch::Tensor> gradients;
+  std::vector<at::Tensor> gradients;
   for (const Slot& slot : slots_) gradients.push_back(gradient(slot));
   std::vector<double> sums(chunks_.size());
   const auto work = [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       const Chunk& chunk = chunks_[static_cast<std::size_t>(i)];
-      const torch::Tensor& values = gradients[chunk.slot];
+      const at::Tensor& values = gradients[chunk.slot];
       if (!values.defined()) continue;
       sums[static_cast<std::size_t>(i)] =
-          values.scalar_type() == torch::kBFloat16
+          values.scalar_type() == at::kBFloat16
               ? sum_of_squares(as_bfloat16(values), chunk.begin, chunk.end)
               : sum_of_squares(values.data_ptr<float>(), chunk.begin, chunk.end);
     }
@@ -132,7 +135,7 @@ double AdamW::gradient_norm() const {
   return std::sqrt(total);
 }
 
-void AdamW::update(const Slot& slot, const torch::Tensor& gradient, std::int64_t begin,
+void AdamW::update(const Slot& slot, const at::Tensor& gradient, std::int64_t begin,
                    std::int64_t end, const Rates& rates) const {
   const bool narrow = slot.master.defined();
   float* parameter = (narrow ? slot.master : slot.parameter).data_ptr<float>() + begin;
@@ -142,7 +145,7 @@ void AdamW::update(const Slot& slot, const torch::Tensor& gradient, std::int64_t
   float* first = slot.first.data_ptr<float>() + begin;
   float* second = slot.second.data_ptr<float>() + begin;
   const float kept = slot.decays ? rates.kept : 1.f;
-  if (gradient.scalar_type() == torch::kBFloat16) {
+  if (gradient.scalar_type() == at::kBFloat16) {
     update_elements(parameter, rounded, as_bfloat16(gradient) + begin, first, second, end - begin,
                     kept, rates);
   } else {
@@ -152,7 +155,7 @@ void AdamW::update(const Slot& slot, const torch::Tensor& gradient, std::int64_t
 }
 
 void AdamW::step(double learning_rate, double gradient_scale) {
-  torch::NoGradGuard no_grad;
+  at::NoGradGuard no_grad;
   ++steps_;
   const auto t = static_cast<double>(steps_);
   const double correction1 = 1 - std::pow(options_.beta1, t);
@@ -168,7 +171,7 @@ void AdamW::step(double learning_rate, double gradient_scale) {
       .step_size = static_cast<float>(learning_rate / correction1),
       .kept = static_cast<float>(1 - learning_rate * options_.weight_decay),
   };
-  std::vector<torch::Tensor> gradients;
+  std::vector<at::Tensor> gradients;
   for (const Slot& slot : slots_) gradients.push_back(gradient(slot));
   const auto work = [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
@@ -179,7 +182,7 @@ void AdamW::step(double learning_rate, double gradient_scale) {
   };
   const auto count = static_cast<std::int64_t>(chunks_.size());
   parallel_for(count, elements_ < kSerial ? count : 1, work);
-  for (Slot& slot : slots_) slot.parameter.mutable_grad() = torch::Tensor();
+  for (Slot& slot : slots_) slot.parameter.mutable_grad() = at::Tensor();
 }
 
 NamedTensors AdamW::state() const {

@@ -9,7 +9,7 @@
 // its rounding to nearest even. Weight decay falls on tensors of two or more dimensions, as
 // transformers leaves norms and biases out. A tensor without a gradient is passed over.
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <string>
@@ -18,7 +18,7 @@
 
 namespace qloft::train {
 
-using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
@@ -45,9 +45,9 @@ class AdamW {
  private:
   struct Slot {
     std::string name;
-    torch::Tensor parameter;
-    torch::Tensor first, second;  // m, v
-    torch::Tensor master;         // undefined for f32
+    at::Tensor parameter;
+    at::Tensor first, second;  // m, v
+    at::Tensor master;         // undefined for f32
     bool decays = false;
   };
   // A run of elements of one slot: what a thread takes at a time.
@@ -57,8 +57,8 @@ class AdamW {
   };
   struct Rates;
 
-  torch::Tensor gradient(const Slot& slot) const;
-  void update(const Slot& slot, const torch::Tensor& gradient, std::int64_t begin, std::int64_t end,
+  at::Tensor gradient(const Slot& slot) const;
+  void update(const Slot& slot, const at::Tensor& gradient, std::int64_t begin, std::int64_t end,
               const Rates& rates) const;
 
   AdamWOptions options_;

@@ -1,6 +1,7 @@
 #include "state.h"
 
-#include <torch/torch.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 
 #include <cstring>
 #include <map>
@@ -68,11 +69,11 @@ io::Json to_json(const Place& place, const Identity& identity, std::int64_t opti
   return json;
 }
 
-ElementType element_type(const torch::Tensor& tensor) {
+ElementType element_type(const at::Tensor& tensor) {
   switch (tensor.scalar_type()) {
-    case torch::kFloat32:
+    case at::kFloat:
       return ElementType::f32;
-    case torch::kBFloat16:
+    case at::kBFloat16:
       return ElementType::bf16;
     default:
       throw Error({}, "a state holds f32 and bf16 tensors only");
@@ -121,7 +122,7 @@ void expect_same_rates(const io::Json& saved, const Identity& identity, std::int
   }
 }
 
-void copy_in(const io::SafetensorsFile& file, const std::string& name, torch::Tensor tensor) {
+void copy_in(const io::SafetensorsFile& file, const std::string& name, at::Tensor tensor) {
   const io::TensorInfo* info = file.find(name);
   if (!info) throw InputError({file.path(), name}, "missing: a state of another model");
   const auto sizes = tensor.sizes().vec();
@@ -129,9 +130,9 @@ void copy_in(const io::SafetensorsFile& file, const std::string& name, torch::Te
     throw InputError({file.path(), name}, "of another type or shape: a state of another model");
   }
   const auto bytes = file.bytes(*info);
-  torch::Tensor values = torch::empty(sizes, torch::TensorOptions().dtype(tensor.scalar_type()));
+  at::Tensor values = at::empty(sizes, at::TensorOptions().dtype(tensor.scalar_type()));
   std::memcpy(values.data_ptr(), bytes.data(), bytes.size());
-  torch::NoGradGuard no_grad;
+  at::NoGradGuard no_grad;
   tensor.copy_(values);
 }
 
@@ -139,7 +140,7 @@ void copy_in(const io::SafetensorsFile& file, const std::string& name, torch::Te
 
 void save_state(const fs::path& folder, const Place& place, const Identity& identity,
                 const AdamW& optimizer) {
-  std::vector<torch::Tensor> kept;  // what the byte spans point into
+  std::vector<at::Tensor> kept;  // what the byte spans point into
   std::vector<io::NamedBytes> named;
   for (const auto& [name, tensor] : optimizer.state()) {
     kept.push_back(tensor.detach().cpu().contiguous());

@@ -1,6 +1,7 @@
 #include "qloft/train.h"
 
-#include <torch/torch.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 
 #include <array>
 #include <chrono>
@@ -39,15 +40,15 @@ std::string fingerprint_of(const model::Model& model) {
   std::unordered_set<const void*> trained;
   for (const auto& [name, tensor] : model.trainable()) trained.insert(tensor.data_ptr());
   std::uint64_t hash = 0;
-  torch::NoGradGuard no_grad;
+  at::NoGradGuard no_grad;
   for (const auto& [name, tensor] : model.dense_weights()) {
     if (trained.contains(tensor.data_ptr())) continue;
     hash = mix(hash, std::as_bytes(std::span(name)));
     for (const std::int64_t size : tensor.sizes())
       hash = mix(hash, static_cast<std::uint64_t>(size));
-    const torch::Tensor flat = tensor.detach().reshape(-1);
+    const at::Tensor flat = tensor.detach().reshape(-1);
     const std::int64_t stride = std::max<std::int64_t>(1, flat.numel() / kSamples);
-    const torch::Tensor samples = flat.slice(0, 0, flat.numel(), stride).contiguous().cpu();
+    const at::Tensor samples = flat.slice(0, 0, flat.numel(), stride).contiguous().cpu();
     hash = mix(hash, {static_cast<const std::byte*>(samples.data_ptr()), samples.nbytes()});
   }
   return hex(hash);

@@ -6,7 +6,7 @@
 #   - a file of a module includes public headers of that module and of those it stands on, no others;
 #   - "private.h" is a file of the module's own folder in src;
 #   - a module without TORCH does not include torch (what stands below the first with it cannot reach
-#     it either); a public header of one with it includes torch/types.h at most.
+#     it either); a public header of one with it includes ATen/core/Tensor.h at most.
 
 cmake_minimum_required(VERSION 3.22)
 set(complaints "")
@@ -63,8 +63,8 @@ function(check_file file module public)
       set(other ${CMAKE_MATCH_1})
       if(NOT torch_${module})
         list(APPEND complaints "${shown}: includes ${other}, but ${module} has no TORCH in the map")
-      elseif(public AND NOT other STREQUAL "torch/types.h")
-        list(APPEND complaints "${shown}: a public header includes ${other}, torch/types.h at most")
+      elseif(public AND NOT other STREQUAL "ATen/core/Tensor.h")
+        list(APPEND complaints "${shown}: a public header includes ${other}, ATen/core/Tensor.h at most")
       endif()
     endif()
   endforeach()

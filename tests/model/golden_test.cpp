@@ -1,4 +1,9 @@
 // Against transformers: tests/golden/make_models.py.
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include "support.h"
@@ -6,7 +11,7 @@
 namespace qloft::model {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 class Golden : public testing::TestWithParam<const char*> {
  protected:
@@ -22,9 +27,9 @@ class Golden : public testing::TestWithParam<const char*> {
   static Tensor ids_of(const io::Json& rows) {
     std::vector<Tensor> out;
     for (const auto& row : rows) {
-      out.push_back(torch::tensor(row.get<std::vector<std::int64_t>>(), torch::kInt64));
+      out.push_back(at::tensor(row.get<std::vector<std::int64_t>>(), at::kLong));
     }
-    return torch::stack(out);
+    return at::stack(out);
   }
 
   static std::vector<std::int64_t> best(Model& model, const Input& input, KeyValueCache& cache) {
@@ -47,12 +52,12 @@ TEST_P(Golden, LossAgrees) {
 
 TEST_P(Golden, LogitsAgree) {
   Model model = load();
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Tensor logits = model.logits(model.hidden({ids_of(expected_["ids"]), {}, {}}));
   for (std::size_t i = 0; i < expected_["positions"].size(); ++i) {
     const auto values = expected_["logits"][i].get<std::vector<float>>();
     const auto position = expected_["positions"][i].get<std::int64_t>();
-    EXPECT_LE(distance(logits[1][position], torch::tensor(values)), 1e-4);
+    EXPECT_LE(distance(logits[1][position], at::tensor(values)), 1e-4);
   }
 }
 
@@ -70,7 +75,7 @@ TEST_P(Golden, GradientsAgree) {
       const auto& gradient = expected_["gradients"][name];
       const double norm = gradient["norm"].get<double>();
       EXPECT_NEAR(tensor.grad().norm().item<double>(), norm, 1e-4 * norm) << name;
-      const auto first = torch::tensor(gradient["first"].get<std::vector<float>>());
+      const auto first = at::tensor(gradient["first"].get<std::vector<float>>());
       EXPECT_LE(distance(tensor.grad().flatten().narrow(0, 0, 6), first), 1e-4 * norm) << name;
     }
     EXPECT_EQ(found, expected_["gradients"].size());
@@ -84,7 +89,7 @@ TEST_P(Golden, GreedyContinuationIsTheSame) {
   std::vector<std::int64_t> ids;
   while (ids.size() < expected_["greedy"].size()) {
     ids.push_back(best(model, input, cache).front());
-    input.ids = torch::tensor({{ids.back()}}, torch::kInt64);
+    input.ids = at::tensor({{ids.back()}}, at::kLong);
   }
   EXPECT_EQ(ids, expected_["greedy"].get<std::vector<std::int64_t>>());
 }
@@ -94,21 +99,21 @@ TEST_P(Golden, GreedyContinuationOfALeftPaddedBatchIsTheSame) {
   const auto rows = expected_["batch"].get<std::vector<std::vector<std::int64_t>>>();
   const auto longest = static_cast<std::int64_t>(rows[0].size());
   const auto missing = longest - static_cast<std::int64_t>(rows[1].size());
-  Input input{torch::zeros({2, longest}, torch::kInt64), {}, {}};
-  input.ids[0] = torch::tensor(rows[0]);
-  input.ids[1].narrow(0, missing, longest - missing).copy_(torch::tensor(rows[1]));
-  input.positions = torch::arange(longest, torch::kInt64).repeat({2, 1});
+  Input input{at::zeros({2, longest}, at::kLong), {}, {}};
+  input.ids[0] = at::tensor(rows[0]);
+  input.ids[1].narrow(0, missing, longest - missing).copy_(at::tensor(rows[1]));
+  input.positions = at::arange(longest, at::kLong).repeat({2, 1});
   input.positions[1].sub_(missing).clamp_(0);
-  input.segments = torch::zeros({2, longest}, torch::kInt64);
+  input.segments = at::zeros({2, longest}, at::kLong);
   input.segments[1].narrow(0, 0, missing).fill_(-1);
 
   auto cache = model.make_cache(2, 64);
-  Tensor next = torch::tensor({longest, longest - missing}, torch::kInt64);
+  Tensor next = at::tensor({longest, longest - missing}, at::kLong);
   std::vector<std::vector<std::int64_t>> out(2);
   while (out[0].size() < expected_["batch_greedy"][0].size()) {
     const auto chosen = best(model, input, cache);
     for (std::size_t row = 0; row < 2; ++row) out[row].push_back(chosen[row]);
-    input.ids = torch::tensor(chosen, torch::kInt64).unsqueeze(1);
+    input.ids = at::tensor(chosen, at::kLong).unsqueeze(1);
     input.positions = next.unsqueeze(1).clone();
     input.segments = Tensor();
     next.add_(1);

@@ -1,6 +1,9 @@
 #include "../../src/model/linear.h"
 
+#include <ATen/ops/empty.h>
+#include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "qloft/core.h"
 #include "support.h"
@@ -8,7 +11,7 @@
 namespace qloft::model {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 constexpr std::int64_t kIn = 70, kOut = 41, kRank = 3;
 
@@ -20,7 +23,7 @@ quant::PackedMatrix packed_matrix(std::int64_t rows, std::int64_t columns,
 }
 
 Tensor dequantized(const quant::PackedMatrix& packed) {
-  Tensor out = torch::empty({packed.rows(), packed.columns()});
+  Tensor out = at::empty({packed.rows(), packed.columns()});
   quant::dequantize(packed,
                     MatrixView<float>(out.data_ptr<float>(), packed.rows(), packed.columns()));
   return out;
@@ -32,14 +35,14 @@ struct Pair {
   Tensor dense;
 
   explicit Pair(double dropout = 0, const quant::Format& format = {}) {
-    torch::manual_seed(12);
+    at::manual_seed(12);
     auto packed = packed_matrix(kOut, kIn, format);
     dense = dequantized(packed);
     linear.name = "layer";
     linear.weight.packed = std::make_shared<const quant::PackedMatrix>(std::move(packed));
-    linear.bias = torch::randn({kOut}).set_requires_grad(true);
-    linear.adapters["a"] = {torch::randn({kRank, kIn}).set_requires_grad(true),
-                            torch::randn({kOut, kRank}).set_requires_grad(true), 0.5, dropout};
+    linear.bias = at::randn({kOut}).set_requires_grad(true);
+    linear.adapters["a"] = {at::randn({kRank, kIn}).set_requires_grad(true),
+                            at::randn({kOut, kRank}).set_requires_grad(true), 0.5, dropout};
     linear.active = &linear.adapters["a"];
   }
 
@@ -52,9 +55,9 @@ struct Pair {
 TEST(Linear, AgreesWithItsFormulaForAnyNumberOfRows) {
   for (const std::int64_t rows : {1, 2, 5, 130}) {
     Pair pair;
-    torch::manual_seed(13);
-    const Tensor x = torch::randn({rows, kIn}).set_requires_grad(true);
-    const Tensor weights = torch::randn({rows, kOut});
+    at::manual_seed(13);
+    const Tensor x = at::randn({rows, kIn}).set_requires_grad(true);
+    const Tensor weights = at::randn({rows, kOut});
     std::vector<Tensor> leaves = {x, pair.linear.bias, pair.linear.active->a,
                                   pair.linear.active->b};
     const Tensor y = pair.linear.forward(x, 0);
@@ -70,8 +73,8 @@ TEST(Linear, AgreesWithItsFormulaForAnyNumberOfRows) {
 
 TEST(Linear, HasTheSlopesOfCentralDifferences) {
   Pair pair;
-  torch::manual_seed(14);
-  Tensor x = torch::randn({2, 4, kIn}).set_requires_grad(true);
+  at::manual_seed(14);
+  Tensor x = at::randn({2, 4, kIn}).set_requires_grad(true);
   const auto loss = [&] { return pair.linear.forward(x, 0).square().mean(); };
   for (Tensor leaf : {x, pair.linear.bias, pair.linear.active->a, pair.linear.active->b}) {
     expect_slope(leaf, loss, 0.05, 2e-3);  // quadratic in each: no truncation error
@@ -80,8 +83,8 @@ TEST(Linear, HasTheSlopesOfCentralDifferences) {
 
 TEST(Linear, HasTheSlopesOfCentralDifferencesUnderDropout) {
   Pair pair(0.5);
-  torch::manual_seed(14);
-  Tensor x = torch::randn({2, 4, kIn}).set_requires_grad(true);
+  at::manual_seed(14);
+  Tensor x = at::randn({2, 4, kIn}).set_requires_grad(true);
   const auto loss = [&] { return pair.linear.forward(x, 77).square().mean(); };
   EXPECT_NE(loss().item<double>(), pair.linear.forward(x, 78).square().mean().item<double>());
   for (Tensor leaf : {x, pair.linear.active->a, pair.linear.active->b}) {
@@ -90,22 +93,22 @@ TEST(Linear, HasTheSlopesOfCentralDifferencesUnderDropout) {
 }
 
 TEST(Linear, TrainsADenseWeight) {
-  torch::manual_seed(15);
+  at::manual_seed(15);
   Linear linear;
-  linear.weight.dense = torch::randn({kOut, kIn}).set_requires_grad(true);
-  const Tensor x = torch::randn({6, kIn});
-  const Tensor weights = torch::randn({6, kOut});
+  linear.weight.dense = at::randn({kOut, kIn}).set_requires_grad(true);
+  const Tensor x = at::randn({6, kIn});
+  const Tensor weights = at::randn({6, kOut});
   (linear.forward(x, 0) * weights).sum().backward();
   EXPECT_LE(distance(linear.weight.dense.grad(), weights.t().matmul(x)), 1e-4);
 }
 
 TEST(Linear, GivesAFrozenDenseWeightOfAnyStoredTypeTheSameProducts) {
-  torch::manual_seed(16);
-  const Tensor weight = torch::randn({kOut, kIn}).to(torch::kBFloat16);
-  Tensor x = torch::randn({9, kIn}).set_requires_grad(true);
-  const Tensor expected = x.matmul(weight.to(torch::kFloat32).t());
+  at::manual_seed(16);
+  const Tensor weight = at::randn({kOut, kIn}).to(at::kBFloat16);
+  Tensor x = at::randn({9, kIn}).set_requires_grad(true);
+  const Tensor expected = x.matmul(weight.to(at::kFloat).t());
   const Tensor slope = torch::autograd::grad({expected.sum()}, {x})[0];
-  for (const auto type : {torch::kFloat32, torch::kBFloat16}) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
     Linear linear;
     linear.weight.dense = weight.to(type);
     const Tensor y = linear.forward(x, 0);
@@ -113,27 +116,26 @@ TEST(Linear, GivesAFrozenDenseWeightOfAnyStoredTypeTheSameProducts) {
     EXPECT_LE(distance(torch::autograd::grad({y.sum()}, {x})[0], slope), 1e-4);
   }
   Linear half;
-  half.weight.dense = weight.to(torch::kFloat16);
-  EXPECT_LE(distance(half.forward(x, 0), x.matmul(half.weight.dense.to(torch::kFloat32).t())),
-            1e-4);
+  half.weight.dense = weight.to(at::kHalf);
+  EXPECT_LE(distance(half.forward(x, 0), x.matmul(half.weight.dense.to(at::kFloat).t())), 1e-4);
 }
 
 TEST(Linear, ComputesInBf16Too) {
   Pair pair;
-  torch::manual_seed(17);
-  const Tensor x = torch::randn({9, kIn}).to(torch::kBFloat16).set_requires_grad(true);
+  at::manual_seed(17);
+  const Tensor x = at::randn({9, kIn}).to(at::kBFloat16).set_requires_grad(true);
   const Tensor y = pair.linear.forward(x, 0);
-  EXPECT_EQ(y.scalar_type(), torch::kBFloat16);
-  EXPECT_LE(distance(y, pair.by_formula(x.to(torch::kFloat32))), 0.3);
+  EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+  EXPECT_LE(distance(y, pair.by_formula(x.to(at::kFloat))), 0.3);
   y.sum().backward();
-  EXPECT_EQ(x.grad().scalar_type(), torch::kBFloat16);
-  EXPECT_EQ(pair.linear.active->a.grad().scalar_type(), torch::kFloat32);
+  EXPECT_EQ(x.grad().scalar_type(), at::kBFloat16);
+  EXPECT_EQ(pair.linear.active->a.grad().scalar_type(), at::kFloat);
 }
 
 TEST(Linear, KeepsNoGradientForWhatIsFrozen) {
   Pair pair;
   pair.linear.adapters["a"].a.set_requires_grad(false);
-  const Tensor x = torch::randn({3, kIn});
+  const Tensor x = at::randn({3, kIn});
   pair.linear.forward(x, 0).sum().backward();
   EXPECT_FALSE(pair.linear.active->a.grad().defined());
   EXPECT_TRUE(pair.linear.active->b.grad().defined());

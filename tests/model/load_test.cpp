@@ -1,3 +1,6 @@
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,8 +16,8 @@
 namespace qloft::model {
 namespace {
 
+using at::Tensor;
 using testing::HasSubstr;
-using torch::Tensor;
 
 // The small architecture's config.json.
 io::Json small_config() {
@@ -40,7 +43,7 @@ class Loading : public testing::Test {
       io::NamedBytes entry;
       entry.info.name = name;
       entry.info.type =
-          tensor.scalar_type() == torch::kBFloat16 ? ElementType::bf16 : ElementType::f32;
+          tensor.scalar_type() == at::kBFloat16 ? ElementType::bf16 : ElementType::f32;
       entry.info.shape = tensor.sizes().vec();
       entry.bytes = {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()};
       list.push_back(entry);
@@ -75,12 +78,12 @@ TEST_F(Loading, GivesTheModelThatWasWritten) {
 
 TEST_F(Loading, TrainsCopiesInF32) {
   StoredTensors tensors = tensors_of(random_);
-  for (auto& [name, tensor] : tensors) tensor = tensor.to(torch::kBFloat16);
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kBFloat16);
   write(small_config(), tensors);
   Model model = load({.train_weights = true});
   for (const auto& [name, tensor] : model.trainable()) {
-    EXPECT_EQ(tensor.scalar_type(), torch::kFloat32);
-    const torch::NoGradGuard no_grad;
+    EXPECT_EQ(tensor.scalar_type(), at::kFloat);
+    const at::NoGradGuard no_grad;
     tensor.add_(1);  // the mapped file is read-only memory
   }
 }
@@ -94,21 +97,21 @@ TEST_F(Loading, NamesATensorThatIsMissing) {
 
 TEST_F(Loading, NamesATensorThatIsTooMany) {
   StoredTensors tensors = tensors_of(random_);
-  tensors["model.layers.0.self_attn.q_proj.bias"] = torch::zeros({32});
+  tensors["model.layers.0.self_attn.q_proj.bias"] = at::zeros({32});
   write(small_config(), tensors);
   EXPECT_THAT(error(), HasSubstr("model.layers.0.self_attn.q_proj.bias: this architecture has no"));
 }
 
 TEST_F(Loading, NamesATensorOfAnotherShape) {
   StoredTensors tensors = tensors_of(random_);
-  tensors["model.norm.weight"] = torch::zeros({33});
+  tensors["model.norm.weight"] = at::zeros({33});
   write(small_config(), tensors);
   EXPECT_THAT(error(), HasSubstr("model.norm.weight: expected shape [32], found [33]"));
 }
 
 TEST_F(Loading, PassesOverOldRotaryBuffers) {
   StoredTensors tensors = tensors_of(random_);
-  tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch::zeros({4});
+  tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = at::zeros({4});
   write(small_config(), tensors);
   EXPECT_EQ(error(), "no error");
 }
@@ -132,7 +135,7 @@ class LoadingPacked : public Loading {
       for (const auto& info : quantized::tensors_of(name, config.matrices[name])) {
         infos.push_back(info);
       }
-      expected_[name] = torch::empty(weight.sizes());
+      expected_[name] = at::empty(weight.sizes());
       quant::dequantize(packed[name], MatrixView<float>(expected_[name].data_ptr<float>(),
                                                         weight.size(0), weight.size(1)));
       dense.erase(name);

@@ -1,5 +1,13 @@
 #include "qloft/model.h"
 
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,8 +17,8 @@
 namespace qloft::model {
 namespace {
 
+using at::Tensor;
 using testing::HasSubstr;
-using torch::Tensor;
 
 Model small_model(const LoadOptions& options = {},
                   const std::optional<quant::Format>& format = std::nullopt) {
@@ -18,7 +26,7 @@ Model small_model(const LoadOptions& options = {},
 }
 
 double loss_of(Model& model, const Input& input) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   return model.loss(input, {}).sum.item<double>();
 }
 
@@ -51,21 +59,19 @@ TEST(Model, StaysNearItselfWhenItIsPackedTo8Bits) {
 TEST(Model, StaysNearItselfInBf16) {
   const Input input{random_ids(2, 16), {}, {}};
   Model f32 = small_model();
-  Model bf16 = small_model({.dtype = torch::kBFloat16});
-  EXPECT_EQ(bf16.hidden(input).scalar_type(), torch::kBFloat16);
+  Model bf16 = small_model({.dtype = at::kBFloat16});
+  EXPECT_EQ(bf16.hidden(input).scalar_type(), at::kBFloat16);
   EXPECT_NEAR(loss_of(bf16, input), loss_of(f32, input), 0.02 * loss_of(f32, input));
 }
 
 TEST(Model, TreatsPackedSegmentsAsRowsOfTheirOwn) {
   Model model = small_model();
   const Tensor a = random_ids(1, 9, 1), b = random_ids(1, 6, 2);
-  Input packed{torch::cat({a, b, torch::zeros({1, 2}, torch::kInt64)}, 1), {}, {}};
-  packed.positions = torch::cat({torch::arange(9), torch::arange(6), torch::zeros({2})})
-                         .to(torch::kInt64)
-                         .unsqueeze(0);
-  packed.segments = torch::cat({torch::zeros({9}), torch::ones({6}), torch::full({2}, -1)})
-                        .to(torch::kInt64)
-                        .unsqueeze(0);
+  Input packed{at::cat({a, b, at::zeros({1, 2}, at::kLong)}, 1), {}, {}};
+  packed.positions =
+      at::cat({at::arange(9), at::arange(6), at::zeros({2})}).to(at::kLong).unsqueeze(0);
+  packed.segments =
+      at::cat({at::zeros({9}), at::ones({6}), at::full({2}, -1)}).to(at::kLong).unsqueeze(0);
   const auto loss = model.loss(packed, {});
   EXPECT_EQ(loss.count, 8 + 5);
   EXPECT_NEAR(loss.sum.item<double>(), loss_of(model, {a, {}, {}}) + loss_of(model, {b, {}, {}}),
@@ -75,9 +81,9 @@ TEST(Model, TreatsPackedSegmentsAsRowsOfTheirOwn) {
 TEST(Model, CountsOnlyWhatIsToBeLearned) {
   Model model = small_model();
   const Tensor ids = random_ids(1, 6);
-  const Tensor learn = torch::tensor({{1, 0, 0, 1, 0, 1}});
+  const Tensor learn = at::tensor({1, 0, 0, 1, 0, 1}, at::kLong).unsqueeze(0);
   EXPECT_EQ(model.loss({ids, {}, {}}, learn).count, 2);
-  EXPECT_EQ(model.loss({ids, {}, {}}, torch::zeros({1, 6})).sum.item<float>(), 0.f);
+  EXPECT_EQ(model.loss({ids, {}, {}}, at::zeros({1, 6})).sum.item<float>(), 0.f);
 }
 
 TEST(Model, GivesTheSameGradientsWithCheckpointing) {
@@ -207,7 +213,7 @@ TEST(Adapters, ForAnotherModelAreRefusedByModule) {
 // -------------------------------------------------------------------------------- cache
 
 TEST(Cache, GivesWhatTheWholeTextGives) {
-  for (const auto type : {torch::kFloat32, torch::kBFloat16}) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
     Model model = small_model({.dtype = type}, quant::Format{});
     const Tensor ids = random_ids(2, 10);
     const Tensor whole = model.hidden({ids, {}, {}});
@@ -216,7 +222,7 @@ TEST(Cache, GivesWhatTheWholeTextGives) {
     const Tensor middle = model.hidden({ids.narrow(1, 6, 3), {}, {}}, &cache);
     const Tensor last = model.hidden({ids.narrow(1, 9, 1), {}, {}}, &cache);
     EXPECT_EQ(cache.length(), 10);
-    const double tolerance = type == torch::kFloat32 ? 2e-3 : 0.1;
+    const double tolerance = type == at::kFloat ? 2e-3 : 0.1;
     EXPECT_LE(distance(middle, whole.narrow(1, 6, 3)), tolerance);
     EXPECT_LE(distance(last, whole.narrow(1, 9, 1)), tolerance);
   }
@@ -241,8 +247,8 @@ TEST(Cache, KeepsTheRowsThatAreSelected) {
   cache.select_rows({2, 0});
   const Tensor next = random_ids(2, 1, 4);
   const Tensor out = model.hidden({next, {}, {}}, &cache);
-  const Tensor rows = torch::stack({ids[2], ids[0]});
-  const Tensor whole = model.hidden({torch::cat({rows, next}, 1), {}, {}});
+  const Tensor rows = at::stack({ids[2], ids[0]});
+  const Tensor whole = model.hidden({at::cat({rows, next}, 1), {}, {}});
   EXPECT_LE(distance(out.select(1, 0), whole.select(1, 7)), 1e-4);
 }
 
@@ -262,15 +268,15 @@ TEST(Cache, RefusesMoreThanItHolds) {
 TEST(Model, RefusesIdsOutsideTheVocabulary) {
   Model model = small_model();
   EXPECT_THAT(error_of([&] {
-                model.hidden({torch::full({1, 2}, 64, torch::kInt64), {}, {}});
+                model.hidden({at::full({1, 2}, 64, at::kLong), {}, {}});
               }),
               HasSubstr("ids: expected ids below the vocabulary's size of 64, found 64"));
   EXPECT_THAT(error_of([&] {
-                model.hidden({torch::full({1, 2}, -1, torch::kInt64), {}, {}});
+                model.hidden({at::full({1, 2}, -1, at::kLong), {}, {}});
               }),
               HasSubstr("found -1"));
   EXPECT_THAT(error_of([&] {
-                model.hidden({torch::ones({1, 2}), {}, {}});
+                model.hidden({at::ones({1, 2}), {}, {}});
               }),
               HasSubstr("ids: expected int64"));
 }

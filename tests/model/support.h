@@ -1,8 +1,13 @@
 #pragma once
 // What the tests of the model share.
 
+#include <ATen/Context.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <filesystem>
 #include <functional>
@@ -32,9 +37,9 @@ inline Architecture small_architecture() {
   return a;
 }
 
-inline torch::Tensor random_ids(std::int64_t rows, std::int64_t length, std::uint64_t seed = 1) {
-  torch::manual_seed(seed);
-  return torch::randint(3, 64, {rows, length}, torch::kInt64);
+inline at::Tensor random_ids(std::int64_t rows, std::int64_t length, std::uint64_t seed = 1) {
+  at::manual_seed(seed);
+  return at::randint(3, 64, {rows, length}, at::kLong);
 }
 
 // An adapter on every linear layer, both factors random.
@@ -55,28 +60,28 @@ inline adapter::Adapter random_adapter(const Architecture& architecture, std::in
 }
 
 // The largest absolute difference.
-inline double distance(const torch::Tensor& a, const torch::Tensor& b) {
+inline double distance(const at::Tensor& a, const at::Tensor& b) {
   EXPECT_EQ(a.sizes(), b.sizes());
   if (a.numel() == 0) return 0;
-  return (a.to(torch::kFloat64) - b.to(torch::kFloat64)).abs().max().item<double>();
+  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
 }
 
 // Holds the gradients that `f` gives against those of its plain twin, written in torch's own
 // operators, on the same inputs: results and gradients agree within `tolerance`.
 inline void expect_same_gradients(
-    const std::function<torch::Tensor(const std::vector<torch::Tensor>&)>& f,
-    const std::function<torch::Tensor(const std::vector<torch::Tensor>&)>& twin,
-    const std::vector<torch::Tensor>& inputs, double tolerance) {
+    const std::function<at::Tensor(const std::vector<at::Tensor>&)>& f,
+    const std::function<at::Tensor(const std::vector<at::Tensor>&)>& twin,
+    const std::vector<at::Tensor>& inputs, double tolerance) {
   const auto run = [&](const auto& function) {
-    std::vector<torch::Tensor> leaves;
+    std::vector<at::Tensor> leaves;
     for (const auto& input : inputs) {
       leaves.push_back(input.detach().clone().set_requires_grad(input.is_floating_point()));
     }
-    const torch::Tensor out = function(leaves);
-    torch::manual_seed(99);
-    const torch::Tensor weights = torch::randn(out.sizes()).to(out.scalar_type());
+    const at::Tensor out = function(leaves);
+    at::manual_seed(99);
+    const at::Tensor weights = at::randn(out.sizes()).to(out.scalar_type());
     (out * weights).sum().backward();
-    std::vector<torch::Tensor> results = {out.detach()};
+    std::vector<at::Tensor> results = {out.detach()};
     for (const auto& leaf : leaves) results.push_back(leaf.grad());
     return results;
   };
@@ -90,15 +95,15 @@ inline void expect_same_gradients(
 }
 
 // Central differences along a random direction of `leaf` against its gradient under `loss`.
-inline void expect_slope(torch::Tensor leaf, const std::function<torch::Tensor()>& loss,
-                         double step, double tolerance) {
-  torch::manual_seed(7);
-  const torch::Tensor direction = torch::randn(leaf.sizes());
-  leaf.mutable_grad() = torch::Tensor();  // of earlier backward passes
+inline void expect_slope(at::Tensor leaf, const std::function<at::Tensor()>& loss, double step,
+                         double tolerance) {
+  at::manual_seed(7);
+  const at::Tensor direction = at::randn(leaf.sizes());
+  leaf.mutable_grad() = at::Tensor();  // of earlier backward passes
   loss().backward();
   const double slope = (leaf.grad() * direction).sum().item<double>();
-  leaf.mutable_grad() = torch::Tensor();
-  const torch::NoGradGuard no_grad;
+  leaf.mutable_grad() = at::Tensor();
+  const at::NoGradGuard no_grad;
   leaf.add_(direction, step);
   const double above = loss().item<double>();
   leaf.add_(direction, -2 * step);

@@ -1,7 +1,12 @@
 #include "../../src/train/optimizer.h"
 
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -13,10 +18,8 @@
 namespace qloft::train {
 namespace {
 
-torch::Tensor tensor_of(const io::Json& values, const std::vector<std::int64_t>& shape) {
-  return torch::tensor(values.get<std::vector<double>>(), torch::kFloat64)
-      .to(torch::kFloat32)
-      .reshape(shape);
+at::Tensor tensor_of(const io::Json& values, const std::vector<std::int64_t>& shape) {
+  return at::tensor(values.get<std::vector<double>>(), at::kDouble).to(at::kFloat).reshape(shape);
 }
 
 TEST(AdamW, FollowsTorchOverEightSteps) {
@@ -25,7 +28,7 @@ TEST(AdamW, FollowsTorchOverEightSteps) {
   NamedTensors tensors;
   for (const auto& [name, entry] : golden["tensors"].items()) {
     auto value = tensor_of(entry["start"], entry["shape"].get<std::vector<std::int64_t>>());
-    if (name == "narrow") value = value.to(torch::kBFloat16);
+    if (name == "narrow") value = value.to(at::kBFloat16);
     tensors.emplace_back(name, value.set_requires_grad(true));
   }
   AdamW optimizer(tensors,
@@ -43,77 +46,77 @@ TEST(AdamW, FollowsTorchOverEightSteps) {
       const auto wanted = tensor_of(step["values"][name == "narrow.master" ? "narrow" : name],
                                     tensor.sizes().vec());
       if (name == "narrow") {
-        EXPECT_TRUE(torch::allclose(tensor.to(torch::kFloat32), wanted, 1.0 / 256, 0)) << name;
+        EXPECT_TRUE(at::allclose(tensor.to(at::kFloat), wanted, 1.0 / 256, 0)) << name;
       } else {
-        EXPECT_TRUE(torch::allclose(tensor, wanted, 1e-5, 1e-6)) << name;
+        EXPECT_TRUE(at::allclose(tensor, wanted, 1e-5, 1e-6)) << name;
       }
     }
   }
 }
 
 TEST(AdamW, ABfloat16TensorIsTheRoundingOfItsMaster) {
-  auto weight = torch::randn({3, 7}).to(torch::kBFloat16).set_requires_grad(true);
+  auto weight = at::randn({3, 7}).to(at::kBFloat16).set_requires_grad(true);
   AdamW optimizer({{"w", weight}}, {});
-  weight.mutable_grad() = torch::randn({3, 7}).to(torch::kBFloat16);
+  weight.mutable_grad() = at::randn({3, 7}).to(at::kBFloat16);
   optimizer.step(1e-2, 1);
   const auto master = optimizer.state().back().second;
-  EXPECT_TRUE(torch::equal(weight.detach(), master.to(torch::kBFloat16)));
+  EXPECT_TRUE(at::equal(weight.detach(), master.to(at::kBFloat16)));
 }
 
 TEST(AdamW, SmallUpdatesOfABfloat16TensorAddUp) {
-  auto weight = torch::ones({1, 1}).to(torch::kBFloat16).set_requires_grad(true);
+  auto weight = at::ones({1, 1}).to(at::kBFloat16).set_requires_grad(true);
   AdamW optimizer({{"w", weight}}, {});
   for (int i = 0; i < 100; ++i) {
-    weight.mutable_grad() = torch::ones({1, 1}).to(torch::kBFloat16);
+    weight.mutable_grad() = at::ones({1, 1}).to(at::kBFloat16);
     optimizer.step(1e-4, 1);
   }
   EXPECT_NEAR(weight.item<float>(), 0.99, 0.004);
 }
 
 TEST(AdamW, ATensorWithoutAGradientStaysAsItWas) {
-  auto used = torch::ones({2, 2}).set_requires_grad(true);
-  auto idle = torch::ones({2, 2}).set_requires_grad(true);
+  auto used = at::ones({2, 2}).set_requires_grad(true);
+  auto idle = at::ones({2, 2}).set_requires_grad(true);
   AdamW optimizer({{"used", used}, {"idle", idle}}, {.weight_decay = 0.1});
-  used.mutable_grad() = torch::ones({2, 2});
+  used.mutable_grad() = at::ones({2, 2});
   EXPECT_DOUBLE_EQ(optimizer.gradient_norm(), 2.0);
   optimizer.step(0.1, 1);
-  EXPECT_TRUE(torch::equal(idle.detach(), torch::ones({2, 2})));
-  EXPECT_FALSE(torch::equal(used.detach(), torch::ones({2, 2})));
+  EXPECT_TRUE(at::equal(idle.detach(), at::ones({2, 2})));
+  EXPECT_FALSE(at::equal(used.detach(), at::ones({2, 2})));
   EXPECT_FALSE(used.grad().defined());
 }
 
 TEST(AdamW, GivesTheSameBitsOnAnyNumberOfThreads) {
   const int before = thread_count();
-  std::vector<torch::Tensor> results;
+  std::vector<at::Tensor> results;
   std::vector<double> norms;
   for (const int threads : {1, 3}) {
     set_thread_count(threads);
-    torch::manual_seed(3);
-    auto weight = torch::randn({301, 403}).set_requires_grad(true);
+    at::manual_seed(3);
+    auto weight = at::randn({301, 403}).set_requires_grad(true);
     AdamW optimizer({{"w", weight}}, {.weight_decay = 0.01});
-    weight.mutable_grad() = torch::randn({301, 403});
+    weight.mutable_grad() = at::randn({301, 403});
     norms.push_back(optimizer.gradient_norm());
     optimizer.step(1e-3, 0.5);
     results.push_back(weight.detach());
   }
   set_thread_count(before);
   EXPECT_EQ(norms[0], norms[1]);
-  EXPECT_TRUE(torch::equal(results[0], results[1]));
+  EXPECT_TRUE(at::equal(results[0], results[1]));
 }
 
 TEST(AdamW, ATransposedGradientIsReadInTheTensorsOrder) {
-  const auto gradient = torch::randn({5, 3});
-  auto a = torch::zeros({3, 5}).set_requires_grad(true);
-  auto b = torch::zeros({3, 5}).set_requires_grad(true);
+  const auto gradient = at::randn({5, 3});
+  auto a = at::zeros({3, 5}).set_requires_grad(true);
+  auto b = at::zeros({3, 5}).set_requires_grad(true);
   AdamW optimizer({{"a", a}, {"b", b}}, {});
   a.mutable_grad() = gradient.t();
   b.mutable_grad() = gradient.t().contiguous();
   optimizer.step(1e-3, 1);
-  EXPECT_TRUE(torch::equal(a.detach(), b.detach()));
+  EXPECT_TRUE(at::equal(a.detach(), b.detach()));
 }
 
 TEST(AdamW, RefusesATensorThatIsNeitherF32NorBf16) {
-  EXPECT_THROW(AdamW({{"w", torch::zeros({2}, torch::kFloat64)}}, {}), InputError);
+  EXPECT_THROW(AdamW({{"w", at::zeros({2}, at::kDouble)}}, {}), InputError);
 }
 
 TEST(ClipScale, LeavesASmallNormAlone) {

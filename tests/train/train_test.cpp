@@ -1,8 +1,9 @@
 #include "qloft/train.h"
 
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/equal.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <cmath>
 #include <limits>
@@ -46,7 +47,7 @@ enum class Method { lora, full_f32, full_bf16 };
 model::Model toy_model(Method method) {
   model::LoadOptions load;
   load.train_weights = method != Method::lora;
-  load.dtype = method == Method::full_bf16 ? torch::kBFloat16 : torch::kFloat32;
+  load.dtype = method == Method::full_bf16 ? at::kBFloat16 : at::kFloat;
   const auto architecture = test::toy_architecture();
   model::Model model = model::Model::random(architecture, load, 1);
   if (method == Method::lora) {
@@ -78,15 +79,15 @@ Options toy_options(const std::filesystem::path& folder) {
   return options;
 }
 
-std::vector<torch::Tensor> weights_of(const model::Model& model) {
-  std::vector<torch::Tensor> weights;
+std::vector<at::Tensor> weights_of(const model::Model& model) {
+  std::vector<at::Tensor> weights;
   for (const auto& [name, tensor] : model.trainable()) weights.push_back(tensor.detach().clone());
   return weights;
 }
 
-void expect_same_bits(const std::vector<torch::Tensor>& a, const std::vector<torch::Tensor>& b) {
+void expect_same_bits(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
   ASSERT_EQ(a.size(), b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(torch::equal(a[i], b[i])) << i;
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i], b[i])) << i;
 }
 
 std::vector<io::Json> metrics_of(const std::filesystem::path& folder) {
@@ -309,7 +310,7 @@ TEST(Train, ALossThatIsNotANumberNamesTheStepAndTheLastSave) {
   options.save_every = 2;
   model::Model model = toy_model(Method::full_f32);
   const Save spoil = [&](std::int64_t) {
-    torch::NoGradGuard no_grad;
+    at::NoGradGuard no_grad;
     model.trainable().front().second.fill_(std::numeric_limits<float>::quiet_NaN());
   };
   Progress silent;

@@ -1,4 +1,4 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include "qloft/low.h"
