@@ -41,7 +41,8 @@ void count(benchmark::State& state, double bytes) {
 
 void quantize(benchmark::State& state) {
   const quant::Format f = format_of(state);
-  for (auto _ : state) benchmark::DoNotOptimize(quant::quantize(weight().view(), f));
+  const MatrixView<const float> w = weight().view();
+  for (auto _ : state) benchmark::DoNotOptimize(quant::quantize(w, f));
   count(state, 4.0 * kRows * kColumns);
 }
 BENCHMARK(quantize)->DenseRange(1, 8)->UseRealTime()->Unit(benchmark::kMillisecond);
@@ -50,7 +51,8 @@ void quantize_lloyd_mse(benchmark::State& state) {
   quant::Format f = format_of(state);
   f.codebook = quant::Codebook::lloyd;
   f.scale_rule = quant::ScaleRule::mse;
-  for (auto _ : state) benchmark::DoNotOptimize(quant::quantize(weight().view(), f));
+  const MatrixView<const float> w = weight().view();
+  for (auto _ : state) benchmark::DoNotOptimize(quant::quantize(w, f));
   count(state, 4.0 * kRows * kColumns);
 }
 BENCHMARK(quantize_lloyd_mse)->DenseRange(2, 4)->UseRealTime()->Unit(benchmark::kMillisecond);

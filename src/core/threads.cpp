@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <memory>
@@ -49,6 +50,27 @@ struct Job {
 
 thread_local bool inside_parallel_for = false;
 
+// Tells the processor that the thread is waiting in a loop.
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// Waits a little for `ready` before the caller goes to sleep: waking a thread takes as long as a
+// small matrix-vector product, and decoding runs hundreds of these a token.
+template <typename Ready>
+void spin_until(const Ready& ready) {
+  constexpr auto kLongest = std::chrono::microseconds(200);
+  const auto begin = std::chrono::steady_clock::now();
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (ready()) return;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() - begin < kLongest);
+}
+
 class Pool {
  public:
   explicit Pool(int threads) {
@@ -76,6 +98,7 @@ class Pool {
     inside_parallel_for = true;
     job.work();
     inside_parallel_for = false;
+    spin_until([&] { return busy_.load(std::memory_order_relaxed) == 0; });
     std::unique_lock lock(mutex_);
     done_.wait(lock, [this] { return busy_ == 0; });
     job_ = nullptr;
@@ -87,6 +110,10 @@ class Pool {
     std::uint64_t seen = 0;
     for (;;) {
       Job* job;
+      spin_until([&] {
+        return stop_.load(std::memory_order_relaxed) ||
+               generation_.load(std::memory_order_relaxed) != seen;
+      });
       {
         std::unique_lock lock(mutex_);
         wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
@@ -106,9 +133,10 @@ class Pool {
   std::condition_variable wake_;
   std::condition_variable done_;
   Job* job_ = nullptr;
-  int busy_ = 0;
-  std::uint64_t generation_ = 0;
-  bool stop_ = false;
+  // Changed under the mutex; read without it while spinning.
+  std::atomic<int> busy_ = 0;
+  std::atomic<std::uint64_t> generation_ = 0;
+  std::atomic<bool> stop_ = false;
 };
 
 std::mutex pool_mutex;

@@ -646,6 +646,9 @@ struct FixedDecoder {
   __m256i low, high;
 };
 
+// Bytes of codes between what is multiplied and what is fetched.
+constexpr std::int64_t kPrefetchDistance = 1536;
+
 // Adds the product of one group within one block; `scale` is the block's.
 template <int kBits, int kRows>
 inline void add_group(const FixedDecoder<kBits>& decoder, const std::uint8_t* in,
@@ -681,6 +684,8 @@ void dot_fixed(const Codebook& book, const PackedRow& row, const Activations& x,
       const __m256 s = _mm256_broadcast_ss(scale);
       const std::int64_t end = std::min(groups, g + groups_a_block);
       for (; g + 2 <= end; g += 2, in += 8 * kBits) {
+        // The processor's own prefetching stops at the end of a page.
+        _mm_prefetch(reinterpret_cast<const char*>(in) + kPrefetchDistance, _MM_HINT_T0);
         add_group<kBits, kRows>(decoder, in, fixed + g * kGroup, fixed_scales + g, groups, s, even);
         add_group<kBits, kRows>(decoder, in + 4 * kBits, fixed + (g + 1) * kGroup,
                                 fixed_scales + g + 1, groups, s, odd);

@@ -6,6 +6,7 @@
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
+#include <array>
 
 #include "qloft/core.h"
 #include "qloft/kernels.h"
@@ -68,9 +69,37 @@ std::int64_t tile_rows(std::int64_t rows) {
   return round_up(ceil_divide(rows, tiles), std::int64_t{16});
 }
 
+// Each row of the weight is read once, as it is stored.
+void multiply_few_rows(MatrixView<const float> x, const at::Tensor& weight, MatrixView<float> y) {
+  constexpr std::int64_t kAtOnce = 64, kElementsAtOnce = 1 << 16;
+  const kernels::DenseTable& table = kernels::dense_table();
+  const std::int64_t grain = std::max<std::int64_t>(kAtOnce, kElementsAtOnce / (x.columns + 1));
+  parallel_for(y.columns, grain, [&](std::int64_t begin, std::int64_t end) {
+    std::array<float, kAtOnce> sums;
+    for (std::int64_t first = begin; first < end; first += kAtOnce) {
+      const std::int64_t count = std::min(kAtOnce, end - first);
+      for (std::int64_t i = 0; i < x.rows; ++i) {
+        if (weight.scalar_type() == at::kFloat) {
+          table.rows_dot_f32(weight.data_ptr<float>() + first * x.columns, x.columns, count,
+                             x.row(i), x.columns, sums.data());
+        } else {
+          const auto* rows = reinterpret_cast<const BFloat16*>(weight.data_ptr<at::BFloat16>());
+          table.rows_dot_bf16(rows + first * x.columns, x.columns, count, x.row(i), x.columns,
+                              sums.data());
+        }
+        std::copy_n(sums.data(), count, y.row(i) + first);
+      }
+    }
+  });
+}
+
 void multiply_transposed_f32(MatrixView<const float> x, const Weight& weight, MatrixView<float> y) {
   if (weight.packed && x.rows <= kFewRows) {
     quant::multiply_transposed(x, *weight.packed, y);
+    return;
+  }
+  if (x.rows <= kFewRows && weight.dense.scalar_type() != at::kHalf) {
+    multiply_few_rows(x, weight.dense, y);
     return;
   }
   parallel_for(y.columns, tile_rows(y.columns), [&](std::int64_t begin, std::int64_t end) {

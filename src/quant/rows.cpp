@@ -48,6 +48,8 @@ float load_float(std::span<const std::byte> in, ElementType type, std::int64_t i
 RowReader::RowReader(const PackedMatrix& packed)
     : packed_(packed),
       table_(kernels::table()),
+      second_book_(packed.format().second_level ? &codebook_of(*packed.format().second_level)
+                                                : nullptr),
       blocks_(packed.format().blocks_per_row(packed.columns())),
       block_(kernel_block(packed.format(), packed.columns())) {}
 
@@ -73,7 +75,6 @@ void RowReader::read_floats(std::size_t part, std::int64_t i, std::vector<float>
 
 void RowReader::read_second_level(std::int64_t i) {
   const SecondLevel& second = *packed_.format().second_level;
-  const kernels::Codebook& book = codebook_of(second);
   codes_.resize(static_cast<std::size_t>(blocks_));
   scales_.resize(static_cast<std::size_t>(blocks_));
   const std::int64_t row_bytes = kernels::packed_bytes(blocks_, second.bits);
@@ -84,10 +85,10 @@ void RowReader::read_second_level(std::int64_t i) {
     const std::int64_t at = (i * blocks_ + b) / second.block;
     const float scale = load_float(packed_.bytes(2), second.type, at);
     const std::int64_t end = std::min(blocks_, (at + 1) * second.block - i * blocks_);
-    for (; b < end; ++b) {
-      const float product = book.values[codes_[static_cast<std::size_t>(b)]] * scale;
-      scales_[static_cast<std::size_t>(b)] = product + offset;
-    }
+    const float* values = second_book_->values;
+    const std::uint8_t* codes = codes_.data();
+    float* scales = scales_.data();
+    for (; b < end; ++b) scales[b] = values[codes[b]] * scale + offset;
   }
 }
 

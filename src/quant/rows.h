@@ -31,6 +31,7 @@ class RowReader {
 
   const PackedMatrix& packed_;
   const kernels::Table& table_;
+  const kernels::Codebook* second_book_;  // of the second level; null without one
   std::int64_t blocks_;
   std::int64_t block_;
   std::vector<float> scales_;

@@ -89,7 +89,7 @@ TEST_P(Golden, GreedyContinuationIsTheSame) {
   std::vector<std::int64_t> ids;
   while (ids.size() < expected_["greedy"].size()) {
     ids.push_back(best(model, input, cache).front());
-    input.ids = at::tensor({{ids.back()}}, at::kLong);
+    input.ids = at::tensor({ids.back()}, at::kLong).reshape({1, 1});
   }
   EXPECT_EQ(ids, expected_["greedy"].get<std::vector<std::int64_t>>());
 }

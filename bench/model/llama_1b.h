@@ -1,0 +1,65 @@
+#pragma once
+// A 1.1 B Llama shape with random weights, packed in memory. Making the weights takes longer than
+// measuring them: they are kept from one benchmark to the next.
+
+#include <ATen/Parallel.h>
+
+#include <optional>
+
+#include "qloft/core.h"
+#include "qloft/model.h"
+
+namespace qloft::model {
+
+inline constexpr std::int64_t kRank = 64;
+
+inline Architecture llama_1b() {
+  Architecture a;
+  a.family = "llama";
+  a.hidden_size = 2048;
+  a.intermediate_size = 5632;
+  a.layers = 22;
+  a.heads = 32;
+  a.key_value_heads = 4;
+  a.head_dim = 64;
+  a.vocabulary_size = 32000;
+  a.max_positions = 2048;
+  a.rms_norm_epsilon = 1e-5;
+  a.layer_uses_window.assign(22, 0);
+  return a;
+}
+
+inline adapter::Adapter random_adapter(const Architecture& architecture) {
+  adapter::Adapter out;
+  out.config.rank = kRank;
+  out.config.alpha = static_cast<double>(kRank);
+  Random random(2);
+  for (const LinearShape& linear : linear_layers(architecture)) {
+    auto& factors = out.modules[linear.name];
+    factors = {Matrix(kRank, linear.in), Matrix(linear.out, kRank)};
+    random.fill_normal(factors.a.values(), 0.f, 0.02f);
+  }
+  return out;
+}
+
+// The model packed to `bits`, with bf16 embeddings; the last one made is kept.
+inline Model& packed_model(int bits, at::ScalarType activations) {
+  struct Kept {
+    int bits;
+    at::ScalarType activations;
+    Model model;
+  };
+  static std::optional<Kept> kept;
+  if (!kept || kept->bits != bits || kept->activations != activations) {
+    kept.reset();
+    quant::Format format;
+    format.bits = bits;
+    format.second_level = quant::SecondLevel{};
+    const LoadOptions options{.dtype = activations, .stored = at::kBFloat16};
+    kept = Kept{bits, activations, Model::random(llama_1b(), options, 1, format)};
+    at::set_num_threads(thread_count());
+  }
+  return kept->model;
+}
+
+}  // namespace qloft::model
