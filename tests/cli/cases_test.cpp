@@ -8,8 +8,9 @@
 //
 // `run` may stand more than once (all but the last must succeed); `stdout`, `stderr` (text that the
 // last run's output holds), `lines` (how many lines of stderr it has), `exists` and `absent` may
-// too. `write: NAME TEXT` makes a file beforehand. {llama} is a tiny checkpoint, {tmp} an empty
-// folder that is gone afterwards, {out} a path in it.
+// too. `write: NAME TEXT` makes a file beforehand, `shell: COMMAND` prepares anything else. {llama}
+// is the bundled model, {golden} the folder of golden values, {tmp} an empty folder that is gone
+// afterwards, {out} a path in it.
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -31,6 +32,10 @@ struct Case {
   std::string title;
   std::vector<std::pair<std::string, std::string>> lines;
 };
+
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.file << ".case";
+}
 
 std::vector<Case> read_cases() {
   std::vector<fs::path> files;
@@ -74,7 +79,8 @@ TEST_P(Cli, BehavesAsTheCaseSays) {
   ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
   const fs::path folder = pattern;
   const auto expand = [&](std::string text) {
-    text = replace_all(text, "{llama}", QLOFT_TEST_DATA "/golden/models/llama");
+    text = replace_all(text, "{llama}", QLOFT_TEST_DATA "/../examples/bundled/model");
+    text = replace_all(text, "{golden}", QLOFT_TEST_DATA "/golden");
     text = replace_all(text, "{out}", (folder / "out").string());
     return replace_all(text, "{tmp}", folder.string());
   };
@@ -86,6 +92,8 @@ TEST_P(Cli, BehavesAsTheCaseSays) {
       const std::size_t space = value.find(' ');
       std::ofstream(folder / value.substr(0, space))
           << replace_all(value.substr(space + 1), "\\n", "\n");
+    } else if (key == "shell") {
+      ASSERT_EQ(std::system(value.c_str()), 0) << value;
     } else if (key == "run") {
       ASSERT_EQ(status, 0) << "an earlier run failed: " << err;
       const std::string command = std::string(QLOFT_PROGRAM) + " " + value + " >" +
