@@ -47,6 +47,13 @@ double backward_working_set(const TrainingShape& shape, const Sizes& n) {
   return n.tokens * elements * (element_bytes(shape) + twins * kF32);
 }
 
+// With checkpointing only one layer's tensors are there, and what its backward pass has used of
+// them is free again when the largest gradients, those of gate and up, are made.
+double recomputed_working_set(const TrainingShape& shape, const Sizes& n) {
+  const double twins = shape.activations == ElementType::f32 ? 0 : 1;
+  return n.tokens * (2 * n.inner + n.hidden) * (element_bytes(shape) + twins * kF32);
+}
+
 double loss_working_set(const TrainingShape& shape, const Sizes& n) {
   const double rows = std::min({n.tokens, kMostLossRows, kLogitsAtOnce / n.vocabulary});
   return rows * n.vocabulary * kF32 + 2 * n.tokens * n.hidden * element_bytes(shape);
@@ -58,7 +65,9 @@ double activations(const Architecture& a, const TrainingShape& shape, double ran
   const double stream = n.tokens * n.hidden * element_bytes(shape);
   const double loss = loss_working_set(shape, n);
   const double backward = backward_working_set(shape, n);
-  if (shape.checkpointing) return n.layers * stream + std::max(loss, layer);
+  if (shape.checkpointing) {
+    return n.layers * stream + std::max(loss, layer + recomputed_working_set(shape, n));
+  }
   return n.layers * layer + std::max(loss, backward);
 }
 
