@@ -1,24 +1,12 @@
 #include <gtest/gtest.h>
 
 #include "qloft/architecture/memory.h"
+#include "small_llama.h"
 
 namespace qloft::model {
 namespace {
 
-Architecture small_llama() {
-  Architecture a;
-  a.family = "llama";
-  a.hidden_size = 192;
-  a.intermediate_size = 512;
-  a.layers = 4;
-  a.heads = 6;
-  a.key_value_heads = 2;
-  a.head_dim = 32;
-  a.vocabulary_size = 512;
-  a.max_positions = 1024;
-  a.layer_uses_window.assign(4, 0);
-  return a;
-}
+using test::small_llama;
 
 TEST(TrainingMemory, PackedWeightsTakeTheirBits) {
   const Architecture architecture = small_llama();
