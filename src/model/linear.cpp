@@ -5,13 +5,9 @@
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 #include "dropout.h"
-#include "qloft/core/threads.h"
-#include "qloft/kernels/dense.h"
 #include "qloft/linalg.h"
 #include "tensor.h"
 
@@ -52,32 +48,6 @@ struct LinearCall {
   Tensor drop(const Tensor& x) const { return dropout > 0 ? model::dropout(x, dropout, seed) : x; }
 };
 
-// Up to this many rows of x the factors are read by matrix-vector kernels (decoding).
-constexpr std::int64_t kFewRows = 4;
-
-// y[i] = scale * w x_i (+ y[i]) for few vectors x_i; w [m, n], x [rows, n], y [rows, m].
-void multiply_few_rows(const Tensor& w, const Tensor& x, Tensor& y, float scale, bool add) {
-  constexpr std::int64_t kAtOnce = 64, kElementsAtOnce = 1 << 16;
-  const kernels::DenseTable& dense = kernels::dense_table();
-  const auto matrix = matrix_of(w), from = matrix_of(x), to = matrix_of(y);
-  const std::int64_t grain = std::max<std::int64_t>(16, kElementsAtOnce / (w.size(1) + 1));
-  parallel_for(matrix.rows, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::array<float, kAtOnce> sums;
-    for (std::int64_t first = begin; first < end; first += kAtOnce) {
-      const std::int64_t count = std::min(kAtOnce, end - first);
-      for (std::int64_t i = 0; i < from.rows; ++i) {
-        dense.rows_dot_f32(matrix.row(first), matrix.stride, count, from.row(i), from.columns,
-                           sums.data());
-        float* out = to.row(i) + first;
-        for (std::int64_t j = 0; j < count; ++j) {
-          const float sum = scale * sums[static_cast<std::size_t>(j)];
-          out[j] = add ? out[j] + sum : sum;
-        }
-      }
-    }
-  });
-}
-
 // y = x W^T + scale * h B^T + bias with h = dropout(x) A^T; x [n, in] -> y [n, out], and h.
 std::pair<Tensor, Tensor> compute(const Tensor& x, const Weight& weight, const Tensor& bias,
                                   const Tensor& a, const Tensor& b, const LinearCall& call) {
@@ -88,8 +58,8 @@ std::pair<Tensor, Tensor> compute(const Tensor& x, const Weight& weight, const T
     const Tensor dropped = call.drop(as_f32(x));
     if (x.is_cpu() && x.size(0) <= kFewRows) {
       h = at::empty({x.size(0), a.size(0)}, at::kFloat);
-      multiply_few_rows(a, dropped, h, 1.f, false);
-      multiply_few_rows(b, h, sum, static_cast<float>(call.scale), true);
+      multiply_few_rows(matrix_of(dropped), a, matrix_of(h), 1.f, false);
+      multiply_few_rows(matrix_of(h), b, matrix_of(sum), static_cast<float>(call.scale), true);
     } else {
       h = product(dropped, Transpose::no, a, Transpose::yes);
       multiply_into(h, Transpose::no, b, Transpose::yes, sum, call.scale, 1);

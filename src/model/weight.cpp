@@ -24,9 +24,6 @@ using linalg::Transpose;
 constexpr std::int64_t kTileRows = 384;
 // Rows of the shared tile of the backward product.
 constexpr std::int64_t kBackwardTileRows = 1024;
-// Up to this many rows of x a weight is read as it is stored, by matrix-vector kernels (decoding).
-constexpr std::int64_t kFewRows = 4;
-
 bool has_bf16_units() {
   static const bool found = [] {
     const auto capabilities = at::cpu::get_cpu_capabilities();
@@ -69,37 +66,13 @@ std::int64_t tile_rows(std::int64_t rows) {
   return round_up(ceil_divide(rows, tiles), std::int64_t{16});
 }
 
-// Each row of the weight is read once, as it is stored.
-void multiply_few_rows(MatrixView<const float> x, const at::Tensor& weight, MatrixView<float> y) {
-  constexpr std::int64_t kAtOnce = 64, kElementsAtOnce = 1 << 16;
-  const kernels::DenseTable& table = kernels::dense_table();
-  const std::int64_t grain = std::max<std::int64_t>(kAtOnce, kElementsAtOnce / (x.columns + 1));
-  parallel_for(y.columns, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::array<float, kAtOnce> sums;
-    for (std::int64_t first = begin; first < end; first += kAtOnce) {
-      const std::int64_t count = std::min(kAtOnce, end - first);
-      for (std::int64_t i = 0; i < x.rows; ++i) {
-        if (weight.scalar_type() == at::kFloat) {
-          table.rows_dot_f32(weight.data_ptr<float>() + first * x.columns, x.columns, count,
-                             x.row(i), x.columns, sums.data());
-        } else {
-          const auto* rows = reinterpret_cast<const BFloat16*>(weight.data_ptr<at::BFloat16>());
-          table.rows_dot_bf16(rows + first * x.columns, x.columns, count, x.row(i), x.columns,
-                              sums.data());
-        }
-        std::copy_n(sums.data(), count, y.row(i) + first);
-      }
-    }
-  });
-}
-
 void multiply_transposed_f32(MatrixView<const float> x, const Weight& weight, MatrixView<float> y) {
   if (weight.packed && x.rows <= kFewRows) {
     quant::multiply_transposed(x, *weight.packed, y);
     return;
   }
   if (x.rows <= kFewRows && weight.dense.scalar_type() != at::kHalf) {
-    multiply_few_rows(x, weight.dense, y);
+    multiply_few_rows(x, weight.dense, y, 1.f, false);
     return;
   }
   parallel_for(y.columns, tile_rows(y.columns), [&](std::int64_t begin, std::int64_t end) {
@@ -134,6 +107,35 @@ void multiply_f32(MatrixView<const float> y, const Weight& weight, MatrixView<fl
 }
 
 }  // namespace
+
+void multiply_few_rows(MatrixView<const float> x, const at::Tensor& weight, MatrixView<float> y,
+                       float scale, bool add) {
+  constexpr std::int64_t kAtOnce = 64, kElementsAtOnce = 1 << 16;
+  const kernels::DenseTable& table = kernels::dense_table();
+  const bool f32 = weight.scalar_type() == at::kFloat;
+  const std::int64_t grain = std::max<std::int64_t>(16, kElementsAtOnce / (x.columns + 1));
+  parallel_for(y.columns, grain, [&](std::int64_t begin, std::int64_t end) {
+    std::array<float, kAtOnce> sums;
+    for (std::int64_t first = begin; first < end; first += kAtOnce) {
+      const std::int64_t count = std::min(kAtOnce, end - first);
+      for (std::int64_t i = 0; i < x.rows; ++i) {
+        if (f32) {
+          table.rows_dot_f32(weight.data_ptr<float>() + first * x.columns, x.columns, count,
+                             x.row(i), x.columns, sums.data());
+        } else {
+          const auto* rows = reinterpret_cast<const BFloat16*>(weight.data_ptr<at::BFloat16>());
+          table.rows_dot_bf16(rows + first * x.columns, x.columns, count, x.row(i), x.columns,
+                              sums.data());
+        }
+        float* out = y.row(i) + first;
+        for (std::int64_t j = 0; j < count; ++j) {
+          const float sum = scale * sums[static_cast<std::size_t>(j)];
+          out[j] = add ? out[j] + sum : sum;
+        }
+      }
+    }
+  });
+}
 
 MatrixView<const float> read_rows(const Weight& weight, std::int64_t first, std::int64_t count,
                                   float* buffer) {

@@ -27,6 +27,14 @@ struct Weight {
 MatrixView<const float> read_rows(const Weight& weight, std::int64_t first, std::int64_t count,
                                   float* scratch);
 
+// Up to this many rows of x a weight is read once, as it is stored, by matrix-vector kernels
+// (decoding).
+inline constexpr std::int64_t kFewRows = 4;
+// y = scale * x weight^T (+ y) for few rows x [n, columns]; weight [rows, columns] in f32 or bf16,
+// contiguous, on the CPU.
+void multiply_few_rows(MatrixView<const float> x, const at::Tensor& weight, MatrixView<float> y,
+                       float scale, bool add);
+
 // Both take activations [n, ...] in f32 or bf16, contiguous, and return the same type. On the CPU
 // bf16 products run in bf16 where the processor has units for it, else in f32 with one rounding at
 // the end.
