@@ -30,8 +30,10 @@ struct Codebook {
   alignas(64) float values[256] = {};
   // thresholds[i] lies halfway between values i and i + 1; entries from levels - 1 on are +inf.
   alignas(64) float thresholds[256] = {};
-  // The first 16 values as 15-bit integers times fixed_scale: their low and high bytes.
+  // The values of up to 4 bits as 15-bit integers times fixed_scale, repeated, and the low and high
+  // bytes of the first 16.
   float fixed_scale = 0;
+  alignas(64) std::int16_t fixed[32] = {};
   alignas(16) std::uint8_t fixed_low[16] = {};
   alignas(16) std::uint8_t fixed_high[16] = {};
   // Byte k of the first 16 values.
@@ -49,14 +51,19 @@ struct PackedRow {
   std::int64_t block = 0;          // a multiple of 16
 };
 
-// Rows of activations, ready for dot(). `fixed` holds every whole group as 16-bit integers in the
-// order in which the same table's dot() meets them, `fixed_scales` one factor a group: x = fixed *
-// scale. `sums` holds the sum of every 16 elements (the last may be fewer), as offsets need them.
+// Columns that fixed-point activations of a row take: whole groups, with room for whole vectors.
+constexpr std::int64_t fixed_columns(std::int64_t columns) {
+  return (columns / kGroup * kGroup + 511) / 512 * 512;
+}
+
+// Rows of activations, ready for dot(). `fixed` holds every whole group as 16-bit integers, and
+// `fixed_scales` their scales (x = fixed * scale), in an order of the table's own. `sums` holds the
+// sum of every 16 elements (the last may be fewer), as offsets need them.
 struct Activations {
   const float* x = nullptr;  // [rows, columns], row i at x + i * stride
   std::int64_t stride = 0;
-  const std::int16_t* fixed = nullptr;  // [rows, columns / 32 * 32]
-  const float* fixed_scales = nullptr;  // [rows, columns / 32]
+  const std::int16_t* fixed = nullptr;  // [rows, fixed_columns(columns)]
+  const float* fixed_scales = nullptr;  // [rows, fixed_columns(columns) / 32]
   const float* sums = nullptr;          // [rows, ceil(columns / 16)]
   std::int64_t rows = 0;
   std::int64_t columns = 0;
@@ -88,8 +95,9 @@ struct Table {
   void (*decode_bf16)(const Codebook& book, const PackedRow& row, std::int64_t columns,
                       std::int64_t first, std::int64_t count, BFloat16* out);
 
-  // Fills fixed, fixed_scales and sums (any of them null: left out) of one row of activations.
-  void (*prepare_activations)(const float* x, std::int64_t columns, std::int16_t* fixed,
+  // Fills fixed, fixed_scales and sums (null: left out) of one row of activations, for products
+  // with code books of `bits`.
+  void (*prepare_activations)(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
                               float* fixed_scales, float* sums);
   // y[i * y_stride] = sum over columns of x[i, j] * element j of the row. Code books of at most 4
   // bits go through 15-bit fixed point (relative error about 3e-5) where x.fixed is given.

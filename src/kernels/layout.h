@@ -41,9 +41,23 @@ constexpr Field one_field(int element) {
   return {element % 4, element / 8 + element % 8 / 4 * 4};
 }
 
-// 2^-14 and the like: values of fixed-point codes and activations stay within these, so that four
-// products fit 32 bits.
+// Values of fixed-point codes and activations stay within these, so that eight products fit 32 bits.
 inline constexpr int kFixedCode = 16383;
-inline constexpr int kFixedActivation = 32767;
+inline constexpr int kFixedActivation = 16383;
+
+// Walks the blocks of a row, 16 elements a step, from element `first` on, a multiple of 16.
+struct BlockWalk {
+  BlockWalk(std::int64_t block, std::int64_t first)
+      : halves(block / 16), index(first / block), left(halves - first % block / 16) {}
+  std::int64_t next() {
+    const std::int64_t now = index;
+    if (--left == 0) {
+      ++index;
+      left = halves;
+    }
+    return now;
+  }
+  std::int64_t halves, index, left;
+};
 
 }  // namespace qloft::kernels

@@ -217,7 +217,7 @@ void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t column
   }
 }
 
-void prepare_activations(const float* x, std::int64_t columns, std::int16_t* fixed,
+void prepare_activations(const float* x, std::int64_t columns, int /*bits*/, std::int16_t* fixed,
                          float* fixed_scales, float* sums) {
   for (std::int64_t e = 0; sums != nullptr && e < columns; e += 16) {
     float sum = 0;

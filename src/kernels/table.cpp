@@ -40,9 +40,12 @@ void prepare(Codebook& book, const float* values, int levels, int bits) {
   }
   const float largest = std::max(std::abs(values[0]), std::abs(values[levels - 1]));
   book.fixed_scale = largest / kFixedCode;
+  for (int i = 0; i < 32 && bits <= 4; ++i) {
+    const long rounded = std::lrint(book.values[i % (1 << bits)] / largest * kFixedCode);
+    book.fixed[i] = static_cast<std::int16_t>(rounded);
+  }
   for (int i = 0; i < 16; ++i) {
-    const long rounded = std::lrint(book.values[i] / largest * kFixedCode);
-    const auto value = static_cast<std::uint16_t>(static_cast<std::int16_t>(rounded));
+    const auto value = static_cast<std::uint16_t>(book.fixed[i]);
     book.fixed_low[i] = static_cast<std::uint8_t>(value);
     book.fixed_high[i] = static_cast<std::uint8_t>(value >> 8);
     const auto word = std::bit_cast<std::uint32_t>(book.values[i]);

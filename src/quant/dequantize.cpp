@@ -114,19 +114,19 @@ void multiply_transposed(MatrixView<const float> x, const PackedMatrix& q, Matri
   }
   const kernels::Table& table = kernels::table();
   const kernels::Codebook& book = codebook_of(q.format());
-  const std::int64_t groups = x.columns / kernels::kGroup;
+  const std::int64_t stride = kernels::fixed_columns(x.columns);
   const std::int64_t sixteens = ceil_divide<std::int64_t>(x.columns, 16);
   const bool fixed = q.format().bits <= 4;
   const bool offsets = q.format().codebook == Codebook::uniform_asymmetric;
 
-  std::vector<std::int16_t> fixed_values(
-      fixed ? static_cast<std::size_t>(x.rows * groups * kernels::kGroup) : 0);
-  std::vector<float> fixed_scales(fixed ? static_cast<std::size_t>(x.rows * groups) : 0);
+  std::vector<std::int16_t> fixed_values(fixed ? static_cast<std::size_t>(x.rows * stride) : 0);
+  std::vector<float> fixed_scales(
+      fixed ? static_cast<std::size_t>(x.rows * stride / kernels::kGroup) : 0);
   std::vector<float> sums(offsets ? static_cast<std::size_t>(x.rows * sixteens) : 0);
   for (std::int64_t i = 0; i < x.rows; ++i) {
-    table.prepare_activations(x.row(i), x.columns,
-                              fixed ? fixed_values.data() + i * groups * kernels::kGroup : nullptr,
-                              fixed ? fixed_scales.data() + i * groups : nullptr,
+    table.prepare_activations(x.row(i), x.columns, book.bits,
+                              fixed ? fixed_values.data() + i * stride : nullptr,
+                              fixed ? fixed_scales.data() + i * stride / kernels::kGroup : nullptr,
                               offsets ? sums.data() + i * sixteens : nullptr);
   }
   const kernels::Activations activations = {

@@ -16,7 +16,7 @@ std::int64_t rows_a_task(std::int64_t columns) {
 }
 
 std::int64_t kernel_block(const Format& format, std::int64_t columns) {
-  return format.block != 0 ? format.block : round_up<std::int64_t>(columns + 1, kernels::kGroup);
+  return format.block != 0 ? format.block : round_up<std::int64_t>(columns + 1, 2 * kernels::kGroup);
 }
 
 void store_floats(const float* values, std::int64_t count, ElementType type, std::int64_t first,

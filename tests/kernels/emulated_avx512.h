@@ -1,10 +1,11 @@
 #pragma once
-// AVX-512 intrinsics by SIMDe, and the three that Debian's version of it lacks.
+// AVX-512 intrinsics by SIMDe, and those that Debian's version of it lacks.
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx512.h>
 
 #include <cstdint>
+#include <cstring>
 
 inline __m256i emulated_narrow_to_16(simde__m512i v) {
   const simde__m512i_private p = simde__m512i_to_private(v);
@@ -24,8 +25,38 @@ inline float emulated_sum(simde__m512 v) {
   for (int i = 0; i < 16; ++i) sum += p.f32[i];
   return sum;
 }
+inline simde__m512i emulated_load_some(unsigned mask, const void* from) {
+  simde__m512i_private p = {};
+  for (int i = 0; i < 16; ++i) {
+    if ((mask >> i & 1) != 0) std::memcpy(&p.i32[i], static_cast<const char*>(from) + 4 * i, 4);
+  }
+  return simde__m512i_from_private(p);
+}
+inline simde__m512 emulated_load_some_floats(unsigned mask, const void* from) {
+  return simde_mm512_castsi512_ps(emulated_load_some(mask, from));
+}
+inline simde__m512 emulated_float(simde__m512i v) {
+  const simde__m512i_private from = simde__m512i_to_private(v);
+  simde__m512_private p = {};
+  for (int i = 0; i < 16; ++i) p.f32[i] = static_cast<float>(from.i32[i]);
+  return simde__m512_from_private(p);
+}
+inline simde__m512i emulated_add_products(simde__m512i a, simde__m512i b) {
+  const simde__m512i_private x = simde__m512i_to_private(a);
+  const simde__m512i_private y = simde__m512i_to_private(b);
+  simde__m512i_private p = {};
+  for (int i = 0; i < 16; ++i) {
+    p.i32[i] = x.i16[2 * i] * y.i16[2 * i] + x.i16[2 * i + 1] * y.i16[2 * i + 1];
+  }
+  return simde__m512i_from_private(p);
+}
 
 #define __mmask16 simde__mmask16
 #define _mm512_cvtepi32_epi16 emulated_narrow_to_16
 #define _mm512_cvtepi32_epi8 emulated_narrow_to_8
 #define _mm512_reduce_add_ps emulated_sum
+#define _mm512_maskz_loadu_epi32 emulated_load_some
+#define _mm512_maskz_loadu_ps emulated_load_some_floats
+#define _mm512_cvtepi32_ps emulated_float
+#undef _mm512_madd_epi16
+#define _mm512_madd_epi16 emulated_add_products

@@ -9,8 +9,12 @@
 #include "emulated_avx512.h"
 
 #define QLOFT_EMULATED_AVX512
+#define avx512_kernels emulated_avx512_kernels
 #define avx512_table emulated_avx512_table
-#include "../../src/kernels/avx512.cpp"
+#include "../../src/kernels/avx512/decode.cpp"
+#include "../../src/kernels/avx512/dot.cpp"
+#include "../../src/kernels/avx512/encode.cpp"
+#include "../../src/kernels/avx512/table.cpp"
 
 namespace qloft::kernels {
 

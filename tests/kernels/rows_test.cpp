@@ -5,8 +5,8 @@
 namespace qloft::kernels {
 namespace {
 
-const std::vector<std::int64_t> kLengths = {1,  7,  15, 16, 31, 32, 33,  47,  48,
-                                            63, 64, 65, 95, 96, 97, 128, 160, 200};
+const std::vector<std::int64_t> kLengths = {1,  7,  15, 16, 31,  32,  33,  47,  48,  63,  64,
+                                            65, 95, 96, 97, 128, 160, 200, 512, 551, 1090};
 
 TEST(Kernels, DecodeGivesScaleTimesValueToTheBit) {
   for (const InstructionSet set : sets()) {
@@ -63,15 +63,16 @@ Product product(InstructionSet set, const SampleRow& sample, std::int64_t column
                 std::int64_t rows, bool fixed) {
   const std::int64_t stride = columns + 3;
   const std::vector<float> x = normal(rows * stride, 21);
-  const std::int64_t groups = columns / kGroup;
+  const std::int64_t fixed_stride = fixed_columns(columns);
   const std::int64_t sixteens = (columns + 15) / 16;
-  std::vector<std::int16_t> values(static_cast<std::size_t>(rows * groups * kGroup));
-  std::vector<float> scales(static_cast<std::size_t>(rows * groups));
+  std::vector<std::int16_t> values(static_cast<std::size_t>(rows * fixed_stride));
+  std::vector<float> scales(static_cast<std::size_t>(rows * fixed_stride / kGroup));
   std::vector<float> sums(static_cast<std::size_t>(rows * sixteens));
   for (std::int64_t i = 0; i < rows; ++i) {
-    table_of(set).prepare_activations(
-        x.data() + i * stride, columns, fixed ? values.data() + i * groups * kGroup : nullptr,
-        fixed ? scales.data() + i * groups : nullptr, sums.data() + i * sixteens);
+    table_of(set).prepare_activations(x.data() + i * stride, columns, sample.book.bits,
+                                      fixed ? values.data() + i * fixed_stride : nullptr,
+                                      fixed ? scales.data() + i * fixed_stride / kGroup : nullptr,
+                                      sums.data() + i * sixteens);
   }
   const Activations activations = {x.data(),
                                    stride,
@@ -118,12 +119,13 @@ TEST(Kernels, DotInF32IsExactToRounding) {
 }
 
 TEST(Kernels, DotInFixedPointKeepsItsBound) {
+  constexpr std::int64_t kBlocks[] = {16, 32, 64, 128};
   double worst = 0;
   for (const InstructionSet set : sets()) {
     for (int bits = 1; bits <= 4; ++bits) {
       for (const std::int64_t columns : kLengths) {
         for (const std::int64_t rows : {1, 2, 3, 6}) {
-          const SampleRow sample(bits, columns, columns % 3 == 0 ? 16 : 64, columns % 2 == 1, 1);
+          const SampleRow sample(bits, columns, kBlocks[columns % 4], columns % 2 == 1, 1);
           const Product p = product(set, sample, columns, rows, true);
           for (std::size_t i = 0; i < p.exact.size(); ++i) {
             const double error = std::abs(p.y[2 * i] - p.exact[i]) / p.norms[i];
@@ -141,9 +143,9 @@ TEST(Kernels, DotOfZeroActivationsIsZero) {
   for (const InstructionSet set : sets()) {
     const SampleRow sample(4, 64, 64, false, 0);
     const std::vector<float> x(64, 0.f);
-    std::vector<std::int16_t> values(64);
-    std::vector<float> scales(2);
-    table_of(set).prepare_activations(x.data(), 64, values.data(), scales.data(), nullptr);
+    std::vector<std::int16_t> values(fixed_columns(64));
+    std::vector<float> scales(fixed_columns(64) / kGroup);
+    table_of(set).prepare_activations(x.data(), 64, 4, values.data(), scales.data(), nullptr);
     const Activations a = {x.data(), 64, values.data(), scales.data(), nullptr, 1, 64};
     float y = 1;
     table_of(set).dot(sample.book, sample.row, a, &y, 1);

@@ -10,6 +10,7 @@
 
 #include "layout.h"
 #include "portable.h"
+#include "widths.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
@@ -102,24 +103,8 @@ void decode_bits(const Codebook& book, const PackedRow& row, std::int64_t column
 template <typename Out>
 void decode(const Codebook& book, const PackedRow& row, std::int64_t columns, std::int64_t first,
             std::int64_t count, Out* out) {
-  switch (book.bits) {
-    case 1:
-      return decode_bits<1>(book, row, columns, first, count, out);
-    case 2:
-      return decode_bits<2>(book, row, columns, first, count, out);
-    case 3:
-      return decode_bits<3>(book, row, columns, first, count, out);
-    case 4:
-      return decode_bits<4>(book, row, columns, first, count, out);
-    case 5:
-      return decode_bits<5>(book, row, columns, first, count, out);
-    case 6:
-      return decode_bits<6>(book, row, columns, first, count, out);
-    case 7:
-      return decode_bits<7>(book, row, columns, first, count, out);
-    default:
-      return decode_bits<8>(book, row, columns, first, count, out);
-  }
+  with_width(book.bits,
+             [&](auto width) { decode_bits<width()>(book, row, columns, first, count, out); });
 }
 
 }  // namespace

@@ -75,19 +75,4 @@ struct Decoder {
   __m256i bytes[4];
 };
 
-// Walks the blocks of a row by half groups.
-struct BlockWalk {
-  BlockWalk(std::int64_t block, std::int64_t first)
-      : halves(block / 16), index(first / block), left(halves - first % block / 16) {}
-  std::int64_t next() {
-    const std::int64_t now = index;
-    if (--left == 0) {
-      ++index;
-      left = halves;
-    }
-    return now;
-  }
-  std::int64_t halves, index, left;
-};
-
 }  // namespace qloft::kernels::avx2

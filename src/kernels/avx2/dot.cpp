@@ -11,6 +11,7 @@
 
 #include "layout.h"
 #include "portable.h"
+#include "widths.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
@@ -20,9 +21,9 @@
 
 namespace qloft::kernels::avx2 {
 
-void prepare_activations(const float* x, std::int64_t columns, std::int16_t* fixed,
+void prepare_activations(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
                          float* fixed_scales, float* sums) {
-  portable::prepare_activations(x, columns, nullptr, nullptr, sums);
+  portable::prepare_activations(x, columns, bits, nullptr, nullptr, sums);
   if (fixed == nullptr) return;
   for (std::int64_t g = 0; g < columns / kGroup; ++g, x += kGroup, fixed += kGroup) {
     const float largest = absmax(x, kGroup);
@@ -54,22 +55,19 @@ struct FixedDecoder {
   __m256i low, high;
 };
 
-// Bytes of codes between what is multiplied and what is fetched.
-constexpr std::int64_t kPrefetchDistance = 1536;
-
 // Adds the product of one group within one block; `scale` is the block's.
 template <int kBits, int kRows>
 inline void add_group(const FixedDecoder<kBits>& decoder, const std::uint8_t* in,
-                      const std::int16_t* fixed, const float* fixed_scales, std::int64_t groups,
+                      const std::int16_t* fixed, const float* fixed_scales, std::int64_t stride,
                       __m256 scale, __m256 total[kRows]) {
   __m256i first;
   __m256i second;
   decoder.group(in, first, second);
   for (int r = 0; r < kRows; ++r) {
-    const std::int16_t* x = fixed + r * groups * kGroup;
+    const std::int16_t* x = fixed + r * stride;
     const __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(first, load256(x)),
                                          _mm256_madd_epi16(second, load256(x + 16)));
-    const __m256 s = _mm256_mul_ps(_mm256_broadcast_ss(fixed_scales + r * groups), scale);
+    const __m256 s = _mm256_mul_ps(_mm256_broadcast_ss(fixed_scales + r * stride / kGroup), scale);
     total[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), s, total[r]);
   }
 }
@@ -78,13 +76,14 @@ template <int kBits, int kRows>
 void dot_fixed(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i,
                float* y, std::int64_t y_stride) {
   const std::int64_t groups = x.columns / kGroup;
+  const std::int64_t stride = fixed_columns(x.columns);
   const FixedDecoder<kBits> decoder(book);
   __m256 even[kRows];
   __m256 odd[kRows];
   for (int r = 0; r < kRows; ++r) even[r] = odd[r] = _mm256_setzero_ps();
   const std::uint8_t* in = row.codes;
-  const std::int16_t* fixed = x.fixed + i * groups * kGroup;
-  const float* fixed_scales = x.fixed_scales + i * groups;
+  const std::int16_t* fixed = x.fixed + i * stride;
+  const float* fixed_scales = x.fixed_scales + i * stride / kGroup;
   if (row.block % kGroup == 0) {
     const std::int64_t groups_a_block = row.block / kGroup;
     const float* scale = row.scales;
@@ -92,14 +91,12 @@ void dot_fixed(const Codebook& book, const PackedRow& row, const Activations& x,
       const __m256 s = _mm256_broadcast_ss(scale);
       const std::int64_t end = std::min(groups, g + groups_a_block);
       for (; g + 2 <= end; g += 2, in += 8 * kBits) {
-        // The processor's own prefetching stops at the end of a page.
-        _mm_prefetch(reinterpret_cast<const char*>(in) + kPrefetchDistance, _MM_HINT_T0);
-        add_group<kBits, kRows>(decoder, in, fixed + g * kGroup, fixed_scales + g, groups, s, even);
+        add_group<kBits, kRows>(decoder, in, fixed + g * kGroup, fixed_scales + g, stride, s, even);
         add_group<kBits, kRows>(decoder, in + 4 * kBits, fixed + (g + 1) * kGroup,
-                                fixed_scales + g + 1, groups, s, odd);
+                                fixed_scales + g + 1, stride, s, odd);
       }
       for (; g < end; ++g, in += 4 * kBits) {
-        add_group<kBits, kRows>(decoder, in, fixed + g * kGroup, fixed_scales + g, groups, s, even);
+        add_group<kBits, kRows>(decoder, in, fixed + g * kGroup, fixed_scales + g, stride, s, even);
       }
     }
   } else {
@@ -111,10 +108,10 @@ void dot_fixed(const Codebook& book, const PackedRow& row, const Activations& x,
       const __m256 s0 = _mm256_broadcast_ss(row.scales + walk.next());
       const __m256 s1 = _mm256_broadcast_ss(row.scales + walk.next());
       for (int r = 0; r < kRows; ++r) {
-        const std::int16_t* xf = fixed + (r * groups + g) * kGroup;
+        const std::int16_t* xf = fixed + r * stride + g * kGroup;
         const __m256 p0 = _mm256_cvtepi32_ps(_mm256_madd_epi16(first, load256(xf)));
         const __m256 p1 = _mm256_cvtepi32_ps(_mm256_madd_epi16(second, load256(xf + 16)));
-        const __m256 xs = _mm256_broadcast_ss(fixed_scales + r * groups + g);
+        const __m256 xs = _mm256_broadcast_ss(fixed_scales + r * stride / kGroup + g);
         even[r] = _mm256_fmadd_ps(p0, _mm256_mul_ps(xs, s0), even[r]);
         odd[r] = _mm256_fmadd_ps(p1, _mm256_mul_ps(xs, s1), odd[r]);
       }
@@ -180,24 +177,7 @@ void dot_bits(const Codebook& book, const PackedRow& row, const Activations& x, 
 
 void dot(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
          std::int64_t y_stride) {
-  switch (book.bits) {
-    case 1:
-      return dot_bits<1>(book, row, x, y, y_stride);
-    case 2:
-      return dot_bits<2>(book, row, x, y, y_stride);
-    case 3:
-      return dot_bits<3>(book, row, x, y, y_stride);
-    case 4:
-      return dot_bits<4>(book, row, x, y, y_stride);
-    case 5:
-      return dot_bits<5>(book, row, x, y, y_stride);
-    case 6:
-      return dot_bits<6>(book, row, x, y, y_stride);
-    case 7:
-      return dot_bits<7>(book, row, x, y, y_stride);
-    default:
-      return dot_bits<8>(book, row, x, y, y_stride);
-  }
+  with_width(book.bits, [&](auto width) { dot_bits<width()>(book, row, x, y, y_stride); });
 }
 
 }  // namespace qloft::kernels::avx2

@@ -14,6 +14,7 @@
 
 #include "layout.h"
 #include "portable.h"
+#include "widths.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
@@ -169,24 +170,8 @@ void encode_steps(const Codebook& book, const float* x, std::int64_t count, floa
 
 void encode(const Codebook& book, const float* x, std::int64_t count, float offset, float inverse,
             std::uint8_t* codes) {
-  switch (steps_of(book)) {
-    case 1:
-      return encode_steps<1>(book, x, count, offset, inverse, codes);
-    case 2:
-      return encode_steps<2>(book, x, count, offset, inverse, codes);
-    case 3:
-      return encode_steps<3>(book, x, count, offset, inverse, codes);
-    case 4:
-      return encode_steps<4>(book, x, count, offset, inverse, codes);
-    case 5:
-      return encode_steps<5>(book, x, count, offset, inverse, codes);
-    case 6:
-      return encode_steps<6>(book, x, count, offset, inverse, codes);
-    case 7:
-      return encode_steps<7>(book, x, count, offset, inverse, codes);
-    default:
-      return encode_steps<8>(book, x, count, offset, inverse, codes);
-  }
+  with_width(steps_of(book),
+             [&](auto steps) { encode_steps<steps()>(book, x, count, offset, inverse, codes); });
 }
 
 namespace {
@@ -254,24 +239,8 @@ float fit_steps(const Codebook& book, const float* x, std::int64_t count, float 
 }  // namespace
 
 float fit_scale(const Codebook& book, const float* x, std::int64_t count, float absmax_of_x) {
-  switch (steps_of(book)) {
-    case 1:
-      return fit_steps<1>(book, x, count, absmax_of_x);
-    case 2:
-      return fit_steps<2>(book, x, count, absmax_of_x);
-    case 3:
-      return fit_steps<3>(book, x, count, absmax_of_x);
-    case 4:
-      return fit_steps<4>(book, x, count, absmax_of_x);
-    case 5:
-      return fit_steps<5>(book, x, count, absmax_of_x);
-    case 6:
-      return fit_steps<6>(book, x, count, absmax_of_x);
-    case 7:
-      return fit_steps<7>(book, x, count, absmax_of_x);
-    default:
-      return fit_steps<8>(book, x, count, absmax_of_x);
-  }
+  return with_width(steps_of(book),
+                    [&](auto steps) { return fit_steps<steps()>(book, x, count, absmax_of_x); });
 }
 
 }  // namespace qloft::kernels::avx2

@@ -10,6 +10,7 @@
 
 #include "layout.h"
 #include "portable.h"
+#include "widths.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
@@ -82,45 +83,11 @@ void unpack_bits(const std::uint8_t* packed, std::int64_t count, std::uint8_t* c
 }  // namespace
 
 void pack(const std::uint8_t* codes, std::int64_t count, int bits, std::uint8_t* packed) {
-  switch (bits) {
-    case 1:
-      return pack_bits<1>(codes, count, packed);
-    case 2:
-      return pack_bits<2>(codes, count, packed);
-    case 3:
-      return pack_bits<3>(codes, count, packed);
-    case 4:
-      return pack_bits<4>(codes, count, packed);
-    case 5:
-      return pack_bits<5>(codes, count, packed);
-    case 6:
-      return pack_bits<6>(codes, count, packed);
-    case 7:
-      return pack_bits<7>(codes, count, packed);
-    default:
-      return pack_bits<8>(codes, count, packed);
-  }
+  with_width(bits, [&](auto width) { pack_bits<width()>(codes, count, packed); });
 }
 
 void unpack(const std::uint8_t* packed, std::int64_t count, int bits, std::uint8_t* codes) {
-  switch (bits) {
-    case 1:
-      return unpack_bits<1>(packed, count, codes);
-    case 2:
-      return unpack_bits<2>(packed, count, codes);
-    case 3:
-      return unpack_bits<3>(packed, count, codes);
-    case 4:
-      return unpack_bits<4>(packed, count, codes);
-    case 5:
-      return unpack_bits<5>(packed, count, codes);
-    case 6:
-      return unpack_bits<6>(packed, count, codes);
-    case 7:
-      return unpack_bits<7>(packed, count, codes);
-    default:
-      return unpack_bits<8>(packed, count, codes);
-  }
+  with_width(bits, [&](auto width) { unpack_bits<width()>(packed, count, codes); });
 }
 
 }  // namespace qloft::kernels::avx2

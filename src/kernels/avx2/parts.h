@@ -16,7 +16,7 @@ void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns
                 std::int64_t first, std::int64_t count, float* out);
 void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t columns,
                  std::int64_t first, std::int64_t count, BFloat16* out);
-void prepare_activations(const float* x, std::int64_t columns, std::int16_t* fixed,
+void prepare_activations(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
                          float* fixed_scales, float* sums);
 void dot(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
          std::int64_t y_stride);

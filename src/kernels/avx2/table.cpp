@@ -1,8 +1,8 @@
-#include "avx2.h"
+#include "../avx2.h"
 
 #if defined(__x86_64__)
 
-#include "avx2/parts.h"
+#include "parts.h"
 
 namespace qloft::kernels {
 namespace {

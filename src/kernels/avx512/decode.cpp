@@ -1,0 +1,136 @@
+// Packed rows of up to 4 bits to f32 and bf16; wider codes go to AVX2.
+#include "parts.h"
+
+#if defined(__x86_64__)
+
+#ifndef QLOFT_EMULATED_AVX512  // tests/kernels/emulated_avx512_test.cpp brings its own
+#include <immintrin.h>
+#endif
+
+#include <cstdint>
+#include <cstring>
+
+#include "../avx2.h"
+#include "../layout.h"
+#include "../widths.h"
+
+#ifndef QLOFT_EMULATED_AVX512
+#pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own header, GCC bug 105593
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
+#pragma GCC optimize("fp-contract=off")
+#endif
+
+namespace qloft::kernels::avx512_kernels {
+namespace {
+
+// The values of elements 16 h to 16 h + 15 of a group. Shifts and tables make use of that
+// vpermps takes the low four bits of an index: tables of fewer values repeat.
+template <int kBits>
+struct Decoder {
+  explicit Decoder(const Codebook& book) {
+    alignas(64) float values[16];
+    for (int i = 0; i < 16; ++i) values[i] = book.values[i & ((1 << kBits) - 1)];
+    table = _mm512_loadu_ps(values);
+    shifts = _mm512_setr_epi32(0, 8, 16, 24, 4, 12, 20, 28, 0, 8, 16, 24, 4, 12, 20, 28);
+  }
+
+  // 32-bit word `a` in the lower eight lanes, `b` in the upper.
+  static __m512i pair(const std::uint8_t* a, const std::uint8_t* b) {
+    int low;
+    int high;
+    std::memcpy(&low, a, 4);
+    std::memcpy(&high, b, 4);
+    return _mm512_mask_set1_epi32(_mm512_set1_epi32(low), 0xff00, high);
+  }
+
+  __m512 half(const std::uint8_t* in, int h) const {
+    if constexpr (kBits == 4) {
+      return lookup(_mm512_srlv_epi32(pair(in + 8 * h, in + 8 * h + 4), shifts));
+    } else if constexpr (kBits == 2) {
+      return lookup(two(in, h));
+    } else if constexpr (kBits == 1) {
+      return lookup(one(in, h));
+    } else {
+      const __m512i low = _mm512_and_si512(two(in, h), _mm512_set1_epi32(3));
+      const __m512i high =
+          _mm512_slli_epi32(_mm512_and_si512(one(in + 8, h), _mm512_set1_epi32(1)), 2);
+      return lookup(_mm512_or_si512(low, high));
+    }
+  }
+
+  __m512i two(const std::uint8_t* in, int h) const {
+    return _mm512_srlv_epi32(pair(in, in + 4), _mm512_add_epi32(shifts, _mm512_set1_epi32(2 * h)));
+  }
+  __m512i one(const std::uint8_t* in, int h) const {
+    const __m512i vectors = _mm512_mask_set1_epi32(_mm512_set1_epi32(2 * h), 0xff00, 2 * h + 1);
+    return _mm512_srlv_epi32(pair(in, in), _mm512_add_epi32(shifts, vectors));
+  }
+  __m512 lookup(__m512i n) const { return _mm512_permutexvar_ps(n, table); }
+
+  __m512 table;
+  __m512i shifts;
+};
+
+inline void store(__m512 v, float* out) {
+  _mm512_storeu_ps(out, v);
+}
+inline void store(__m512 v, BFloat16* out) {
+  const __m512i u = _mm512_castps_si512(v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  const __m512i r =
+      _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd), 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(r));
+}
+
+template <int kBits, typename Out>
+void decode_groups(const Codebook& book, const PackedRow& row, std::int64_t first,
+                   std::int64_t groups, Out* out) {
+  const Decoder<kBits> decoder(book);
+  const std::uint8_t* in = row.codes + first / kGroup * 4 * kBits;
+  BlockWalk walk(row.block, first);
+  for (std::int64_t g = 0; g < groups; ++g, in += 4 * kBits, out += kGroup) {
+    for (int h = 0; h < 2; ++h) {
+      const std::int64_t block = walk.next();
+      __m512 v = _mm512_mul_ps(decoder.half(in, h), _mm512_set1_ps(row.scales[block]));
+      if (row.offsets != nullptr) v = _mm512_add_ps(v, _mm512_set1_ps(row.offsets[block]));
+      store(v, out + 16 * h);
+    }
+  }
+}
+
+template <typename Out>
+void decode_whole(const Codebook& book, const PackedRow& row, std::int64_t first,
+                  std::int64_t groups, Out* out) {
+  with_width<4>(book.bits,
+                [&](auto width) { decode_groups<width()>(book, row, first, groups, out); });
+}
+
+}  // namespace
+
+void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
+                std::int64_t first, std::int64_t count, float* out) {
+  const std::int64_t whole = book.bits <= 4 ? count / kGroup * kGroup : 0;
+  if (whole > 0) decode_whole(book, row, first, whole / kGroup, out);
+  if (whole < count) {
+    avx2_table().decode_f32(book, row, columns, first + whole, count - whole, out + whole);
+  }
+}
+
+void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t columns,
+                 std::int64_t first, std::int64_t count, BFloat16* out) {
+  const std::int64_t whole = book.bits <= 4 ? count / kGroup * kGroup : 0;
+  if (whole > 0) decode_whole(book, row, first, whole / kGroup, out);
+  if (whole < count) {
+    avx2_table().decode_bf16(book, row, columns, first + whole, count - whole, out + whole);
+  }
+}
+
+}  // namespace qloft::kernels::avx512_kernels
+
+#ifndef QLOFT_EMULATED_AVX512
+#pragma GCC pop_options
+#endif
+
+#endif  // __x86_64__

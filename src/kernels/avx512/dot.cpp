@@ -1,0 +1,260 @@
+// Products of packed rows with activations: up to 4 bits in fixed point. Wider codes, block sizes
+// that are no power of two from 32 on and activations without fixed point go to AVX2.
+#include "parts.h"
+
+#if defined(__x86_64__)
+
+#ifndef QLOFT_EMULATED_AVX512  // tests/kernels/emulated_avx512_test.cpp brings its own
+#include <immintrin.h>
+#endif
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <utility>
+
+#include "../avx2.h"
+#include "../layout.h"
+#include "../portable.h"
+#include "../widths.h"
+
+#ifndef QLOFT_EMULATED_AVX512
+#pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own header, GCC bug 105593
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
+#pragma GCC optimize("fp-contract=off")
+#endif
+
+namespace qloft::kernels::avx512_kernels {
+namespace {
+
+// What one vector of packed codes holds. It is read as 32 words of 16 bits, whose fields are
+// shifted down one after another to look up 32 values at once; 3 bits read the plane of 2 bits so
+// and put the third on top.
+template <int kBits>
+struct Chunk {
+  static constexpr int kWidth = kBits == 3 ? 2 : kBits;  // of a field
+  static constexpr int kFields = 16 / kWidth;            // in a word
+  static constexpr int kGroups = 16 / kWidth;            // of codes
+  static constexpr int kColumns = kGroups * static_cast<int>(kGroup);
+
+  // Which column of the chunk word `word` gives at field `field`.
+  static constexpr int column(int field, int word) {
+    const int group = word / (2 * kWidth);
+    const int byte = 2 * (word % (2 * kWidth)) + kWidth * field / 8;
+    const int place = kWidth * field % 8 / kWidth;  // within the byte, as layout.h has it
+    const int first = kWidth == 4   ? 8 * (byte / 4) + 4 * place
+                      : kWidth == 2 ? 16 * (place % 2) + 8 * (byte / 4) + 4 * (place / 2)
+                                    : 8 * (place % 4) + 4 * (place / 4);
+    return group * static_cast<int>(kGroup) + first + byte % 4;
+  }
+  static constexpr std::array<std::uint16_t, kColumns> order() {
+    std::array<std::uint16_t, kColumns> out = {};
+    for (int i = 0; i < kColumns; ++i) {
+      out[static_cast<std::size_t>(i)] = static_cast<std::uint16_t>(column(i / 32, i % 32));
+    }
+    return out;
+  }
+};
+
+// x * f as integers of 16 bits, count a multiple of 32.
+inline void round_to_16(const float* x, std::int64_t count, float f, std::int16_t* out) {
+  const __m256 factor = _mm256_set1_ps(f);
+  for (std::int64_t i = 0; i < count; i += 16) {
+    const __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), factor));
+    const __m256i b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i + 8), factor));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i),
+                        _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8));
+  }
+}
+
+// Chunk by chunk in the order in which dot() meets the columns, one scale a chunk.
+template <int kBits>
+void prepare_chunks(const float* x, std::int64_t columns, std::int16_t* fixed,
+                    float* fixed_scales) {
+  using C = Chunk<kBits>;
+  static constexpr auto kOrder = C::order();
+  for (std::int64_t first = 0; first < columns; first += C::kColumns) {
+    const std::int64_t count = std::min<std::int64_t>(C::kColumns, columns - first);
+    const float largest = avx2_table().absmax(x + first, count);
+    std::int16_t rounded[C::kColumns] = {};
+    round_to_16(x + first, count, largest > 0 ? kFixedActivation / largest : 0.f, rounded);
+    for (std::size_t i = 0; i < kOrder.size(); ++i)
+      fixed[first + static_cast<std::int64_t>(i)] = rounded[kOrder[i]];
+    fixed_scales[first / kGroup] = largest / kFixedActivation;
+  }
+}
+
+}  // namespace
+
+void prepare_activations(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
+                         float* fixed_scales, float* sums) {
+  portable::prepare_activations(x, columns, bits, nullptr, nullptr, sums);
+  if (fixed == nullptr) return;
+  with_width<4>(bits, [&](auto width) {
+    prepare_chunks<width()>(x, columns / kGroup * kGroup, fixed, fixed_scales);
+  });
+}
+
+namespace {
+
+inline __mmask16 first_lanes(std::int64_t count) {
+  return static_cast<__mmask16>(count >= 16 ? 0xffff : (1 << std::max<std::int64_t>(0, count)) - 1);
+}
+
+// The words of one chunk.
+template <int kBits>
+struct Words {
+  // The first `groups` groups are there; zeros are taken for the rest.
+  Words(const std::uint8_t* in, std::int64_t groups) {
+    low = _mm512_maskz_loadu_epi32(first_lanes(groups * kBits), in);
+    if constexpr (kBits == 3) {
+      const __m512i more = _mm512_maskz_loadu_epi32(first_lanes(groups * kBits - 16), in + 64);
+      const __m512i twos =
+          _mm512_setr_epi32(0, 1, 3, 4, 6, 7, 9, 10, 12, 13, 15, 16, 18, 19, 21, 22);
+      const __m512i ones =
+          _mm512_setr_epi32(2, 2, 5, 5, 8, 8, 11, 11, 14, 14, 17, 17, 20, 20, 23, 23);
+      // A field's third bit lies where the field begins, one bit up in every second word of 32.
+      const __m512i up = _mm512_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1);
+      high = _mm512_srlv_epi32(_mm512_permutex2var_epi32(low, ones, more), up);
+      low = _mm512_permutex2var_epi32(low, twos, more);
+    }
+  }
+
+  // Codes in the lowest bits of each word of 16 bits, whatever follows in those above.
+  template <int kField>
+  __m512i codes() const {
+    constexpr int kShift = kField * Chunk<kBits>::kWidth;
+    const __m512i field = kField == 0 ? low : _mm512_srli_epi16(low, kShift);
+    if constexpr (kBits != 3) {
+      return field;
+    } else {
+      const __m512i third = kField == 0 ? _mm512_slli_epi16(high, 2)
+                                        : _mm512_srli_epi16(high, kField == 0 ? 0 : kShift - 2);
+      constexpr int kChoose = 0xca;  // first ? second : third
+      return _mm512_ternarylogic_epi32(_mm512_set1_epi16(3), field, third, kChoose);
+    }
+  }
+
+  __m512i low, high;
+};
+
+// Products of kRows rows of activations with one packed row.
+template <int kBits, int kRows>
+struct Product {
+  using C = Chunk<kBits>;
+
+  Product(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i)
+      : scales(row.scales),
+        shift(std::countr_zero(static_cast<std::uint64_t>(row.block))),
+        stride(fixed_columns(x.columns)),
+        fixed(x.fixed + i * stride),
+        fixed_scales(x.fixed_scales + i * (stride / kGroup)) {
+    table = _mm512_loadu_si512(book.fixed);
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i column = _mm512_slli_epi32(_mm512_srli_epi32(lane, kLogLanes), 5);
+    block_of_lane = _mm512_srlv_epi32(column, _mm512_set1_epi32(shift));
+    whole_blocks = first_lanes(((C::kColumns - 1) >> shift) + 1);
+    for (int r = 0; r < kRows; ++r) total[r] = _mm512_setzero_ps();
+  }
+
+  void add_whole(const std::uint8_t* in, std::int64_t first) {
+    add(Words<kBits>(in, C::kGroups), first, whole_blocks);
+  }
+  void add_some(const std::uint8_t* in, std::int64_t first, std::int64_t groups) {
+    add(Words<kBits>(in, groups), first, first_lanes(((groups * kGroup - 1) >> shift) + 1));
+  }
+
+  // The chunk from column `first` on, which `blocks` of the blocks from there reach into.
+  void add(const Words<kBits>& words, std::int64_t first, __mmask16 blocks) {
+    const __m512 s = _mm512_permutexvar_ps(
+        block_of_lane, _mm512_maskz_loadu_ps(blocks, scales + (first >> shift)));
+    const std::int16_t* x = fixed + first;
+    for (int r = 0; r < kRows; ++r, x += stride) {
+      const float x_scale = fixed_scales[(r * stride + first) / kGroup];
+      add_fields(words, x, _mm512_mul_ps(s, _mm512_set1_ps(x_scale)), total[r],
+                 std::make_integer_sequence<int, C::kFields / 4>());
+    }
+  }
+
+  template <int... kFour>
+  void add_fields(const Words<kBits>& words, const std::int16_t* x, __m512 factor, __m512& sum,
+                  std::integer_sequence<int, kFour...>) {
+    (add_four_fields<4 * kFour>(words, x + 128 * kFour, factor, sum), ...);
+  }
+
+  // As many products as 32 bits hold (layout.h).
+  template <int kField>
+  void add_four_fields(const Words<kBits>& words, const std::int16_t* x, __m512 factor,
+                       __m512& sum) {
+    const __m512i low = _mm512_add_epi32(field<kField>(words, x), field<kField + 1>(words, x + 32));
+    const __m512i high =
+        _mm512_add_epi32(field<kField + 2>(words, x + 64), field<kField + 3>(words, x + 96));
+    sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(low, high)), factor, sum);
+  }
+
+  template <int kField>
+  __m512i field(const Words<kBits>& words, const std::int16_t* x) const {
+    // Words hold more than a code, which the table makes up for by repeating.
+    const __m512i values = _mm512_permutexvar_epi16(words.template codes<kField>(), table);
+    return _mm512_madd_epi16(values, _mm512_loadu_si512(x));
+  }
+
+  static constexpr unsigned kLogLanes = std::countr_zero(static_cast<unsigned>(C::kWidth));
+  const float* scales;
+  int shift;
+  std::int64_t stride;
+  const std::int16_t* fixed;
+  const float* fixed_scales;
+  __m512i table, block_of_lane;
+  __mmask16 whole_blocks;
+  __m512 total[kRows];
+};
+
+template <int kBits, int kRows>
+void dot_rows(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i,
+              float* y, std::int64_t y_stride) {
+  using C = Chunk<kBits>;
+  Product<kBits, kRows> product(book, row, x, i);
+  const std::int64_t groups = x.columns / kGroup;
+  const std::uint8_t* in = row.codes;
+  std::int64_t g = 0;
+  for (; g + C::kGroups <= groups; g += C::kGroups, in += 4 * kBits * C::kGroups) {
+    product.add_whole(in, g * kGroup);
+  }
+  if (g < groups) product.add_some(in, g * kGroup, groups - g);
+  for (int r = 0; r < kRows; ++r) {
+    y[(i + r) * y_stride] = book.fixed_scale * _mm512_reduce_add_ps(product.total[r]) +
+                            portable::dot_tail(book, row, x, i + r, groups * kGroup) +
+                            portable::dot_offsets(row, x, i + r);
+  }
+}
+
+}  // namespace
+
+void dot(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
+         std::int64_t y_stride) {
+  const bool has_blocks =
+      std::has_single_bit(static_cast<std::uint64_t>(row.block)) && row.block >= kGroup;
+  if (book.bits > 4 || x.fixed == nullptr || !has_blocks) {
+    Activations plain = x;
+    plain.fixed = nullptr;  // its order is this file's own
+    return avx2_table().dot(book, row, plain, y, y_stride);
+  }
+  with_width<4>(book.bits, [&](auto width) {
+    std::int64_t i = 0;
+    for (; i + 4 <= x.rows; i += 4) dot_rows<width(), 4>(book, row, x, i, y, y_stride);
+    for (; i + 2 <= x.rows; i += 2) dot_rows<width(), 2>(book, row, x, i, y, y_stride);
+    for (; i < x.rows; ++i) dot_rows<width(), 1>(book, row, x, i, y, y_stride);
+  });
+}
+
+}  // namespace qloft::kernels::avx512_kernels
+
+#ifndef QLOFT_EMULATED_AVX512
+#pragma GCC pop_options
+#endif
+
+#endif  // __x86_64__
