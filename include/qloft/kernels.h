@@ -99,10 +99,11 @@ struct Table {
   // with code books of `bits`.
   void (*prepare_activations)(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
                               float* fixed_scales, float* sums);
-  // y[i * y_stride] = sum over columns of x[i, j] * element j of the row. Code books of at most 4
-  // bits go through 15-bit fixed point (relative error about 3e-5) where x.fixed is given.
-  void (*dot)(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
-              std::int64_t y_stride);
+  // y[i * y_stride + r] = sum over columns of x[i, j] * element j of rows[r], r < count; all rows
+  // have one block length. Code books of at most 4 bits go through 15-bit fixed point (relative
+  // error about 3e-5) where x.fixed is given.
+  void (*dot)(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
+              float* y, std::int64_t y_stride);
 
   void (*bf16_to_f32)(const BFloat16* x, std::int64_t count, float* out);
   void (*f32_to_bf16)(const float* x, std::int64_t count, BFloat16* out);

@@ -257,19 +257,21 @@ float dot_offsets(const PackedRow& row, const Activations& x, std::int64_t i) {
   return sum;
 }
 
-void dot(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
-         std::int64_t y_stride) {
-  PackedRow scaled = row;
-  scaled.offsets = nullptr;
-  for (std::int64_t i = 0; i < x.rows; ++i) y[i * y_stride] = dot_offsets(row, x, i);
+void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
+         float* y, std::int64_t y_stride) {
   float values[kGroup];
-  for (std::int64_t e = 0; e < x.columns; e += kGroup) {
-    decode_group(book, scaled, x.columns, e, values);
-    const std::int64_t count = std::min(kGroup, x.columns - e);
-    for (std::int64_t i = 0; i < x.rows; ++i) {
-      float sum = 0;
-      for (std::int64_t k = 0; k < count; ++k) sum += values[k] * x.x[i * x.stride + e + k];
-      y[i * y_stride] += sum;
+  for (std::int64_t r = 0; r < count; ++r, ++y) {
+    PackedRow scaled = rows[r];
+    scaled.offsets = nullptr;
+    for (std::int64_t i = 0; i < x.rows; ++i) y[i * y_stride] = dot_offsets(rows[r], x, i);
+    for (std::int64_t e = 0; e < x.columns; e += kGroup) {
+      decode_group(book, scaled, x.columns, e, values);
+      const std::int64_t width = std::min(kGroup, x.columns - e);
+      for (std::int64_t i = 0; i < x.rows; ++i) {
+        float sum = 0;
+        for (std::int64_t k = 0; k < width; ++k) sum += values[k] * x.x[i * x.stride + e + k];
+        y[i * y_stride] += sum;
+      }
     }
   }
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -140,8 +141,10 @@ void multiply_transposed(MatrixView<const float> x, const PackedMatrix& q, Matri
   };
   parallel_for(q.rows(), rows_a_task(q.columns()), [&](std::int64_t begin, std::int64_t end) {
     RowReader reader(q);
-    for (std::int64_t r = begin; r < end; ++r) {
-      table.dot(book, reader.row(r), activations, y.data + r, y.stride);
+    for (std::int64_t r = begin; r < end; r += RowReader::kAtOnce) {
+      const auto rows = reader.rows(r, std::min(RowReader::kAtOnce, end - r));
+      table.dot(book, rows.data(), static_cast<std::int64_t>(rows.size()), activations, y.data + r,
+                y.stride);
     }
   });
 }

@@ -16,7 +16,8 @@ std::int64_t rows_a_task(std::int64_t columns) {
 }
 
 std::int64_t kernel_block(const Format& format, std::int64_t columns) {
-  return format.block != 0 ? format.block : round_up<std::int64_t>(columns + 1, 2 * kernels::kGroup);
+  return format.block != 0 ? format.block
+                           : round_up<std::int64_t>(columns + 1, 2 * kernels::kGroup);
 }
 
 void store_floats(const float* values, std::int64_t count, ElementType type, std::int64_t first,
@@ -51,61 +52,69 @@ RowReader::RowReader(const PackedMatrix& packed)
       second_book_(packed.format().second_level ? &codebook_of(*packed.format().second_level)
                                                 : nullptr),
       blocks_(packed.format().blocks_per_row(packed.columns())),
-      block_(kernel_block(packed.format(), packed.columns())) {}
+      block_(kernel_block(packed.format(), packed.columns())) {
+  const auto buffered = static_cast<std::size_t>(kAtOnce * blocks_);
+  const Format& format = packed.format();
+  if (format.second_level || format.scale_type != ElementType::f32) scales_.resize(buffered);
+  if (format.codebook == Codebook::uniform_asymmetric) offsets_.resize(buffered);
+  if (format.second_level) {
+    codes_.resize(static_cast<std::size_t>(blocks_));
+    second_offset_ = load_float(packed.bytes(3), ElementType::f32, 0);
+  }
+}
 
-void RowReader::read_floats(std::size_t part, std::int64_t i, std::vector<float>& buffer,
-                            const float*& out) const {
+const float* RowReader::floats(std::size_t part, std::int64_t i, float* buffer) const {
   const ElementType type = packed_.format().scale_type;
   const std::byte* from =
       packed_.bytes(part).data() + static_cast<std::size_t>(i * blocks_) * byte_size(type);
-  if (type == ElementType::f32) {
-    out = reinterpret_cast<const float*>(from);
-    return;
-  }
-  buffer.resize(static_cast<std::size_t>(blocks_));
+  if (type == ElementType::f32) return reinterpret_cast<const float*>(from);
   if (type == ElementType::bf16) {
-    table_.bf16_to_f32(reinterpret_cast<const BFloat16*>(from), blocks_, buffer.data());
+    table_.bf16_to_f32(reinterpret_cast<const BFloat16*>(from), blocks_, buffer);
   } else {
     for (std::int64_t b = 0; b < blocks_; ++b) {
-      buffer[static_cast<std::size_t>(b)] = load_float(packed_.bytes(part), type, i * blocks_ + b);
+      buffer[b] = load_float(packed_.bytes(part), type, i * blocks_ + b);
     }
   }
-  out = buffer.data();
+  return buffer;
 }
 
-void RowReader::read_second_level(std::int64_t i) {
+void RowReader::read_second_level(std::int64_t i, float* scales) {
   const SecondLevel& second = *packed_.format().second_level;
-  codes_.resize(static_cast<std::size_t>(blocks_));
-  scales_.resize(static_cast<std::size_t>(blocks_));
   const std::int64_t row_bytes = kernels::packed_bytes(blocks_, second.bits);
-  table_.unpack(reinterpret_cast<const std::uint8_t*>(packed_.bytes(1).data()) + i * row_bytes,
-                blocks_, second.bits, codes_.data());
-  const float offset = load_float(packed_.bytes(3), ElementType::f32, 0);
-  for (std::int64_t b = 0; b < blocks_;) {
-    const std::int64_t at = (i * blocks_ + b) / second.block;
+  const std::uint8_t* codes =
+      reinterpret_cast<const std::uint8_t*>(packed_.bytes(1).data()) + i * row_bytes;
+  if (second.bits != 8) {  // whose codes lie one a byte already
+    table_.unpack(codes, blocks_, second.bits, codes_.data());
+    codes = codes_.data();
+  }
+  const float* values = second_book_->values;
+  const float offset = second_offset_;
+  for (std::int64_t b = 0, at = i * blocks_ / second.block; b < blocks_; ++at) {
     const float scale = load_float(packed_.bytes(2), second.type, at);
     const std::int64_t end = std::min(blocks_, (at + 1) * second.block - i * blocks_);
-    const float* values = second_book_->values;
-    const std::uint8_t* codes = codes_.data();
-    float* scales = scales_.data();
-    for (; b < end; ++b) scales[b] = values[codes[b]] * scale + offset;
+    const std::int64_t begin = b;
+    for (; b < end; ++b) scales[b] = values[codes[b]];
+    for (b = begin; b < end; ++b) scales[b] = scales[b] * scale + offset;
   }
 }
 
-kernels::PackedRow RowReader::row(std::int64_t i) {
-  kernels::PackedRow out;
+std::span<const kernels::PackedRow> RowReader::rows(std::int64_t first, std::int64_t count) {
   const Format& format = packed_.format();
-  out.codes = reinterpret_cast<const std::uint8_t*>(packed_.bytes(0).data()) +
-              i * kernels::packed_bytes(packed_.columns(), format.bits);
-  out.block = block_;
-  if (format.second_level) {
-    read_second_level(i);
-    out.scales = scales_.data();
-    return out;
+  const std::int64_t row_bytes = kernels::packed_bytes(packed_.columns(), format.bits);
+  for (std::int64_t r = 0; r < count; ++r) {
+    kernels::PackedRow& row = rows_[static_cast<std::size_t>(r)];
+    const std::int64_t i = first + r;
+    row.codes = reinterpret_cast<const std::uint8_t*>(packed_.bytes(0).data()) + i * row_bytes;
+    row.block = block_;
+    if (format.second_level) {
+      read_second_level(i, scales_.data() + r * blocks_);
+      row.scales = scales_.data() + r * blocks_;
+    } else {
+      row.scales = floats(1, i, scales_.data() + r * blocks_);
+    }
+    if (!offsets_.empty()) row.offsets = floats(2, i, offsets_.data() + r * blocks_);
   }
-  read_floats(1, i, scales_, out.scales);
-  if (format.codebook == Codebook::uniform_asymmetric) read_floats(2, i, offsets_, out.offsets);
-  return out;
+  return {rows_.data(), static_cast<std::size_t>(count)};
 }
 
 }  // namespace qloft::quant

@@ -1,6 +1,7 @@
 #pragma once
 // One row of a packed matrix as the kernels take it.
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -16,26 +17,31 @@ std::int64_t rows_a_task(std::int64_t columns);
 // The block length that kernels see: that of the format, or the whole row.
 std::int64_t kernel_block(const Format& format, std::int64_t columns);
 
-// Reads rows one after another; scales that are not stored as f32 go through its own buffer. One
+// Reads a few rows at a time; scales that are not stored as f32 go through its own buffers. One
 // object a thread.
 class RowReader {
  public:
+  static constexpr std::int64_t kAtOnce = 4;
+
   explicit RowReader(const PackedMatrix& packed);
-  // Valid until the next call.
-  kernels::PackedRow row(std::int64_t i);
+  // Rows [first, first + count), count <= kAtOnce. Both are valid until the next call of either.
+  std::span<const kernels::PackedRow> rows(std::int64_t first, std::int64_t count);
+  kernels::PackedRow row(std::int64_t i) { return rows(i, 1).front(); }
 
  private:
-  void read_floats(std::size_t part, std::int64_t i, std::vector<float>& buffer,
-                   const float*& out) const;
-  void read_second_level(std::int64_t i);
+  // The f32 values of a row of `part`, in place or in `buffer`.
+  const float* floats(std::size_t part, std::int64_t i, float* buffer) const;
+  void read_second_level(std::int64_t i, float* scales);
 
   const PackedMatrix& packed_;
   const kernels::Table& table_;
   const kernels::Codebook* second_book_;  // of the second level; null without one
   std::int64_t blocks_;
   std::int64_t block_;
-  std::vector<float> scales_;
-  std::vector<float> offsets_;
+  float second_offset_ = 0;
+  std::array<kernels::PackedRow, kAtOnce> rows_;
+  std::vector<float> scales_;   // [kAtOnce, blocks]
+  std::vector<float> offsets_;  // the same
   std::vector<std::uint8_t> codes_;
 };
 

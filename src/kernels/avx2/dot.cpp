@@ -175,9 +175,11 @@ void dot_bits(const Codebook& book, const PackedRow& row, const Activations& x, 
 
 }  // namespace
 
-void dot(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
-         std::int64_t y_stride) {
-  with_width(book.bits, [&](auto width) { dot_bits<width()>(book, row, x, y, y_stride); });
+void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
+         float* y, std::int64_t y_stride) {
+  with_width(book.bits, [&](auto width) {
+    for (std::int64_t r = 0; r < count; ++r) dot_bits<width()>(book, rows[r], x, y + r, y_stride);
+  });
 }
 
 }  // namespace qloft::kernels::avx2

@@ -18,8 +18,8 @@ void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t column
                  std::int64_t first, std::int64_t count, BFloat16* out);
 void prepare_activations(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
                          float* fixed_scales, float* sums);
-void dot(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
-         std::int64_t y_stride);
+void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
+         float* y, std::int64_t y_stride);
 void bf16_to_f32(const BFloat16* x, std::int64_t count, float* out);
 void f32_to_bf16(const float* x, std::int64_t count, BFloat16* out);
 

@@ -31,17 +31,18 @@ namespace qloft::kernels::avx512_kernels {
 namespace {
 
 // What one vector of packed codes holds. It is read as 32 words of 16 bits, whose fields are
-// shifted down one after another to look up 32 values at once; 3 bits read the plane of 2 bits so
-// and put the third on top.
+// shifted down one after another to look up 32 values at once. 3 bits join their planes in fields
+// of 4: the even fields of the plane of 2 bits in one vector, the odd ones in another.
 template <int kBits>
 struct Chunk {
   static constexpr int kWidth = kBits == 3 ? 2 : kBits;  // of a field
-  static constexpr int kFields = 16 / kWidth;            // in a word
+  static constexpr int kSteps = 16 / kWidth;             // fields in a word
   static constexpr int kGroups = 16 / kWidth;            // of codes
   static constexpr int kColumns = kGroups * static_cast<int>(kGroup);
 
-  // Which column of the chunk word `word` gives at field `field`.
-  static constexpr int column(int field, int word) {
+  // Which column of the chunk word `word` gives at step `step`.
+  static constexpr int column(int step, int word) {
+    const int field = kBits == 3 ? step % 4 * 2 + step / 4 : step;
     const int group = word / (2 * kWidth);
     const int byte = 2 * (word % (2 * kWidth)) + kWidth * field / 8;
     const int place = kWidth * field % 8 / kWidth;  // within the byte, as layout.h has it
@@ -107,147 +108,191 @@ inline __mmask16 first_lanes(std::int64_t count) {
 // The words of one chunk.
 template <int kBits>
 struct Words {
+  Words() = default;
   // The first `groups` groups are there; zeros are taken for the rest.
   Words(const std::uint8_t* in, std::int64_t groups) {
     low = _mm512_maskz_loadu_epi32(first_lanes(groups * kBits), in);
     if constexpr (kBits == 3) {
       const __m512i more = _mm512_maskz_loadu_epi32(first_lanes(groups * kBits - 16), in + 64);
-      const __m512i twos =
+      const __m512i two_bits =
           _mm512_setr_epi32(0, 1, 3, 4, 6, 7, 9, 10, 12, 13, 15, 16, 18, 19, 21, 22);
-      const __m512i ones =
+      const __m512i one_bit =
           _mm512_setr_epi32(2, 2, 5, 5, 8, 8, 11, 11, 14, 14, 17, 17, 20, 20, 23, 23);
       // A field's third bit lies where the field begins, one bit up in every second word of 32.
       const __m512i up = _mm512_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1);
-      high = _mm512_srlv_epi32(_mm512_permutex2var_epi32(low, ones, more), up);
-      low = _mm512_permutex2var_epi32(low, twos, more);
+      const __m512i twos = _mm512_permutex2var_epi32(low, two_bits, more);
+      const __m512i ones = _mm512_srlv_epi32(_mm512_permutex2var_epi32(low, one_bit, more), up);
+      constexpr int kChoose = 0xca;  // first ? second : third
+      const __m512i lower_two = _mm512_set1_epi16(0x3333);
+      low = _mm512_ternarylogic_epi32(lower_two, twos, _mm512_slli_epi16(ones, 2), kChoose);
+      high = _mm512_ternarylogic_epi32(lower_two, _mm512_srli_epi16(twos, 2), ones, kChoose);
     }
   }
 
   // Codes in the lowest bits of each word of 16 bits, whatever follows in those above.
-  template <int kField>
+  template <int kStep>
   __m512i codes() const {
-    constexpr int kShift = kField * Chunk<kBits>::kWidth;
-    const __m512i field = kField == 0 ? low : _mm512_srli_epi16(low, kShift);
-    if constexpr (kBits != 3) {
-      return field;
-    } else {
-      const __m512i third = kField == 0 ? _mm512_slli_epi16(high, 2)
-                                        : _mm512_srli_epi16(high, kField == 0 ? 0 : kShift - 2);
-      constexpr int kChoose = 0xca;  // first ? second : third
-      return _mm512_ternarylogic_epi32(_mm512_set1_epi16(3), field, third, kChoose);
-    }
+    constexpr int kShift = kBits == 3 ? kStep % 4 * 4 : kStep * kBits;
+    const __m512i from = kBits == 3 && kStep >= 4 ? high : low;
+    return kShift == 0 ? from : _mm512_srli_epi16(from, kShift);
   }
 
-  __m512i low, high;
+  __m512i low;
+  __m512i high;  // of 3 bits
 };
 
-// Products of kRows rows of activations with one packed row.
-template <int kBits, int kRows>
+// Products of kRows packed rows with kInputs rows of activations, beside each other, so that loads
+// are shared and latencies overlap.
+template <int kBits, int kRows, int kInputs>
 struct Product {
   using C = Chunk<kBits>;
 
-  Product(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i)
-      : scales(row.scales),
-        shift(std::countr_zero(static_cast<std::uint64_t>(row.block))),
+  Product(const Codebook& book, const PackedRow* packed, const Activations& x, std::int64_t input)
+      : rows(packed),
+        shift(std::countr_zero(static_cast<std::uint64_t>(packed->block))),
         stride(fixed_columns(x.columns)),
-        fixed(x.fixed + i * stride),
-        fixed_scales(x.fixed_scales + i * (stride / kGroup)) {
+        fixed(x.fixed + input * stride),
+        fixed_scales(x.fixed_scales + input * (stride / kGroup)) {
+    const std::int64_t row_bytes = packed_bytes(x.columns, kBits);
+    next = reinterpret_cast<const char*>(packed[kRows - 1].codes + row_bytes);
     table = _mm512_loadu_si512(book.fixed);
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i column = _mm512_slli_epi32(_mm512_srli_epi32(lane, kLogLanes), 5);
     block_of_lane = _mm512_srlv_epi32(column, _mm512_set1_epi32(shift));
     whole_blocks = first_lanes(((C::kColumns - 1) >> shift) + 1);
-    for (int r = 0; r < kRows; ++r) total[r] = _mm512_setzero_ps();
-  }
-
-  void add_whole(const std::uint8_t* in, std::int64_t first) {
-    add(Words<kBits>(in, C::kGroups), first, whole_blocks);
-  }
-  void add_some(const std::uint8_t* in, std::int64_t first, std::int64_t groups) {
-    add(Words<kBits>(in, groups), first, first_lanes(((groups * kGroup - 1) >> shift) + 1));
-  }
-
-  // The chunk from column `first` on, which `blocks` of the blocks from there reach into.
-  void add(const Words<kBits>& words, std::int64_t first, __mmask16 blocks) {
-    const __m512 s = _mm512_permutexvar_ps(
-        block_of_lane, _mm512_maskz_loadu_ps(blocks, scales + (first >> shift)));
-    const std::int16_t* x = fixed + first;
-    for (int r = 0; r < kRows; ++r, x += stride) {
-      const float x_scale = fixed_scales[(r * stride + first) / kGroup];
-      add_fields(words, x, _mm512_mul_ps(s, _mm512_set1_ps(x_scale)), total[r],
-                 std::make_integer_sequence<int, C::kFields / 4>());
+    for (auto& row : total) {
+      for (__m512& sum : row) sum = _mm512_setzero_ps();
     }
   }
 
+  void add_whole(std::int64_t first) {
+    // The processor follows one stream of codes by itself, but not several beside each other.
+    if constexpr (kRows > 1) {
+      constexpr int kBytes = 4 * kBits * C::kGroups * kRows;
+      for (int line = 0; line < kBytes; line += 64) _mm_prefetch(next + line, _MM_HINT_T0);
+      next += kBytes;
+    }
+    add(first, C::kGroups, whole_blocks);
+  }
+  void add_some(std::int64_t first, std::int64_t groups) {
+    add(first, groups, first_lanes(((groups * kGroup - 1) >> shift) + 1));
+  }
+
+  // The groups from column `first` on, which `blocks` of the blocks from there reach into.
+  void add(std::int64_t first, std::int64_t groups, __mmask16 blocks) {
+    Words<kBits> words[kRows];
+    __m512 scales[kRows];
+    for (int r = 0; r < kRows; ++r) {
+      words[r] = Words<kBits>(rows[r].codes + first / kGroup * 4 * kBits, groups);
+      scales[r] = _mm512_permutexvar_ps(
+          block_of_lane, _mm512_maskz_loadu_ps(blocks, rows[r].scales + (first >> shift)));
+    }
+    add_steps(words, scales, first, std::make_integer_sequence<int, C::kSteps / 4>());
+  }
+
   template <int... kFour>
-  void add_fields(const Words<kBits>& words, const std::int16_t* x, __m512 factor, __m512& sum,
-                  std::integer_sequence<int, kFour...>) {
-    (add_four_fields<4 * kFour>(words, x + 128 * kFour, factor, sum), ...);
+  void add_steps(const Words<kBits> (&words)[kRows], const __m512 (&scales)[kRows],
+                 std::int64_t first, std::integer_sequence<int, kFour...>) {
+    (add_four_steps<4 * kFour>(words, scales, first), ...);
   }
 
   // As many products as 32 bits hold (layout.h).
-  template <int kField>
-  void add_four_fields(const Words<kBits>& words, const std::int16_t* x, __m512 factor,
-                       __m512& sum) {
-    const __m512i low = _mm512_add_epi32(field<kField>(words, x), field<kField + 1>(words, x + 32));
-    const __m512i high =
-        _mm512_add_epi32(field<kField + 2>(words, x + 64), field<kField + 3>(words, x + 96));
-    sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(low, high)), factor, sum);
+  template <int kStep>
+  void add_four_steps(const Words<kBits> (&words)[kRows], const __m512 (&scales)[kRows],
+                      std::int64_t first) {
+    __m512i sums[kRows][kInputs];
+    add_step<kStep, true>(words, first, sums);
+    add_step<kStep + 1, false>(words, first, sums);
+    add_step<kStep + 2, false>(words, first, sums);
+    add_step<kStep + 3, false>(words, first, sums);
+    for (int i = 0; i < kInputs; ++i) {
+      const __m512 x_scale = _mm512_set1_ps(fixed_scales[(i * stride + first) / kGroup]);
+      for (int r = 0; r < kRows; ++r) {
+        total[r][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r][i]),
+                                      _mm512_mul_ps(scales[r], x_scale), total[r][i]);
+      }
+    }
   }
 
-  template <int kField>
-  __m512i field(const Words<kBits>& words, const std::int16_t* x) const {
-    // Words hold more than a code, which the table makes up for by repeating.
-    const __m512i values = _mm512_permutexvar_epi16(words.template codes<kField>(), table);
-    return _mm512_madd_epi16(values, _mm512_loadu_si512(x));
+  template <int kStep, bool kFirst>
+  void add_step(const Words<kBits> (&words)[kRows], std::int64_t first,
+                __m512i (&sums)[kRows][kInputs]) {
+    for (int r = 0; r < kRows; ++r) {
+      // Words hold more than a code, which the table makes up for by repeating.
+      const __m512i values = _mm512_permutexvar_epi16(words[r].template codes<kStep>(), table);
+      for (int i = 0; i < kInputs; ++i) {
+        const std::int16_t* x = fixed + i * stride + first + 32 * kStep;
+        const __m512i product = _mm512_madd_epi16(values, _mm512_loadu_si512(x));
+        sums[r][i] = kFirst ? product : _mm512_add_epi32(sums[r][i], product);
+      }
+    }
   }
 
   static constexpr unsigned kLogLanes = std::countr_zero(static_cast<unsigned>(C::kWidth));
-  const float* scales;
+  const PackedRow* rows;
+  const char* next;  // codes of the rows to come, if they follow in memory
   int shift;
   std::int64_t stride;
   const std::int16_t* fixed;
   const float* fixed_scales;
   __m512i table, block_of_lane;
   __mmask16 whole_blocks;
-  __m512 total[kRows];
+  __m512 total[kRows][kInputs];
 };
 
-template <int kBits, int kRows>
-void dot_rows(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i,
+template <int kBits, int kRows, int kInputs>
+void dot_tile(const Codebook& book, const PackedRow* rows, const Activations& x, std::int64_t input,
               float* y, std::int64_t y_stride) {
   using C = Chunk<kBits>;
-  Product<kBits, kRows> product(book, row, x, i);
+  Product<kBits, kRows, kInputs> product(book, rows, x, input);
   const std::int64_t groups = x.columns / kGroup;
-  const std::uint8_t* in = row.codes;
   std::int64_t g = 0;
-  for (; g + C::kGroups <= groups; g += C::kGroups, in += 4 * kBits * C::kGroups) {
-    product.add_whole(in, g * kGroup);
-  }
-  if (g < groups) product.add_some(in, g * kGroup, groups - g);
+  for (; g + C::kGroups <= groups; g += C::kGroups) product.add_whole(g * kGroup);
+  if (g < groups) product.add_some(g * kGroup, groups - g);
   for (int r = 0; r < kRows; ++r) {
-    y[(i + r) * y_stride] = book.fixed_scale * _mm512_reduce_add_ps(product.total[r]) +
-                            portable::dot_tail(book, row, x, i + r, groups * kGroup) +
-                            portable::dot_offsets(row, x, i + r);
+    for (int i = 0; i < kInputs; ++i) {
+      y[(input + i) * y_stride + r] =
+          book.fixed_scale * _mm512_reduce_add_ps(product.total[r][i]) +
+          portable::dot_tail(book, rows[r], x, input + i, groups * kGroup) +
+          portable::dot_offsets(rows[r], x, input + i);
+    }
   }
+}
+
+template <int kBits, int kRows>
+void dot_inputs(const Codebook& book, const PackedRow* rows, const Activations& x, float* y,
+                std::int64_t y_stride) {
+  std::int64_t i = 0;
+  for (; i + 4 <= x.rows; i += 4) {
+    for (int r = 0; r < kRows; ++r) dot_tile<kBits, 1, 4>(book, rows + r, x, i, y + r, y_stride);
+  }
+  for (; i + 2 <= x.rows; i += 2) {
+    constexpr int kPair = std::min(kRows, 2);
+    for (int r = 0; r < kRows; r += kPair) {
+      dot_tile<kBits, kPair, 2>(book, rows + r, x, i, y + r, y_stride);
+    }
+  }
+  for (; i < x.rows; ++i) dot_tile<kBits, kRows, 1>(book, rows, x, i, y, y_stride);
 }
 
 }  // namespace
 
-void dot(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
-         std::int64_t y_stride) {
+void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
+         float* y, std::int64_t y_stride) {
+  if (count == 0) return;
   const bool has_blocks =
-      std::has_single_bit(static_cast<std::uint64_t>(row.block)) && row.block >= kGroup;
+      std::has_single_bit(static_cast<std::uint64_t>(rows->block)) && rows->block >= kGroup;
   if (book.bits > 4 || x.fixed == nullptr || !has_blocks) {
     Activations plain = x;
     plain.fixed = nullptr;  // its order is this file's own
-    return avx2_table().dot(book, row, plain, y, y_stride);
+    return avx2_table().dot(book, rows, count, plain, y, y_stride);
   }
   with_width<4>(book.bits, [&](auto width) {
-    std::int64_t i = 0;
-    for (; i + 4 <= x.rows; i += 4) dot_rows<width(), 4>(book, row, x, i, y, y_stride);
-    for (; i + 2 <= x.rows; i += 2) dot_rows<width(), 2>(book, row, x, i, y, y_stride);
-    for (; i < x.rows; ++i) dot_rows<width(), 1>(book, row, x, i, y, y_stride);
+    constexpr int kAtOnce = 2;
+    std::int64_t r = 0;
+    for (; r + kAtOnce <= count; r += kAtOnce)
+      dot_inputs<width(), kAtOnce>(book, rows + r, x, y + r, y_stride);
+    for (; r < count; ++r) dot_inputs<width(), 1>(book, rows + r, x, y + r, y_stride);
   });
 }
 
