@@ -57,7 +57,7 @@ inline Model& packed_model(int bits, at::ScalarType activations) {
     format.second_level = quant::SecondLevel{};
     const LoadOptions options{.dtype = activations, .stored = at::kBFloat16};
     kept = Kept{bits, activations, Model::random(llama_1b(), options, 1, format)};
-    at::set_num_threads(thread_count());
+    at::set_num_threads(1);
   }
   return kept->model;
 }

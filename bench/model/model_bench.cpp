@@ -20,7 +20,6 @@ void Decode(benchmark::State& state) {
   }
   model.activate(state.range(1) != 0 ? "a" : "");
   model.set_training(false);
-  at::set_num_threads(1);
   const at::NoGradGuard no_grad;
   auto cache = model.make_cache(1, kPrompt + kNew);
   model.hidden({at::randint(0, 32000, {1, kPrompt}, at::kLong), {}, {}}, &cache);

@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "bf16.h"
 #include "dropout.h"
 #include "qloft/linalg.h"
 #include "tensor.h"
@@ -18,6 +19,10 @@ using at::Tensor;
 using linalg::Transpose;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+Tensor as_bf16(const Tensor& tensor) {
+  return tensor.to(at::kBFloat16);
+}
 
 // c = alpha * op(a) * op(b) + beta * c for f32 matrices, wherever they are.
 void multiply_into(const Tensor& a, Transpose ta, const Tensor& b, Transpose tb, Tensor& c,
@@ -45,7 +50,9 @@ struct LinearCall {
   double dropout = 0;  // 0: none in this call
   std::uint64_t seed = 0;
 
-  Tensor drop(const Tensor& x) const { return dropout > 0 ? model::dropout(x, dropout, seed) : x; }
+  Tensor drop(const Tensor& x) const {
+    return dropout > 0 ? model::dropout(as_f32(x), dropout, seed).to(x.scalar_type()) : x;
+  }
 };
 
 // y = x W^T + scale * h B^T + bias with h = dropout(x) A^T; x [n, in] -> y [n, out], and h.
@@ -53,7 +60,10 @@ std::pair<Tensor, Tensor> compute(const Tensor& x, const Weight& weight, const T
                                   const Tensor& a, const Tensor& b, const LinearCall& call) {
   Tensor y = multiply_transposed(x, weight);
   Tensor h;
-  if (a.defined()) {
+  if (a.defined() && runs_in_bf16(x)) {
+    h = multiply_bf16(call.drop(x), as_bf16(a).t());
+    y.add_(multiply_bf16(h, as_bf16(b * call.scale).t()));
+  } else if (a.defined()) {
     Tensor sum = as_f32(y);
     const Tensor dropped = call.drop(as_f32(x));
     if (x.is_cpu() && x.size(0) <= kFewRows) {
@@ -112,9 +122,16 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
                needs_a = trains[3], needs_b = trains[4];
 
     Tensor dx, dweight, dbias, da, db;
-    const Tensor dy32 = as_f32(dy);
     if (needs_x) dx = multiply(dy, weight);
-    if (a.defined() && (needs_x || needs_a)) {
+    const bool in_bf16 = a.defined() && runs_in_bf16(dy);
+    if (in_bf16) {
+      const Tensor dh = multiply_bf16(dy, as_bf16(b * call.scale));
+      if (needs_a) da = as_f32(multiply_bf16(call.drop(flat).t(), dh).t());
+      if (needs_x) dx.add_(call.drop(multiply_bf16(dh, as_bf16(a))));
+      if (needs_b) db = as_f32(multiply_bf16(dy.t(), h)) * call.scale;
+    }
+    const Tensor dy32 = in_bf16 && !needs_weight && !needs_bias ? Tensor() : as_f32(dy);
+    if (!in_bf16 && a.defined() && (needs_x || needs_a)) {
       const Tensor dh = product(dy32, Transpose::no, b, Transpose::no, call.scale);
       if (needs_a) da = product(dh, Transpose::yes, call.drop(as_f32(flat)), Transpose::no);
       if (needs_x) {
@@ -127,7 +144,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
         dx = sum.to(dy.scalar_type());
       }
     }
-    if (needs_b) db = product(dy32, Transpose::yes, h, Transpose::no, call.scale);
+    if (needs_b && !in_bf16) db = product(dy32, Transpose::yes, h, Transpose::no, call.scale);
     if (needs_weight) {
       dweight = product(dy32, Transpose::yes, as_f32(flat), Transpose::no).to(dense.scalar_type());
     }

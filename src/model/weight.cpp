@@ -1,13 +1,13 @@
 #include "weight.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/cpu/Utils.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
 #include <array>
 
+#include "bf16.h"
 #include "qloft/core.h"
 #include "qloft/kernels.h"
 #include "qloft/kernels/dense.h"
@@ -24,26 +24,13 @@ using linalg::Transpose;
 constexpr std::int64_t kTileRows = 384;
 // Rows of the shared tile of the backward product.
 constexpr std::int64_t kBackwardTileRows = 1024;
-bool has_bf16_units() {
-  static const bool found = [] {
-    const auto capabilities = at::cpu::get_cpu_capabilities();
-    for (const char* name : {"avx512_bf16", "amx_bf16"}) {
-      const auto entry = capabilities.find(name);
-      if (entry != capabilities.end() && entry->second.isBool() && entry->second.toBool()) {
-        return true;
-      }
-    }
-    return false;
-  }();
-  return found;
-}
 
 MatrixView<BFloat16> bf16_matrix(const at::Tensor& tensor) {
   return {reinterpret_cast<BFloat16*>(tensor.data_ptr<at::BFloat16>()), tensor.size(0),
           tensor.size(1)};
 }
 
-// The whole weight as a dense tensor: one matrix at a time, for devices and types that multiply so.
+// The whole weight as a dense tensor on another device: one matrix at a time.
 at::Tensor dense_copy(const Weight& weight, const at::Tensor& like) {
   if (!weight.packed) return weight.dense.to(like.device(), like.scalar_type());
   auto out = at::empty({weight.rows(), weight.columns()}, like.scalar_type());
@@ -53,10 +40,6 @@ at::Tensor dense_copy(const Weight& weight, const at::Tensor& like) {
     quant::dequantize(*weight.packed, matrix_of(out));
   }
   return out.to(like.device());
-}
-
-bool runs_in_torch(const at::Tensor& x) {
-  return !x.is_cpu() || (x.scalar_type() == at::kBFloat16 && has_bf16_units());
 }
 
 // As many tiles for each thread as it takes to keep them near kTileRows rows.
@@ -163,7 +146,8 @@ MatrixView<const float> read_rows(const Weight& weight, std::int64_t first, std:
 
 at::Tensor multiply_transposed(const at::Tensor& x, const Weight& weight) {
   const at::NoGradGuard no_grad;
-  if (runs_in_torch(x)) return at::mm(x, dense_copy(weight, x).t());
+  if (!x.is_cpu()) return at::mm(x, dense_copy(weight, x).t());
+  if (runs_in_bf16(x)) return multiply_transposed_bf16(x, weight);
   const auto x32 = as_f32(x);
   auto y = at::empty({x.size(0), weight.rows()}, at::kFloat);
   multiply_transposed_f32(matrix_of(x32), weight, matrix_of(y));
@@ -172,7 +156,8 @@ at::Tensor multiply_transposed(const at::Tensor& x, const Weight& weight) {
 
 at::Tensor multiply(const at::Tensor& y, const Weight& weight) {
   const at::NoGradGuard no_grad;
-  if (runs_in_torch(y)) return at::mm(y, dense_copy(weight, y));
+  if (!y.is_cpu()) return at::mm(y, dense_copy(weight, y));
+  if (runs_in_bf16(y)) return multiply_bf16(y, weight);
   const auto y32 = as_f32(y);
   auto x = at::empty({y.size(0), weight.columns()}, at::kFloat);
   multiply_f32(matrix_of(y32), weight, matrix_of(x));

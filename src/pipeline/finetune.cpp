@@ -326,7 +326,7 @@ std::int64_t count_parameters(const model::Model& model) {
 FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
   check(options);
-  at::set_num_threads(thread_count());
+  at::set_num_threads(1);  // the work is in our own threads (load.cpp)
   const bool lora = options.method == "lora";
   const fs::path folder = checkpoint::resolve(options.model);
   const fs::path config_file = folder / "config.json";

@@ -43,9 +43,8 @@ std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& sourc
 }
 
 LoadedModel load_model(const ModelOptions& options, Progress& progress) {
-  // In f32 the work is in our own threads; torch's would wait for it in a loop and take their
-  // place.
-  at::set_num_threads(parse_dtype(options.dtype) == at::kFloat ? 1 : thread_count());
+  // The work is in our own threads; torch's would wait for it in a loop and take their place.
+  at::set_num_threads(1);
   model::LoadOptions load;
   load.dtype = parse_dtype(options.dtype);
   load.device = parse_device(options.device);

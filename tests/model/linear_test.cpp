@@ -132,6 +132,36 @@ TEST(Linear, ComputesInBf16Too) {
   EXPECT_EQ(pair.linear.active->a.grad().scalar_type(), at::kFloat);
 }
 
+// Through every slice of the result that threads take, and for sizes that none of them divides.
+TEST(Linear, GivesTheGradientsOfF32InBf16) {
+  constexpr std::int64_t kManyIn = 2100, kManyOut = 1100;
+  for (const std::int64_t rows : {3, 9, 700}) {
+    at::manual_seed(18);
+    Linear linear;
+    linear.weight.packed =
+        std::make_shared<const quant::PackedMatrix>(packed_matrix(kManyOut, kManyIn));
+    linear.adapters["a"] = {at::randn({kRank, kManyIn}).set_requires_grad(true),
+                            at::randn({kManyOut, kRank}).set_requires_grad(true), 0.5, 0};
+    linear.active = &linear.adapters["a"];
+    const std::vector<Tensor> factors = {linear.active->a, linear.active->b};
+    const Tensor x = at::randn({rows, kManyIn}).to(at::kBFloat16);
+    const Tensor slope = at::randn({rows, kManyOut}).to(at::kBFloat16);
+    std::vector<std::vector<Tensor>> results;
+    for (const auto type : {at::kFloat, at::kBFloat16}) {
+      const Tensor input = x.to(type).set_requires_grad(true);
+      const Tensor y = linear.forward(input, 0);
+      auto all = torch::autograd::grad({y}, {input, factors[0], factors[1]}, {slope.to(type)});
+      all.push_back(y);
+      results.push_back(std::move(all));
+    }
+    for (std::size_t i = 0; i < results[0].size(); ++i) {
+      const Tensor& expected = results[0][i];
+      EXPECT_LE(distance(results[1][i], expected), 0.02 * expected.abs().max().item<float>())
+          << rows << " rows, result " << i;
+    }
+  }
+}
+
 TEST(Linear, KeepsNoGradientForWhatIsFrozen) {
   Pair pair;
   pair.linear.adapters["a"].a.set_requires_grad(false);

@@ -75,7 +75,7 @@ TEST_P(StepMemory, IsWithinFifteenPercentOfThePrediction) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpointing, StepMemory, ::testing::Bool(),
-                         [](const auto& info) { return info.param ? "on" : "off"; });
+                         [](const auto& test) { return test.param ? "on" : "off"; });
 
 }  // namespace
 }  // namespace qloft::train

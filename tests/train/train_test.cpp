@@ -131,7 +131,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Case{"LoraWithDropout", Method::lora, text::Batching::padded, 1, true},
                       Case{"LoraPacked", Method::lora, text::Batching::packed, 2, false},
                       Case{"FullBf16", Method::full_bf16, text::Batching::padded, 2, true}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& test) { return test.param.name; });
 
 TEST_P(Resume, EqualsAnUninterruptedRunBitForBit) {
   const TemporaryFolder folder;
