@@ -107,8 +107,6 @@ void decode(const Codebook& book, const PackedRow& row, std::int64_t columns, st
              [&](auto width) { decode_bits<width()>(book, row, columns, first, count, out); });
 }
 
-}  // namespace
-
 void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
                 std::int64_t first, std::int64_t count, float* out) {
   decode(book, row, columns, first, count, out);
@@ -136,6 +134,15 @@ void f32_to_bf16(const float* x, std::int64_t count, BFloat16* out) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), u);
   }
   portable::f32_to_bf16(x + i, count - i, out + i);
+}
+
+}  // namespace
+
+void add_decoding(Table& table) {
+  table.decode_f32 = decode_f32;
+  table.decode_bf16 = decode_bf16;
+  table.bf16_to_f32 = bf16_to_f32;
+  table.f32_to_bf16 = f32_to_bf16;
 }
 
 }  // namespace qloft::kernels::avx2

@@ -21,6 +21,8 @@
 
 namespace qloft::kernels::avx2 {
 
+namespace {
+
 void prepare_activations(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
                          float* fixed_scales, float* sums) {
   portable::prepare_activations(x, columns, bits, nullptr, nullptr, sums);
@@ -37,8 +39,6 @@ void prepare_activations(const float* x, std::int64_t columns, int bits, std::in
     }
   }
 }
-
-namespace {
 
 // The halves of one group as 16-bit fixed-point values, in the order of prepare_activations.
 template <int kBits>
@@ -173,13 +173,18 @@ void dot_bits(const Codebook& book, const PackedRow& row, const Activations& x, 
   for (; i < x.rows; ++i) dot_float<kBits, 1>(book, row, x, i, y, y_stride);
 }
 
-}  // namespace
-
 void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride) {
   with_width(book.bits, [&](auto width) {
     for (std::int64_t r = 0; r < count; ++r) dot_bits<width()>(book, rows[r], x, y + r, y_stride);
   });
+}
+
+}  // namespace
+
+void add_products(Table& table) {
+  table.prepare_activations = prepare_activations;
+  table.dot = dot;
 }
 
 }  // namespace qloft::kernels::avx2

@@ -44,6 +44,8 @@ float absmax(const float* x, std::int64_t count) {
   return std::bit_cast<float>(largest);
 }
 
+namespace {
+
 void minmax(const float* x, std::int64_t count, float* smallest, float* largest) {
   if (count < 8) return portable::minmax(x, count, smallest, largest);
   __m256 low = _mm256_loadu_ps(x);
@@ -59,8 +61,6 @@ void minmax(const float* x, std::int64_t count, float* smallest, float* largest)
   *smallest = -largest_of(_mm256_sub_ps(_mm256_setzero_ps(), low));
   *largest = largest_of(high);
 }
-
-namespace {
 
 // The nearest codes of eight values, for code books of up to 2^kSteps levels.
 template <int kSteps>
@@ -166,15 +166,11 @@ void encode_steps(const Codebook& book, const float* x, std::int64_t count, floa
   portable::encode(book, x + i, count - i, offset, inverse, codes + i);
 }
 
-}  // namespace
-
 void encode(const Codebook& book, const float* x, std::int64_t count, float offset, float inverse,
             std::uint8_t* codes) {
   with_width(steps_of(book),
              [&](auto steps) { encode_steps<steps()>(book, x, count, offset, inverse, codes); });
 }
-
-namespace {
 
 // Loads n < 8 floats, zeros behind them.
 inline __m256 load_some(const float* x, std::int64_t n) {
@@ -236,11 +232,18 @@ float fit_steps(const Codebook& book, const float* x, std::int64_t count, float 
   return best.scale;
 }
 
-}  // namespace
-
 float fit_scale(const Codebook& book, const float* x, std::int64_t count, float absmax_of_x) {
   return with_width(steps_of(book),
                     [&](auto steps) { return fit_steps<steps()>(book, x, count, absmax_of_x); });
+}
+
+}  // namespace
+
+void add_encoding(Table& table) {
+  table.absmax = absmax;
+  table.minmax = minmax;
+  table.encode = encode;
+  table.fit_scale = fit_scale;
 }
 
 }  // namespace qloft::kernels::avx2

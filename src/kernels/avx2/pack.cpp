@@ -80,14 +80,19 @@ void unpack_bits(const std::uint8_t* packed, std::int64_t count, std::uint8_t* c
   }
 }
 
-}  // namespace
-
 void pack(const std::uint8_t* codes, std::int64_t count, int bits, std::uint8_t* packed) {
   with_width(bits, [&](auto width) { pack_bits<width()>(codes, count, packed); });
 }
 
 void unpack(const std::uint8_t* packed, std::int64_t count, int bits, std::uint8_t* codes) {
   with_width(bits, [&](auto width) { unpack_bits<width()>(packed, count, codes); });
+}
+
+}  // namespace
+
+void add_packing(Table& table) {
+  table.pack = pack;
+  table.unpack = unpack;
 }
 
 }  // namespace qloft::kernels::avx2

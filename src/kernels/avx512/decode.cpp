@@ -23,6 +23,7 @@
 #endif
 
 namespace qloft::kernels::avx512_kernels {
+
 namespace {
 
 // The values of elements 16 h to 16 h + 15 of a group. Shifts and tables make use of that
@@ -107,8 +108,6 @@ void decode_whole(const Codebook& book, const PackedRow& row, std::int64_t first
                 [&](auto width) { decode_groups<width()>(book, row, first, groups, out); });
 }
 
-}  // namespace
-
 void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
                 std::int64_t first, std::int64_t count, float* out) {
   const std::int64_t whole = book.bits <= 4 ? count / kGroup * kGroup : 0;
@@ -125,6 +124,13 @@ void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t column
   if (whole < count) {
     avx2_table().decode_bf16(book, row, columns, first + whole, count - whole, out + whole);
   }
+}
+
+}  // namespace
+
+void add_decoding(Table& table) {
+  table.decode_f32 = decode_f32;
+  table.decode_bf16 = decode_bf16;
 }
 
 }  // namespace qloft::kernels::avx512_kernels

@@ -28,6 +28,7 @@
 #endif
 
 namespace qloft::kernels::avx512_kernels {
+
 namespace {
 
 // What one vector of packed codes holds. It is read as 32 words of 16 bits, whose fields are
@@ -88,8 +89,6 @@ void prepare_chunks(const float* x, std::int64_t columns, std::int16_t* fixed,
   }
 }
 
-}  // namespace
-
 void prepare_activations(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
                          float* fixed_scales, float* sums) {
   portable::prepare_activations(x, columns, bits, nullptr, nullptr, sums);
@@ -98,8 +97,6 @@ void prepare_activations(const float* x, std::int64_t columns, int bits, std::in
     prepare_chunks<width()>(x, columns / kGroup * kGroup, fixed, fixed_scales);
   });
 }
-
-namespace {
 
 inline __mmask16 first_lanes(std::int64_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xffff : (1 << std::max<std::int64_t>(0, count)) - 1);
@@ -275,8 +272,6 @@ void dot_inputs(const Codebook& book, const PackedRow* rows, const Activations& 
   for (; i < x.rows; ++i) dot_tile<kBits, kRows, 1>(book, rows, x, i, y, y_stride);
 }
 
-}  // namespace
-
 void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride) {
   if (count == 0) return;
@@ -294,6 +289,13 @@ void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const 
       dot_inputs<width(), kAtOnce>(book, rows + r, x, y + r, y_stride);
     for (; r < count; ++r) dot_inputs<width(), 1>(book, rows + r, x, y + r, y_stride);
   });
+}
+
+}  // namespace
+
+void add_products(Table& table) {
+  table.prepare_activations = prepare_activations;
+  table.dot = dot;
 }
 
 }  // namespace qloft::kernels::avx512_kernels

@@ -20,6 +20,7 @@
 #endif
 
 namespace qloft::kernels::avx512_kernels {
+
 namespace {
 
 inline __m128i nearest16(__m512 v, const float* thresholds, __m512 half, __m512 quarter,
@@ -34,8 +35,6 @@ inline __m128i nearest16(__m512 v, const float* thresholds, __m512 half, __m512 
   }
   return _mm512_cvtepi32_epi8(n);
 }
-
-}  // namespace
 
 void encode(const Codebook& book, const float* x, std::int64_t count, float offset, float inverse,
             std::uint8_t* codes) {
@@ -56,6 +55,12 @@ void encode(const Codebook& book, const float* x, std::int64_t count, float offs
     _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + i), nearest16(v, t, half, quarter, eighth));
   }
   if (i < count) avx2_table().encode(book, x + i, count - i, offset, inverse, codes + i);
+}
+
+}  // namespace
+
+void add_encoding(Table& table) {
+  table.encode = encode;
 }
 
 }  // namespace qloft::kernels::avx512_kernels

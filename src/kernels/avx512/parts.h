@@ -1,20 +1,12 @@
 #pragma once
-// The functions that the AVX-512 table has beside those of AVX2 (qloft/kernels.h says what each
-// does).
+// What the sources of this folder put into the AVX-512 table in place of AVX2's.
 
 #include "qloft/kernels.h"
 
 namespace qloft::kernels::avx512_kernels {
 
-void encode(const Codebook& book, const float* x, std::int64_t count, float offset, float inverse,
-            std::uint8_t* codes);
-void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
-                std::int64_t first, std::int64_t count, float* out);
-void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t columns,
-                 std::int64_t first, std::int64_t count, BFloat16* out);
-void prepare_activations(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
-                         float* fixed_scales, float* sums);
-void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
-         float* y, std::int64_t y_stride);
+void add_encoding(Table& table);
+void add_decoding(Table& table);
+void add_products(Table& table);
 
 }  // namespace qloft::kernels::avx512_kernels
