@@ -22,9 +22,10 @@ std::size_t read_number(std::string_view text, std::size_t& at) {
 }
 
 std::string digits_of(std::uint64_t value, unsigned base, bool capitals) {
+  const std::string_view digits = capitals ? "0123456789ABCDEF" : "0123456789abcdef";
   std::string out;
   do {
-    out += (capitals ? "0123456789ABCDEF" : "0123456789abcdef")[value % base];
+    out += digits[value % base];
     value /= base;
   } while (value != 0);
   std::reverse(out.begin(), out.end());
