@@ -59,7 +59,8 @@ function(qloft_compile_options target)
     target_compile_options(${target} PRIVATE -Wno-restrict)  # false in std::string, GCC bug 105651
   endif()
   if(QLOFT_SANITIZE)
-    target_compile_options(${target} PRIVATE -fsanitize=${QLOFT_SANITIZE} -fno-omit-frame-pointer)
+    target_compile_options(${target} PRIVATE -fsanitize=${QLOFT_SANITIZE} -fno-sanitize-recover=all
+                           -fno-omit-frame-pointer)
     target_link_options(${target} PUBLIC -fsanitize=${QLOFT_SANITIZE})
   endif()
 endfunction()

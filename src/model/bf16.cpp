@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "qloft/core.h"
+#include "qloft/kernels.h"
 #include "tensor.h"
 
 namespace qloft::model {

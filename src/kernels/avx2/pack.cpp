@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -58,7 +59,7 @@ inline void pack_group(const std::uint8_t* codes, std::uint8_t* out) {
 template <int kBits>
 void pack_bits(const std::uint8_t* codes, std::int64_t count, std::uint8_t* packed) {
   if constexpr (kBits == 8) {
-    std::memcpy(packed, codes, static_cast<std::size_t>(count));
+    std::copy_n(codes, count, packed);
   } else {
     for (; count >= kGroup; count -= kGroup, codes += kGroup, packed += 4 * kBits) {
       pack_group<kBits>(codes, packed);
@@ -70,7 +71,7 @@ void pack_bits(const std::uint8_t* codes, std::int64_t count, std::uint8_t* pack
 template <int kBits>
 void unpack_bits(const std::uint8_t* packed, std::int64_t count, std::uint8_t* codes) {
   if constexpr (kBits == 8) {
-    std::memcpy(codes, packed, static_cast<std::size_t>(count));
+    std::copy_n(packed, count, codes);
   } else {
     for (; count >= kGroup; count -= kGroup, codes += kGroup, packed += 4 * kBits) {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes),
