@@ -178,3 +178,16 @@ void swiglu_gradient(const float* g, const float* u, const float* d, std::int64_
     b[1] = a[2] * a[0] * s;
   });
 }
+
+constexpr DenseTable table_of(InstructionSet set) {
+  return {
+      .set = set,
+      .rows_dot_f32 = rows_dot_f32,
+      .rows_dot_bf16 = rows_dot_bf16,
+      .add_weighted_rows = add_weighted_rows,
+      .largest = largest,
+      .exponentials = exponentials,
+      .swiglu = swiglu,
+      .swiglu_gradient = swiglu_gradient,
+  };
+}

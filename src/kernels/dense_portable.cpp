@@ -9,16 +9,7 @@ namespace {
 constexpr int kLanes = 4;
 #include "dense_loops.h"
 
-constexpr DenseTable kTable = {
-    .set = InstructionSet::portable,
-    .rows_dot_f32 = rows_dot_f32,
-    .rows_dot_bf16 = rows_dot_bf16,
-    .add_weighted_rows = add_weighted_rows,
-    .largest = largest,
-    .exponentials = exponentials,
-    .swiglu = swiglu,
-    .swiglu_gradient = swiglu_gradient,
-};
+constexpr DenseTable kTable = table_of(InstructionSet::portable);
 
 }  // namespace
 

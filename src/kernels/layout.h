@@ -41,7 +41,8 @@ constexpr Field one_field(int element) {
   return {element % 4, element / 8 + element % 8 / 4 * 4};
 }
 
-// Values of fixed-point codes and activations stay within these, so that eight products fit 32 bits.
+// Values of fixed-point codes and activations stay within these, so that eight products fit 32
+// bits.
 inline constexpr int kFixedCode = 16383;
 inline constexpr int kFixedActivation = 16383;
 

@@ -1,7 +1,7 @@
+#include "dense.h"
+
 #include <cstdint>
 #include <limits>
-
-#include "dense.h"
 
 #if defined(__x86_64__)
 
@@ -15,16 +15,7 @@ namespace {
 constexpr int kLanes = 8;
 #include "dense_loops.h"
 
-constexpr DenseTable kTable = {
-    .set = InstructionSet::avx2,
-    .rows_dot_f32 = rows_dot_f32,
-    .rows_dot_bf16 = rows_dot_bf16,
-    .add_weighted_rows = add_weighted_rows,
-    .largest = largest,
-    .exponentials = exponentials,
-    .swiglu = swiglu,
-    .swiglu_gradient = swiglu_gradient,
-};
+constexpr DenseTable kTable = table_of(InstructionSet::avx2);
 
 }  // namespace
 

@@ -101,29 +101,27 @@ void decode_groups(const Codebook& book, const PackedRow& row, std::int64_t firs
   }
 }
 
-template <typename Out>
-void decode_whole(const Codebook& book, const PackedRow& row, std::int64_t first,
-                  std::int64_t groups, Out* out) {
-  with_width<4>(book.bits,
-                [&](auto width) { decode_groups<width()>(book, row, first, groups, out); });
+// `rest` decodes what is left: AVX2's kernel for the type.
+template <typename Out, typename Rest>
+void decode(const Codebook& book, const PackedRow& row, std::int64_t columns, std::int64_t first,
+            std::int64_t count, Out* out, Rest rest) {
+  const std::int64_t whole = book.bits <= 4 ? count / kGroup * kGroup : 0;
+  if (whole > 0) {
+    with_width<4>(book.bits, [&](auto width) {
+      decode_groups<width()>(book, row, first, whole / kGroup, out);
+    });
+  }
+  if (whole < count) rest(book, row, columns, first + whole, count - whole, out + whole);
 }
 
 void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
                 std::int64_t first, std::int64_t count, float* out) {
-  const std::int64_t whole = book.bits <= 4 ? count / kGroup * kGroup : 0;
-  if (whole > 0) decode_whole(book, row, first, whole / kGroup, out);
-  if (whole < count) {
-    avx2_table().decode_f32(book, row, columns, first + whole, count - whole, out + whole);
-  }
+  decode(book, row, columns, first, count, out, avx2_table().decode_f32);
 }
 
 void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t columns,
                  std::int64_t first, std::int64_t count, BFloat16* out) {
-  const std::int64_t whole = book.bits <= 4 ? count / kGroup * kGroup : 0;
-  if (whole > 0) decode_whole(book, row, first, whole / kGroup, out);
-  if (whole < count) {
-    avx2_table().decode_bf16(book, row, columns, first + whole, count - whole, out + whole);
-  }
+  decode(book, row, columns, first, count, out, avx2_table().decode_bf16);
 }
 
 }  // namespace
