@@ -6,34 +6,10 @@
 #include "../table.h"
 #include "../terminal_progress.h"
 #include "model_options.h"
+#include "qloft/pipeline/option_lists.h"
 
 namespace qloft::cli {
 namespace {
-
-template <typename Visitor>
-void visit_options(pipeline::QuantizeOptions& o, Visitor& v) {
-  v("-o,--output", o.output, "the folder to write");
-  v("--overwrite", o.overwrite, "replace it if it is not empty");
-  v("--method", o.method, "loftq or qlora");
-  v("--rank", o.rank, "rank of the adapter; 0: none");
-  v("--alpha", o.alpha, "its alpha (the rank, so that its scale is 1)");
-  v("--iterations", o.iterations, "alternations of the method's loop (its own)");
-  v("--exact", o.exact, "full singular value decompositions");
-  v("--seed", o.seed, "seed of the random parts");
-  v("--target-modules", o.target_modules,
-    "q_proj, v_proj, lm_head, ...; default: all linear layers but lm_head");
-  v("--adapter-dtype", o.adapter_dtype, "how the adapter is stored: f32, bf16 or f16");
-  v.group("Format");
-  v("--bits", o.bits, "1 to 8 (the method's own: 4)");
-  v("--codebook", o.codebook, "nf, uniform, uniform-asymmetric, lloyd, binary or ternary");
-  v("--block", o.block, "weights that share a scale: 16 to 4096; 0: a row");
-  v("--scale", o.scale, "absmax, or mse: the scale of the least squared error");
-  v("--scale-type", o.scale_type, "f32, bf16, f16, or double: quantized themselves");
-  v("--second-bits", o.second_bits, "double: bits of a scale (8)");
-  v("--second-block", o.second_block, "double: scales that share a scale (256)");
-  v("--second-type", o.second_type, "double: type of that scale (f32)");
-  v("--second-code", o.second_code, "double: dynamic (bitsandbytes) or uniform (LQ-LoRA)");
-}
 
 Json to_json(const pipeline::QuantizeReport& report) {
   Json json = {{"output", report.output.string()},
