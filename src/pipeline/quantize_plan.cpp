@@ -80,11 +80,11 @@ quant::Format format_of(const QuantizeOptions& o, quant::Format format) {
 // Every matrix that could be quantized: the linear layers, the output matrix, the embedding.
 std::vector<QuantizeTarget> candidates(const model::Architecture& a) {
   std::vector<QuantizeTarget> out;
-  out.push_back({"model.embed_tokens", a.vocabulary_size, a.hidden_size, false});
+  out.push_back({"model.embed_tokens", a.vocabulary_size, a.hidden_size, false, {}});
   for (const model::LinearShape& layer : model::linear_layers(a)) {
-    out.push_back({layer.name, layer.out, layer.in, true});
+    out.push_back({layer.name, layer.out, layer.in, true, layer.input_of});
   }
-  if (!a.tied_embeddings) out.push_back({"lm_head", a.vocabulary_size, a.hidden_size, true});
+  if (!a.tied_embeddings) out.push_back({"lm_head", a.vocabulary_size, a.hidden_size, true, {}});
   return out;
 }
 
@@ -152,6 +152,28 @@ void check_targets(const QuantizePlan& plan, const checkpoint::Checkpoint& sourc
   }
 }
 
+void set_metric(const QuantizeOptions& o, decompose::Recipe& recipe) {
+  if (o.metric) {
+    std::string known;
+    for (const std::string_view name : decompose::metric_names()) {
+      known += (known.empty() ? "one of " : ", ") + std::string(name);
+    }
+    recipe.metric = named(*o.metric, "metric", decompose::metric_from_name, known);
+  }
+  if (o.damping) recipe.damping = *o.damping;
+}
+
+void open_statistics(const QuantizeOptions& options, const checkpoint::Checkpoint& source,
+                     QuantizePlan& plan) {
+  if (options.stats.empty()) {
+    throw InputError({{}, "stats"},
+                     "expected a file that qloft calibrate wrote, which the metric " +
+                         std::string(decompose::name(plan.recipe.metric)) + " needs; found none");
+  }
+  plan.statistics.emplace(options.stats);
+  plan.statistics->expect_model(source);
+}
+
 }  // namespace
 
 bool QuantizePlan::has_adapter() const {
@@ -164,6 +186,7 @@ QuantizePlan plan_quantize(const QuantizeOptions& options, const checkpoint::Che
   const decompose::Preset& preset = decompose::preset(options.method);
   plan.recipe = decompose::recipe_from(preset);
   plan.recipe.format = format_of(options, preset.format);
+  set_metric(options, plan.recipe);
   if (options.rank < 0) {
     throw InputError({{}, "rank"}, "expected 0 or more, found " + std::to_string(options.rank));
   }
@@ -186,6 +209,9 @@ QuantizePlan plan_quantize(const QuantizeOptions& options, const checkpoint::Che
   check_tensors(source, architecture);
   plan.targets = targets_of(options, architecture);
   check_targets(plan, source);
+  if (decompose::needs_gram(plan.recipe.metric) || decompose::needs_fisher(plan.recipe.metric)) {
+    open_statistics(options, source, plan);
+  }
 
   plan.adapter.rank = options.rank;
   plan.adapter.alpha = options.alpha.value_or(static_cast<double>(options.rank));
@@ -211,6 +237,10 @@ io::Json to_json(const QuantizePlan& plan) {
   json["alpha"] = plan.adapter.alpha;
   json["iterations"] = recipe.iterations;
   json["exact"] = recipe.exact_svd;
+  if (plan.statistics) {
+    json["statistics"] = statistics::to_metadata(plan.statistics->origin());
+    json["damping"] = recipe.damping;
+  }
   json["seed"] = recipe.seed;
   json["adapter_dtype"] = short_name(plan.adapter_type);
   json["base_model"] = plan.adapter.base_model;

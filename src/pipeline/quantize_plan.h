@@ -1,6 +1,7 @@
 #pragma once
 // What quantize's options mean for one model: the matrices and the recipe.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "qloft/decompose.h"
 #include "qloft/pipeline/quantize.h"
 #include "qloft/quantized.h"
+#include "qloft/statistics.h"
 
 namespace qloft::pipeline {
 
@@ -18,6 +20,7 @@ struct QuantizeTarget {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   bool adapted = false;  // gets low-rank factors: linear layers do, the embedding does not
+  std::string input_of;  // the module with the same input whose name its Gram matrix bears
 
   std::string weight() const { return module + ".weight"; }
 };
@@ -26,7 +29,8 @@ struct QuantizePlan {
   decompose::Recipe recipe;  // of the adapted matrices
   adapter::Config adapter;
   ElementType adapter_type = ElementType::f32;
-  std::vector<QuantizeTarget> targets;  // in the order of the forward pass
+  std::vector<QuantizeTarget> targets;         // in the order of the forward pass
+  std::optional<statistics::File> statistics;  // where the metric needs them
 
   bool has_adapter() const;
 };

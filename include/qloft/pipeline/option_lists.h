@@ -2,6 +2,7 @@
 // The options of the stages that a recipe may set, each declared once (qloft/core/options.h).
 
 #include "qloft/core/options.h"
+#include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/evaluate.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/quantize.h"
@@ -12,7 +13,11 @@ template <typename Visitor>
 void visit_options(QuantizeOptions& o, Visitor& v) {
   v("-o,--output", o.output, "the folder to write");
   v("--overwrite", o.overwrite, "replace it if it is not empty");
-  v("--method", o.method, "loftq or qlora");
+  v("--method", o.method, "qlora, loftq, lq-lora, gptq-lora, cloq, qera, qera-approx or qloft");
+  v("--metric", o.metric,
+    "frobenius, fisher, gram-diagonal, gram or fisher-gram (the method's own)");
+  v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
+  v("--damping", o.damping, "of Gram matrices, in parts of the diagonal's mean (0.01)");
   v("--rank", o.rank, "rank of the adapter; 0: none");
   v("--alpha", o.alpha, "its alpha (the rank, so that its scale is 1)");
   v("--iterations", o.iterations, "alternations of the method's loop (its own)");
@@ -112,6 +117,19 @@ void visit_options(EvaluateOptions& o, Visitor& v) {
   v("--max-tokens", o.max_tokens, "gsm8k: tokens an answer may have");
   v("--batch", o.batch, "loss, gsm8k: examples at once");
   v("--predictions", o.predictions, "gsm8k: write what the model answered (JSON Lines)");
+  visit_options(o.model, v);
+}
+
+template <typename Visitor>
+void visit_options(CalibrateOptions& o, Visitor& v) {
+  v("--data", o.data, "a text, or JSON Lines (.jsonl) as finetune takes them");
+  v("-o,--output", o.output, "the file to write (safetensors)");
+  v("--overwrite", o.overwrite, "replace it");
+  v("--gram", o.gram, "Gram matrices only (default: these and Fisher factors)");
+  v("--fisher", o.fisher, "Fisher factors only");
+  v("--samples", o.samples, "sequences");
+  v("--length", o.length, "tokens a sequence");
+  v("--seed", o.seed, "draws the sequences");
   visit_options(o.model, v);
 }
 

@@ -16,6 +16,8 @@ Json to_json(const pipeline::QuantizeReport& report) {
                {"format", report.format},
                {"bits_per_weight", report.bits_per_weight},
                {"relative_error", report.relative_error},
+               {"metric", report.metric},
+               {"metric_error", report.metric_error},
                {"seconds", report.seconds},
                {"peak_memory", report.peak_memory},
                {"resumed", report.resumed}};
@@ -27,6 +29,7 @@ Json to_json(const pipeline::QuantizeReport& report) {
                                 {"format", m.format},
                                 {"bits_per_weight", m.bits_per_weight},
                                 {"relative_error", m.relative_error},
+                                {"metric_error", m.metric_error},
                                 {"svd_residual", m.svd_residual},
                                 {"seconds", m.seconds}});
   }
@@ -34,13 +37,18 @@ Json to_json(const pipeline::QuantizeReport& report) {
 }
 
 std::string to_text(const pipeline::QuantizeReport& report) {
-  return format_pairs({{"matrices", std::to_string(report.matrices.size())},
-                       {"format", report.format},
-                       {"bits per weight", fmt::format("{:.3f}", report.bits_per_weight)},
-                       {"mean error", fmt::format("{:.4f}", report.relative_error)},
-                       {"peak memory", format_bytes(static_cast<double>(report.peak_memory))},
-                       {"time", clock_time(report.seconds)},
-                       {"written to", report.output.string()}});
+  std::vector<std::pair<std::string, std::string>> lines = {
+      {"matrices", std::to_string(report.matrices.size())},
+      {"format", report.format},
+      {"bits per weight", fmt::format("{:.3f}", report.bits_per_weight)},
+      {"mean error", fmt::format("{:.4f}", report.relative_error)}};
+  if (report.metric != "frobenius") {
+    lines.emplace_back("by " + report.metric, fmt::format("{:.4f}", report.metric_error));
+  }
+  lines.emplace_back("peak memory", format_bytes(static_cast<double>(report.peak_memory)));
+  lines.emplace_back("time", clock_time(report.seconds));
+  lines.emplace_back("written to", report.output.string());
+  return format_pairs(lines);
 }
 
 }  // namespace
@@ -48,7 +56,8 @@ std::string to_text(const pipeline::QuantizeReport& report) {
 Command quantize_command() {
   return {"quantize", "Split a model into a low-bit base and an adapter",
           "  qloft quantize Llama-3.2-1B -o q2 --method loftq --bits 2 --rank 32\n"
-          "  qloft quantize Llama-3.2-1B -o q4 --method qlora",
+          "  qloft quantize Llama-3.2-1B -o q4 --method qlora\n"
+          "  qloft quantize Llama-3.2-1B -o q2 --method qloft --bits 2 --stats llama.stats",
           [](CLI::App& app) -> Runner {
             const auto options = std::make_shared<pipeline::QuantizeOptions>();
             add_model_argument(app, options->model);
