@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "qloft/core/matrix.h"
@@ -48,7 +50,12 @@ struct Adapter {
 // the rank.
 Adapter load(const std::filesystem::path& folder);
 
-// Writes one that PEFT reads as it is; factors as `type` (f32, bf16 or f16). The folder must exist.
+// How factors may be stored: f32, bf16, f16, and i8 for nf8. Empty if unknown.
+std::optional<ElementType> storage_from_name(std::string_view name);
+
+// Writes one that PEFT reads as it is; factors as `type` (f32, bf16 or f16). i8 stores them in 8
+// bits (NF8 in blocks of 64, 8.25 bits a value; LQ-LoRA's compression), which PEFT does not read.
+// The folder must exist.
 void save(const Adapter& adapter, const std::filesystem::path& folder,
           ElementType type = ElementType::f32);
 
@@ -77,6 +84,10 @@ class Writer {
   ElementType type_;
   io::SafetensorsWriter file_;
 };
+
+// What the factors of such an adapter take on disk.
+std::uint64_t stored_bytes(const Config& config,
+                           const std::map<std::string, Writer::Shape>& modules, ElementType type);
 
 // weight += scale * b * a. Throws InputError naming `module` when shapes disagree.
 void merge_into(MatrixView<float> weight, const Factors& factors, double scale,

@@ -35,8 +35,8 @@ enum class LowRank : std::uint8_t { none, truncated_svd };
 
 // once: quantize, then solve. quantize_first: LoftQ's alternation, `iterations` times.
 // low_rank_first: LQ-LoRA's, which solves before it quantizes, stops when the error in the metric
-// rises and keeps the best.
-enum class Loop : std::uint8_t { once, quantize_first, low_rank_first };
+// rises and keeps the best. quantize_until_best: as quantize_first, and stops as that does.
+enum class Loop : std::uint8_t { once, quantize_first, low_rank_first, quantize_until_best };
 
 // The names at the prompt and in files: "gram-diagonal". Empty if unknown.
 std::string_view name(Metric metric);
@@ -62,6 +62,7 @@ struct Preset {
   Loop loop;
   quant::Format format;  // what --bits and its companions change
   int iterations;
+  double damping = 0.01;  // of Gram matrices
 };
 
 const std::vector<Preset>& presets();

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "config.h"
+#include "packed.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/linalg.h"
@@ -54,29 +55,42 @@ io::TensorInfo tensor_info(const std::string& module, bool is_a, std::int64_t ro
   return info;
 }
 
-struct Pair {
-  const io::TensorInfo* a = nullptr;
-  const io::TensorInfo* b = nullptr;
+// A factor's values, or its codes and their scales.
+struct Half {
+  const io::TensorInfo* values = nullptr;
+  const io::TensorInfo* scales = nullptr;
 };
+
+struct Pair {
+  Half a, b;
+};
+
+// `name` without `suffix`, where it ends so.
+std::optional<std::string_view> without(std::string_view name, std::string_view suffix) {
+  if (!name.ends_with(suffix)) return std::nullopt;
+  return name.substr(0, name.size() - suffix.size());
+}
 
 std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file) {
   std::map<std::string, Pair> pairs;
   for (const io::TensorInfo& info : file.tensors()) {
-    const auto key = parse_key(info.name);
+    const auto of_scales = without(info.name, kScales);
+    const auto key = parse_key(of_scales.value_or(without(info.name, kCodes).value_or(info.name)));
     if (!key) {
       throw InputError({file.path(), info.name},
                        "expected base_model.model.MODULE.lora_A.weight or lora_B.weight, found "
                        "another tensor");
     }
     Pair& pair = pairs[key->module];
-    const io::TensorInfo*& half = key->is_a ? pair.a : pair.b;
-    if (half != nullptr) throw InputError({file.path(), info.name}, "this factor comes twice");
-    half = &info;
+    Half& half = key->is_a ? pair.a : pair.b;
+    const io::TensorInfo*& place = of_scales ? half.scales : half.values;
+    if (place != nullptr) throw InputError({file.path(), info.name}, "this factor comes twice");
+    place = &info;
   }
   if (pairs.empty()) throw InputError({file.path(), {}}, "expected an adapter, found no tensors");
   for (const auto& [module, pair] : pairs) {
-    if (pair.a == nullptr || pair.b == nullptr) {
-      throw InputError({file.path(), tensor_name(module, pair.a == nullptr)},
+    if (pair.a.values == nullptr || pair.b.values == nullptr) {
+      throw InputError({file.path(), tensor_name(module, pair.a.values == nullptr)},
                        "expected both factors of this module, found only the other one");
     }
   }
@@ -91,8 +105,12 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-Matrix read_factor(const io::SafetensorsFile& file, const io::TensorInfo& info, std::size_t axis,
+// `is_a`: [rank, in], else [out, rank].
+Matrix read_factor(const io::SafetensorsFile& file, const Half& half, bool is_a,
                    std::int64_t rank) {
+  const io::TensorInfo& info = *half.values;
+  const bool packed = info.name.ends_with(kCodes);
+  const std::size_t axis = is_a || packed ? 0 : 1;
   if (info.shape.size() != 2 || info.shape[axis] != rank) {
     const std::string r = std::to_string(rank);
     throw InputError({file.path(), info.name},
@@ -100,6 +118,10 @@ Matrix read_factor(const io::SafetensorsFile& file, const io::TensorInfo& info, 
                          " by the rank in adapter_config.json, found " + shape_text(info.shape));
   }
   if (info.element_count() == 0) throw InputError({file.path(), info.name}, "it has no elements");
+  if (packed) {
+    Matrix vectors = unpack(file, info, half.scales);
+    return is_a ? vectors : transposed(vectors.view());
+  }
   if (info.type != ElementType::f32 && info.type != ElementType::f16 &&
       info.type != ElementType::bf16) {
     throw InputError({file.path(), info.name},
@@ -142,16 +164,62 @@ Adapter load(const fs::path& folder) {
   adapter.config = config_from_json(json, config_file, modules);
   for (const auto& [module, pair] : pairs) {
     const std::int64_t rank = adapter.config.rank_of(module);
-    adapter.modules[module] = {read_factor(file, *pair.a, 0, rank),
-                               read_factor(file, *pair.b, 1, rank)};
+    adapter.modules[module] = {read_factor(file, pair.a, true, rank),
+                               read_factor(file, pair.b, false, rank)};
   }
   return adapter;
+}
+
+namespace {
+
+std::vector<io::TensorInfo> factor_tensors(const std::string& module, bool is_a, std::int64_t rank,
+                                           std::int64_t length, ElementType type) {
+  if (type == ElementType::i8) return packed_tensors(tensor_name(module, is_a), rank, length);
+  return {tensor_info(module, is_a, is_a ? rank : length, is_a ? length : rank, type)};
+}
+
+std::vector<io::TensorInfo> infos_of(const Config& config,
+                                     const std::map<std::string, Writer::Shape>& modules,
+                                     ElementType type) {
+  std::vector<io::TensorInfo> infos;
+  for (const auto& [module, shape] : modules) {
+    for (const bool is_a : {true, false}) {
+      for (auto& info : factor_tensors(module, is_a, config.rank_of(module),
+                                       is_a ? shape.in : shape.out, type)) {
+        infos.push_back(std::move(info));
+      }
+    }
+  }
+  return infos;
+}
+
+// One factor's tensors, in the order of factor_tensors.
+std::vector<std::vector<std::byte>> factor_bytes(const Matrix& factor, bool is_a,
+                                                 ElementType type) {
+  if (type != ElementType::i8) return {checkpoint::convert_from_f32(factor.values(), type)};
+  const quant::PackedMatrix packed =
+      is_a ? pack(factor.view()) : pack(transposed(factor.view()).view());
+  std::vector<std::vector<std::byte>> out;
+  for (std::size_t i = 0; i < packed.parts().size(); ++i) {
+    out.emplace_back(packed.bytes(i).begin(), packed.bytes(i).end());
+  }
+  return out;
+}
+
+}  // namespace
+
+std::optional<ElementType> storage_from_name(std::string_view name) {
+  if (name == "f32") return ElementType::f32;
+  if (name == "bf16") return ElementType::bf16;
+  if (name == "f16") return ElementType::f16;
+  if (name == "nf8") return ElementType::i8;
+  return std::nullopt;
 }
 
 void save(const Adapter& adapter, const fs::path& folder, ElementType type) {
   std::vector<std::string> modules;
   std::vector<std::vector<std::byte>> data;
-  std::vector<io::NamedBytes> tensors;
+  std::vector<io::TensorInfo> infos;
   for (const auto& [module, factors] : adapter.modules) {
     const std::int64_t rank = adapter.config.rank_of(module);
     if (factors.a.rows() != rank || factors.b.columns() != rank) {
@@ -160,29 +228,25 @@ void save(const Adapter& adapter, const fs::path& folder, ElementType type) {
     modules.push_back(module);
     for (const bool is_a : {true, false}) {
       const Matrix& factor = is_a ? factors.a : factors.b;
-      io::TensorInfo info = tensor_info(module, is_a, factor.rows(), factor.columns(), type);
-      data.push_back(checkpoint::convert_from_f32(factor.values(), type));
-      tensors.push_back({std::move(info), data.back()});
+      const std::int64_t length = is_a ? factor.columns() : factor.rows();
+      for (auto& info : factor_tensors(module, is_a, rank, length, type)) {
+        infos.push_back(std::move(info));
+      }
+      for (auto& bytes : factor_bytes(factor, is_a, type)) data.push_back(std::move(bytes));
     }
   }
+  std::vector<io::NamedBytes> tensors;
+  for (std::size_t i = 0; i < infos.size(); ++i) tensors.push_back({infos[i], data[i]});
   io::write_safetensors(folder / kWeightsFile, tensors, {{"format", "pt"}});
   io::write_json(folder / kConfigFile, config_to_json(adapter.config, modules));
 }
 
-namespace {
-
-std::vector<io::TensorInfo> infos_of(const Config& config,
-                                     const std::map<std::string, Writer::Shape>& modules,
-                                     ElementType type) {
-  std::vector<io::TensorInfo> infos;
-  for (const auto& [module, shape] : modules) {
-    infos.push_back(tensor_info(module, true, config.rank_of(module), shape.in, type));
-    infos.push_back(tensor_info(module, false, shape.out, config.rank_of(module), type));
-  }
-  return infos;
+std::uint64_t stored_bytes(const Config& config,
+                           const std::map<std::string, Writer::Shape>& modules, ElementType type) {
+  std::uint64_t sum = 0;
+  for (const io::TensorInfo& info : infos_of(config, modules, type)) sum += info.bytes();
+  return sum;
 }
-
-}  // namespace
 
 Writer::Writer(const fs::path& folder, Config config, const std::map<std::string, Shape>& modules,
                ElementType type, Mode mode)
@@ -205,8 +269,12 @@ void Writer::write(const std::string& module, const Factors& factors) {
       factors.a.columns() != it->second.in || factors.b.rows() != it->second.out) {
     throw Error({file_.path(), module}, "the factors are not those that were announced");
   }
-  file_.write(tensor_name(module, true), checkpoint::convert_from_f32(factors.a.values(), type_));
-  file_.write(tensor_name(module, false), checkpoint::convert_from_f32(factors.b.values(), type_));
+  for (const bool is_a : {true, false}) {
+    const auto infos =
+        factor_tensors(module, is_a, rank, is_a ? it->second.in : it->second.out, type_);
+    const auto bytes = factor_bytes(is_a ? factors.a : factors.b, is_a, type_);
+    for (std::size_t i = 0; i < infos.size(); ++i) file_.write(infos[i].name, bytes[i]);
+  }
 }
 
 void merge_into(MatrixView<float> weight, const Factors& factors, double scale,

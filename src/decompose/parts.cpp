@@ -31,6 +31,7 @@ constexpr std::array kLoops = {
     Row<Loop, LoopPart>{Loop::once, run_once},
     Row<Loop, LoopPart>{Loop::quantize_first, run_quantize_first},
     Row<Loop, LoopPart>{Loop::low_rank_first, run_low_rank_first},
+    Row<Loop, LoopPart>{Loop::quantize_until_best, run_quantize_until_best},
 };
 
 auto part_of(const auto& table, auto choice) {

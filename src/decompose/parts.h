@@ -44,6 +44,7 @@ struct Parts {
 using LoopPart = void (*)(const Parts& parts, Work& work, Decomposition& result);
 void run_once(const Parts& parts, Work& work, Decomposition& result);
 void run_quantize_first(const Parts& parts, Work& work, Decomposition& result);
+void run_quantize_until_best(const Parts& parts, Work& work, Decomposition& result);
 void run_low_rank_first(const Parts& parts, Work& work, Decomposition& result);
 
 // The rows for what a recipe names.

@@ -114,13 +114,17 @@ const std::vector<Preset>& presets() {
        .quantizer = Quantizer::gptq,
        .metric = Metric::gram,
        .low_rank = LowRank::truncated_svd,
-       .loop = Loop::quantize_first,
+       .loop = Loop::quantize_until_best,
        .format = {.bits = 4,
                   .codebook = quant::Codebook::lloyd,
-                  .block = 64,
+                  .block = 32,
                   .scale_rule = quant::ScaleRule::mse,
-                  .second_level = kUniformScales},
-       .iterations = 5},
+                  .second_level = quant::SecondLevel{.bits = 4,
+                                                     .block = 256,
+                                                     .type = ElementType::bf16,
+                                                     .code = quant::ScaleCode::uniform}},
+       .iterations = 10,
+       .damping = 0.2},
   };
   return table;
 }
@@ -171,6 +175,7 @@ Recipe recipe_from(const Preset& preset) {
   recipe.loop = preset.loop;
   recipe.format = preset.format;
   recipe.iterations = preset.iterations;
+  recipe.damping = preset.damping;
   return recipe;
 }
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "qloft/linalg.h"
 #include "residual.h"
@@ -40,6 +41,18 @@ void run_quantize_first(const Parts& parts, Work& work, Decomposition& result) {
     take_weight(work);
     subtract_product(work, result);
     going = step(parts, work.residual.view(), work, result);
+  }
+}
+
+void run_quantize_until_best(const Parts& parts, Work& work, Decomposition& result) {
+  bool going = step(parts, work.weight, work, result);
+  for (int t = 1; going && t < work.recipe.iterations; ++t) {
+    take_weight(work);
+    subtract_product(work, result);
+    Decomposition next = result;
+    going = step(parts, work.residual.view(), work, next);
+    if (next.metric_error.back() >= result.metric_error.back()) return;
+    result = std::move(next);
   }
 }
 

@@ -54,7 +54,8 @@ void check(const FinetuneOptions& o) {
          "expected a number above 0");
   refuse(o.dropout && !(*o.dropout >= 0 && *o.dropout < 1), "dropout",
          "expected a number from 0 to below 1");
-  refuse(o.save_dtype && lora, "save_dtype", "adapters are f32");
+  refuse(o.save_dtype && lora && !adapter::storage_from_name(*o.save_dtype), "save_dtype",
+         "expected f32, bf16, f16 or nf8, found '" + o.save_dtype.value_or("") + "'");
   parse_dtype(o.dtype);
   o.train.validate();
 }
@@ -367,7 +368,8 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
 
   const auto save = [&](std::int64_t) {
     if (lora) {
-      adapter::save(model.extract(kAdapterName), output.path());
+      adapter::save(model.extract(kAdapterName), output.path(),
+                    adapter::storage_from_name(options.save_dtype.value_or("f32")).value());
     } else {
       write_weights(model, output.path(), type);
     }

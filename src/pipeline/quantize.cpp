@@ -58,6 +58,14 @@ std::map<std::string, quantized::MatrixEntry> entries_of(const QuantizePlan& pla
   return entries;
 }
 
+std::map<std::string, adapter::Writer::Shape> modules_of(const QuantizePlan& plan) {
+  std::map<std::string, adapter::Writer::Shape> modules;
+  for (const QuantizeTarget& target : plan.targets) {
+    if (target.adapted) modules[target.module] = {target.rows, target.columns};
+  }
+  return modules;
+}
+
 // Every tensor of the output in the order of the forward pass, then what else the model holds.
 std::vector<io::TensorInfo> output_tensors(
     const checkpoint::Checkpoint& source,
@@ -86,10 +94,7 @@ class QuantizedOutput {
   QuantizedOutput(const QuantizePlan& plan, const checkpoint::Checkpoint& source,
                   const ResumableFolder& folder)
       : folder_(folder) {
-    std::map<std::string, adapter::Writer::Shape> modules;
-    for (const QuantizeTarget& target : plan.targets) {
-      if (target.adapted) modules[target.module] = {target.rows, target.columns};
-    }
+    const auto modules = modules_of(plan);
     const auto entries = entries_of(plan);
     auto tensors = output_tensors(source, entries);
     // The journal of the writer is the last file to appear: with it, the adapter is here too.
@@ -240,6 +245,7 @@ void write_report(const QuantizeOptions& options, const QuantizePlan& plan,
   json["exact"] = plan.recipe.exact_svd;
   json["seed"] = plan.recipe.seed;
   json["bits_per_weight"] = report.bits_per_weight;
+  json["adapter_bits_per_weight"] = report.adapter_bits_per_weight;
   json["relative_error"] = report.relative_error;
   json["metric"] = report.metric;
   json["metric_error"] = report.metric_error;
@@ -267,6 +273,12 @@ void summarize(const QuantizePlan& plan, const QuantizedOutput& output, Quantize
   report.bits_per_weight = weights > 0 ? bits / weights : 0;
   report.relative_error =
       plan.targets.empty() ? 0 : errors / static_cast<double>(plan.targets.size());
+  if (plan.has_adapter() && weights > 0) {
+    report.adapter_bits_per_weight = 8.0 *
+                                     static_cast<double>(adapter::stored_bytes(
+                                         plan.adapter, modules_of(plan), plan.adapter_type)) /
+                                     weights;
+  }
   report.metric = decompose::name(plan.recipe.metric);
   report.metric_error =
       plan.targets.empty() ? 0 : metric_errors / static_cast<double>(plan.targets.size());

@@ -201,7 +201,8 @@ QuantizePlan plan_quantize(const QuantizeOptions& options, const checkpoint::Che
   if (options.iterations) plan.recipe.iterations = *options.iterations;
   plan.recipe.exact_svd = options.exact;
   plan.recipe.seed = options.seed;
-  plan.adapter_type = float_type(options.adapter_dtype, "adapter_dtype", "f32, bf16 or f16");
+  plan.adapter_type = named(options.adapter_dtype, "adapter_dtype", adapter::storage_from_name,
+                            "f32, bf16, f16 or nf8");
 
   refuse_quantized(source);
   const auto architecture =

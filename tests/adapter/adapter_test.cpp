@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -9,6 +10,7 @@
 #include "malformed.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
+#include "qloft/core/file.h"
 #include "temporary_folder.h"
 
 namespace qloft::adapter {
@@ -212,6 +214,76 @@ TEST(Adapter, RefusesEveryMalformedFolderWithOneLine) {
       const std::string line = error.what();
       EXPECT_TRUE(line.starts_with(path.string())) << line;
       EXPECT_NE(line.find(expected), std::string::npos) << line;
+    }
+  }
+}
+
+TEST(Adapter, KeepsEightBitsOfAFactorAndTakesAQuarterOfTheRoom) {
+  Adapter adapter;
+  adapter.config.rank = 3;
+  adapter.config.target_modules = {"q"};
+  Factors factors{Matrix(3, 200), Matrix(70, 3)};
+  for (std::int64_t i = 0; i < factors.a.size(); ++i) {
+    factors.a.data()[i] = std::sin(static_cast<float>(i));
+  }
+  for (std::int64_t i = 0; i < factors.b.size(); ++i) {
+    factors.b.data()[i] = 100.f * std::cos(static_cast<float>(i * i));
+  }
+  adapter.modules["model.q"] = factors;
+  const test::TemporaryFolder folder;
+  save(adapter, folder.path(), ElementType::i8);
+  const Adapter back = load(folder.path());
+  EXPECT_LT(largest_difference(back.modules.at("model.q").a, factors.a), 0.02);
+  EXPECT_LT(largest_difference(back.modules.at("model.q").b, factors.b), 2.0);
+  // 3 vectors of 200 and of 70: a byte a value, two a scale of 64.
+  EXPECT_EQ(stored_bytes(adapter.config, {{"model.q", {70, 200}}}, ElementType::i8),
+            3u * (200 + 2 * 4 + 70 + 2 * 2));
+}
+
+TEST(Adapter, EightBitsOfZeroAreZero) {
+  Adapter adapter = small_adapter();
+  std::ranges::fill(adapter.modules.at("model.q").b.values(), 0.f);
+  const test::TemporaryFolder folder;
+  save(adapter, folder.path(), ElementType::i8);
+  EXPECT_EQ(largest_difference(load(folder.path()).modules.at("model.q").b, Matrix(4, 2)), 0.0);
+}
+
+TEST(Adapter, NamesCodesWithoutScalesAndScalesThatDoNotFit) {
+  const test::TemporaryFolder folder;
+  save(small_adapter(), folder.path(), ElementType::i8);
+  const fs::path path = folder / "adapter_model.safetensors";
+  for (const auto& [change, expected] :
+       {std::pair("leave out",
+                  "lora_A.weight.scales: expected scales beside the codes, found none"),
+        std::pair("shorten", "lora_A.weight.scales: expected")}) {
+    std::vector<std::vector<std::byte>> data;
+    std::vector<io::TensorInfo> infos;
+    {
+      const io::SafetensorsFile file(path);
+      for (io::TensorInfo info : file.tensors()) {
+        const auto bytes = file.bytes(info);
+        data.emplace_back(bytes.begin(), bytes.end());
+        if (info.name.ends_with("lora_A.weight.scales")) {
+          if (std::string_view(change) == "leave out") {
+            data.pop_back();
+            continue;
+          }
+          info.shape = {1, 1};
+          data.back().resize(2);
+        }
+        infos.push_back(info);
+      }
+    }
+    std::vector<io::NamedBytes> tensors;
+    for (std::size_t i = 0; i < infos.size(); ++i) tensors.push_back({infos[i], data[i]});
+    const test::TemporaryFolder spoiled;
+    io::write_safetensors(spoiled / "adapter_model.safetensors", tensors);
+    copy_file_whole(folder / "adapter_config.json", spoiled / "adapter_config.json");
+    try {
+      load(spoiled.path());
+      FAIL() << change;
+    } catch (const InputError& error) {
+      EXPECT_NE(std::string(error.what()).find(expected), std::string::npos) << error.what();
     }
   }
 }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "cases.h"
@@ -181,6 +182,22 @@ TEST(Cloq, LeavesLessThanGptqAndThanTheClosedFormAlone) {
   EXPECT_LT(error("cloq", 8), error("gptq-lora", 8));
   EXPECT_LT(error("cloq", 8), error("qera", 8));
   EXPECT_LT(error("qera", 8), error("qera-approx", 8));
+}
+
+TEST(Qloft, AlternatesUntilTheErrorUnderTheMetricRisesAndKeepsTheBest) {
+  const Matrix weight = noise(48, 96);
+  const Statistics statistics = with_gram(correlated_gram(96));
+  Recipe recipe = recipe_from(preset("qloft"));
+  recipe.format.bits = 2;
+  recipe.rank = 8;
+  recipe.iterations = 100;
+  const Decomposition found = decompose(weight.view(), recipe, statistics, "w");
+  ASSERT_LT(found.metric_error.size(), 100u);
+  EXPECT_TRUE(std::ranges::is_sorted(found.metric_error, std::greater{}));
+  EXPECT_NEAR(found.final_error(), measured_error(weight, found, 1.0), 1e-6);
+  recipe.iterations = 1;
+  EXPECT_LT(found.final_metric_error(),
+            decompose(weight.view(), recipe, statistics, "w").final_metric_error());
 }
 
 }  // namespace

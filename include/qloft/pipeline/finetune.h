@@ -38,7 +38,9 @@ struct FinetuneOptions {
   // full: from random weights, MODEL giving config.json and the tokenizer only.
   bool from_random = false;
   std::optional<std::filesystem::path> tokenizer;  // folder of the tokenizer; default: MODEL
-  std::optional<std::string> save_dtype;           // f32, bf16 or f16; default: config.json's
+
+  // full: f32, bf16 or f16 (config.json's). lora: these, or nf8 for factors in 8 bits (f32).
+  std::optional<std::string> save_dtype;
 
   // length is the longest example too, and not more than the model's positions; folder and
   // log_folder are set by the stage.

@@ -25,7 +25,8 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--seed", o.seed, "seed of the random parts");
   v("--target-modules", o.target_modules,
     "q_proj, v_proj, lm_head, ...; default: all linear layers but lm_head");
-  v("--adapter-dtype", o.adapter_dtype, "how the adapter is stored: f32, bf16 or f16");
+  v("--adapter-dtype", o.adapter_dtype,
+    "how the adapter is stored: f32, bf16, f16, or nf8 (8 bits)");
   v.group("Format");
   v("--bits", o.bits, "1 to 8 (the method's own: 4)");
   v("--codebook", o.codebook, "nf, uniform, uniform-asymmetric, lloyd, binary or ternary");
@@ -90,10 +91,11 @@ void visit_options(FinetuneOptions& o, Visitor& v) {
   v("--rslora", o.rslora, "scale by alpha / sqrt(rank)");
   v("--dropout", o.dropout, "dropout on the adapter's input");
   v("--target-modules", o.target_modules, "q_proj, v_proj, ...; default: all linear layers");
+  v("--save-dtype", o.save_dtype,
+    "full: f32, bf16 or f16 (config.json's); lora: these or nf8, 8 bits (f32)");
   v.group("Full fine-tuning");
   v("--from-random", o.from_random, "begin with random weights; MODEL gives config and tokenizer");
   v("--tokenizer", o.tokenizer, "folder of the tokenizer (MODEL)");
-  v("--save-dtype", o.save_dtype, "f32, bf16 or f16; default: config.json's");
   visit_options(o.train, v);
 }
 

@@ -39,7 +39,7 @@ struct QuantizeOptions {
   // Ends of module names ("q_proj"), or whole ones. Empty: all linear layers of the architecture;
   // "lm_head" and "embed_tokens" are quantized only where they are named.
   std::vector<std::string> target_modules;
-  std::string adapter_dtype = "f32";  // f32, bf16 or f16
+  std::string adapter_dtype = "f32";  // f32, bf16, f16, or nf8: in 8 bits
 };
 
 struct QuantizedMatrix {
@@ -56,8 +56,10 @@ struct QuantizedMatrix {
 
 struct QuantizeReport {
   std::filesystem::path output;
-  std::string format;             // of the matrices
-  double bits_per_weight = 0;     // stored bits over weights, all quantized matrices together
+  std::string format;          // of the matrices
+  double bits_per_weight = 0;  // stored bits over weights, all quantized matrices together
+  // Stored bits of the adapter over the same weights: what it adds to bits_per_weight.
+  double adapter_bits_per_weight = 0;
   double relative_error = 0;      // mean over the matrices of the last relative error
   std::string metric;             // of the method
   double metric_error = 0;        // mean over the matrices of the last error in the metric

@@ -15,6 +15,7 @@ Json to_json(const pipeline::QuantizeReport& report) {
   Json json = {{"output", report.output.string()},
                {"format", report.format},
                {"bits_per_weight", report.bits_per_weight},
+               {"adapter_bits_per_weight", report.adapter_bits_per_weight},
                {"relative_error", report.relative_error},
                {"metric", report.metric},
                {"metric_error", report.metric_error},
@@ -41,6 +42,7 @@ std::string to_text(const pipeline::QuantizeReport& report) {
       {"matrices", std::to_string(report.matrices.size())},
       {"format", report.format},
       {"bits per weight", fmt::format("{:.3f}", report.bits_per_weight)},
+      {"of the adapter", fmt::format("{:.3f}", report.adapter_bits_per_weight)},
       {"mean error", fmt::format("{:.4f}", report.relative_error)}};
   if (report.metric != "frobenius") {
     lines.emplace_back("by " + report.metric, fmt::format("{:.4f}", report.metric_error));
