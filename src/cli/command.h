@@ -44,5 +44,6 @@ Command evaluate_command();
 Command generate_command();
 Command chat_command();
 Command merge_command();
+Command compare_command();
 
 }  // namespace qloft::cli
