@@ -133,6 +133,8 @@ TEST_F(Compare, RefusesAWrongRecipeByItsFieldBeforeAnythingRuns) {
        "rows[0].tune.schedule: expected one of cosine, linear, constant, found \"flat\""},
       {R"({"rows": [{"name": "a", "tune": {"target_modules": "q_proj"}}]})",
        "rows[0].tune.target_modules: expected a list, found \"q_proj\""},
+      {R"({"rows": [{"name": "a", "tune": {"data": "x.jsonl"}}]})",
+       "rows[0].tune.data: expected train or calibration, found \"x.jsonl\""},
       {R"({"rows": [{"name": "a", "tune": {"batch": 0}}]})", "rows[0].tune: "},
       {R"({"rows": [{"name": "a", "tune": {"method": "full"}}]})",
        "rows[0].tune.method: full fine-tuning needs full-precision weights"},
@@ -268,6 +270,19 @@ TEST_F(Compare, GoesOnAfterAnInterruption) {
   const CompareReport report = compare(options(kTwoRows), silent_);
   EXPECT_TRUE(report.rows[0].reused);
   EXPECT_FALSE(report.rows[1].reused);
+}
+
+TEST_F(Compare, TunesOnTheDataSetThatTheRowNames) {
+  CompareOptions o = options(R"({
+    "tasks": {"answers": {}}, "quantize": {"rank": 2, "block": 16, "iterations": 1},
+    "tune": {"steps": 2, "length": 32},
+    "rows": [{"name": "train"}, {"name": "calibration", "tune": {"data": "calibration"}}]
+  })");
+  EXPECT_EQ(refused(o), "calibration: expected a file for the recipe's rows[1].tune, found none");
+  o.calibration = test::write_toy_texts(folder_ / "calibration.jsonl", 3);
+  const CompareReport report = compare(o, silent_);
+  EXPECT_EQ(*report.rows[0].before.loss, *report.rows[1].before.loss);
+  EXPECT_NE(*report.rows[0].after->loss, *report.rows[1].after->loss);
 }
 
 TEST_F(Compare, MeasuresFullFineTuningByTheTunedModel) {

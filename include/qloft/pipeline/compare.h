@@ -18,9 +18,10 @@ struct CompareOptions {
   std::string model;             // full precision: a folder, or a hub name
   std::filesystem::path output;
   // The data sets that the recipe's tasks and tuning name; those that it does not use may be empty.
-  std::filesystem::path text;   // plain text, for perplexity
-  std::filesystem::path train;  // JSON Lines, for tuning
-  std::filesystem::path test;   // JSON Lines, for the loss on answers and for problems
+  std::filesystem::path text;         // plain text, for perplexity
+  std::filesystem::path train;        // JSON Lines, for tuning
+  std::filesystem::path test;         // JSON Lines, for the loss on answers and for problems
+  std::filesystem::path calibration;  // JSON Lines, for rows that tune on it
   // Changes of the recipe, "tune.steps=20": a path of members and a JSON value, or a bare text.
   std::vector<std::string> set;
   bool keep = false;  // leave the rows' quantized and tuned folders in OUTPUT/work

@@ -52,7 +52,9 @@ void check_data(const Recipe& recipe, const CompareOptions& options) {
     if (recipe.tasks.problems->few_shot > 0) expect_file(options.train, "train", "few_shot");
   }
   for (const RowPlan& row : recipe.rows) {
-    if (row.tune) expect_file(options.train, "train", row.field + ".tune");
+    if (!row.tune) continue;
+    const fs::path& data = row.tune_data == "train" ? options.train : options.calibration;
+    expect_file(data, row.tune_data, row.field + ".tune");
   }
 }
 

@@ -172,6 +172,18 @@ std::vector<Draft> vary(const Draft& draft, const Json& varied, const ErrorLocat
   return drafts;
 }
 
+// Which data set "data" names, taken out of the options.
+std::string take_data_set(Json& tune, const ErrorLocation& where) {
+  const auto found = tune.find("data");
+  if (found == tune.end()) return "train";
+  const Json name = *found;
+  if (name != "train" && name != "calibration") {
+    throw InputError(where, "expected train or calibration, found " + shown(name));
+  }
+  tune.erase(found);
+  return name.get<std::string>();
+}
+
 void check_name(const RowPlan& row, const Recipe& recipe, const fs::path& file) {
   const ErrorLocation where{file, row.field + ".name"};
   for (const std::string* text : {&row.name, &row.group}) {
@@ -210,16 +222,21 @@ void add_rows(const Json& json, const Json& quantize, const Json& tune, const st
                     over(tune, row.find("tune"), {file, field + ".tune"})};
   if (name.empty()) throw InputError({file, field + ".name"}, "expected a name, found none");
   const Json* varied = row.find("vary");
-  const auto drafts =
+  auto drafts =
       varied == nullptr ? std::vector<Draft>{draft} : vary(draft, *varied, {file, field + ".vary"});
-  for (const Draft& one : drafts) {
-    RowPlan plan{one.name, slug_of(one.name), one.group, field, {}, {}};
+  for (Draft& one : drafts) {
+    RowPlan plan;
+    plan.name = one.name;
+    plan.slug = slug_of(one.name);
+    plan.group = one.group;
+    plan.field = field;
     check_name(plan, recipe, file);
     if (!one.quantize.is_null()) {
       plan.quantize =
           read_options<QuantizeOptions>(one.quantize, {file, field + ".quantize"}, kSetInQuantize);
     }
     if (!one.tune.is_null()) {
+      plan.tune_data = take_data_set(one.tune, {file, field + ".tune.data"});
       plan.tune = read_options<FinetuneOptions>(one.tune, {file, field + ".tune"}, kSetInTune);
     }
     check_together(plan, file);

@@ -28,6 +28,7 @@ struct RowPlan {
   std::string field;  // where it stands in the recipe: "rows[2]"
   std::optional<QuantizeOptions> quantize;
   std::optional<FinetuneOptions> tune;
+  std::string tune_data = "train";  // or "calibration": the data set that it learns from
 };
 
 struct Recipe {

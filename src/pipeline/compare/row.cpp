@@ -130,7 +130,10 @@ void take(QuantizeReport report, const QuantizeOptions& options, CompareRow& row
   }
 }
 
-// The option structs as the stages take them.
+const fs::path& tuning_data(const RowPlan& row, const CompareOptions& options) {
+  return row.tune_data == "train" ? options.train : options.calibration;
+}
+
 QuantizeOptions quantize_options(const RowPlan& row, const CompareOptions& options,
                                  const fs::path& output) {
   QuantizeOptions quantize = *row.quantize;
@@ -154,7 +157,8 @@ Json row_key(const RowPlan& row, const Tasks& tasks, const CompareOptions& optio
   if (tasks.perplexity) key["text"] = file_identity(options.text);
   if (tasks.answers || tasks.problems) key["test"] = file_identity(options.test);
   const bool few_shot = tasks.problems && tasks.problems->few_shot > 0;
-  if (row.tune || few_shot) key["train"] = file_identity(options.train);
+  if (few_shot) key["train"] = file_identity(options.train);
+  if (row.tune) key["tuned_on"] = file_identity(tuning_data(row, options));
   return key;
 }
 
@@ -200,7 +204,7 @@ CompareRow run_row(const RowPlan& plan, const Tasks& tasks, const CompareOptions
   if (plan.tune) {
     FinetuneOptions tune = *plan.tune;
     tune.model = base.string();
-    tune.data = {options.train};
+    tune.data = {tuning_data(plan, options)};
     tune.output = work / "tuned";
     tune.overwrite = true;
     if (plan.quantize && row.rank > 0 && !tune.fresh) tune.rank.reset();
