@@ -22,8 +22,10 @@ namespace {
 
 constexpr int kWidth = 760;
 constexpr int kFontSize = 14;
-constexpr double kLetterWidth = 0.56 * kFontSize;
-constexpr int kKeyLine = 20;
+// As gnuplot reckons them: a letter of the key, what stands around an entry, a line.
+constexpr double kLetterWidth = 0.61 * kFontSize;
+constexpr double kAroundEntry = 70;
+constexpr int kKeyLine = 22;
 
 // Tones that stand out from a white and from a dark page.
 const std::vector<std::string> kColors = {"#3b82c4", "#d9772b", "#3a9d5d", "#c0508f", "#8a6fd1",
@@ -72,9 +74,18 @@ std::string preamble(const Plot& plot, int height) {
          kGrid + " linewidth 0.4 dashtype 3\n" + "set key textcolor rgb " + kInk + "\n";
 }
 
+// The key stands above the plot over the whole width, `lines` high.
+std::string key_above(int lines, int columns, int height) {
+  const double top = 1 - static_cast<double>(kKeyLine * lines + 14) / height;
+  return "set tmargin at screen " + number(top) +
+         "\nset key at screen 0.01, screen 0.99 left top horizontal Left reverse samplen 2 "
+         "maxcols " +
+         std::to_string(columns) + "\n";
+}
+
 std::string axis_labels(const std::string& x, const std::string& y) {
   std::string out;
-  if (!x.empty()) out += "set xlabel " + quoted(x) + " offset 0,1 textcolor rgb " + kInk + "\n";
+  if (!x.empty()) out += "set xlabel " + quoted(x) + " offset 0,0.3 textcolor rgb " + kInk + "\n";
   if (!y.empty()) out += "set ylabel " + quoted(y) + " textcolor rgb " + kInk + "\n";
   return out;
 }
@@ -82,13 +93,14 @@ std::string axis_labels(const std::string& x, const std::string& y) {
 std::string script(const Plot& plot, const LinePlot& lines) {
   std::size_t longest = 1;
   for (const Series& series : lines.series) longest = std::max(longest, letters(series.title));
-  const int columns = std::clamp(
-      static_cast<int>((kWidth - 80) / (kLetterWidth * static_cast<double>(longest) + 60)), 1, 4);
+  const int columns =
+      std::clamp(static_cast<int>((kWidth - 140) /
+                                  (kLetterWidth * static_cast<double>(longest) + kAroundEntry)),
+                 1, 4);
   const int key_lines = (static_cast<int>(lines.series.size()) + columns - 1) / columns;
-  std::string out = preamble(plot, 400 + kKeyLine * key_lines);
+  const int height = 370 + kKeyLine * key_lines;
+  std::string out = preamble(plot, height) + key_above(key_lines, columns, height);
   out += axis_labels(lines.x_label, lines.y_label);
-  out += "set key below left horizontal Left reverse samplen 2 maxcols " + std::to_string(columns) +
-         "\n";
   std::set<double> xs;
   double least = 1e300, most = -1e300;
   for (const Series& series : lines.series) {
@@ -144,10 +156,10 @@ std::string script(const Plot& plot, const LinePlot& lines) {
 
 std::string script(const Plot& plot, const BarPlot& bars) {
   constexpr int kBarHeight = 26, kAround = 110;
-  const int count = static_cast<int>(bars.bars.size());
-  std::string out = preamble(plot, kAround + kBarHeight * count);
+  const int count = static_cast<int>(bars.bars.size()), height = kAround + kBarHeight * count;
+  std::string out = preamble(plot, height);
+  out += key_above(1, static_cast<int>(bars.parts.size()), height);
   out += axis_labels(bars.x_label, "");
-  out += "set key above left horizontal Left reverse samplen 1.5\n";
   out += "set grid noy\nset grid x\nset style fill solid 0.9 noborder\nset xrange [0:*]\n";
   out += "set yrange [" + number(count - 0.4) + ":-0.6]\nset ytics scale 0 (";
   for (int i = 0; i < count; ++i) {
