@@ -30,6 +30,16 @@ std::optional<double> loss_after(const CompareRow& row) {
   return row.after ? row.after->loss : std::nullopt;
 }
 
+std::optional<double> solved(const std::optional<double>& share) {
+  return share ? std::optional(100 * *share) : std::nullopt;
+}
+std::optional<double> solved_before(const CompareRow& row) {
+  return solved(row.before.accuracy);
+}
+std::optional<double> solved_after(const CompareRow& row) {
+  return row.after ? solved(row.after->accuracy) : std::nullopt;
+}
+
 void scale_y(LinePlot& plot) {
   double least = std::numeric_limits<double>::infinity(), most = 0;
   for (const Series& series : plot.series) {
@@ -94,10 +104,19 @@ std::size_t points_in(const std::vector<Series>& lines) {
   return at.size();
 }
 
+// All values are one: nothing to see.
+bool is_flat(const LinePlot& plot) {
+  std::set<double> values;
+  for (const Series& line : plot.series) {
+    for (const auto& [x, y] : line.points) values.insert(y);
+  }
+  return values.size() < 2;
+}
+
 void add_lines(std::vector<Plot>& plots, std::string name, std::string title, std::string caption,
-               LinePlot plot) {
-  if (points_in(plot.series) < 2) return;
-  scale_y(plot);
+               LinePlot plot, bool may_be_logarithmic = true) {
+  if (points_in(plot.series) < 2 || is_flat(plot)) return;
+  if (may_be_logarithmic) scale_y(plot);
   plots.push_back({std::move(name), std::move(title), std::move(caption), std::move(plot)});
 }
 
@@ -114,18 +133,20 @@ void add_by_bits(std::vector<Plot>& plots, const CompareReport& report) {
        perplexity_after},
       {"loss-by-bits", "Loss on the answers by bits, before tuning", "loss", loss_before},
       {"loss-by-bits-tuned", "Loss on the answers by bits, after tuning", "loss", loss_after},
+      {"solved-by-bits", "Problems solved by bits, before tuning", "solved, %", solved_before},
+      {"solved-by-bits-tuned", "Problems solved by bits, after tuning", "solved, %", solved_after},
   };
   for (const auto& view : views) {
+    LinePlot plot;
+    plot.x_label = "stored bits a weight";
+    plot.y_label = view.label;
+    plot.series = lines_by_group(report, bits, view.value);
+    const bool is_share = view.value == solved_before || view.value == solved_after;
     add_lines(
         plots, view.name, view.title,
         "Bits are stored bits a weight, all scales counted. Rows in full precision are dashed "
         "lines across.",
-        {"stored bits a weight",
-         view.label,
-         lines_by_group(report, bits, view.value),
-         false,
-         false,
-         {}});
+        std::move(plot), !is_share);
   }
 }
 
