@@ -162,7 +162,7 @@ void store_scales(Scales& found, PackedMatrix& packed) {
   limit_to_type(found.scales, format.scale_type);
   store_floats(found.scales.data(), static_cast<std::int64_t>(found.scales.size()),
                format.scale_type, 0, packed.bytes(1));
-  if (format.codebook == Codebook::uniform_asymmetric) {
+  if (!found.offsets.empty()) {
     limit_to_type(found.offsets, format.scale_type);
     store_floats(found.offsets.data(), static_cast<std::int64_t>(found.offsets.size()),
                  format.scale_type, 0, packed.bytes(2));
@@ -200,6 +200,47 @@ PackedMatrix quantize(MatrixView<const float> weight, const Format& format) {
     }
   });
   return packed;
+}
+
+void set_codes(PackedMatrix& packed, std::span<const std::uint8_t> codes) {
+  const std::int64_t columns = packed.columns();
+  if (static_cast<std::int64_t>(codes.size()) != packed.rows() * columns) {
+    throw Error({{}, "codes"}, "expected " + std::to_string(packed.rows() * columns) + ", found " +
+                                   std::to_string(codes.size()));
+  }
+  const int levels = codebook_of(packed.format()).levels;
+  const auto largest = std::max_element(codes.begin(), codes.end());
+  if (largest != codes.end() && *largest >= levels) {
+    throw InputError({{}, "codes"}, "expected codes below " + std::to_string(levels) + ", found " +
+                                        std::to_string(*largest));
+  }
+  const kernels::Table& table = kernels::table();
+  const int bits = packed.format().bits;
+  const std::int64_t row_bytes = kernels::packed_bytes(columns, bits);
+  auto* out = reinterpret_cast<std::uint8_t*>(packed.bytes(0).data());
+  parallel_for(packed.rows(), rows_a_task(columns), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      table.pack(codes.data() + i * columns, columns, bits, out + i * row_bytes);
+    }
+  });
+}
+
+void set_scales(PackedMatrix& packed, MatrixView<const float> scales) {
+  const std::int64_t blocks = packed.format().blocks_per_row(packed.columns());
+  if (scales.rows != packed.rows() || scales.columns != blocks) {
+    throw Error({{}, "scales"}, "expected the shape [" + std::to_string(packed.rows()) + ", " +
+                                    std::to_string(blocks) + "], found [" +
+                                    std::to_string(scales.rows) + ", " +
+                                    std::to_string(scales.columns) + "]");
+  }
+  Scales found;
+  for (std::int64_t i = 0; i < scales.rows; ++i) {
+    found.scales.insert(found.scales.end(), scales.row(i), scales.row(i) + blocks);
+  }
+  for (const float scale : found.scales) {
+    if (!std::isfinite(scale)) throw InputError({{}, "scales"}, "expected finite values");
+  }
+  store_scales(found, packed);
 }
 
 }  // namespace qloft::quant
