@@ -72,7 +72,7 @@ struct Allocation {
 };
 
 // Stored bytes of all matrices with the smallest and with the largest formats that the constraints
-// allow. Throws InputError as allocate does.
+// allow; the errors may still be missing. Throws InputError as allocate does.
 struct Range {
   std::uint64_t least = 0;
   std::uint64_t most = 0;

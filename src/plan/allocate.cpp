@@ -48,7 +48,7 @@ std::string shown_bits(double bits) {
 }
 
 Range reachable(const Table& table, const Constraints& constraints) {
-  return range_of(problem_of(table, constraints));
+  return range_of(shape_of(table, constraints));
 }
 
 std::uint64_t budget_of(const Table& table, double bits_per_weight) {
@@ -69,7 +69,8 @@ std::uint64_t budget_of(const Table& table, double bits_per_weight) {
 Allocation allocate(const Table& table, std::uint64_t budget, Strategy strategy,
                     const Constraints& constraints, double time_limit) {
   const auto begin = std::chrono::steady_clock::now();
-  Problem problem = problem_of(table, constraints);
+  Problem problem = shape_of(table, constraints);
+  add_options(problem);
   problem.budget = budget;
   problem.time_limit = time_limit;
   if (const Range range = range_of(problem); budget < range.least) {

@@ -42,8 +42,10 @@ struct Problem {
   }
 };
 
-// Checks the table; without a budget.
-Problem problem_of(const Table& table, const Constraints& constraints);
+// Checks the table but for its errors; without options and a budget.
+Problem shape_of(const Table& table, const Constraints& constraints);
+// Of every item, once the errors are checked too.
+void add_options(Problem& problem);
 Range range_of(const Problem& problem);
 
 // A choice of one option an item, and the same as a format a matrix.

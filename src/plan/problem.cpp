@@ -18,6 +18,16 @@ void check(const Table& table) {
     if (matrix.rows < 1 || matrix.columns < 1) {
       throw InputError({{}, matrix.name}, "expected a matrix with elements, found an empty one");
     }
+    if (matrix.group.empty()) continue;
+    const auto [known, added] = layers.emplace(matrix.group, matrix.layer);
+    if (!added && known->second != matrix.layer) {
+      throw InputError({{}, matrix.name}, "expected the group " + matrix.group + " in one layer");
+    }
+  }
+}
+
+void check_errors(const Table& table) {
+  for (const MatrixRow& matrix : table.matrices) {
     if (matrix.errors.size() != table.formats.size()) {
       throw InputError({{}, matrix.name}, "expected " + std::to_string(table.formats.size()) +
                                               " errors, found " +
@@ -27,11 +37,6 @@ void check(const Table& table) {
       if (std::isfinite(error) && error >= 0.0) continue;
       throw InputError({{}, matrix.name},
                        "expected errors of 0 or more, found " + std::to_string(error));
-    }
-    if (matrix.group.empty()) continue;
-    const auto [known, added] = layers.emplace(matrix.group, matrix.layer);
-    if (!added && known->second != matrix.layer) {
-      throw InputError({{}, matrix.name}, "expected the group " + matrix.group + " in one layer");
     }
   }
 }
@@ -82,42 +87,35 @@ std::vector<Item> items_of(const Table& table, const Constraints& constraints) {
   return items;
 }
 
-// Every allowed format as an option, then without those that another one dominates.
-void add_options(const Problem& problem, Item& item) {
-  std::vector<Option> all;
+// Every format that all matrices of the item may have, with the bytes.
+std::vector<Option> allowed(const Problem& problem, const Item& item) {
+  std::vector<Option> out;
   for (std::size_t f = 0; f < problem.table.formats.size(); ++f) {
     Option option{.format = f, .bytes = 0, .error = 0};
-    bool allowed = true;
+    bool fits = true;
     for (const std::size_t m : item.matrices) {
-      allowed = allowed && problem.allows(m, f);
+      fits = fits && problem.allows(m, f);
       option.bytes += problem.bytes[m][f];
-      option.error += problem.table.matrices[m].errors[f];
     }
-    if (allowed) all.push_back(option);
+    if (fits) out.push_back(option);
   }
-  if (all.empty()) {
+  if (out.empty()) {
     const std::size_t m = item.matrices.front();
     throw InputError({{}, problem.table.matrices[m].name},
                      "expected a candidate of at least " + std::to_string(problem.least_bits[m]) +
                          " bits, found none");
   }
-  std::ranges::sort(all, {}, [](const Option& o) { return std::pair(o.bytes, o.error); });
-  for (const Option& option : all) {
-    if (item.options.empty() || option.error < item.options.back().error) {
-      item.options.push_back(option);
-    }
-  }
+  return out;
 }
 
 }  // namespace
 
-Problem problem_of(const Table& table, const Constraints& constraints) {
+Problem shape_of(const Table& table, const Constraints& constraints) {
   check(table);
   Problem problem{.table = table,
                   .bytes = stored_bytes(table),
                   .least_bits = least_bits(table, constraints),
                   .items = items_of(table, constraints)};
-  for (Item& item : problem.items) add_options(problem, item);
   for (const MatrixRow& matrix : table.matrices) {
     const auto rows = static_cast<std::uint64_t>(matrix.rows);
     const auto columns = static_cast<std::uint64_t>(matrix.columns);
@@ -126,21 +124,31 @@ Problem problem_of(const Table& table, const Constraints& constraints) {
   return problem;
 }
 
+void add_options(Problem& problem) {
+  check_errors(problem.table);
+  for (Item& item : problem.items) {
+    std::vector<Option> all = allowed(problem, item);
+    for (Option& option : all) {
+      for (const std::size_t m : item.matrices) {
+        option.error += problem.table.matrices[m].errors[option.format];
+      }
+    }
+    std::ranges::sort(all, {}, [](const Option& o) { return std::pair(o.bytes, o.error); });
+    for (const Option& option : all) {
+      if (item.options.empty() || option.error < item.options.back().error) {
+        item.options.push_back(option);
+      }
+    }
+  }
+}
+
 Range range_of(const Problem& problem) {
   Range range;
   for (const Item& item : problem.items) {
-    std::uint64_t most = 0;
-    for (std::size_t f = 0; f < problem.table.formats.size(); ++f) {
-      std::uint64_t bytes = 0;
-      bool allowed = true;
-      for (const std::size_t m : item.matrices) {
-        allowed = allowed && problem.allows(m, f);
-        bytes += problem.bytes[m][f];
-      }
-      if (allowed) most = std::max(most, bytes);
-    }
-    range.least += item.options.front().bytes;
-    range.most += most;
+    const std::vector<Option> all = allowed(problem, item);
+    const auto [least, most] = std::ranges::minmax(all, {}, &Option::bytes);
+    range.least += least.bytes;
+    range.most += most.bytes;
   }
   return range;
 }

@@ -195,7 +195,7 @@ TEST(Uniform, TakesTheFormatOfLeastErrorThatFitsEverywhere) {
 }
 
 TEST(Candidates, ThatAreDominatedLeaveTheProblem) {
-  // The second format takes more bytes than the first and leaves more error in matrix 0 alone.
+  // The second format takes more bytes than the first and in matrix 0 leaves more error.
   const Table table = table_of({nf(2), nf(3), nf(4)}, {{1.0, 1.5, 0.5}, {1.0, 0.8, 0.5}});
   EXPECT_EQ(allocate(table, budget_of(table, 9.0), Strategy::greedy).choices, 5u);
 }
@@ -228,6 +228,13 @@ TEST(Budget, ThatIsTooSmallIsRefusedWithTheSmallestAndTheLargest) {
               HasSubstr("budget: expected 2560 to 4608 bytes (2.500 bits per weight to 4.500 bits "
                         "per weight), found 2304 bytes (2.250 bits per weight)"));
   EXPECT_EQ(refusal(table, 2560, Strategy::ilp), "accepted");
+}
+
+TEST(Range, IsKnownBeforeTheErrors) {
+  const Table table = table_of({nf(2), nf(4)}, {{}, {}});
+  const Range range = reachable(table, {});
+  EXPECT_EQ(range.least, 2560u);
+  EXPECT_EQ(range.most, 4608u);
 }
 
 TEST(Strategies, SayWhyTheyCannotMeetABudget) {
