@@ -24,6 +24,7 @@ void visit_options(pipeline::QuantizeOptions& o, Visitor& v) {
     "q_proj, v_proj, lm_head, ...; default: all linear layers but lm_head");
   v("--adapter-dtype", o.adapter_dtype, "how the adapter is stored: f32, bf16 or f16");
   v.group("Format");
+  v("--plan", o.plan, "a plan of `qloft plan`: a format for each matrix, in place of the others");
   v("--bits", o.bits, "1 to 8 (the method's own: 4)");
   v("--codebook", o.codebook, "nf, uniform, uniform-asymmetric, lloyd, binary or ternary");
   v("--block", o.block, "weights that share a scale: 16 to 4096; 0: a row");
