@@ -3,6 +3,8 @@
 // A preset is a row of a table (docs/architecture.md), not a class.
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -11,12 +13,45 @@
 
 namespace qloft::decompose {
 
-enum class Quantizer : std::uint8_t { nearest };
-enum class Metric : std::uint8_t { frobenius };
-// none: A random (Kaiming uniform, as PEFT draws it), B zero.
+// nearest: the nearest code of every weight. gptq: column by column, the error of those before fed
+// back into those to come (Frantar et al. 2022); needs a metric with a Gram matrix.
+enum class Quantizer : std::uint8_t { nearest, gptq };
+
+// Which errors E = W - Q - s B A matter, as a norm whose square is
+//   frobenius      sum of E_ij^2
+//   fisher         sum of r_i^2 E_ij^2 c_j^2 with the Fisher information's row and column factors
+//                  (LQ-LoRA, Guo et al. 2023, section 3.3)
+//   gram_diagonal  sum of E_ij^2 H_jj with the Gram matrix H of the inputs (QERA's approximation,
+//                  Zhang et al. 2025, theorem 2)
+//   gram           tr(E H E^T), the error of the outputs (GPTQ; CLoQ, Deng et al. 2025; QERA)
+//   fisher_gram    tr(D E H E^T D) with D = diag(r): the error of the outputs, each weighted by
+//   what
+//                  the loss makes of it
+enum class Metric : std::uint8_t { frobenius, fisher, gram_diagonal, gram, fisher_gram };
+
+// none: A random (Kaiming uniform, as PEFT draws it), B zero. truncated_svd: the best s B A of the
+// rank under the metric, from the SVD of W - Q in coordinates whose Frobenius norm is the metric.
 enum class LowRank : std::uint8_t { none, truncated_svd };
+
 // once: quantize, then solve. quantize_first: LoftQ's alternation, `iterations` times.
-enum class Loop : std::uint8_t { once, quantize_first };
+// low_rank_first: LQ-LoRA's, which solves before it quantizes, stops when the error in the metric
+// rises and keeps the best.
+enum class Loop : std::uint8_t { once, quantize_first, low_rank_first };
+
+// The names at the prompt and in files: "gram-diagonal". Empty if unknown.
+std::string_view name(Metric metric);
+std::optional<Metric> metric_from_name(std::string_view name);
+std::vector<std::string_view> metric_names();
+
+// What is known of one matrix [rows, columns] beside its values; empty where it was not collected.
+struct Statistics {
+  Matrix gram;                        // H = mean of x x^T over the inputs x: [columns, columns]
+  std::vector<float> fisher_rows;     // square roots of the row means of the Fisher diagonal
+  std::vector<float> fisher_columns;  // ... and of its column means
+};
+// Which of them a metric needs.
+bool needs_gram(Metric metric);
+bool needs_fisher(Metric metric);
 
 struct Preset {
   std::string_view name;
@@ -40,10 +75,13 @@ struct Recipe {
   Loop loop = Loop::quantize_first;
   quant::Format format;
   std::int64_t rank = 16;  // 0: no low-rank part, empty factors
-  int iterations = 5;      // of quantize_first; 0: as low_rank none, LoftQ's T = 0
+  int iterations = 5;      // of an alternation; 0: as low_rank none, LoftQ's T = 0
   bool exact_svd = false;  // LAPACK's full SVD in place of the randomized one
   double scale = 1.0;      // s: the adapter's scale; the product s * B A is what the solver finds
   std::uint64_t seed = 0;  // every matrix draws a stream of its own, by its name
+  // What is added to the diagonal of a Gram matrix, in parts of its mean (GPTQ's percdamp); ten
+  // times more, again and again, while the matrix is still singular.
+  double damping = 0.01;
 };
 
 Recipe recipe_from(const Preset& preset);
@@ -52,22 +90,39 @@ struct Decomposition {
   quant::PackedMatrix q;
   Matrix a;                            // [rank, columns]
   Matrix b;                            // [rows, rank]
-  std::vector<double> relative_error;  // ||W - Q - s B A|| / ||W|| after each iteration
-  // ||R - s B A|| / ||R|| with R = W - Q, after each iteration that solved for B A.
+  std::vector<double> relative_error;  // ||W - Q - s B A|| / ||W|| (Frobenius) by iteration
+  std::vector<double> metric_error;    // the same in the metric
+  // ||R - s B A|| / ||R|| in the metric with R = W - Q, of each iteration that solved for B A last.
   std::vector<double> svd_residual;
-  double final_error() const { return relative_error.back(); }
+  std::size_t kept = 0;  // the iteration that q, a and b are of
+  double damping = 0.0;  // of the Gram matrix, in parts of its diagonal's mean; 0: none was needed
+  double final_error() const { return relative_error[kept]; }
+  double final_metric_error() const { return metric_error[kept]; }
 };
 
-// The factors are split evenly: A = sqrt(S) V^T / sqrt(s), B = U sqrt(S) / sqrt(s) (LoftQ,
-// algorithm 1, as PEFT's loftq_init does it). A zero matrix gives zero factors (but a random A
-// where the recipe wants one) and error 0. The alternation ends early where Q alone is exact.
+// The factors are split evenly: column k of B is as long as row k of A (for Frobenius this is
+// A = sqrt(S) V^T / sqrt(s), B = U sqrt(S) / sqrt(s): LoftQ, algorithm 1, as PEFT's loftq_init does
+// it). A zero matrix gives zero factors (but a random A where the recipe wants one) and error 0.
+// The alternation ends early where Q alone is exact.
+//
 // Throws InputError naming `name` on a value that is not finite, a rank above min(rows, columns), a
-// scale that is not positive or a negative number of iterations.
+// scale that is not positive, a negative number of iterations, and statistics that the metric needs
+// and that are missing, of another shape, not finite or zero throughout.
 //
 // On all threads; but for exact_svd the result does not depend on their number. Beside `weight` it
 // holds one f32 matrix of its size, the packed matrix, and about 9 * (rows + columns) * (rank + 8)
-// floats; exact_svd holds about nine times the weight.
+// floats; a metric with a Gram matrix holds a factor of its size, gptq a second matrix of the
+// weight's; exact_svd holds about nine times the weight.
+Decomposition decompose(MatrixView<const float> weight, const Recipe& recipe,
+                        const Statistics& statistics, std::string_view name);
+// Without statistics: for the Frobenius norm.
 Decomposition decompose(MatrixView<const float> weight, const Recipe& recipe,
                         std::string_view name);
+
+// For each format the squared error in recipe.metric that nearest codes of W - s B A leave, s B A
+// being the best of recipe.rank under the metric (LQ-LoRA's first step). Throws as decompose.
+std::vector<double> format_errors(MatrixView<const float> weight, const Recipe& recipe,
+                                  std::span<const quant::Format> formats,
+                                  const Statistics& statistics, std::string_view name);
 
 }  // namespace qloft::decompose

@@ -72,4 +72,12 @@ Svd randomized_svd(MatrixView<const float> a, const RandomizedOptions& options, 
 // diagonal; false where it is not, and `a` is then undefined. Only the lower triangle is read.
 bool cholesky(MatrixView<float> a);
 
+// Upper triangular u with a = u * u^T, in place, zeros below the diagonal; false where `a` is not
+// positive definite, and it is then undefined. Only the upper triangle is read.
+bool upper_cholesky(Matrix& a);
+// b = b * u and b = b * u^-1 for an upper triangular u [n, n], b [m, n]; what lies below u's
+// diagonal is not read.
+void multiply_upper(MatrixView<float> b, MatrixView<const float> u);
+void solve_upper(MatrixView<float> b, MatrixView<const float> u);
+
 }  // namespace qloft::linalg

@@ -119,6 +119,15 @@ PackedMatrix quantize(MatrixView<const float> weight, const Format& format);
 
 // The f32 scale of each block after it was stored and read back: rows x blocks_per_row.
 Matrix block_scales(const PackedMatrix& packed);
+// Their f32 offsets (uniform-asymmetric; else an empty matrix).
+Matrix block_offsets(const PackedMatrix& packed);
+
+// For quantizers that choose codes or scales themselves. Codes row by row, rows * columns of them;
+// throws InputError for one that the code book lacks. Scales [rows, blocks_per_row], stored as the
+// format says; the codes stay. Throws Error where a shape disagrees, InputError on a scale that is
+// not finite.
+void set_codes(PackedMatrix& packed, std::span<const std::uint8_t> codes);
+void set_scales(PackedMatrix& packed, MatrixView<const float> scales);
 
 // Rows [first_row, first_row + out.rows) into `out` (out.columns == packed.columns()).
 void dequantize(const PackedMatrix& packed, MatrixView<float> out, std::int64_t first_row = 0);

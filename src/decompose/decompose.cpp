@@ -4,9 +4,10 @@
 #include <cmath>
 #include <string>
 
-#include "parts.h"
 #include "qloft/core.h"
 #include "qloft/linalg.h"
+#include "qloft/quant/scales.h"
+#include "residual.h"
 
 namespace qloft::decompose {
 namespace {
@@ -31,6 +32,10 @@ std::uint64_t stream_of(std::string_view name) {
   throw InputError({{}, std::string(name)}, "expected finite values");
 }
 
+bool feeds_back(Metric metric) {
+  return metric == Metric::gram || metric == Metric::fisher_gram;
+}
+
 void check(MatrixView<const float> weight, const Recipe& recipe, std::string_view name) {
   const auto refuse = [name](const std::string& text) {
     throw InputError({{}, std::string(name)}, text);
@@ -47,32 +52,110 @@ void check(MatrixView<const float> weight, const Recipe& recipe, std::string_vie
   if (recipe.iterations < 0) {
     refuse("expected 0 or more iterations, found " + std::to_string(recipe.iterations));
   }
+  if (!(recipe.damping >= 0.0) || !std::isfinite(recipe.damping)) {
+    refuse("expected a damping from 0, found " + std::to_string(recipe.damping));
+  }
+  if (recipe.quantizer == Quantizer::gptq && !feeds_back(recipe.metric)) {
+    refuse("gptq needs a metric with a Gram matrix (gram or fisher-gram), found " +
+           std::string(decompose::name(recipe.metric)));
+  }
   recipe.format.validate();
+}
+
+// The weight's norm in the metric.
+double metric_norm(const Coordinates& coordinates, MatrixView<const float> weight, double norm) {
+  if (coordinates.identity()) return norm;
+  constexpr std::int64_t kPart = 256;
+  double sum = 0.0;
+  for (std::int64_t begin = 0; begin < weight.rows; begin += kPart) {
+    const std::int64_t count = std::min(kPart, weight.rows - begin);
+    Matrix part(count, weight.columns);
+    for (std::int64_t i = 0; i < count; ++i) {
+      std::copy_n(weight.row(begin + i), weight.columns, part.view().row(i));
+    }
+    enter(coordinates, part.view(), begin);
+    sum += linalg::squared_norm(part.view());
+  }
+  return std::sqrt(sum);
+}
+
+Work begin_work(MatrixView<const float> weight, const Recipe& recipe, const Statistics& statistics,
+                std::string_view name) {
+  const double norm = linalg::frobenius_norm(weight);
+  if (!std::isfinite(norm)) refuse_not_finite(weight, name);
+  Work work{.weight = weight,
+            .recipe = recipe,
+            .coordinates = metric_of(recipe)({.rows = weight.rows,
+                                              .columns = weight.columns,
+                                              .statistics = statistics,
+                                              .damping = recipe.damping,
+                                              .name = name}),
+            .weight_norm = norm > 0.0 ? norm : 1.0,
+            .metric_norm = 1.0,
+            .random = Random(recipe.seed, stream_of(name)),
+            .residual = Matrix(weight.rows, weight.columns),
+            .basis = {}};
+  if (norm > 0.0) work.metric_norm = metric_norm(work.coordinates, weight, norm);
+  return work;
 }
 
 }  // namespace
 
 Decomposition decompose(MatrixView<const float> weight, const Recipe& wanted,
-                        std::string_view name) {
+                        const Statistics& statistics, std::string_view name) {
   check(weight, wanted, name);
   Recipe recipe = wanted;
   if (recipe.rank == 0 || recipe.iterations == 0) recipe.low_rank = LowRank::none;
   if (recipe.low_rank == LowRank::none) recipe.loop = Loop::once;
 
-  const double norm = linalg::frobenius_norm(weight);
-  if (!std::isfinite(norm)) refuse_not_finite(weight, name);
+  Work work = begin_work(weight, recipe, statistics, name);
   Decomposition result;
   result.a = Matrix(recipe.rank, weight.columns);
   result.b = Matrix(weight.rows, recipe.rank);
-  Work work{.weight = weight,
-            .recipe = recipe,
-            .weight_norm = norm > 0.0 ? norm : 1.0,
-            .random = Random(recipe.seed, stream_of(name)),
-            .residual = Matrix(weight.rows, weight.columns),
-            .basis = {}};
+  result.damping = work.coordinates.damping;
   loop_of(recipe)(parts_of(recipe), work, result);
   if (recipe.low_rank == LowRank::none) result.svd_residual.clear();
   return result;
+}
+
+Decomposition decompose(MatrixView<const float> weight, const Recipe& recipe,
+                        std::string_view name) {
+  return decompose(weight, recipe, Statistics{}, name);
+}
+
+std::vector<double> format_errors(MatrixView<const float> weight, const Recipe& wanted,
+                                  std::span<const quant::Format> formats,
+                                  const Statistics& statistics, std::string_view name) {
+  check(weight, wanted, name);
+  Recipe recipe = wanted;
+  recipe.quantizer = Quantizer::nearest;
+  Work work = begin_work(weight, recipe, statistics, name);
+  Decomposition found;
+  found.a = Matrix(recipe.rank, weight.columns);
+  found.b = Matrix(weight.rows, recipe.rank);
+  if (recipe.rank > 0) {
+    take_weight(work);
+    const double norm = enter_metric(work, work.weight_norm * work.weight_norm);
+    solve_truncated_svd(work, norm, found);
+  }
+  take_weight(work);
+  subtract_product(work, found);
+  const Matrix target = work.residual;
+  work.weight = target.view();  // what is to be quantized now
+  for (const quant::Format& format : formats) format.validate();
+  std::vector<double> errors(formats.size());
+  std::vector<bool> done(formats.size());
+  for (std::size_t first = 0; first < formats.size(); ++first) {
+    if (done[first]) continue;
+    const quant::BlockScales scales = quant::find_scales(target.view(), formats[first]);
+    for (std::size_t f = first; f < formats.size(); ++f) {
+      if (done[f] || !quant::share_scales(formats[first], formats[f])) continue;
+      const auto q = quant::quantize(target.view(), formats[f], scales);
+      errors[f] = enter_metric(work, take_residual(q, work));
+      done[f] = true;
+    }
+  }
+  return errors;
 }
 
 }  // namespace qloft::decompose

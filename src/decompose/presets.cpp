@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <string>
 
@@ -23,6 +24,25 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+struct MetricName {
+  Metric metric;
+  std::string_view name;
+};
+constexpr std::array kMetricNames = {
+    MetricName{Metric::frobenius, "frobenius"},         MetricName{Metric::fisher, "fisher"},
+    MetricName{Metric::gram_diagonal, "gram-diagonal"}, MetricName{Metric::gram, "gram"},
+    MetricName{Metric::fisher_gram, "fisher-gram"},
+};
+
+// 8 bits in blocks of 256 (LQ-LoRA's usual second level).
+constexpr quant::SecondLevel kUniformScales = {.code = quant::ScaleCode::uniform};
+constexpr quant::Format kUniformCode = {.bits = 4,
+                                        .codebook = quant::Codebook::uniform_asymmetric,
+                                        .block = 64,
+                                        .scale_rule = quant::ScaleRule::mse,
+                                        .scale_type = ElementType::f16,
+                                        .second_level = {}};
+
 }  // namespace
 
 const std::vector<Preset>& presets() {
@@ -46,6 +66,61 @@ const std::vector<Preset>& presets() {
        .loop = Loop::quantize_first,
        .format = {.bits = 4, .codebook = quant::Codebook::nf, .block = 64, .second_level = {}},
        .iterations = 5},
+      {.name = "lq-lora",
+       .summary = "LoftQ's turns, low rank first, until the error rises (Guo et al. 2023)",
+       .quantizer = Quantizer::nearest,
+       .metric = Metric::frobenius,
+       .low_rank = LowRank::truncated_svd,
+       .loop = Loop::low_rank_first,
+       .format = {.bits = 4,
+                  .codebook = quant::Codebook::nf,
+                  .block = 64,
+                  .second_level = kUniformScales},
+       .iterations = 100},
+      {.name = "gptq-lora",
+       .summary = "error feedback through the Gram matrix (Frantar et al. 2022); B zero",
+       .quantizer = Quantizer::gptq,
+       .metric = Metric::gram,
+       .low_rank = LowRank::none,
+       .loop = Loop::once,
+       .format = kUniformCode,
+       .iterations = 1},
+      {.name = "cloq",
+       .summary = "GPTQ, then the closed form under the Gram matrix (Deng et al. 2025)",
+       .quantizer = Quantizer::gptq,
+       .metric = Metric::gram,
+       .low_rank = LowRank::truncated_svd,
+       .loop = Loop::once,
+       .format = kUniformCode,
+       .iterations = 1},
+      {.name = "qera",
+       .summary = "nearest codes, then the closed form under the Gram matrix (Zhang et al. 2025)",
+       .quantizer = Quantizer::nearest,
+       .metric = Metric::gram,
+       .low_rank = LowRank::truncated_svd,
+       .loop = Loop::once,
+       .format = {.bits = 4, .codebook = quant::Codebook::nf, .block = 64, .second_level = {}},
+       .iterations = 1},
+      {.name = "qera-approx",
+       .summary = "the same under the Gram matrix's diagonal",
+       .quantizer = Quantizer::nearest,
+       .metric = Metric::gram_diagonal,
+       .low_rank = LowRank::truncated_svd,
+       .loop = Loop::once,
+       .format = {.bits = 4, .codebook = quant::Codebook::nf, .block = 64, .second_level = {}},
+       .iterations = 1},
+      {.name = "qloft",
+       .summary = "what measured best: GPTQ and the closed form in turns, Lloyd-Max codes",
+       .quantizer = Quantizer::gptq,
+       .metric = Metric::gram,
+       .low_rank = LowRank::truncated_svd,
+       .loop = Loop::quantize_first,
+       .format = {.bits = 4,
+                  .codebook = quant::Codebook::lloyd,
+                  .block = 64,
+                  .scale_rule = quant::ScaleRule::mse,
+                  .second_level = kUniformScales},
+       .iterations = 5},
   };
   return table;
 }
@@ -63,6 +138,29 @@ const Preset& preset(std::string_view name) {
       table, {}, [name](const Preset& row) { return edit_distance(name, row.name); });
   throw InputError({{}, "method"}, "expected one of " + known + ", found \"" + std::string(name) +
                                        "\"; did you mean " + std::string(nearest->name) + "?");
+}
+
+std::string_view name(Metric metric) {
+  return std::ranges::find(kMetricNames, metric, &MetricName::metric)->name;
+}
+
+std::optional<Metric> metric_from_name(std::string_view name) {
+  const auto found = std::ranges::find(kMetricNames, name, &MetricName::name);
+  return found == kMetricNames.end() ? std::nullopt : std::optional(found->metric);
+}
+
+std::vector<std::string_view> metric_names() {
+  std::vector<std::string_view> out;
+  for (const MetricName& row : kMetricNames) out.push_back(row.name);
+  return out;
+}
+
+bool needs_gram(Metric metric) {
+  return metric == Metric::gram_diagonal || metric == Metric::gram || metric == Metric::fisher_gram;
+}
+
+bool needs_fisher(Metric metric) {
+  return metric == Metric::fisher || metric == Metric::fisher_gram;
 }
 
 Recipe recipe_from(const Preset& preset) {

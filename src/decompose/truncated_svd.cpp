@@ -35,6 +35,23 @@ linalg::Svd leading_triplets(Work& work) {
       work.random, &work.basis);
 }
 
+// Column k of B as long as row k of A, their product kept.
+void balance(Decomposition& result) {
+  for (std::int64_t k = 0; k < result.a.rows(); ++k) {
+    double of_a = 0.0, of_b = 0.0;
+    for (std::int64_t j = 0; j < result.a.columns(); ++j) {
+      of_a += static_cast<double>(result.a(k, j)) * result.a(k, j);
+    }
+    for (std::int64_t i = 0; i < result.b.rows(); ++i) {
+      of_b += static_cast<double>(result.b(i, k)) * result.b(i, k);
+    }
+    if (!(of_a > 0.0) || !(of_b > 0.0)) continue;
+    const auto factor = static_cast<float>(std::pow(of_b / of_a, 0.25));
+    for (std::int64_t j = 0; j < result.a.columns(); ++j) result.a(k, j) *= factor;
+    for (std::int64_t i = 0; i < result.b.rows(); ++i) result.b(i, k) /= factor;
+  }
+}
+
 }  // namespace
 
 double solve_truncated_svd(Work& work, double squared_norm, Decomposition& result) {
@@ -52,11 +69,18 @@ double solve_truncated_svd(Work& work, double squared_norm, Decomposition& resul
     for (std::int64_t j = 0; j < result.a.columns(); ++j) result.a(k, j) = share * parts.v(j, k);
     for (std::int64_t i = 0; i < result.b.rows(); ++i) result.b(i, k) = share * parts.u(i, k);
   }
-  const double left = squared_norm - captured;
-  if (left > kCancellation * squared_norm) return left;
-  linalg::multiply(result.b.view(), linalg::Transpose::no, result.a.view(), linalg::Transpose::no,
-                   work.residual.view(), static_cast<float>(-work.recipe.scale), 1.f);
-  return linalg::squared_norm(work.residual.view());
+  double left = squared_norm - captured;
+  if (left <= kCancellation * squared_norm) {
+    linalg::multiply(result.b.view(), linalg::Transpose::no, result.a.view(), linalg::Transpose::no,
+                     work.residual.view(), static_cast<float>(-work.recipe.scale), 1.f);
+    left = linalg::squared_norm(work.residual.view());
+  }
+  if (!work.coordinates.identity()) {
+    leave_columns(work.coordinates, result.a.view());
+    leave_rows(work.coordinates, result.b.view());
+    balance(result);
+  }
+  return left;
 }
 
 }  // namespace qloft::decompose

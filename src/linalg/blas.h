@@ -18,6 +18,9 @@ void qloft_blas_sgemm(BlasOrder order, BlasTranspose transpose_a, BlasTranspose 
 void qloft_blas_strsm(BlasOrder order, BlasSide side, BlasTriangle triangle,
                       BlasTranspose transpose, BlasDiagonal diagonal, int m, int n, float alpha,
                       const float* a, int lda, float* b, int ldb);
+void qloft_blas_strmm(BlasOrder order, BlasSide side, BlasTriangle triangle,
+                      BlasTranspose transpose, BlasDiagonal diagonal, int m, int n, float alpha,
+                      const float* a, int lda, float* b, int ldb);
 void qloft_blas_dsyrk(BlasOrder order, BlasTriangle triangle, BlasTranspose transpose, int n, int k,
                       double alpha, const double* a, int lda, double beta, double* c, int ldc);
 

@@ -51,7 +51,7 @@ std::optional<QuantizedMatrix> matrix_from_json(const io::Json& json) {
 std::map<std::string, quantized::MatrixEntry> entries_of(const QuantizePlan& plan) {
   std::map<std::string, quantized::MatrixEntry> entries;
   for (const QuantizeTarget& target : plan.targets) {
-    entries[target.weight()] = {plan.recipe.format, target.rows, target.columns};
+    entries[target.weight()] = {target.format, target.rows, target.columns};
   }
   return entries;
 }
@@ -144,6 +144,7 @@ class QuantizedOutput {
 
 decompose::Decomposition decompose_one(const checkpoint::Checkpoint& source,
                                        const QuantizeTarget& target, decompose::Recipe recipe) {
+  recipe.format = target.format;
   if (!target.adapted) {
     recipe.rank = 0;
     recipe.low_rank = decompose::LowRank::none;
@@ -179,8 +180,8 @@ void quantize_matrices(const checkpoint::Checkpoint& source, const QuantizePlan&
     matrix.name = target.weight();
     matrix.rows = target.rows;
     matrix.columns = target.columns;
-    matrix.format = plan.recipe.format.describe();
-    matrix.bits_per_weight = plan.recipe.format.bits_per_weight(target.rows, target.columns);
+    matrix.format = target.format.describe();
+    matrix.bits_per_weight = target.format.bits_per_weight(target.rows, target.columns);
     matrix.relative_error = result.relative_error;
     matrix.svd_residual = result.svd_residual;
     matrix.seconds = seconds_since(begin);
@@ -244,7 +245,7 @@ void summarize(const QuantizePlan& plan, const QuantizedOutput& output, Quantize
     errors += matrix.relative_error.back();
     report.matrices.push_back(matrix);
   }
-  report.format = plan.recipe.format.describe();
+  report.format = plan.format_text();
   report.bits_per_weight = weights > 0 ? bits / weights : 0;
   report.relative_error =
       plan.targets.empty() ? 0 : errors / static_cast<double>(plan.targets.size());

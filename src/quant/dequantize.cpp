@@ -86,6 +86,18 @@ Matrix block_scales(const PackedMatrix& packed) {
   return out;
 }
 
+Matrix block_offsets(const PackedMatrix& packed) {
+  if (packed.format().codebook != Codebook::uniform_asymmetric) return {};
+  const std::int64_t blocks = packed.format().blocks_per_row(packed.columns());
+  Matrix out(packed.rows(), blocks);
+  RowReader reader(packed);
+  for (std::int64_t i = 0; i < packed.rows(); ++i) {
+    const kernels::PackedRow row = reader.row(i);
+    std::copy(row.offsets, row.offsets + blocks, out.data() + i * blocks);
+  }
+  return out;
+}
+
 bool is_valid(const PackedMatrix& packed) {
   const kernels::Codebook& book = codebook_of(packed.format());
   const kernels::Table& table = kernels::table();

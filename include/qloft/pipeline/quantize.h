@@ -17,6 +17,10 @@ struct QuantizeOptions {
   bool overwrite = false;
   std::string method = "loftq";  // a preset of decompose; what is not set below comes from it
 
+  // A file of `plan`: a format for each matrix in place of all that follows up to second_code and
+  // of target_modules, which must then not be set.
+  std::optional<std::filesystem::path> plan;
+
   std::optional<int> bits;                // 1 to 8
   std::optional<std::string> codebook;    // "nf", "uniform", ...
   std::optional<std::int64_t> block;      // 16 to 4096; 0: one block a row
@@ -52,7 +56,7 @@ struct QuantizedMatrix {
 
 struct QuantizeReport {
   std::filesystem::path output;
-  std::string format;             // of the matrices
+  std::string format;             // of the matrices; "3 formats" where a plan mixes them
   double bits_per_weight = 0;     // stored bits over weights, all quantized matrices together
   double relative_error = 0;      // mean over the matrices of the last relative error
   double seconds = 0;             // of this run
@@ -66,9 +70,9 @@ struct QuantizeReport {
 // taken up at the next matrix if its options are the same, else begun anew (progress is told).
 //
 // Throws InputError for a model that is quantized already or has a missing or misshapen tensor, an
-// unknown target, a rank above a matrix's, a format whose parts do not fit, a weight that is not
-// finite (each named), an output folder that is not empty unless overwrite; Interrupted where
-// progress asks to stop.
+// unknown target, a plan that is broken or not for this model, a rank above a matrix's, a format
+// whose parts do not fit, a weight that is not finite (each named), an output folder that is not
+// empty unless overwrite; Interrupted where progress asks to stop.
 QuantizeReport quantize(const QuantizeOptions& options, Progress& progress);
 
 }  // namespace qloft::pipeline

@@ -1,0 +1,82 @@
+#include "residual.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "qloft/linalg.h"
+
+namespace qloft::decompose {
+namespace {
+
+// Rows that are dequantized, subtracted and summed while they are in the cache.
+constexpr std::int64_t kRowsASum = 16;
+// Rows that are copied, or corrected by a product, while they are in the cache.
+constexpr std::int64_t kRowsAtOnce = 128;
+
+// row <- weight - row; the sum of squares.
+double subtract_from(const float* weight, float* row, std::int64_t count) {
+  constexpr std::int64_t kLanes = 8;
+  double lanes[kLanes] = {};
+  std::int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) {
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+      const float value = weight[j + lane] - row[j + lane];
+      row[j + lane] = value;
+      lanes[lane] += static_cast<double>(value) * value;
+    }
+  }
+  for (; j < count; ++j) {
+    const float value = weight[j] - row[j];
+    row[j] = value;
+    lanes[0] += static_cast<double>(value) * value;
+  }
+  double sum = 0.0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+}  // namespace
+
+double take_residual(const quant::PackedMatrix& q, Work& work) {
+  const MatrixView<float> residual = work.residual.view();
+  std::vector<double> sums(static_cast<std::size_t>(ceil_divide(residual.rows, kRowsASum)));
+  parallel_for(residual.rows, kRowsASum, [&](std::int64_t begin, std::int64_t end) {
+    quant::dequantize(q, residual.block(begin, 0, end - begin, residual.columns), begin);
+    double sum = 0.0;
+    for (std::int64_t i = begin; i < end; ++i) {
+      sum += subtract_from(work.weight.row(i), residual.row(i), residual.columns);
+    }
+    sums[static_cast<std::size_t>(begin / kRowsASum)] = sum;
+  });
+  double total = 0.0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+void take_weight(Work& work) {
+  const MatrixView<float> residual = work.residual.view();
+  parallel_for(residual.rows, kRowsAtOnce, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      std::copy_n(work.weight.row(i), residual.columns, residual.row(i));
+    }
+  });
+}
+
+void subtract_product(Work& work, const Decomposition& found) {
+  linalg::multiply(found.b.view(), linalg::Transpose::no, found.a.view(), linalg::Transpose::no,
+                   work.residual.view(), static_cast<float>(-work.recipe.scale), 1.f);
+}
+
+double enter_metric(Work& work, double squared_norm) {
+  if (work.coordinates.identity()) return squared_norm;
+  enter(work.coordinates, work.residual.view());
+  return linalg::squared_norm(work.residual.view());
+}
+
+void record(const Work& work, double squared_norm, double squared_metric, Decomposition& result) {
+  result.relative_error.push_back(std::sqrt(std::max(0.0, squared_norm)) / work.weight_norm);
+  result.metric_error.push_back(std::sqrt(std::max(0.0, squared_metric)) / work.metric_norm);
+}
+
+}  // namespace qloft::decompose

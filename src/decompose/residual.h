@@ -1,0 +1,20 @@
+#pragma once
+// What is left of a weight, as the loops need it.
+
+#include "parts.h"
+
+namespace qloft::decompose {
+
+// work.residual <- W - Q; its squared Frobenius norm.
+double take_residual(const quant::PackedMatrix& q, Work& work);
+// work.residual <- W.
+void take_weight(Work& work);
+// work.residual <- work.residual - s B A.
+void subtract_product(Work& work, const Decomposition& found);
+// work.residual, whose squared Frobenius norm is given, goes into the metric's coordinates; its
+// squared norm there.
+double enter_metric(Work& work, double squared_norm);
+// Adds the errors of an iteration: squared, of W - Q - s B A.
+void record(const Work& work, double squared_norm, double squared_metric, Decomposition& result);
+
+}  // namespace qloft::decompose
