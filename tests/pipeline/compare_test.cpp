@@ -143,7 +143,13 @@ TEST_F(Compare, RefusesAWrongRecipeByItsFieldBeforeAnythingRuns) {
       {R"({"rows": [{"name": "a", "vary": {"rank": 4}}]})",
        "rows[0].vary.rank: expected a list of values, found 4"},
       {R"({"rows": [{"name": "a", "vary": {"tune.lr": [1]}}]})",
-       "rows[0].vary.tune.lr: the row has no tuning whose option could vary"},
+       "rows[0].vary.tune.lr: the row has no tune whose option could vary"},
+      {R"({"rows": [{"name": "a", "quantize": null, "plan": {"bits": 3}}]})",
+       "rows[0].plan: the row does not quantize: expected none"},
+      {R"({"rows": [{"name": "a", "quantize": {"block": 16}, "plan": {"bits": 3}}]})",
+       "rows[0].quantize.block: the row's plan says the formats: expected none"},
+      {R"({"rows": [{"name": "a", "plan": {"bit": 3}}]})",
+       "rows[0].plan.bit: unknown option; expected one of adapter_dtype, bits"},
       {R"({"tasks": {"ppl": {}}, "rows": [{"name": "a"}]})", "tasks.ppl: unknown field"},
       {R"({"tasks": {"perplexity": {"data": "x"}}, "rows": [{"name": "a"}]})",
        "tasks.perplexity.data: unknown option"},
@@ -283,6 +289,29 @@ TEST_F(Compare, TunesOnTheDataSetThatTheRowNames) {
   const CompareReport report = compare(o, silent_);
   EXPECT_EQ(*report.rows[0].before.loss, *report.rows[1].before.loss);
   EXPECT_NE(*report.rows[0].after->loss, *report.rows[1].after->loss);
+}
+
+TEST_F(Compare, QuantizesByPlansThatRowsShare) {
+  const CompareReport report = compare(options(R"({
+    "quantize": {"rank": 2, "block": 16, "iterations": 1},
+    "plan": {"strategy": "first-layers",
+             "candidates": [{"bits": 2, "codebook": "nf", "block": 16, "scale": "absmax", "scale_type": "bf16"},
+                            {"bits": 4, "codebook": "nf", "block": 16, "scale": "absmax", "scale_type": "bf16"}]},
+    "rows": [{"name": "LoftQ", "plan": {"bits": 4}},
+             {"name": "QLoRA", "plan": {"bits": 4}, "quantize": {"method": "qlora"}}]
+  })"),
+                                       silent_);
+  for (const CompareRow& row : report.rows) {
+    // The first of two layers at 4 + 1 bits, the second at 2 + 1.
+    EXPECT_EQ(row.bits_per_weight, 4) << row.name;
+    EXPECT_EQ(row.matrices.front().bits_per_weight, 5);
+    EXPECT_EQ(row.matrices.back().bits_per_weight, 3);
+  }
+  int plans = 0;
+  for (const auto& entry : fs::directory_iterator(folder_ / "out/shared")) {
+    plans += entry.path().filename().string().starts_with("plan-") ? 1 : 0;
+  }
+  EXPECT_EQ(plans, 1);
 }
 
 TEST_F(Compare, MeasuresFullFineTuningByTheTunedModel) {

@@ -119,8 +119,10 @@ std::string script(const Plot& plot, const LinePlot& lines) {
     out += "set xrange [" + number(first - margin) + ":" + number(last + margin) + "]\n";
   }
   const bool whole = std::all_of(xs.begin(), xs.end(), [](double x) { return x == std::floor(x); });
-  if (!lines.x_at_points && whole && last - first <= 16) out += "set xtics 1\n";
-  if (lines.x_at_points) out += "set xtics " + tics({xs.begin(), xs.end()}) + "\n";
+  constexpr std::size_t kMostTics = 16;
+  const bool at_points = lines.x_at_points && xs.size() <= kMostTics;
+  if (!at_points && whole && last - first < kMostTics) out += "set xtics 1\n";
+  if (at_points) out += "set xtics " + tics({xs.begin(), xs.end()}) + "\n";
   if (lines.y_ticks.empty()) {
     const double margin = most > least ? 0.06 * (most - least) : 0.05 * std::max(1.0, most);
     out += "set yrange [" + number(least - margin) + ":" + number(most + margin) + "]\n";
@@ -197,7 +199,7 @@ std::string script(const Plot& plot, const GridPlot& grid) {
   out += "unset key\nunset grid\nset style fill solid 1 noborder\n";
   out += std::string("set palette defined (0 '#b5541c', 1 '#8d5a97', 2 '#2b6cb0')\n") +
          "set cblabel " + quoted(grid.color_label) + " textcolor rgb " + kInk + "\n" +
-         "set colorbox noborder\n";
+         "set colorbox noborder\nset cbtics 1\n";
   out += "set xrange [-0.5:" + number(static_cast<double>(kinds) - 0.5) + "]\nset yrange [" +
          number(static_cast<double>(layers) - 0.5) + ":-0.5]\nset ytics 1\nset xtics scale 0 (";
   if (!figures) out.replace(out.rfind("set ytics 1"), 11, "set ytics 4");

@@ -275,10 +275,9 @@ void add_memory(std::vector<Plot>& plots, const CompareReport& report) {
 }
 
 void add_bit_pictures(std::vector<Plot>& plots, const CompareReport& report) {
-  std::set<std::vector<std::vector<double>>> seen;
-  int number = 0;
+  std::map<std::vector<std::vector<double>>, std::size_t> seen;
   for (const CompareRow& row : report.rows) {
-    GridPlot grid{"", "layer", "stored bits a weight", {}, {}};
+    GridPlot grid{"", "layer", "stored bits", {}, {}};
     std::map<int, std::map<std::string, double>> cells;
     std::set<double> widths;
     for (const CompareMatrix& matrix : row.matrices) {
@@ -301,8 +300,13 @@ void add_bit_pictures(std::vector<Plot>& plots, const CompareReport& report) {
         if (found != kinds.end()) grid.rows[static_cast<std::size_t>(layer)][i] = found->second;
       }
     }
-    if (!seen.insert(grid.rows).second) continue;
-    plots.push_back({"bits-" + std::to_string(++number), "Bits of each matrix: " + row.name,
+    // Rows of one plan share a picture.
+    const auto [same, is_new] = seen.emplace(grid.rows, plots.size());
+    if (!is_new) {
+      plots[same->second].title += ", " + row.name;
+      continue;
+    }
+    plots.push_back({"bits-" + std::to_string(seen.size()), "Bits of each matrix: " + row.name,
                      "What the row's plan gives each layer and kind of matrix.", std::move(grid)});
   }
 }

@@ -1,6 +1,7 @@
 #include "compare/recipe.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -14,8 +15,13 @@ namespace {
 
 using io::Json;
 
+// Options of quantize in whose place a plan stands.
+const std::vector<std::string> kFormatOptions = {
+    "bits",        "codebook",     "block",       "scale",       "scale_type",
+    "second_bits", "second_block", "second_type", "second_code", "target_modules"};
 // Options that the comparison sets itself.
-const std::set<std::string> kSetInQuantize = {"output", "overwrite"};
+const std::set<std::string> kSetInQuantize = {"output", "overwrite", "plan"};
+const std::set<std::string> kSetInPlan = {"output", "overwrite"};
 const std::set<std::string> kSetInTune = {"data",    "output",      "overwrite", "resume",
                                           "adapter", "from_random", "tokenizer"};
 const std::set<std::string> kSetInTasks = {"task",        "data",    "few_shot_data",
@@ -117,7 +123,7 @@ std::string slug_of(const std::string& name) {
 // A row before its options are read: "vary" makes several of one.
 struct Draft {
   std::string name, group;
-  Json quantize, tune;
+  Json quantize, plan, tune;  // null: none
 };
 
 // Writes the value of a varied option where a text has "{rank}"; false: it has no such place.
@@ -148,17 +154,19 @@ std::vector<Draft> vary(const Draft& draft, const Json& varied, const ErrorLocat
     if (!values.is_array() || values.empty()) {
       throw InputError(at, "expected a list of values, found " + shown(values));
     }
-    const bool of_tune = option.starts_with("tune.");
+    // "plan.bits": of plan; a bare name: of quantize.
+    const std::size_t dot = option.find('.');
+    const std::string stage = dot == std::string::npos ? "quantize" : option.substr(0, dot);
+    const std::map<std::string, Json Draft::*> stages = {
+        {"quantize", &Draft::quantize}, {"plan", &Draft::plan}, {"tune", &Draft::tune}};
+    if (!stages.contains(stage) || (draft.*stages.at(stage)).is_null()) {
+      throw InputError(at, "the row has no " + stage + " whose option could vary");
+    }
     std::vector<Draft> wider;
     for (const Draft& one : drafts) {
       for (const Json& value : values) {
         Draft next = one;
-        Json& options = of_tune ? next.tune : next.quantize;
-        if (!options.is_object()) {
-          throw InputError(at, std::string("the row has no ") + (of_tune ? "tuning" : "quantize") +
-                                   " whose option could vary");
-        }
-        options[of_tune ? option.substr(5) : option] = value;
+        (next.*stages.at(stage))[option.substr(dot == std::string::npos ? 0 : dot + 1)] = value;
         fill_in(next.group, option, value);
         if (!fill_in(next.name, option, value)) {
           next.name += ", " + option.substr(option.rfind('.') + 1) + " " +
@@ -213,33 +221,85 @@ void check_together(const RowPlan& row, const fs::path& file) {
   }
 }
 
-void add_rows(const Json& json, const Json& quantize, const Json& tune, const std::string& field,
+// What the rows share.
+struct Shared {
+  Json quantize, plan, tune;
+};
+
+// A plan is for the rows that ask for one, be it with nothing of their own.
+Json asked_for(const Members& row, const std::string& name, const Json& shared,
+               const ErrorLocation& where) {
+  const Json* own = row.find(name);
+  return own == nullptr ? Json() : over(shared, own, where);
+}
+
+Draft draft_of(const Members& row, const Shared& shared, const std::string& field,
+               const fs::path& file) {
+  const auto at = [&](const char* name) { return ErrorLocation{file, field + "." + name}; };
+  Draft draft;
+  draft.name = row.text("name", "");
+  if (draft.name.empty()) throw InputError(at("name"), "expected a name, found none");
+  draft.group = row.text("group", without_marks(draft.name));
+  draft.plan = asked_for(row, "plan", shared.plan, at("plan"));
+  draft.tune = over(shared.tune, row.find("tune"), at("tune"));
+  Json quantize = shared.quantize;
+  if (!draft.plan.is_null() && quantize.is_object()) {
+    for (const std::string& option : kFormatOptions) quantize.erase(option);
+  }
+  draft.quantize = over(quantize, row.find("quantize"), at("quantize"));
+  if (!draft.plan.is_null() && draft.quantize.is_null()) {
+    throw InputError(at("plan"), "the row does not quantize: expected none");
+  }
+  for (const std::string& option : kFormatOptions) {
+    if (draft.plan.is_null() || !draft.quantize.contains(option)) continue;
+    throw InputError({file, field + ".quantize." + option},
+                     "the row's plan says the formats: expected none");
+  }
+  return draft;
+}
+
+RowPlan row_of(Draft draft, const std::string& field, const fs::path& file) {
+  const auto at = [&](const char* name) { return ErrorLocation{file, field + "." + name}; };
+  RowPlan row;
+  row.name = draft.name;
+  row.slug = slug_of(draft.name);
+  row.group = draft.group;
+  row.field = field;
+  if (!draft.quantize.is_null()) {
+    row.quantize = read_options<QuantizeOptions>(draft.quantize, at("quantize"), kSetInQuantize);
+  }
+  if (!draft.plan.is_null()) {
+    const auto candidates = draft.plan.find("candidates");
+    if (candidates != draft.plan.end() && candidates->is_array()) {
+      row.plan_candidates = *candidates;
+      draft.plan.erase(candidates);
+    }
+    // The plan is for the adapter that quantize makes.
+    for (const char* option : {"rank", "adapter_dtype"}) {
+      if (!draft.plan.contains(option) && draft.quantize.contains(option)) {
+        draft.plan[option] = draft.quantize[option];
+      }
+    }
+    row.plan = read_options<PlanOptions>(draft.plan, at("plan"), kSetInPlan);
+  }
+  if (!draft.tune.is_null()) {
+    row.tune_data = take_data_set(draft.tune, at("tune.data"));
+    row.tune = read_options<FinetuneOptions>(draft.tune, at("tune"), kSetInTune);
+  }
+  check_together(row, file);
+  return row;
+}
+
+void add_rows(const Json& json, const Shared& shared, const std::string& field,
               const fs::path& file, Recipe& recipe) {
-  const Members row(json, {file, field}, {"name", "group", "quantize", "tune", "vary"});
-  const std::string name = row.text("name", "");
-  const Draft draft{name, row.text("group", without_marks(name)),
-                    over(quantize, row.find("quantize"), {file, field + ".quantize"}),
-                    over(tune, row.find("tune"), {file, field + ".tune"})};
-  if (name.empty()) throw InputError({file, field + ".name"}, "expected a name, found none");
+  const Members row(json, {file, field}, {"name", "group", "quantize", "plan", "tune", "vary"});
+  const Draft draft = draft_of(row, shared, field, file);
   const Json* varied = row.find("vary");
   auto drafts =
       varied == nullptr ? std::vector<Draft>{draft} : vary(draft, *varied, {file, field + ".vary"});
   for (Draft& one : drafts) {
-    RowPlan plan;
-    plan.name = one.name;
-    plan.slug = slug_of(one.name);
-    plan.group = one.group;
-    plan.field = field;
+    RowPlan plan = row_of(std::move(one), field, file);
     check_name(plan, recipe, file);
-    if (!one.quantize.is_null()) {
-      plan.quantize =
-          read_options<QuantizeOptions>(one.quantize, {file, field + ".quantize"}, kSetInQuantize);
-    }
-    if (!one.tune.is_null()) {
-      plan.tune_data = take_data_set(one.tune, {file, field + ".tune.data"});
-      plan.tune = read_options<FinetuneOptions>(one.tune, {file, field + ".tune"}, kSetInTune);
-    }
-    check_together(plan, file);
     recipe.rows.push_back(std::move(plan));
   }
 }
@@ -279,24 +339,25 @@ Json read_recipe(const fs::path& file, const std::vector<std::string>& set) {
 }
 
 Recipe parse_recipe(const Json& json, const fs::path& file) {
-  const Members top(json, {file, {}}, {"description", "tasks", "quantize", "tune", "rows"});
+  const Members top(json, {file, {}}, {"description", "tasks", "quantize", "plan", "tune", "rows"});
   Recipe recipe;
   recipe.description = top.text("description", "");
-  if (const Json* tasks = top.find("tasks")) {
+  if (const Json* tasks = top.find("tasks"); tasks != nullptr && !tasks->is_null()) {
     const Members names(*tasks, {file, "tasks"}, {"perplexity", "answers", "problems"});
     recipe.tasks.perplexity = read_task(names, "perplexity", "perplexity", file);
     recipe.tasks.answers = read_task(names, "answers", "loss", file);
     recipe.tasks.problems = read_task(names, "problems", "gsm8k", file);
   }
-  const Json quantize = over(Json::object(), top.find("quantize"), {file, "quantize"});
-  const Json tune = over(nullptr, top.find("tune"), {file, "tune"});
+  const Shared shared = {over(Json::object(), top.find("quantize"), {file, "quantize"}),
+                         over(Json::object(), top.find("plan"), {file, "plan"}),
+                         over(nullptr, top.find("tune"), {file, "tune"})};
   const Json* rows = top.find("rows");
   if (rows == nullptr || !rows->is_array() || rows->empty()) {
     throw InputError({file, "rows"},
                      "expected a list of rows, found " + (rows == nullptr ? "none" : shown(*rows)));
   }
   for (std::size_t i = 0; i < rows->size(); ++i) {
-    add_rows((*rows)[i], quantize, tune, "rows[" + std::to_string(i) + "]", file, recipe);
+    add_rows((*rows)[i], shared, "rows[" + std::to_string(i) + "]", file, recipe);
   }
   return recipe;
 }

@@ -2,6 +2,7 @@
 // A recipe of compare: JSON to the rows that it means.
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "qloft/io.h"
 #include "qloft/pipeline/evaluate.h"
 #include "qloft/pipeline/finetune.h"
+#include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
 
 namespace qloft::pipeline::comparison {
@@ -27,6 +29,9 @@ struct RowPlan {
   std::string group;  // the line of a plot
   std::string field;  // where it stands in the recipe: "rows[2]"
   std::optional<QuantizeOptions> quantize;
+  // The plan that quantize is given; rows with the same one share a file.
+  std::optional<PlanOptions> plan;
+  io::Json plan_candidates;  // formats that the recipe itself lists; null: plan->candidates
   std::optional<FinetuneOptions> tune;
   std::string tune_data = "train";  // or "calibration": the data set that it learns from
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "compare/shared.h"
 #include "qloft/architecture.h"
 #include "qloft/architecture/memory.h"
 #include "qloft/checkpoint.h"
@@ -27,24 +28,6 @@ Json echo(const std::optional<Options>& options) {
   Options copy = *options;
   io::OptionEcho writer(json);
   visit_options(copy, writer);
-  return json;
-}
-
-Json file_identity(const fs::path& file) {
-  std::error_code error;
-  return {fs::weakly_canonical(file, error).string(), fs::file_size(file, error),
-          fs::last_write_time(file, error).time_since_epoch().count()};
-}
-
-Json folder_identity(const fs::path& folder) {
-  std::vector<fs::path> files;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.is_regular_file(error)) files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
-  Json json = Json::array();
-  for (const fs::path& file : files) json.push_back(file_identity(file));
   return json;
 }
 
@@ -150,6 +133,7 @@ Json row_key(const RowPlan& row, const Tasks& tasks, const CompareOptions& optio
   key["version"] = kVersion;
   key["quantize"] = echo(row.quantize);
   key["tune"] = echo(row.tune);
+  key["plan"] = plan_key(row, options);
   key["tasks"] = {{"perplexity", echo(tasks.perplexity)},
                   {"answers", echo(tasks.answers)},
                   {"problems", echo(tasks.problems)}};
@@ -192,7 +176,9 @@ CompareRow run_row(const RowPlan& plan, const Tasks& tasks, const CompareOptions
   fs::path base = model;
   if (plan.quantize) {
     base = work / "quantized";
-    take(quantize(quantize_options(plan, options, base), progress), *plan.quantize, row);
+    QuantizeOptions quantization = quantize_options(plan, options, base);
+    if (plan.plan) quantization.plan = shared_plan(plan, options, progress);
+    take(quantize(quantization, progress), *plan.quantize, row);
   } else {
     row.method = plan.tune ? plan.tune->method : "none";
     row.rank = row.method == "lora" ? plan.tune->rank.value_or(16) : 0;
