@@ -10,6 +10,7 @@ pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 
 include(OpenBLAS)
+include(Cbc)
 
 # libtorch from the torch wheel. Its own CMake package insists on a CUDA toolkit; the CPU part needs
 # none, so the three libraries are named here.

@@ -35,7 +35,7 @@ set(qloft_outside "")
 foreach(module IN LISTS modules)
   list(APPEND targets qloft_${module})
   get_target_property(uses qloft_${module} QLOFT_USES)
-  list(REMOVE_ITEM uses qloft_openblas)  # its one object stands in the archive of linalg
+  list(REMOVE_ITEM uses qloft_openblas qloft_cbc)  # their objects stand in the archives of linalg, plan
   if(uses)
     list(JOIN uses " " uses)
     string(APPEND qloft_outside "target_link_libraries(qloft::${module} INTERFACE ${uses})\n")

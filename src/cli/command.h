@@ -39,11 +39,13 @@ struct Command {
 Command inspect_command();
 Command tokenize_command();
 Command calibrate_command();
+Command plan_command();
 Command quantize_command();
 Command finetune_command();
 Command evaluate_command();
 Command generate_command();
 Command chat_command();
 Command merge_command();
+Command compare_command();
 
 }  // namespace qloft::cli

@@ -6,6 +6,7 @@
 
 #include "qloft/core.h"
 #include "qloft/linalg.h"
+#include "qloft/quant/scales.h"
 #include "residual.h"
 
 namespace qloft::decompose {
@@ -141,11 +142,18 @@ std::vector<double> format_errors(MatrixView<const float> weight, const Recipe& 
   subtract_product(work, found);
   const Matrix target = work.residual;
   work.weight = target.view();  // what is to be quantized now
-  std::vector<double> errors;
-  for (const quant::Format& format : formats) {
-    format.validate();
-    errors.push_back(
-        enter_metric(work, take_residual(quant::quantize(target.view(), format), work)));
+  for (const quant::Format& format : formats) format.validate();
+  std::vector<double> errors(formats.size());
+  std::vector<bool> done(formats.size());
+  for (std::size_t first = 0; first < formats.size(); ++first) {
+    if (done[first]) continue;
+    const quant::BlockScales scales = quant::find_scales(target.view(), formats[first]);
+    for (std::size_t f = first; f < formats.size(); ++f) {
+      if (done[f] || !quant::share_scales(formats[first], formats[f])) continue;
+      const auto q = quant::quantize(target.view(), formats[f], scales);
+      errors[f] = enter_metric(work, take_residual(q, work));
+      done[f] = true;
+    }
   }
   return errors;
 }

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "clock.h"
+#include "matrix_statistics.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
 #include "quantize_plan.h"
@@ -53,7 +54,7 @@ std::optional<QuantizedMatrix> matrix_from_json(const io::Json& json) {
 std::map<std::string, quantized::MatrixEntry> entries_of(const QuantizePlan& plan) {
   std::map<std::string, quantized::MatrixEntry> entries;
   for (const QuantizeTarget& target : plan.targets) {
-    entries[target.weight()] = {plan.recipe.format, target.rows, target.columns};
+    entries[target.weight()] = {target.format, target.rows, target.columns};
   }
   return entries;
 }
@@ -152,19 +153,13 @@ class QuantizedOutput {
 decompose::Decomposition decompose_one(const checkpoint::Checkpoint& source,
                                        const QuantizeTarget& target, const QuantizePlan& plan) {
   decompose::Recipe recipe = plan.recipe;
+  recipe.format = target.format;
   if (!target.adapted) {
     recipe.rank = 0;
     recipe.low_rank = decompose::LowRank::none;
     recipe.loop = decompose::Loop::once;
   }
-  decompose::Statistics statistics;
-  if (target.input_of.empty()) {  // not a linear layer: nothing is known of its inputs
-    recipe.metric = decompose::Metric::frobenius;
-    recipe.quantizer = decompose::Quantizer::nearest;
-  } else if (plan.statistics) {
-    statistics = plan.statistics->read(target.weight(), target.input_of + ".weight", target.rows,
-                                       target.columns, recipe.metric);
-  }
+  const decompose::Statistics statistics = statistics_of(plan.statistics, target, recipe);
   const Matrix weight = source.read_matrix(target.weight());
   source.drop(target.weight());
   try {
@@ -199,8 +194,8 @@ void quantize_matrices(const checkpoint::Checkpoint& source, const QuantizePlan&
     matrix.name = target.weight();
     matrix.rows = target.rows;
     matrix.columns = target.columns;
-    matrix.format = plan.recipe.format.describe();
-    matrix.bits_per_weight = plan.recipe.format.bits_per_weight(target.rows, target.columns);
+    matrix.format = target.format.describe();
+    matrix.bits_per_weight = target.format.bits_per_weight(target.rows, target.columns);
     matrix.relative_error = result.relative_error;
     matrix.metric_error = result.metric_error;
     matrix.svd_residual = result.svd_residual;
@@ -269,7 +264,7 @@ void summarize(const QuantizePlan& plan, const QuantizedOutput& output, Quantize
     metric_errors += matrix.metric_error.back();
     report.matrices.push_back(matrix);
   }
-  report.format = plan.recipe.format.describe();
+  report.format = plan.format_text();
   report.bits_per_weight = weights > 0 ? bits / weights : 0;
   report.relative_error =
       plan.targets.empty() ? 0 : errors / static_cast<double>(plan.targets.size());

@@ -6,36 +6,15 @@
 #include <optional>
 #include <set>
 
+#include "choices.h"
+#include "matrix_statistics.h"
+#include "plan_file.h"
 #include "qloft/core/error.h"
+#include "qloft/quantized.h"
 #include "words.h"
 
 namespace qloft::pipeline {
 namespace {
-
-template <typename T>
-T named(const std::string& text, const char* option,
-        std::optional<T> (*from_name)(std::string_view), const std::string& known) {
-  const auto value = from_name(text);
-  if (!value) throw InputError({{}, option}, "expected " + known + ", found '" + text + "'");
-  return *value;
-}
-
-ElementType float_type(const std::string& text, const char* option, const std::string& known) {
-  const auto type = element_type_from_short_name(text);
-  if (type &&
-      (*type == ElementType::f32 || *type == ElementType::bf16 || *type == ElementType::f16)) {
-    return *type;
-  }
-  throw InputError({{}, option}, "expected " + known + ", found '" + text + "'");
-}
-
-std::string codebook_list() {
-  std::string list;
-  for (const std::string_view name : quant::codebook_names()) {
-    list += (list.empty() ? "one of " : ", ") + std::string(name);
-  }
-  return list;
-}
 
 void set_second_level(const QuantizeOptions& o, quant::Format& format) {
   const bool wanted = o.second_bits || o.second_block || o.second_type || o.second_code;
@@ -57,7 +36,8 @@ void set_second_level(const QuantizeOptions& o, quant::Format& format) {
 
 quant::Format format_of(const QuantizeOptions& o, quant::Format format) {
   if (o.codebook) {
-    format.codebook = named(*o.codebook, "codebook", quant::codebook_from_name, codebook_list());
+    format.codebook =
+        named(*o.codebook, "codebook", quant::codebook_from_name, one_of(quant::codebook_names()));
     if (format.codebook == quant::Codebook::binary) format.bits = 1;
     if (format.codebook == quant::Codebook::ternary) format.bits = 2;
   }
@@ -77,101 +57,30 @@ quant::Format format_of(const QuantizeOptions& o, quant::Format format) {
   return format;
 }
 
-// Every matrix that could be quantized: the linear layers, the output matrix, the embedding.
-std::vector<QuantizeTarget> candidates(const model::Architecture& a) {
-  std::vector<QuantizeTarget> out;
-  out.push_back({"model.embed_tokens", a.vocabulary_size, a.hidden_size, false, {}});
-  for (const model::LinearShape& layer : model::linear_layers(a)) {
-    out.push_back({layer.name, layer.out, layer.in, true, layer.input_of});
-  }
-  if (!a.tied_embeddings) out.push_back({"lm_head", a.vocabulary_size, a.hidden_size, true, {}});
-  return out;
-}
-
-std::vector<QuantizeTarget> targets_of(const QuantizeOptions& options,
-                                       const model::Architecture& architecture) {
-  const std::vector<QuantizeTarget> all = candidates(architecture);
-  std::set<std::string> known;
-  for (const QuantizeTarget& target : all) known.insert(last_part(target.module));
-  std::set<std::string> unmatched(options.target_modules.begin(), options.target_modules.end());
-  std::vector<QuantizeTarget> out;
-  for (const QuantizeTarget& target : all) {
-    bool chosen = options.target_modules.empty() && target.module.starts_with("model.layers.");
-    for (const std::string& name : options.target_modules) {
-      if (target.module != name && !target.module.ends_with("." + name)) continue;
-      chosen = true;
-      unmatched.erase(name);
+void refuse_formats_beside_plan(const QuantizeOptions& o) {
+  const auto refuse = [](bool given, const char* option) {
+    if (given) {
+      throw InputError({{}, option}, "expected none beside --plan, which says it for each matrix");
     }
-    if (chosen) out.push_back(target);
-  }
-  if (!unmatched.empty()) {
-    std::string list;
-    for (const std::string& name : known) list += (list.empty() ? "" : ", ") + name;
-    throw InputError({{}, "target_modules"}, "expected modules of this model (" + list +
-                                                 "), found '" + *unmatched.begin() + "'");
-  }
-  return out;
-}
-
-void refuse_quantized(const checkpoint::Checkpoint& source) {
-  const io::Json& config = source.config();
-  const auto it = config.find("quantization_config");
-  if (it == config.end() || it->is_null()) return;
-  const bool named =
-      it->is_object() && it->contains("quant_method") && (*it)["quant_method"].is_string();
-  throw InputError({source.folder() / "config.json", "quantization_config"},
-                   "expected a full-precision model, found one that is quantized already" +
-                       (named ? " (" + (*it)["quant_method"].get<std::string>() + ")" : ""));
-}
-
-void check_tensors(const checkpoint::Checkpoint& source, const model::Architecture& architecture) {
-  for (const model::TensorShape& expected : model::expected_tensors(architecture)) {
-    const std::vector<std::int64_t>& shape = source.info(expected.name).shape;
-    if (shape != expected.shape) {
-      throw InputError({source.folder(), expected.name},
-                       "expected the shape " + shape_text(expected.shape) +
-                           " by config.json, found " + shape_text(shape));
-    }
-  }
-}
-
-void check_targets(const QuantizePlan& plan, const checkpoint::Checkpoint& source) {
-  for (const QuantizeTarget& target : plan.targets) {
-    const ErrorLocation where{source.folder(), target.weight()};
-    const ElementType type = source.info(target.weight()).type;
-    if (type != ElementType::f32 && type != ElementType::f16 && type != ElementType::bf16) {
-      throw InputError(where, "expected elements of type F32, F16 or BF16, found " +
-                                  std::string(safetensors_name(type)));
-    }
-    const std::int64_t most = std::min(target.rows, target.columns);
-    if (target.adapted && plan.recipe.rank > most) {
-      throw InputError(where, "expected a rank of at most " + std::to_string(most) +
-                                  " for its shape " + shape_text({target.rows, target.columns}) +
-                                  ", found " + std::to_string(plan.recipe.rank));
-    }
-  }
+  };
+  refuse(o.bits.has_value(), "bits");
+  refuse(o.codebook.has_value(), "codebook");
+  refuse(o.block.has_value(), "block");
+  refuse(o.scale.has_value(), "scale");
+  refuse(o.scale_type.has_value(), "scale_type");
+  refuse(o.second_bits.has_value(), "second_bits");
+  refuse(o.second_block.has_value(), "second_block");
+  refuse(o.second_type.has_value(), "second_type");
+  refuse(o.second_code.has_value(), "second_code");
+  refuse(!o.target_modules.empty(), "target_modules");
 }
 
 void set_metric(const QuantizeOptions& o, decompose::Recipe& recipe) {
   if (o.metric) {
-    std::string known;
-    for (const std::string_view name : decompose::metric_names()) {
-      known += (known.empty() ? "one of " : ", ") + std::string(name);
-    }
-    recipe.metric = named(*o.metric, "metric", decompose::metric_from_name, known);
+    recipe.metric =
+        named(*o.metric, "metric", decompose::metric_from_name, one_of(decompose::metric_names()));
   }
   if (o.damping) recipe.damping = *o.damping;
-}
-
-void open_statistics(const QuantizeOptions& options, const checkpoint::Checkpoint& source,
-                     QuantizePlan& plan) {
-  if (options.stats.empty()) {
-    throw InputError({{}, "stats"},
-                     "expected a file that qloft calibrate wrote, which the metric " +
-                         std::string(decompose::name(plan.recipe.metric)) + " needs; found none");
-  }
-  plan.statistics.emplace(options.stats);
-  plan.statistics->expect_model(source);
 }
 
 }  // namespace
@@ -181,11 +90,22 @@ bool QuantizePlan::has_adapter() const {
          std::any_of(targets.begin(), targets.end(), [](const auto& t) { return t.adapted; });
 }
 
+std::string QuantizePlan::format_text() const {
+  std::set<std::string> formats;
+  for (const QuantizeTarget& target : targets) formats.insert(target.format.describe());
+  if (formats.size() == 1) return *formats.begin();
+  return std::to_string(formats.size()) + " formats";
+}
+
 QuantizePlan plan_quantize(const QuantizeOptions& options, const checkpoint::Checkpoint& source) {
   QuantizePlan plan;
   const decompose::Preset& preset = decompose::preset(options.method);
   plan.recipe = decompose::recipe_from(preset);
-  plan.recipe.format = format_of(options, preset.format);
+  if (options.plan) {
+    refuse_formats_beside_plan(options);
+  } else {
+    plan.recipe.format = format_of(options, preset.format);
+  }
   set_metric(options, plan.recipe);
   if (options.rank < 0) {
     throw InputError({{}, "rank"}, "expected 0 or more, found " + std::to_string(options.rank));
@@ -204,14 +124,16 @@ QuantizePlan plan_quantize(const QuantizeOptions& options, const checkpoint::Che
   plan.adapter_type = named(options.adapter_dtype, "adapter_dtype", adapter::storage_from_name,
                             "f32, bf16, f16 or nf8");
 
-  refuse_quantized(source);
-  const auto architecture =
-      model::parse_architecture(source.config(), source.folder() / "config.json");
-  check_tensors(source, architecture);
-  plan.targets = targets_of(options, architecture);
-  check_targets(plan, source);
-  if (decompose::needs_gram(plan.recipe.metric) || decompose::needs_fisher(plan.recipe.metric)) {
-    open_statistics(options, source, plan);
+  const auto architecture = read_dense_architecture(source);
+  if (options.plan) {
+    plan.targets = targets_of(read_plan(*options.plan), *options.plan, architecture);
+  } else {
+    plan.targets = targets_of(options.target_modules, architecture, {{}, "target_modules"});
+    for (QuantizeTarget& target : plan.targets) target.format = plan.recipe.format;
+  }
+  check_targets(plan.targets, plan.recipe.rank, source);
+  if (auto statistics = open_statistics(options.stats, plan.recipe.metric, source)) {
+    plan.statistics.emplace(std::move(*statistics));
   }
 
   plan.adapter.rank = options.rank;
@@ -233,7 +155,6 @@ io::Json to_json(const QuantizePlan& plan) {
   json["metric"] = static_cast<int>(recipe.metric);
   json["low_rank"] = static_cast<int>(recipe.low_rank);
   json["loop"] = static_cast<int>(recipe.loop);
-  json["format"] = quantized::format_to_json(recipe.format);
   json["rank"] = recipe.rank;
   json["alpha"] = plan.adapter.alpha;
   json["iterations"] = recipe.iterations;
@@ -245,7 +166,9 @@ io::Json to_json(const QuantizePlan& plan) {
   json["seed"] = recipe.seed;
   json["adapter_dtype"] = short_name(plan.adapter_type);
   json["base_model"] = plan.adapter.base_model;
-  for (const QuantizeTarget& target : plan.targets) json["targets"].push_back(target.module);
+  for (const QuantizeTarget& target : plan.targets) {
+    json["targets"].push_back({target.module, quantized::format_to_json(target.format)});
+  }
   return json;
 }
 

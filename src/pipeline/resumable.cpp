@@ -1,14 +1,10 @@
 #include "resumable.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <nlohmann/json.hpp>
-#include <string_view>
 #include <system_error>
 
+#include "json_lines.h"
 #include "qloft/core/error.h"
 
 namespace qloft::pipeline {
@@ -50,38 +46,11 @@ ResumableFolder::ResumableFolder(const fs::path& output, bool overwrite, const f
 }
 
 void ResumableFolder::append(const std::string& lines) const {
-  const fs::path file = path() / kLinesFile;
-  const int descriptor = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-  if (descriptor < 0) throw SystemError({file, {}}, "cannot open for writing", errno);
-  std::string_view rest = lines;
-  int error = 0;
-  while (!rest.empty() && error == 0) {
-    const ssize_t written = ::write(descriptor, rest.data(), rest.size());
-    if (written >= 0) {
-      rest.remove_prefix(static_cast<std::size_t>(written));
-    } else if (errno != EINTR) {
-      error = errno;
-    }
-  }
-  if (error == 0 && ::fsync(descriptor) != 0) error = errno;
-  ::close(descriptor);
-  if (error != 0) throw SystemError({file, {}}, "cannot write", error);
+  append_lines(path() / kLinesFile, lines);
 }
 
 std::vector<io::Json> ResumableFolder::lines() const {
-  std::vector<io::Json> out;
-  const fs::path file = path() / kLinesFile;
-  std::error_code error;
-  if (!fs::exists(file, error)) return out;
-  const std::string text = read_file(file);
-  std::size_t begin = 0;
-  for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    io::Json line = io::Json::parse(text.substr(begin, end - begin), nullptr, false);
-    if (line.is_object()) out.push_back(std::move(line));
-  }
-  // The next line must not grow from a torn one.
-  if (begin < text.size()) append("\n");
-  return out;
+  return read_lines(path() / kLinesFile);
 }
 
 void ResumableFolder::commit() {

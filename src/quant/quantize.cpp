@@ -5,6 +5,7 @@
 #include "codebook.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/threads.h"
+#include "qloft/quant/scales.h"
 #include "rows.h"
 
 namespace qloft::quant {
@@ -84,39 +85,6 @@ void limit_to_type(std::vector<float>& values, ElementType type) {
   for (float& value : values) value = std::clamp(value, -65504.f, 65504.f);
 }
 
-struct Scales {
-  std::vector<float> scales;   // [rows, blocks], as computed
-  std::vector<float> offsets;  // uniform_asymmetric only
-};
-
-Scales find_scales(MatrixView<const float> weight, const Format& format) {
-  const kernels::Table& table = kernels::table();
-  const kernels::Codebook& book = codebook_of(format);
-  const std::int64_t blocks = format.blocks_per_row(weight.columns);
-  const std::int64_t block = kernel_block(format, weight.columns);
-  const bool offsets = format.codebook == Codebook::uniform_asymmetric;
-  Scales out;
-  out.scales.resize(static_cast<std::size_t>(weight.rows * blocks));
-  if (offsets) out.offsets.resize(out.scales.size());
-  parallel_for(weight.rows, rows_a_task(weight.columns), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      if (!std::isfinite(table.absmax(weight.row(i), weight.columns))) {
-        throw InputError("expected finite weights, found infinity or NaN in row " +
-                         std::to_string(i));
-      }
-      for (std::int64_t b = 0; b < blocks; ++b) {
-        const std::int64_t first = b * block;
-        const BlockScale s = scale_of(table, book, format, weight.row(i) + first,
-                                      std::min(block, weight.columns - first));
-        const auto at = static_cast<std::size_t>(i * blocks + b);
-        out.scales[at] = s.scale;
-        if (offsets) out.offsets[at] = s.offset;
-      }
-    }
-  });
-  return out;
-}
-
 // Writes scale_codes, scale_scales and scale_offset.
 void store_second_level(const std::vector<float>& scales, PackedMatrix& packed) {
   const SecondLevel& second = *packed.format().second_level;
@@ -156,24 +124,73 @@ void store_second_level(const std::vector<float>& scales, PackedMatrix& packed) 
   }
 }
 
-void store_scales(Scales& found, PackedMatrix& packed) {
+// Offsets stay as they are where none are given.
+void store_scales(const BlockScales& found, PackedMatrix& packed) {
   const Format& format = packed.format();
   if (format.second_level) return store_second_level(found.scales, packed);
-  limit_to_type(found.scales, format.scale_type);
-  store_floats(found.scales.data(), static_cast<std::int64_t>(found.scales.size()),
-               format.scale_type, 0, packed.bytes(1));
-  if (!found.offsets.empty()) {
-    limit_to_type(found.offsets, format.scale_type);
-    store_floats(found.offsets.data(), static_cast<std::int64_t>(found.offsets.size()),
-                 format.scale_type, 0, packed.bytes(2));
+  std::size_t part = 1;
+  for (const std::vector<float>* values : {&found.scales, &found.offsets}) {
+    if (values->empty()) continue;
+    std::vector<float> stored = *values;
+    limit_to_type(stored, format.scale_type);
+    store_floats(stored.data(), static_cast<std::int64_t>(stored.size()), format.scale_type, 0,
+                 packed.bytes(part++));
   }
 }
 
 }  // namespace
 
+BlockScales find_scales(MatrixView<const float> weight, const Format& format) {
+  format.validate();
+  const kernels::Table& table = kernels::table();
+  const kernels::Codebook& book = codebook_of(format);
+  const std::int64_t blocks = format.blocks_per_row(weight.columns);
+  const std::int64_t block = kernel_block(format, weight.columns);
+  const bool offsets = format.codebook == Codebook::uniform_asymmetric;
+  BlockScales out;
+  out.scales.resize(static_cast<std::size_t>(weight.rows * blocks));
+  if (offsets) out.offsets.resize(out.scales.size());
+  parallel_for(weight.rows, rows_a_task(weight.columns), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      if (!std::isfinite(table.absmax(weight.row(i), weight.columns))) {
+        throw InputError("expected finite weights, found infinity or NaN in row " +
+                         std::to_string(i));
+      }
+      for (std::int64_t b = 0; b < blocks; ++b) {
+        const std::int64_t first = b * block;
+        const BlockScale s = scale_of(table, book, format, weight.row(i) + first,
+                                      std::min(block, weight.columns - first));
+        const auto at = static_cast<std::size_t>(i * blocks + b);
+        out.scales[at] = s.scale;
+        if (offsets) out.offsets[at] = s.offset;
+      }
+    }
+  });
+  return out;
+}
+
+bool share_scales(const Format& a, const Format& b) {
+  if (a.block != b.block || a.scale_rule != b.scale_rule) return false;
+  const bool asymmetric = a.codebook == Codebook::uniform_asymmetric;
+  if (asymmetric != (b.codebook == Codebook::uniform_asymmetric)) return false;
+  // The largest magnitude is the same under any code; a fitted scale depends on it.
+  return a.scale_rule == ScaleRule::absmax || (a.codebook == b.codebook && a.bits == b.bits);
+}
+
 PackedMatrix quantize(MatrixView<const float> weight, const Format& format) {
+  return quantize(weight, format, find_scales(weight, format));
+}
+
+PackedMatrix quantize(MatrixView<const float> weight, const Format& format,
+                      const BlockScales& found) {
   PackedMatrix packed(format, weight.rows, weight.columns);
-  Scales found = find_scales(weight, format);
+  const std::size_t count = static_cast<std::size_t>(packed.rows()) *
+                            static_cast<std::size_t>(format.blocks_per_row(packed.columns()));
+  const bool offsets = format.codebook == Codebook::uniform_asymmetric;
+  if (found.scales.size() != count || found.offsets.size() != (offsets ? count : 0)) {
+    throw InputError({{}, "scales"}, "expected one for each of " + std::to_string(count) +
+                                         " blocks, found " + std::to_string(found.scales.size()));
+  }
   store_scales(found, packed);
 
   const kernels::Table& table = kernels::table();
@@ -233,7 +250,7 @@ void set_scales(PackedMatrix& packed, MatrixView<const float> scales) {
                                     std::to_string(scales.rows) + ", " +
                                     std::to_string(scales.columns) + "]");
   }
-  Scales found;
+  BlockScales found;
   for (std::int64_t i = 0; i < scales.rows; ++i) {
     found.scales.insert(found.scales.end(), scales.row(i), scales.row(i) + blocks);
   }

@@ -242,14 +242,16 @@ TEST(Metric, StatisticsThatDoNotServeAreNamed) {
 TEST(FormatErrors, AreThoseOfNearestCodesAfterTheLowRankPart) {
   const Matrix weight = noise(20, 64);
   const Statistics statistics = all_statistics(20, 64);
-  const std::vector<quant::Format> formats = {{.bits = 2, .second_level = {}},
-                                              {.bits = 4, .second_level = {}}};
+  const std::vector<quant::Format> formats = {
+      {.bits = 2, .scale_rule = quant::ScaleRule::mse, .second_level = {}},
+      {.bits = 4, .second_level = {}},
+      {.bits = 2, .scale_rule = quant::ScaleRule::mse, .second_level = quant::SecondLevel{}}};
   Recipe recipe = closed_form(Metric::gram, 4);
   recipe.loop = Loop::low_rank_first;
   recipe.iterations = 1;
   const auto errors = format_errors(weight.view(), recipe, formats, statistics, "w");
-  ASSERT_EQ(errors.size(), 2u);
-  for (std::size_t i = 0; i < 2; ++i) {
+  ASSERT_EQ(errors.size(), formats.size());
+  for (std::size_t i = 0; i < formats.size(); ++i) {
     recipe.format = formats[i];
     const Decomposition found = decompose(weight.view(), recipe, statistics, "w");
     const double squared =

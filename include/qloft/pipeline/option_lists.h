@@ -5,9 +5,33 @@
 #include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/evaluate.h"
 #include "qloft/pipeline/finetune.h"
+#include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
 
 namespace qloft::pipeline {
+
+template <typename Visitor>
+void visit_options(PlanOptions& o, Visitor& v) {
+  v("-o,--output", o.output, "the plan to write, a JSON file");
+  v("--overwrite", o.overwrite, "replace it if it is there");
+  v.group("Budget (one of the two)");
+  v("--bits", o.bits, "mean stored bits of a quantized weight, all scales counted");
+  v("--size", o.size, "of all tensors and the adapter: 3GB, 700MiB, ...");
+  v.group("Choice");
+  v("--strategy", o.strategy, "ilp, greedy, first-layers or uniform");
+  v("--candidates", o.candidates, "lq-lora, wide, or a JSON file: an array of formats");
+  v("--first-last-bits", o.first_last_bits, "least bits of a code in the first and the last layer");
+  v("--same-qkv", o.same_qkv, "one format for q_proj, k_proj and v_proj of a layer");
+  v("--time-limit", o.time_limit, "of the integer program, in seconds");
+  v("--target-modules", o.target_modules,
+    "q_proj, v_proj, lm_head, ...; default: all linear layers but lm_head");
+  v.group("Errors");
+  v("--rank", o.rank, "rank of the adapter to come: what it takes up costs no bits");
+  v("--metric", o.metric, "frobenius, fisher, gram-diagonal, gram or fisher-gram");
+  v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
+  v("--damping", o.damping, "of Gram matrices, in parts of the diagonal's mean");
+  v("--adapter-dtype", o.adapter_dtype, "how it is stored, for --size: f32, bf16, f16 or nf8");
+}
 
 template <typename Visitor>
 void visit_options(QuantizeOptions& o, Visitor& v) {
@@ -28,6 +52,7 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--adapter-dtype", o.adapter_dtype,
     "how the adapter is stored: f32, bf16, f16, or nf8 (8 bits)");
   v.group("Format");
+  v("--plan", o.plan, "a plan of `qloft plan`: a format for each matrix, in place of the others");
   v("--bits", o.bits, "1 to 8 (the method's own: 4)");
   v("--codebook", o.codebook, "nf, uniform, uniform-asymmetric, lloyd, binary or ternary");
   v("--block", o.block, "weights that share a scale: 16 to 4096; 0: a row");

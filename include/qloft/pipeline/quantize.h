@@ -20,6 +20,10 @@ struct QuantizeOptions {
   std::optional<double> damping;      // of Gram matrices, in parts of the diagonal's mean
   std::filesystem::path stats;        // what calibrate wrote; the metrics but frobenius need it
 
+  // A file of `plan`: a format for each matrix in place of all that follows up to second_code and
+  // of target_modules, which must then not be set.
+  std::optional<std::filesystem::path> plan;
+
   std::optional<int> bits;                // 1 to 8
   std::optional<std::string> codebook;    // "nf", "uniform", ...
   std::optional<std::int64_t> block;      // 16 to 4096; 0: one block a row
@@ -56,7 +60,7 @@ struct QuantizedMatrix {
 
 struct QuantizeReport {
   std::filesystem::path output;
-  std::string format;          // of the matrices
+  std::string format;          // of the matrices; "3 formats" where a plan mixes them
   double bits_per_weight = 0;  // stored bits over weights, all quantized matrices together
   // Stored bits of the adapter over the same weights: what it adds to bits_per_weight.
   double adapter_bits_per_weight = 0;
@@ -74,9 +78,10 @@ struct QuantizeReport {
 // taken up at the next matrix if its options are the same, else begun anew (progress is told).
 //
 // Throws InputError for a model that is quantized already or has a missing or misshapen tensor, an
-// unknown target, a rank above a matrix's, a format whose parts do not fit, a weight that is not
-// finite (each named), statistics that the metric needs and that are missing or of another model,
-// an output folder that is not empty unless overwrite; Interrupted where progress asks to stop.
+// unknown target, a plan that is broken or not for this model, a rank above a matrix's, a format
+// whose parts do not fit, a weight that is not finite (each named), statistics that the metric
+// needs and that are missing or of another model, an output folder that is not empty unless
+// overwrite; Interrupted where progress asks to stop.
 QuantizeReport quantize(const QuantizeOptions& options, Progress& progress);
 
 }  // namespace qloft::pipeline

@@ -1,0 +1,75 @@
+#pragma once
+// Stage: a format for every matrix of a model, under a budget of bits or bytes (qloft/plan.h).
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qloft/core/progress.h"
+
+namespace qloft::pipeline {
+
+struct PlanOptions {
+  std::string model;             // a folder, or a hub name
+  std::filesystem::path output;  // the plan, a JSON file
+  bool overwrite = false;
+
+  // The budget: one of the two.
+  std::optional<double> bits;       // mean stored bits of a quantized weight, all scales counted
+  std::optional<std::string> size;  // "3GB", "700 MiB": all tensors of the quantized folder and the
+                                    // adapter's
+
+  std::string strategy = "ilp";        // a name of plan::strategy_names
+  std::string candidates = "lq-lora";  // a name of plan::candidate_sets, or a JSON file: an array
+                                       // of formats as in quantization_config
+  std::string metric = "frobenius";    // which errors count: a name of decompose::metric_names
+  std::filesystem::path stats;         // what calibrate wrote; every metric but frobenius needs it
+  double damping = 0.01;               // of Gram matrices, in parts of the diagonal's mean
+  std::int64_t rank = 16;             // of the adapter to come: its share of a weight costs no bits
+  std::string adapter_dtype = "f32";  // for `size`
+  int first_last_bits = 0;            // least bits of a code in the first and in the last layer
+  bool same_qkv = false;              // one format for q_proj, k_proj and v_proj of a layer
+  double time_limit = 10;             // of the integer program, in seconds
+  std::vector<std::string> target_modules;  // as QuantizeOptions'
+};
+
+// The matrices of one format.
+struct PlannedFormat {
+  std::string format;
+  std::int64_t matrices = 0;
+  std::int64_t weights = 0;
+  double bits_per_weight = 0;
+};
+
+struct PlanReport {
+  std::filesystem::path output;
+  std::string strategy;
+  std::int64_t matrices = 0;
+  std::int64_t candidates = 0;    // formats
+  double bits_per_weight = 0;     // mean stored bits of a quantized weight
+  std::uint64_t bytes = 0;        // of the quantized matrices
+  std::uint64_t model_bytes = 0;  // of all tensors and the adapter's
+  double objective = 0;           // sum of the squared errors
+  double bound = 0;               // no choice within the budget has a smaller sum
+  double gap = 0;                 // (objective - bound) / objective
+  double seconds = 0;             // of this run
+  double solve_seconds = 0;       // of the choice
+  std::int64_t known = 0;         // matrices whose errors an earlier run had found
+  std::filesystem::path errors_file;
+  std::vector<PlannedFormat> formats;  // by falling number of weights
+};
+
+// Computes the error of every candidate in every matrix (LQ-LoRA's first step: the best part of
+// rank `rank` taken away, the rest quantized), one matrix at a time on all threads, and chooses.
+// The errors are kept beside the plan in errors-KEY.jsonl, KEY a hash of the model, the candidates,
+// the rank and the metric: plans with other budgets or strategies use them again, and an
+// interrupted run goes on from there. The plan appears whole or not at all.
+//
+// Throws InputError for an option that is out of range, a budget that cannot be met (with the
+// smallest and the largest that can), an output that exists unless overwrite, and as quantize does
+// for the model; Interrupted where progress asks to stop.
+PlanReport plan(const PlanOptions& options, Progress& progress);
+
+}  // namespace qloft::pipeline

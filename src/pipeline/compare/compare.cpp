@@ -1,0 +1,154 @@
+#include "qloft/pipeline/compare.h"
+
+#include <nlohmann/json.hpp>
+
+#include "compare/page.h"
+#include "compare/plots.h"
+#include "compare/recipe.h"
+#include "compare/row.h"
+#include "qloft/checkpoint.h"
+#include "qloft/core/error.h"
+#include "qloft/core/file.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+using comparison::Recipe;
+using comparison::RowPlan;
+using io::Json;
+
+// The stages of a row, each told with the row that it belongs to.
+class RowProgress : public Progress {
+ public:
+  RowProgress(Progress& outer, std::string row) : outer_(outer), row_(std::move(row)) {}
+
+  void begin(std::string_view stage, std::uint64_t total, std::string_view unit) override {
+    outer_.begin(row_ + ": " + std::string(stage), total, unit);
+  }
+  void update(std::uint64_t done, std::string_view note) override { outer_.update(done, note); }
+  void end() override { outer_.end(); }
+  void note(std::string_view message) override { outer_.note(message); }
+  void warn(std::string_view message) override { outer_.warn(message); }
+  bool stop_requested() const override { return outer_.stop_requested(); }
+
+ private:
+  Progress& outer_;
+  std::string row_;
+};
+
+void expect_file(const fs::path& file, const std::string& option, const std::string& reader) {
+  if (file.empty()) {
+    throw InputError({{}, option}, "expected a file for the recipe's " + reader + ", found none");
+  }
+  if (!fs::is_regular_file(file)) throw InputError({file, {}}, "no such file");
+}
+
+void check_data(const Recipe& recipe, const CompareOptions& options) {
+  if (recipe.tasks.perplexity) expect_file(options.text, "text", "tasks.perplexity");
+  if (recipe.tasks.answers) expect_file(options.test, "test", "tasks.answers");
+  if (recipe.tasks.problems) {
+    expect_file(options.test, "test", "tasks.problems");
+    if (recipe.tasks.problems->few_shot > 0) expect_file(options.train, "train", "few_shot");
+  }
+  for (const RowPlan& row : recipe.rows) {
+    if (!row.tune) continue;
+    const fs::path& data = row.tune_data == "train" ? options.train : options.calibration;
+    expect_file(data, row.tune_data, row.field + ".tune");
+  }
+}
+
+// OUTPUT is ours if it is empty or holds the recipe of an earlier run.
+void check_output(const fs::path& output) {
+  if (output.empty()) throw InputError({{}, "output"}, "expected a folder to write to");
+  std::error_code error;
+  if (!fs::exists(output, error)) return;
+  if (!fs::is_directory(output, error)) throw InputError({output, {}}, "expected a folder");
+  if (!fs::is_empty(output, error) && !fs::exists(output / "recipe.json", error)) {
+    throw InputError({output, {}},
+                     "expected an empty folder or one that compare wrote, found something else");
+  }
+}
+
+// The row of an earlier run; nullopt: there is none, or it was for something else.
+std::optional<CompareRow> stored_row(const fs::path& file, const Json& key) {
+  std::error_code error;
+  if (!fs::exists(file, error)) return std::nullopt;
+  const Json json = Json::parse(read_file(file), nullptr, false);
+  if (!json.is_object() || !json.contains("key") || json["key"] != key || !json.contains("row")) {
+    return std::nullopt;
+  }
+  CompareRow row = compare_row_from_json(json["row"], file);
+  row.reused = true;
+  return row;
+}
+
+Interrupted stopped(std::size_t finished, const std::string& total) {
+  return Interrupted({}, std::to_string(finished) + " of " + total +
+                             " rows are finished and kept; the same command goes on from there");
+}
+
+CompareRow finished_row(const RowPlan& plan, std::size_t number, const Recipe& recipe,
+                        const CompareOptions& options, Progress& progress) {
+  const std::string total = std::to_string(recipe.rows.size());
+  const fs::path file = options.output / "rows" / (plan.slug + ".json");
+  const Json key = comparison::row_key(plan, recipe.tasks, options);
+  if (auto row = stored_row(file, key)) {
+    // How a row is called is no part of what it depends on.
+    row->name = plan.name;
+    row->group = plan.group;
+    return *std::move(row);
+  }
+  if (progress.stop_requested()) throw stopped(number - 1, total);
+  RowProgress inner(progress, std::to_string(number) + "/" + total + " " + plan.name);
+  CompareRow row;
+  try {
+    row = comparison::run_row(plan, recipe.tasks, options, inner);
+  } catch (const Interrupted&) {
+    throw stopped(number - 1, total);
+  }
+  io::write_json(file, {{"key", key}, {"row", to_json(row)}});
+  std::error_code error;
+  if (!options.keep) fs::remove_all(options.output / "work" / plan.slug, error);
+  return row;
+}
+
+}  // namespace
+
+CompareReport compare(const CompareOptions& options, Progress& progress) {
+  const Json json = comparison::read_recipe(options.recipe, options.set);
+  const Recipe recipe = comparison::parse_recipe(json, options.recipe);
+  check_data(recipe, options);
+  check_output(options.output);
+  for (const RowPlan& row : recipe.rows) comparison::check_row(row, options);
+
+  fs::create_directories(options.output / "rows");
+  io::write_json(options.output / "recipe.json", json);
+  CompareReport report;
+  report.description = recipe.description;
+  report.model = options.model;
+  std::size_t reused = 0;
+  for (const RowPlan& plan : recipe.rows) {
+    report.rows.push_back(finished_row(plan, report.rows.size() + 1, recipe, options, progress));
+    if (report.rows.back().reused) ++reused;
+  }
+  if (reused > 0) {
+    progress.note(std::to_string(reused) + " of " + std::to_string(recipe.rows.size()) +
+                  " rows were finished already");
+  }
+  std::error_code error;
+  if (!options.keep) fs::remove_all(options.output / "work", error);
+
+  report.table = options.output / "table.md";
+  report.csv = options.output / "table.csv";
+  report.page = options.output / "report.html";
+  write_file(report.table, to_markdown(compare_table(report)));
+  write_file(report.csv, to_csv(report));
+  const auto plots = comparison::plots_of(report);
+  const auto drawn = comparison::draw(plots, options.output / "plots", progress);
+  for (const auto& plot : drawn) report.plots.push_back(plot.file);
+  write_file(report.page, comparison::page(report, drawn, json));
+  return report;
+}
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,51 @@
+#pragma once
+// A recipe of compare: JSON to the rows that it means.
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qloft/io.h"
+#include "qloft/pipeline/evaluate.h"
+#include "qloft/pipeline/finetune.h"
+#include "qloft/pipeline/plan.h"
+#include "qloft/pipeline/quantize.h"
+
+namespace qloft::pipeline::comparison {
+
+// What every row is measured by; paths and models are not set yet.
+struct Tasks {
+  std::optional<EvaluateOptions> perplexity;
+  std::optional<EvaluateOptions> answers;   // the loss on them
+  std::optional<EvaluateOptions> problems;  // the share solved
+};
+
+// One run; paths and models are not set yet.
+struct RowPlan {
+  std::string name;
+  std::string slug;   // the name as a file has it
+  std::string group;  // the line of a plot
+  std::string field;  // where it stands in the recipe: "rows[2]"
+  std::optional<QuantizeOptions> quantize;
+  // The plan that quantize is given; rows with the same one share a file.
+  std::optional<PlanOptions> plan;
+  io::Json plan_candidates;  // formats that the recipe itself lists; null: plan->candidates
+  std::optional<FinetuneOptions> tune;
+  std::string tune_data = "train";  // or "calibration": the data set that it learns from
+};
+
+struct Recipe {
+  std::string description;
+  Tasks tasks;
+  std::vector<RowPlan> rows;
+};
+
+// Reads the file and makes the changes "tune.steps=20" that `set` asks for.
+io::Json read_recipe(const std::filesystem::path& file, const std::vector<std::string>& set);
+
+// Throws InputError naming `file` and the field that is unknown, missing or of the wrong type.
+Recipe parse_recipe(const io::Json& json, const std::filesystem::path& file);
+
+}  // namespace qloft::pipeline::comparison

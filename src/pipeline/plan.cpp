@@ -1,0 +1,302 @@
+#include "qloft/pipeline/plan.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "choices.h"
+#include "clock.h"
+#include "matrix_statistics.h"
+#include "plan_errors.h"
+#include "plan_file.h"
+#include "qloft/adapter.h"
+#include "qloft/core/checked.h"
+#include "qloft/core/error.h"
+#include "qloft/plan.h"
+#include "qloft/quantized.h"
+#include "resumable.h"
+#include "words.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+// "3GB", "700 MiB", "1500000000".
+std::uint64_t parse_size(const std::string& text) {
+  struct Unit {
+    std::string_view name;
+    double bytes;
+  };
+  constexpr Unit kUnits[] = {{"", 1},       {"B", 1},         {"KB", 1e3},
+                             {"MB", 1e6},   {"GB", 1e9},      {"TB", 1e12},
+                             {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824.0}};
+  const char* const end = text.data() + text.size();
+  double number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  std::string_view unit(rest, static_cast<std::size_t>(end - rest));
+  if (unit.starts_with(' ')) unit.remove_prefix(1);
+  const auto* const found = std::ranges::find(kUnits, unit, &Unit::name);
+  constexpr double kMost = 1e18;
+  if (error != std::errc() || found == std::end(kUnits) || !(number > 0) ||
+      number * found->bytes > kMost) {
+    throw InputError({{}, "size"}, "expected a size like 3GB or 700MiB, found '" + text + "'");
+  }
+  return static_cast<std::uint64_t>(number * found->bytes);
+}
+
+std::vector<quant::Format> read_formats(const fs::path& file) {
+  const io::Json json = io::read_json(file);
+  if (!json.is_array() || json.empty()) {
+    throw InputError({file, {}}, "expected an array of formats");
+  }
+  std::vector<quant::Format> formats;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    formats.push_back(quantized::format_from_json(json[i], file, "[" + std::to_string(i) + "]"));
+  }
+  return formats;
+}
+
+std::vector<quant::Format> candidates_of(const std::string& text) {
+  std::vector<std::string_view> names;
+  for (const plan::CandidateSet& set : plan::candidate_sets()) {
+    if (set.name == text) return set.formats;
+    names.push_back(set.name);
+  }
+  std::error_code error;
+  if (fs::is_regular_file(text, error)) return read_formats(text);
+  throw InputError({{}, "candidates"},
+                   "expected " + one_of(names) + ", or a file of formats, found '" + text + "'");
+}
+
+void check(const PlanOptions& o) {
+  if (o.bits.has_value() == o.size.has_value()) {
+    throw InputError({{}, "bits"}, o.bits ? "expected bits or a size, found both"
+                                          : "expected a budget: bits or a size, found none");
+  }
+  if (o.bits && !(std::isfinite(*o.bits) && *o.bits > 0)) {
+    throw InputError({{}, "bits"}, "expected a number above 0");
+  }
+  if (o.rank < 0) {
+    throw InputError({{}, "rank"}, "expected 0 or more, found " + std::to_string(o.rank));
+  }
+  if (o.first_last_bits < 0 || o.first_last_bits > 8) {
+    throw InputError({{}, "first_last_bits"},
+                     "expected 0 to 8, found " + std::to_string(o.first_last_bits));
+  }
+  if (!(std::isfinite(o.time_limit) && o.time_limit > 0)) {
+    throw InputError({{}, "time_limit"}, "expected a number of seconds above 0");
+  }
+}
+
+fs::path folder_of(const PlanOptions& o) {
+  if (o.output.empty()) throw InputError({{}, "output"}, "expected a file to write");
+  std::error_code error;
+  if (fs::exists(o.output, error) && !o.overwrite) {
+    throw InputError({o.output, {}}, "the file exists (--overwrite replaces it)");
+  }
+  const fs::path folder = o.output.has_parent_path() ? o.output.parent_path() : fs::path(".");
+  if (!fs::is_directory(folder, error)) {
+    throw InputError({folder, {}}, "expected a folder to write the plan to, found none");
+  }
+  return folder;
+}
+
+// The embedding counts with the first layer, the output matrix with the last.
+int layer_of(const std::string& module, std::int64_t layers) {
+  constexpr std::string_view kPrefix = "model.layers.";
+  if (module.starts_with(kPrefix)) return std::stoi(module.substr(kPrefix.size()));
+  return module == "lm_head" ? static_cast<int>(layers) - 1 : 0;
+}
+
+std::string group_of(const std::string& module) {
+  static const std::set<std::string> kTogether = {"q_proj", "k_proj", "v_proj"};
+  if (!kTogether.contains(last_part(module))) return {};
+  return module.substr(0, module.rfind('.'));
+}
+
+// Without errors.
+plan::Table table_of(const std::vector<QuantizeTarget>& targets, std::int64_t layers,
+                     const std::vector<quant::Format>& formats) {
+  plan::Table table{formats, {}};
+  for (const QuantizeTarget& target : targets) {
+    table.matrices.push_back({.name = target.weight(),
+                              .rows = target.rows,
+                              .columns = target.columns,
+                              .layer = layer_of(target.module, layers),
+                              .group = group_of(target.module),
+                              .errors = {}});
+  }
+  return table;
+}
+
+// The tensors that stay as they are, and the adapter's.
+std::uint64_t other_bytes(const PlanOptions& o, const checkpoint::Checkpoint& source,
+                          const std::vector<QuantizeTarget>& targets) {
+  std::uint64_t bytes = 0;
+  const auto add = [&bytes](std::uint64_t more) { bytes = checked_add(bytes, more, "size"); };
+  const auto element = static_cast<std::uint64_t>(byte_size(named(
+      o.adapter_dtype, "adapter_dtype", adapter::storage_from_name, "f32, bf16, f16 or nf8")));
+  std::set<std::string> quantized_names;
+  for (const QuantizeTarget& target : targets) {
+    quantized_names.insert(target.weight());
+    if (!target.adapted) continue;
+    add(static_cast<std::uint64_t>(o.rank) *
+        static_cast<std::uint64_t>(target.rows + target.columns) * element);
+  }
+  for (const std::string& name : source.names()) {
+    if (!quantized_names.contains(name)) add(source.info(name).bytes());
+  }
+  return bytes;
+}
+
+std::string shown(double bits) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", bits);
+  return text;
+}
+
+// Rounded into the range, so that both ends are accepted as they are shown.
+std::string shown_range(const plan::Range& range, double weights) {
+  const auto bits = [weights](std::uint64_t bytes) {
+    return 8e3 * static_cast<double>(bytes) / weights;
+  };
+  return shown(std::ceil(bits(range.least)) / 1e3) + " to " +
+         shown(std::floor(bits(range.most)) / 1e3);
+}
+
+// What the matrices may take. A size above the largest is a budget that leaves room; so many bits
+// are more likely a slip.
+std::uint64_t budget_of(const PlanOptions& o, const plan::Table& table,
+                        const plan::Constraints& constraints, std::uint64_t others) {
+  const plan::Range range = plan::reachable(table, constraints);
+  if (o.size) {
+    const std::uint64_t size = parse_size(*o.size);
+    if (size < others + range.least) {
+      throw InputError({{}, "size"}, "expected " + std::to_string(others + range.least) + " to " +
+                                         std::to_string(others + range.most) + " bytes (" +
+                                         std::to_string(others) +
+                                         " of them the other tensors and the adapter), "
+                                         "found " +
+                                         std::to_string(size));
+    }
+    return size - others;
+  }
+  const std::uint64_t budget = plan::budget_of(table, *o.bits);
+  if (budget < range.least || budget > range.most) {
+    double weights = 0;
+    for (const auto& m : table.matrices) weights += static_cast<double>(m.rows * m.columns);
+    throw InputError({{}, "bits"}, "expected " + shown_range(range, weights) +
+                                       " bits per weight with these candidates, found " +
+                                       shown(*o.bits));
+  }
+  return budget;
+}
+
+void add_formats(const std::vector<QuantizeTarget>& targets, PlanReport& report) {
+  std::map<std::string, PlannedFormat> formats;
+  for (const QuantizeTarget& target : targets) {
+    PlannedFormat& format = formats[target.format.describe()];
+    const std::int64_t weights = target.rows * target.columns;
+    format.matrices += 1;
+    format.weights += weights;
+    format.bits_per_weight += target.format.bits_per_weight(target.rows, target.columns) *
+                              static_cast<double>(weights);  // the sum, until all are in
+  }
+  for (auto& [description, format] : formats) {
+    format.format = description;
+    format.bits_per_weight /= static_cast<double>(format.weights);
+    report.formats.push_back(format);
+  }
+  std::ranges::stable_sort(report.formats, std::ranges::greater(), &PlannedFormat::weights);
+}
+
+void write_plan(const PlanOptions& o, const PlanReport& report,
+                const std::vector<QuantizeTarget>& targets) {
+  io::Json json;
+  json["version"] = 1;
+  json["model"] = o.model;
+  json["strategy"] = report.strategy;
+  json["candidates"] = o.candidates;
+  json["metric"] = o.metric;
+  json["rank"] = o.rank;
+  if (o.bits) json["budget"]["bits"] = *o.bits;
+  if (o.size) json["budget"]["size"] = *o.size;
+  json["constraints"] = {{"first_last_bits", o.first_last_bits}, {"same_qkv", o.same_qkv}};
+  json["bits_per_weight"] = report.bits_per_weight;
+  json["objective"] = report.objective;
+  json["bound"] = report.bound;
+  json["gap"] = report.gap;
+  json["seconds"] = report.solve_seconds;
+  add_formats(o.target_modules, targets, json);
+  io::write_json(o.output, json);
+}
+
+}  // namespace
+
+PlanReport plan(const PlanOptions& o, Progress& progress) {
+  const auto begin = Clock::now();
+  check(o);
+  const plan::Strategy strategy =
+      named(o.strategy, "strategy", plan::strategy_from_name, one_of(plan::strategy_names()));
+  decompose::Recipe recipe;
+  recipe.rank = o.rank;
+  recipe.damping = o.damping;
+  recipe.metric =
+      named(o.metric, "metric", decompose::metric_from_name, one_of(decompose::metric_names()));
+  const std::vector<quant::Format> formats = candidates_of(o.candidates);
+  if (o.size) parse_size(*o.size);
+  const fs::path folder = folder_of(o);
+
+  const checkpoint::Checkpoint source(checkpoint::resolve(o.model));
+  const model::Architecture architecture = read_dense_architecture(source);
+  std::vector<QuantizeTarget> targets =
+      targets_of(o.target_modules, architecture, {{}, "target_modules"});
+  check_targets(targets, o.rank, source);
+  const std::uint64_t others = other_bytes(o, source, targets);
+  plan::Table table = table_of(targets, architecture.layers, formats);
+  const plan::Constraints constraints{.first_and_last_bits = o.first_last_bits,
+                                      .same_in_group = o.same_qkv};
+  const std::uint64_t budget = budget_of(o, table, constraints, others);
+
+  const auto statistics = open_statistics(o.stats, recipe.metric, source);
+  io::Json key = {{"model", identity_of(source.folder())}, {"rank", o.rank}, {"metric", o.metric}};
+  if (statistics) {
+    key["statistics"] = statistics::to_metadata(statistics->origin());
+    key["damping"] = o.damping;
+  }
+  for (const quant::Format& format : formats) {
+    key["formats"].push_back(quantized::format_to_json(format));
+  }
+  ErrorFile file(folder, key, formats.size());
+  PlanReport report;
+  report.known = std::ranges::count_if(
+      targets, [&](const QuantizeTarget& t) { return file.errors().contains(t.weight()); });
+  find_errors(source, targets, formats, recipe, statistics, file, progress);
+
+  for (plan::MatrixRow& matrix : table.matrices) matrix.errors = file.errors().at(matrix.name);
+  const plan::Allocation found = plan::allocate(table, budget, strategy, constraints, o.time_limit);
+  for (std::size_t m = 0; m < targets.size(); ++m) targets[m].format = formats[found.formats[m]];
+
+  report.output = o.output;
+  report.strategy = o.strategy;
+  report.matrices = static_cast<std::int64_t>(targets.size());
+  report.candidates = static_cast<std::int64_t>(formats.size());
+  report.bits_per_weight = found.bits_per_weight;
+  report.bytes = found.bytes;
+  report.model_bytes = found.bytes + others;
+  report.objective = found.objective;
+  report.bound = found.bound;
+  report.gap = found.gap;
+  report.solve_seconds = found.seconds;
+  report.errors_file = file.path();
+  add_formats(targets, report);
+  write_plan(o, report, targets);
+  report.seconds = seconds_since(begin);
+  return report;
+}
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,112 @@
+#include "plan_errors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "clock.h"
+#include "json_lines.h"
+#include "qloft/core/error.h"
+#include "qloft/core/file.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+// FNV-1a.
+std::string hash_of(const std::string& text) {
+  std::uint64_t hash = 0xcbf29ce484222325ull;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash));
+  return digits;
+}
+
+std::optional<std::vector<double>> errors_of(const io::Json& line, std::size_t formats) {
+  const auto list = line.find("errors");
+  if (list == line.end() || !list->is_array() || list->size() != formats) return std::nullopt;
+  std::vector<double> errors;
+  for (const io::Json& error : *list) {
+    if (!error.is_number()) return std::nullopt;
+    errors.push_back(error.get<double>());
+    if (!std::isfinite(errors.back()) || errors.back() < 0) return std::nullopt;
+  }
+  return errors;
+}
+
+}  // namespace
+
+ErrorFile::ErrorFile(const fs::path& folder, const io::Json& key, std::size_t formats)
+    : path_(folder / ("errors-" + hash_of(key.dump()) + ".jsonl")) {
+  const std::vector<io::Json> lines = read_lines(path_);
+  if (lines.empty() || lines.front().find("key") == lines.front().end() ||
+      lines.front()["key"] != key) {
+    write_file(path_, io::Json{{"key", key}}.dump() + "\n");
+    return;
+  }
+  for (const io::Json& line : lines) {
+    const auto name = line.find("name");
+    auto errors = errors_of(line, formats);
+    if (name == line.end() || !name->is_string() || !errors) continue;
+    errors_[name->get<std::string>()] = std::move(*errors);
+  }
+}
+
+void ErrorFile::add(const std::string& name, std::vector<double> errors) {
+  io::Json line;
+  line["name"] = name;
+  line["errors"] = errors;
+  lines_ += line.dump() + "\n";
+  errors_[name] = std::move(errors);
+}
+
+void ErrorFile::flush() {
+  if (!lines_.empty()) append_lines(path_, lines_);
+  lines_.clear();
+}
+
+void find_errors(const checkpoint::Checkpoint& source, const std::vector<QuantizeTarget>& targets,
+                 const std::vector<quant::Format>& formats, const decompose::Recipe& recipe,
+                 const std::optional<statistics::File>& statistics, ErrorFile& file,
+                 Progress& progress) {
+  const auto is_known = [&](const QuantizeTarget& t) { return file.errors().contains(t.weight()); };
+  const std::uint64_t total = targets.size();
+  auto done = static_cast<std::uint64_t>(std::ranges::count_if(targets, is_known));
+  if (done == total) return;
+  progress.begin("errors of " + std::to_string(formats.size()) + " formats", total, "matrices");
+  if (done > 0) progress.update(done, "known");
+  auto flushed = Clock::now();
+  for (const QuantizeTarget& target : targets) {
+    if (is_known(target)) continue;
+    if (progress.stop_requested()) {
+      file.flush();
+      progress.end();
+      throw Interrupted({}, "the errors of " + std::to_string(done) + " of " +
+                                std::to_string(total) +
+                                " matrices are found and kept; the same command goes on from "
+                                "there");
+    }
+    decompose::Recipe its = recipe;
+    if (!target.adapted) its.rank = 0;
+    const Matrix weight = source.read_matrix(target.weight());
+    source.drop(target.weight());
+    try {
+      const decompose::Statistics known = statistics_of(statistics, target, its);
+      file.add(target.weight(),
+               decompose::format_errors(weight.view(), its, formats, known, target.weight()));
+    } catch (const InputError& error) {
+      throw InputError({source.folder(), {}}, error.what());
+    }
+    if (seconds_since(flushed) > kSecondsBetweenFlushes) {
+      file.flush();
+      flushed = Clock::now();
+    }
+    progress.update(++done, target.module);
+  }
+  file.flush();
+  progress.end();
+}
+
+}  // namespace qloft::pipeline

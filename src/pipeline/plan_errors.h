@@ -1,0 +1,44 @@
+#pragma once
+// The error of every candidate in every matrix, kept in a file of JSON lines.
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "matrix_statistics.h"
+#include "qloft/core/progress.h"
+#include "qloft/decompose.h"
+#include "qloft/io.h"
+#include "targets.h"
+
+namespace qloft::pipeline {
+
+// The first line of the file is {"key": ...}: everything that the errors depend on; every further
+// one {"name": ..., "errors": [...]}. What was kept for another key is replaced.
+class ErrorFile {
+ public:
+  // FOLDER/errors-HASH.jsonl.
+  ErrorFile(const std::filesystem::path& folder, const io::Json& key, std::size_t formats);
+
+  const std::filesystem::path& path() const { return path_; }
+  // By weight name.
+  const std::map<std::string, std::vector<double>>& errors() const { return errors_; }
+  void add(const std::string& name, std::vector<double> errors);
+  // What was added is on the disk when it returns.
+  void flush();
+
+ private:
+  std::filesystem::path path_;
+  std::map<std::string, std::vector<double>> errors_;
+  std::string lines_;
+};
+
+// Finds the errors that `file` does not hold yet. Throws Interrupted where progress asks to stop;
+// what was found is kept.
+void find_errors(const checkpoint::Checkpoint& source, const std::vector<QuantizeTarget>& targets,
+                 const std::vector<quant::Format>& formats, const decompose::Recipe& recipe,
+                 const std::optional<statistics::File>& statistics, ErrorFile& file,
+                 Progress& progress);
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,429 @@
+#include "qloft/pipeline/compare.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <nlohmann/json.hpp>
+
+#include "../train/toy.h"
+#include "qloft/core/error.h"
+#include "qloft/pipeline/finetune.h"
+#include "temporary_folder.h"
+
+namespace qloft::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Notes : Progress {
+  void note(std::string_view message) override { lines += std::string(message) + "\n"; }
+  std::string lines;
+};
+
+// Asks to stop as soon as a stage of this row begins.
+struct StopAtRow : Progress {
+  explicit StopAtRow(std::string row_) : row(std::move(row_)) {}
+  void begin(std::string_view stage, std::uint64_t, std::string_view) override {
+    stop = stop || stage.starts_with(row);
+  }
+  bool stop_requested() const override { return stop; }
+  std::string row;
+  bool stop = false;
+};
+
+// A model of some thousand weights and the data that its tasks read.
+class Compare : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    fs::create_directory(folder_ / "seed");
+    io::write_json(folder_ / "seed/config.json", test::toy_config());
+    test::write_toy_tokenizer(folder_ / "seed");
+    test::write_toy_texts(folder_ / "data.jsonl", 8);
+    write_file(folder_ / "text.txt", std::string(10, ' ') + std::string(test::kLetters));
+    FinetuneOptions train;
+    train.model = (folder_ / "seed").string();
+    train.data = {folder_ / "data.jsonl"};
+    train.output = folder_ / "base";
+    train.method = "full";
+    train.from_random = true;
+    train.train.max_steps = 1;
+    train.train.length = 32;
+    finetune(train, silent_);
+  }
+
+  CompareOptions options(const std::string& recipe) const {
+    write_file(folder_ / "recipe.json", recipe);
+    CompareOptions options;
+    options.recipe = folder_ / "recipe.json";
+    options.model = (folder_ / "base").string();
+    options.text = folder_ / "text.txt";
+    options.train = options.test = folder_ / "data.jsonl";
+    options.output = folder_ / "out";
+    return options;
+  }
+  // The line of the refusal, without the temporary folder's name.
+  std::string refused(const CompareOptions& options) const {
+    Progress silent;
+    try {
+      compare(options, silent);
+    } catch (const InputError& error) {
+      std::string line = error.what();
+      const std::string root = folder_.path().string() + "/";
+      for (auto at = line.find(root); at != std::string::npos; at = line.find(root)) {
+        line.erase(at, root.size());
+      }
+      return line;
+    }
+    return "accepted";
+  }
+
+  test::TemporaryFolder folder_;
+  Progress silent_;
+};
+
+constexpr const char* kTwoRows = R"({
+  "description": "two rows",
+  "tasks": {"perplexity": {"window": 16}, "answers": {"limit": 4}},
+  "quantize": {"rank": 2, "block": 16},
+  "tune": {"steps": 2, "length": 32, "lr": 1e-3},
+  "rows": [
+    {"name": "full", "quantize": null, "tune": null},
+    {"name": "LoftQ", "quantize": {"method": "loftq", "bits": 2, "iterations": 3}}
+  ]
+})";
+
+// ---------------------------------------------------------------------------------- recipes
+
+struct WrongRecipe {
+  const char* recipe;
+  const char* message;
+};
+
+TEST_F(Compare, RefusesAWrongRecipeByItsFieldBeforeAnythingRuns) {
+  const WrongRecipe cases[] = {
+      {R"([])", "recipe.json: expected an object, found []"},
+      {R"({"row": []})", "recipe.json: row: unknown field; expected one of description, tasks,"},
+      {R"({"description": 3, "rows": [{"name": "a"}]})",
+       "recipe.json: description: expected a text, found 3"},
+      {R"({})", "recipe.json: rows: expected a list of rows, found none"},
+      {R"({"rows": []})", "recipe.json: rows: expected a list of rows, found []"},
+      {R"({"rows": [{}]})", "recipe.json: rows[0].name: expected a name, found none"},
+      {R"({"rows": [{"name": "?"}]})", "rows[0].name: expected a letter or a digit"},
+      {R"({"rows": [{"name": "a", "rank": 4}]})", "rows[0].rank: unknown field"},
+      {R"({"rows": [{"name": "a b"}, {"name": "A B"}]})",
+       "rows[1].name: expected a name that no other row has, found \"A B\""},
+      {R"({"rows": [{"name": "a", "quantize": 4}]})",
+       "rows[0].quantize: expected an object of options or null, found 4"},
+      {R"({"rows": [{"name": "a", "quantize": {"bit": 4}}]})",
+       "rows[0].quantize.bit: unknown option; expected one of"},
+      {R"({"rows": [{"name": "a", "quantize": {"bits": "four"}}]})",
+       "rows[0].quantize.bits: expected a whole number, found \"four\""},
+      {R"({"rows": [{"name": "a", "quantize": {"bits": 99999999999}}]})",
+       "rows[0].quantize.bits: expected a whole number, found 99999999999"},
+      {R"({"rows": [{"name": "a", "quantize": {"output": "x"}}]})",
+       "rows[0].quantize.output: unknown option"},
+      {R"({"rows": [{"name": "a", "quantize": {"method": "loft"}}]})", "did you mean loftq?"},
+      {R"({"rows": [{"name": "a", "quantize": {"rank": 999}}]})", "expected a rank of at most"},
+      {R"({"rows": [{"name": "a", "tune": {"lr": true}}]})",
+       "rows[0].tune.lr: expected a number, found true"},
+      {R"({"rows": [{"name": "a", "tune": {"schedule": "flat"}}]})",
+       "rows[0].tune.schedule: expected one of cosine, linear, constant, found \"flat\""},
+      {R"({"rows": [{"name": "a", "tune": {"target_modules": "q_proj"}}]})",
+       "rows[0].tune.target_modules: expected a list, found \"q_proj\""},
+      {R"({"rows": [{"name": "a", "tune": {"data": "x.jsonl"}}]})",
+       "rows[0].tune.data: expected train or calibration, found \"x.jsonl\""},
+      {R"({"rows": [{"name": "a", "tune": {"batch": 0}}]})", "rows[0].tune: "},
+      {R"({"rows": [{"name": "a", "tune": {"method": "full"}}]})",
+       "rows[0].tune.method: full fine-tuning needs full-precision weights"},
+      {R"({"rows": [{"name": "a", "quantize": {"rank": 4}, "tune": {"rank": 8}}]})",
+       "rows[0].tune.rank: expected the rank of quantize, 4, found 8"},
+      {R"({"rows": [{"name": "a", "vary": {"rank": 4}}]})",
+       "rows[0].vary.rank: expected a list of values, found 4"},
+      {R"({"rows": [{"name": "a", "vary": {"tune.lr": [1]}}]})",
+       "rows[0].vary.tune.lr: the row has no tune whose option could vary"},
+      {R"({"rows": [{"name": "a", "quantize": null, "plan": {"bits": 3}}]})",
+       "rows[0].plan: the row does not quantize: expected none"},
+      {R"({"rows": [{"name": "a", "quantize": {"block": 16}, "plan": {"bits": 3}}]})",
+       "rows[0].quantize.block: the row's plan says the formats: expected none"},
+      {R"({"rows": [{"name": "a", "plan": {"bit": 3}}]})",
+       "rows[0].plan.bit: unknown option; expected one of adapter_dtype, bits"},
+      {R"({"tasks": {"ppl": {}}, "rows": [{"name": "a"}]})", "tasks.ppl: unknown field"},
+      {R"({"tasks": {"perplexity": {"data": "x"}}, "rows": [{"name": "a"}]})",
+       "tasks.perplexity.data: unknown option"},
+  };
+  for (const WrongRecipe& wrong : cases) {
+    EXPECT_THAT(refused(options(wrong.recipe)), HasSubstr(wrong.message)) << wrong.recipe;
+    EXPECT_FALSE(fs::exists(folder_ / "out"));
+  }
+}
+
+struct StopAtOnce : Progress {
+  bool stop_requested() const override { return true; }
+};
+
+TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModel) {
+  const fs::path root = fs::path(QLOFT_TEST_DATA) / "..";
+  StopAtOnce stop;
+  for (const auto& entry : fs::directory_iterator(root / "recipes")) {
+    CompareOptions o = options("{}");
+    o.recipe = entry.path();
+    o.model = (root / "examples/bundled/model").string();
+    EXPECT_THROW(compare(o, stop), Interrupted) << o.recipe;
+  }
+}
+
+TEST_F(Compare, AsksForTheDataThatTheRecipeNeeds) {
+  CompareOptions o = options(kTwoRows);
+  o.text.clear();
+  EXPECT_EQ(refused(o), "text: expected a file for the recipe's tasks.perplexity, found none");
+  o = options(kTwoRows);
+  o.train = folder_ / "nowhere.jsonl";
+  EXPECT_EQ(refused(o), "nowhere.jsonl: no such file");
+}
+
+TEST_F(Compare, LeavesAFolderOfSomethingElseAlone) {
+  fs::create_directory(folder_ / "out");
+  write_file(folder_ / "out/kept", "");
+  EXPECT_THAT(refused(options(kTwoRows)), HasSubstr("found something else"));
+  EXPECT_FALSE(fs::exists(folder_ / "out/rows"));
+}
+
+TEST_F(Compare, SetChangesOneFieldOfTheRecipe) {
+  CompareOptions o = options(kTwoRows);
+  o.set = {"tune=null", "tasks.answers=null", "tasks.perplexity.window=8"};
+  o.train.clear();
+  o.test.clear();
+  const CompareReport report = compare(o, silent_);
+  EXPECT_FALSE(report.rows[1].after);
+  EXPECT_FALSE(report.rows[1].before.loss);
+  o.set = {"rows.name=x"};
+  EXPECT_THAT(refused(o), HasSubstr("rows.name: the recipe has no such field to set"));
+}
+
+TEST_F(Compare, MakesARowOfEveryVariedValue) {
+  const CompareReport report = compare(options(R"({
+    "quantize": {"block": 16, "iterations": 1},
+    "rows": [{"name": "LoftQ {bits} bits", "quantize": {"rank": 1}, "vary": {"bits": [2, 3], "rank": [1, 2]}}]
+  })"),
+                                       silent_);
+  ASSERT_EQ(report.rows.size(), 4u);
+  EXPECT_EQ(report.rows[1].name, "LoftQ 2 bits, rank 2");
+  EXPECT_EQ(report.rows[2].name, "LoftQ 3 bits, rank 1");
+  EXPECT_EQ(report.rows[1].rank, 2);
+  for (const CompareRow& row : report.rows) EXPECT_EQ(row.group, "LoftQ  bits");
+}
+
+// ---------------------------------------------------------------------------------- rows
+
+TEST_F(Compare, MeasuresEveryRowBeforeAndAfterTuning) {
+  const CompareReport report = compare(options(kTwoRows), silent_);
+  ASSERT_EQ(report.rows.size(), 2u);
+  const CompareRow &full = report.rows[0], &low = report.rows[1];
+  EXPECT_EQ(full.bits_per_weight, 32);
+  EXPECT_FALSE(full.relative_error);
+  EXPECT_FALSE(full.after);
+  EXPECT_GT(full.before.perplexity, 1);
+  EXPECT_EQ(low.bits_per_weight, 2 + 32. / 16);
+  EXPECT_EQ(low.iterations, 3);
+  EXPECT_EQ(low.matrices.size(), 14u);
+  EXPECT_EQ(low.matrices[0].relative_error.size(), 3u);
+  EXPECT_LT(low.bytes, full.bytes);
+  EXPECT_EQ(low.tune_steps, 2);
+  ASSERT_TRUE(low.after && low.memory);
+  EXPECT_NE(*low.after->loss, *low.before.loss);
+  EXPECT_GT(low.memory->total(), 0);
+  for (const char* file : {"table.md", "table.csv", "report.html", "rows/loftq.json"}) {
+    EXPECT_TRUE(fs::exists(folder_ / "out" / file)) << file;
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "out/work"));
+}
+
+TEST_F(Compare, TakesFinishedRowsFromTheirFilesAndRemakesOnlyWhatChanged) {
+  const CompareReport first = compare(options(kTwoRows), silent_);
+  const CompareReport again = compare(options(kTwoRows), silent_);
+  EXPECT_TRUE(again.rows[0].reused);
+  EXPECT_TRUE(again.rows[1].reused);
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ(to_json(again.rows[i]), to_json(first.rows[i]));
+
+  std::string changed = kTwoRows;
+  changed.replace(changed.find("\"bits\": 2"), 9, "\"bits\": 3");
+  const CompareReport other = compare(options(changed), silent_);
+  EXPECT_TRUE(other.rows[0].reused);
+  EXPECT_FALSE(other.rows[1].reused);
+  EXPECT_GT(other.rows[1].bits_per_weight, again.rows[1].bits_per_weight);
+}
+
+TEST_F(Compare, RemakesTheRowsOfChangedData) {
+  compare(options(kTwoRows), silent_);
+  write_file(folder_ / "text.txt", std::string(test::kLetters) + std::string(test::kLetters));
+  for (const CompareRow& row : compare(options(kTwoRows), silent_).rows) {
+    EXPECT_FALSE(row.reused) << row.name;
+  }
+}
+
+TEST_F(Compare, GoesOnAfterAnInterruption) {
+  StopAtRow stop("2/2 LoftQ");
+  try {
+    compare(options(kTwoRows), stop);
+    FAIL() << "not interrupted";
+  } catch (const Interrupted& error) {
+    EXPECT_THAT(error.what(), HasSubstr("1 of 2 rows are finished and kept"));
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "out/table.md"));
+  const CompareReport report = compare(options(kTwoRows), silent_);
+  EXPECT_TRUE(report.rows[0].reused);
+  EXPECT_FALSE(report.rows[1].reused);
+}
+
+TEST_F(Compare, TunesOnTheDataSetThatTheRowNames) {
+  CompareOptions o = options(R"({
+    "tasks": {"answers": {}}, "quantize": {"rank": 2, "block": 16, "iterations": 1},
+    "tune": {"steps": 2, "length": 32},
+    "rows": [{"name": "train"}, {"name": "calibration", "tune": {"data": "calibration"}}]
+  })");
+  EXPECT_EQ(refused(o), "calibration: expected a file for the recipe's rows[1].tune, found none");
+  o.calibration = test::write_toy_texts(folder_ / "calibration.jsonl", 3);
+  const CompareReport report = compare(o, silent_);
+  EXPECT_EQ(*report.rows[0].before.loss, *report.rows[1].before.loss);
+  EXPECT_NE(*report.rows[0].after->loss, *report.rows[1].after->loss);
+}
+
+TEST_F(Compare, QuantizesByPlansThatRowsShare) {
+  const CompareReport report = compare(options(R"({
+    "quantize": {"rank": 2, "block": 16, "iterations": 1},
+    "plan": {"strategy": "first-layers",
+             "candidates": [{"bits": 2, "codebook": "nf", "block": 16, "scale": "absmax", "scale_type": "bf16"},
+                            {"bits": 4, "codebook": "nf", "block": 16, "scale": "absmax", "scale_type": "bf16"}]},
+    "rows": [{"name": "LoftQ", "plan": {"bits": 4}},
+             {"name": "QLoRA", "plan": {"bits": 4}, "quantize": {"method": "qlora"}}]
+  })"),
+                                       silent_);
+  for (const CompareRow& row : report.rows) {
+    // The first of two layers at 4 + 1 bits, the second at 2 + 1.
+    EXPECT_EQ(row.bits_per_weight, 4) << row.name;
+    EXPECT_EQ(row.matrices.front().bits_per_weight, 5);
+    EXPECT_EQ(row.matrices.back().bits_per_weight, 3);
+  }
+  int plans = 0;
+  for (const auto& entry : fs::directory_iterator(folder_ / "out/shared")) {
+    plans += entry.path().filename().string().starts_with("plan-") ? 1 : 0;
+  }
+  EXPECT_EQ(plans, 1);
+}
+
+TEST_F(Compare, MeasuresFullFineTuningByTheTunedModel) {
+  const CompareReport report = compare(options(R"({
+    "tasks": {"answers": {}},
+    "rows": [{"name": "all weights", "quantize": null,
+              "tune": {"method": "full", "steps": 4, "length": 32, "lr": 1e-2}}]
+  })"),
+                                       silent_);
+  EXPECT_LT(*report.rows[0].after->loss, *report.rows[0].before.loss);
+  EXPECT_EQ(report.rows[0].method, "full");
+}
+
+// ---------------------------------------------------------------------------------- output
+
+CompareReport fixed_report() {
+  CompareReport report;
+  report.description = "a <fixed> report";
+  CompareRow full;
+  full.name = full.group = "full, 16 bits";
+  full.method = "none";
+  full.bits_per_weight = 16;
+  full.bytes = 2'980'000;
+  full.before.perplexity = 5.8125;
+  CompareRow low;
+  low.name = "a | b";
+  low.group = "LoftQ";
+  low.method = "loftq";
+  low.format = "2 bits \"nf\"";
+  low.rank = 16;
+  low.iterations = 5;
+  low.bits_per_weight = 2.125;
+  low.bytes = 999;
+  low.relative_error = 0.4375;
+  low.quantize_seconds = 1.25;
+  low.quantize_peak_memory = 2'500'000;
+  low.before = {6.25, {}, 0.5, 0.0625};
+  low.after = CompareScores{6, {}, 0.75, 0.03125};
+  low.tune_seconds = 2.5;
+  low.tune_steps = 60;
+  low.memory = CompareRow::Memory{1e6, 2e6, 3e6, 4e6};
+  report.rows = {full, low};
+  return report;
+}
+
+TEST(CompareTable, LeavesOutWhatNoRowHasAndEscapesBars) {
+  EXPECT_EQ(to_markdown(compare_table(fixed_report())),
+            "| row | bits | size | rank | T | error | perplexity | perplexity, tuned | solved % | "
+            "solved %, tuned | quantize s | quantize peak | tune s | tune memory |\n"
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
+            "---: | ---: |\n"
+            "| full, 16 bits | 16.000 | 3.0 MB | - | - | - | 5.81 | - | - | - | - | - | - | - |\n"
+            "| a \\| b | 2.125 | 999 B | 16 | 5 | 0.4375 | 6.25 | 6.00 | 50.0 ± 6.2 | 75.0 ± 3.1 | "
+            "1.2 | 2.5 MB | 2.5 | 10.0 MB |\n");
+}
+
+TEST(CompareTable, KeepsEveryDigitAsCsv) {
+  EXPECT_EQ(to_csv(fixed_report()),
+            "name,group,method,format,rank,iterations,bits_per_weight,bytes,relative_error,"
+            "perplexity,perplexity_tuned,loss,loss_tuned,accuracy,accuracy_standard_error,"
+            "accuracy_tuned,accuracy_tuned_standard_error,quantize_seconds,quantize_peak_memory,"
+            "tune_seconds,tune_steps,training_memory\n"
+            "\"full, 16 bits\",\"full, 16 bits\",none,,0,,16.0,2980000,,5.8125,,,,,,,,,,,,\n"
+            "a | b,LoftQ,loftq,\"2 bits \"\"nf\"\"\",16,5,2.125,999,0.4375,6.25,6.0,,,0.5,0.0625,"
+            "0.75,0.03125,1.25,2500000,2.5,60,10000000.0\n");
+}
+
+TEST(CompareTable, ReadsBackTheRowThatItWrote) {
+  for (const CompareRow& row : fixed_report().rows) {
+    EXPECT_EQ(to_json(compare_row_from_json(to_json(row), "row.json")), to_json(row));
+  }
+  EXPECT_THROW(compare_row_from_json({{"name", 3}}, "row.json"), InputError);
+}
+
+constexpr const char* kStudy = R"({
+  "description": "bits & <ranks>",
+  "tasks": {"perplexity": {"window": 16}},
+  "quantize": {"block": 16, "rank": 2, "iterations": 2},
+  "rows": [
+    {"name": "it's full", "quantize": null},
+    {"name": "LoftQ {bits}", "vary": {"bits": [2, 4]}},
+    {"name": "ranks {rank}", "quantize": {"bits": 3}, "vary": {"rank": [1, 2]}}
+  ]
+})";
+
+// Needs the program gnuplot, which scripts/setup installs.
+TEST_F(Compare, DrawsThePlotsIntoOnePage) {
+  const CompareReport report = compare(options(kStudy), silent_);
+  std::vector<std::string> names;
+  for (const fs::path& plot : report.plots) names.push_back(plot.stem().string());
+  EXPECT_THAT(names, ::testing::ElementsAre("perplexity-by-bits", "error-by-iteration",
+                                            "rank-error", "rank-perplexity", "error-by-layer"));
+  const std::string page = read_file(report.page);
+  EXPECT_THAT(page,
+              HasSubstr("<svg role=\"img\" aria-label=\"Perplexity by bits, before tuning\""));
+  EXPECT_THAT(page, HasSubstr("<th scope=\"row\">it's full</th>"));
+  EXPECT_THAT(page, HasSubstr("currentColor"));
+}
+
+TEST_F(Compare, WritesTablesAndPageWithoutGnuplot) {
+  const std::string path = ::getenv("PATH");
+  ::setenv("PATH", folder_.path().c_str(), 1);
+  Notes notes;
+  const CompareReport report = compare(options(kStudy), notes);
+  ::setenv("PATH", path.c_str(), 1);
+  EXPECT_TRUE(report.plots.empty());
+  EXPECT_THAT(notes.lines, HasSubstr("no plots: the program gnuplot is not installed\n"));
+  const std::string page = read_file(report.page);
+  EXPECT_THAT(page, HasSubstr("<h1>bits &amp; &lt;ranks&gt;</h1>"));
+  EXPECT_THAT(page, HasSubstr("<th scope=\"row\">LoftQ 4</th>"));
+  EXPECT_THAT(page, Not(HasSubstr("http")));
+}
+
+}  // namespace
+}  // namespace qloft::pipeline
