@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
+#include "qloft/quantized.h"
 #include "quantize_plan.h"
 #include "resumable.h"
 
