@@ -67,6 +67,9 @@ struct LinearShape {
   std::int64_t out = 0;
   std::int64_t in = 0;
   bool bias = false;
+  // The first layer with the same input: q_proj for q_proj, k_proj and v_proj, gate_proj for
+  // gate_proj and up_proj, else itself.
+  std::string input_of;
 };
 std::vector<LinearShape> linear_layers(const Architecture& architecture);
 

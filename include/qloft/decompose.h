@@ -88,16 +88,16 @@ Recipe recipe_from(const Preset& preset);
 
 struct Decomposition {
   quant::PackedMatrix q;
-  Matrix a;                            // [rank, columns]
-  Matrix b;                            // [rows, rank]
+  Matrix a;  // [rank, columns]
+  Matrix b;  // [rows, rank]
+  // By iteration; an iteration that was worse than the one before it, and not kept, has no entry.
   std::vector<double> relative_error;  // ||W - Q - s B A|| / ||W|| (Frobenius) by iteration
   std::vector<double> metric_error;    // the same in the metric
   // ||R - s B A|| / ||R|| in the metric with R = W - Q, of each iteration that solved for B A last.
   std::vector<double> svd_residual;
-  std::size_t kept = 0;  // the iteration that q, a and b are of
   double damping = 0.0;  // of the Gram matrix, in parts of its diagonal's mean; 0: none was needed
-  double final_error() const { return relative_error[kept]; }
-  double final_metric_error() const { return metric_error[kept]; }
+  double final_error() const { return relative_error.back(); }
+  double final_metric_error() const { return metric_error.back(); }
 };
 
 // The factors are split evenly: column k of B is as long as row k of A (for Frobenius this is

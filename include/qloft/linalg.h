@@ -25,6 +25,9 @@ void multiply_serial(MatrixView<const float> a, Transpose transpose_a, MatrixVie
                      Transpose transpose_b, MatrixView<float> c, float alpha = 1.f,
                      float beta = 0.f);
 
+// gram = gram + x^T x, the upper triangle alone; x [m, n], gram [n, n].
+void add_gram(MatrixView<const float> x, MatrixView<float> gram);
+
 // Sum of squares, accumulated in f64.
 double squared_norm(MatrixView<const float> a);
 // Frobenius norm, accumulated in f64.

@@ -15,6 +15,7 @@
 #include "qloft/adapter.h"
 #include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
+#include "qloft/core/matrix.h"
 #include "qloft/core/progress.h"
 #include "qloft/quant.h"
 
@@ -41,6 +42,18 @@ struct Input {
   at::Tensor ids;
   at::Tensor positions;  // undefined: 0, 1, 2, ... (after what the cache holds)
   at::Tensor segments;
+};
+
+// Called by the linear layers that adapters address, under their names, as activations pass: what
+// statistics are made of. The matrices are f32, input [tokens, in] and output_gradient [tokens,
+// out], and end with the call.
+struct Observer {
+  std::function<void(const std::string& name, MatrixView<const float> input)> input;
+  // In the backward pass, which such an observer takes to every layer whether weights are trained
+  // or not: output_gradient^T input is the gradient of the layer's weight.
+  std::function<void(const std::string& name, MatrixView<const float> input,
+                     MatrixView<const float> output_gradient)>
+      gradient;
 };
 
 class Model {
@@ -96,6 +109,14 @@ class Model {
   // The dropout masks of the forward passes from here on are a function of this seed and of how
   // many passes there were since. A run that resumes to the same bits sets it before every step.
   void set_dropout_seed(std::uint64_t seed);
+
+  // The one observer from here on; an empty one: none.
+  void observe(Observer observer);
+  // The forward pass in pieces, for those who take many inputs through one layer after the other:
+  // hidden(ids) is the last norm of layer(layers - 1, ... layer(0, embed(ids))). Positions are 0,
+  // 1, 2, ...; without gradients.
+  at::Tensor embed(const at::Tensor& ids);
+  at::Tensor layer(std::int64_t index, const at::Tensor& x);
 
   // An empty cache for `rows` sequences of up to `capacity` positions.
   KeyValueCache make_cache(std::int64_t rows, std::int64_t capacity) const;

@@ -194,13 +194,16 @@ std::vector<LinearShape> linear_layers(const Architecture& a) {
   std::vector<LinearShape> out;
   for (std::int64_t layer = 0; layer < a.layers; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-    out.push_back({prefix + "self_attn.q_proj", query, a.hidden_size, a.bias_qkv});
-    out.push_back({prefix + "self_attn.k_proj", key, a.hidden_size, a.bias_qkv});
-    out.push_back({prefix + "self_attn.v_proj", key, a.hidden_size, a.bias_qkv});
-    out.push_back({prefix + "self_attn.o_proj", a.hidden_size, query, a.bias_output});
-    out.push_back({prefix + "mlp.gate_proj", a.intermediate_size, a.hidden_size, a.bias_mlp});
-    out.push_back({prefix + "mlp.up_proj", a.intermediate_size, a.hidden_size, a.bias_mlp});
-    out.push_back({prefix + "mlp.down_proj", a.hidden_size, a.intermediate_size, a.bias_mlp});
+    const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
+    const std::string q = attention + "q_proj", o = attention + "o_proj";
+    const std::string gate = mlp + "gate_proj", down = mlp + "down_proj";
+    out.push_back({q, query, a.hidden_size, a.bias_qkv, q});
+    out.push_back({attention + "k_proj", key, a.hidden_size, a.bias_qkv, q});
+    out.push_back({attention + "v_proj", key, a.hidden_size, a.bias_qkv, q});
+    out.push_back({o, a.hidden_size, query, a.bias_output, o});
+    out.push_back({gate, a.intermediate_size, a.hidden_size, a.bias_mlp, gate});
+    out.push_back({mlp + "up_proj", a.intermediate_size, a.hidden_size, a.bias_mlp, gate});
+    out.push_back({down, a.hidden_size, a.intermediate_size, a.bias_mlp, down});
   }
   return out;
 }

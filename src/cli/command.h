@@ -38,6 +38,7 @@ struct Command {
 
 Command inspect_command();
 Command tokenize_command();
+Command calibrate_command();
 Command plan_command();
 Command quantize_command();
 Command finetune_command();

@@ -1,9 +1,5 @@
 #pragma once
-// An option is declared once, as visitor("--max-tokens", field, "help"): the same declaration binds
-// the flag, shows the default in --help and echoes the value into the JSON report as "max_tokens".
-//
-//   template <typename Visitor>
-//   void visit(EvaluateOptions& o, Visitor& v) { v("--window", o.window, "tokens a window"); }
+// Declared options (qloft/core/options.h) as flags of a command.
 
 #include <CLI/CLI.hpp>
 #include <array>
@@ -18,30 +14,13 @@
 #include <vector>
 
 #include "qloft/core/error.h"
+#include "qloft/core/options.h"
+#include "qloft/io/option_json.h"
 
 namespace qloft::cli {
 
 using Json = nlohmann::ordered_json;
-
-// A field that takes one of a few named values.
-template <typename T>
-struct Choice {
-  T& field;
-  std::vector<std::pair<std::string, T>> names;
-};
-template <typename T>
-Choice<T> choice(T& field, std::type_identity_t<std::vector<std::pair<std::string, T>>> names) {
-  return {field, std::move(names)};
-}
-
-template <typename T>
-inline constexpr bool is_optional = false;
-template <typename T>
-inline constexpr bool is_optional<std::optional<T>> = true;
-template <typename T>
-inline constexpr bool is_vector = false;
-template <typename T>
-inline constexpr bool is_vector<std::vector<T>> = true;
+using io::OptionEcho;
 
 template <typename T>
 std::string metavar() {
@@ -133,54 +112,6 @@ class OptionBinder {
  private:
   CLI::App& app_;
   std::string group_;
-};
-
-// Writes the fields into a JSON object under their long names, '-' as '_'.
-class OptionEcho {
- public:
-  explicit OptionEcho(Json& out) : out_(out) {}
-
-  void group(const std::string&) {}
-
-  template <typename T>
-  void operator()(const std::string& flags, const T& field, const std::string&) {
-    out_[json_name(flags)] = value(field);
-  }
-  template <typename T>
-  void operator()(const std::string& flags, Choice<T> c, const std::string&) {
-    for (const auto& [name, value] : c.names) {
-      if (value == c.field) out_[json_name(flags)] = name;
-    }
-  }
-
- private:
-  template <typename T>
-  static Json value(const T& field) {
-    if constexpr (std::is_same_v<T, std::filesystem::path>) {
-      return field.string();
-    } else if constexpr (is_optional<T>) {
-      return field ? value(*field) : Json(nullptr);
-    } else if constexpr (is_vector<T>) {
-      Json list = Json::array();
-      for (const auto& item : field) list.push_back(value(item));
-      return list;
-    } else {
-      return field;
-    }
-  }
-
-  // "-o,--output" -> "output".
-  static std::string json_name(const std::string& flags) {
-    const std::size_t dashes = flags.find("--");
-    std::string name = dashes == std::string::npos ? flags : flags.substr(dashes + 2);
-    name = name.substr(0, name.find(','));
-    for (char& c : name) {
-      if (c == '-') c = '_';
-    }
-    return name;
-  }
-
-  Json& out_;
 };
 
 }  // namespace qloft::cli

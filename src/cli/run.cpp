@@ -26,8 +26,9 @@ constexpr int kWrongInput = 2;
 constexpr int kInterrupted = 130;
 
 std::vector<Command> commands() {
-  return {inspect_command(),  tokenize_command(), plan_command(), quantize_command(), finetune_command(),
-          evaluate_command(), generate_command(), chat_command(),     merge_command()};
+  return {inspect_command(),  tokenize_command(), calibrate_command(), plan_command(),
+          quantize_command(), finetune_command(), evaluate_command(),  generate_command(),
+          chat_command(),     merge_command()};
 }
 
 void fail(std::string_view message) {

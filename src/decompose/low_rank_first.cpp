@@ -30,10 +30,9 @@ void run_low_rank_first(const Parts& parts, Work& work, Decomposition& result) {
     subtract_product(work, next);
     const double plain_after = linalg::squared_norm(work.residual.view());
     const double after = enter_metric(work, plain_after);
+    if (t > 0 && std::sqrt(after) / work.metric_norm >= result.metric_error.back()) return;
     record(work, plain_after, after, result);
     result.svd_residual.push_back(before > 0.0 ? std::sqrt(std::max(0.0, left) / before) : 0.0);
-    if (t > 0 && result.metric_error.back() >= result.metric_error[result.kept]) return;
-    result.kept = result.metric_error.size() - 1;
     std::swap(result.q, next.q);
     std::swap(result.a, next.a);
     std::swap(result.b, next.b);

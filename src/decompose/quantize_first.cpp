@@ -24,7 +24,6 @@ bool step(const Parts& parts, MatrixView<const float> target, Work& work, Decomp
   }
   record(work, plain_after, after, result);
   result.svd_residual.push_back(before > 0.0 ? std::sqrt(after / before) : 0.0);
-  result.kept = result.metric_error.size() - 1;
   return before > 0.0;
 }
 

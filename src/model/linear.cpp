@@ -50,6 +50,10 @@ struct LinearCall {
   double scale = 0;
   double dropout = 0;  // 0: none in this call
   std::uint64_t seed = 0;
+  std::shared_ptr<const Observer> observer;
+  std::string name;  // for the observer
+
+  bool observes_gradients() const { return observer != nullptr && observer->gradient; }
 
   Tensor drop(const Tensor& x) const {
     return dropout > 0 ? model::dropout(as_f32(x), dropout, seed).to(x.scalar_type()) : x;
@@ -102,7 +106,8 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const bool trains_b = b.defined() && b.requires_grad();
     const bool trains_weight = dense.defined() && dense.requires_grad();
     ctx->save_for_backward(
-        {trains_a || trains_weight ? flat : Tensor(), dense, a, b, trains_b ? h : Tensor()});
+        {trains_a || trains_weight || call.observes_gradients() ? flat : Tensor(), dense, a, b,
+         trains_b ? h : Tensor()});
     ctx->saved_data["shape"] = x.sizes();
     ctx->saved_data["trains"] =
         std::vector<bool>{x.requires_grad(), trains_weight, bias.defined() && bias.requires_grad(),
@@ -122,6 +127,10 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const bool needs_x = trains[0], needs_weight = trains[1], needs_bias = trains[2],
                needs_a = trains[3], needs_b = trains[4];
 
+    if (call.observes_gradients()) {
+      const Tensor input = as_f32(flat), gradient = as_f32(dy);
+      call.observer->gradient(call.name, matrix_of(input), matrix_of(gradient));
+    }
     Tensor dx, dweight, dbias, da, db;
     if (needs_x) dx = multiply(dy, weight);
     const bool in_bf16 = a.defined() && runs_in_bf16(dy);
@@ -164,7 +173,8 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 }  // namespace
 
 Tensor Linear::forward(const Tensor& x, std::uint64_t dropout_seed) const {
-  LinearCall call{.packed = weight.packed};
+  LinearCall call;
+  call.packed = weight.packed;
   Tensor a, b;
   if (active != nullptr) {
     a = active->a;
@@ -173,6 +183,14 @@ Tensor Linear::forward(const Tensor& x, std::uint64_t dropout_seed) const {
     if (dropout_seed != 0) {
       call.dropout = active->dropout;
       call.seed = dropout_seed;
+    }
+  }
+  if (observer != nullptr) {
+    call.observer = observer;
+    call.name = name;
+    if (observer->input) {
+      const Tensor input = as_f32(x);
+      observer->input(name, matrix_of(input));
     }
   }
   if (at::GradMode::is_enabled()) {

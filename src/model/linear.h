@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 
+#include "qloft/model.h"
 #include "weight.h"
 
 namespace qloft::model {
@@ -24,7 +26,8 @@ struct Linear {
   Weight weight;     // [out, in]
   at::Tensor bias;   // [out] or undefined
   std::map<std::string, LowRank> adapters;
-  const LowRank* active = nullptr;  // an entry of `adapters`
+  const LowRank* active = nullptr;           // an entry of `adapters`
+  std::shared_ptr<const Observer> observer;  // null: none
 
   std::int64_t out() const { return weight.rows(); }
   std::int64_t in() const { return weight.columns(); }

@@ -140,6 +140,36 @@ void Model::set_dropout_seed(std::uint64_t seed) {
   state_->dropout_calls = 0;
 }
 
+void Model::observe(Observer observer) {
+  state_->observer = observer.input || observer.gradient
+                         ? std::make_shared<const Observer>(std::move(observer))
+                         : nullptr;
+  state_->for_each_linear([&](Linear& linear) { linear.observer = state_->observer; });
+}
+
+Tensor Model::embed(const Tensor& ids) {
+  check_input({ids, {}, {}}, state_->architecture, nullptr);
+  const at::NoGradGuard no_grad;
+  return model::embed(state_->embedding, ids, state_->dtype);
+}
+
+Tensor Model::layer(std::int64_t index, const Tensor& x) {
+  const Architecture& a = state_->architecture;
+  if (index < 0 || index >= a.layers || x.dim() != 3 || x.size(2) != a.hidden_size) {
+    throw Error({{}, "layer"}, "expected activations [rows, length, " +
+                                   std::to_string(a.hidden_size) + "] for a layer below " +
+                                   std::to_string(a.layers) + ", found " + shape_text(x) +
+                                   " for layer " + std::to_string(index));
+  }
+  const at::NoGradGuard no_grad;
+  Pass pass;
+  pass.architecture = &a;
+  const Tensor positions = at::arange(x.size(1), at::TensorOptions(at::kLong).device(x.device()))
+                               .expand({x.size(0), x.size(1)});
+  pass.rotation = make_rotation(a.rope, a.head_dim, positions);
+  return forward(state_->layers[static_cast<std::size_t>(index)], index, x, pass);
+}
+
 Tensor Model::hidden(const Input& input, KeyValueCache* cache) {
   State& state = *state_;
   KeyValueCache::State* past = cache != nullptr ? &cache->state() : nullptr;
@@ -163,7 +193,10 @@ Tensor Model::hidden(const Input& input, KeyValueCache* cache) {
     pass.dropout_seed = (state.dropout_seed + ++state.dropout_calls * kCallStride) | 1u;
   }
 
-  Tensor x = embed(state.embedding, input.ids, state.dtype);
+  Tensor x = model::embed(state.embedding, input.ids, state.dtype);
+  if (state.observer != nullptr && state.observer->gradient && at::GradMode::is_enabled()) {
+    x.requires_grad_(true);
+  }
   const bool checkpointed = state.checkpointing && at::GradMode::is_enabled();
   for (std::int64_t i = 0; i < state.architecture.layers; ++i) {
     const Layer& layer = state.layers[static_cast<std::size_t>(i)];

@@ -43,6 +43,7 @@ struct Model::State {
   std::map<std::string, Attached> adapters;
   std::string active;
 
+  std::shared_ptr<const Observer> observer;  // what every linear layer has
   bool checkpointing = false;
   bool training = false;
   std::uint64_t dropout_seed = 0;

@@ -88,11 +88,6 @@ void check(const PlanOptions& o) {
   if (!(std::isfinite(o.time_limit) && o.time_limit > 0)) {
     throw InputError({{}, "time_limit"}, "expected a number of seconds above 0");
   }
-  const auto metric =
-      named(o.metric, "metric", decompose::metric_from_name, one_of(decompose::metric_names()));
-  if (metric != decompose::Metric::frobenius) {
-    throw InputError({{}, "metric"}, "expected frobenius, found '" + o.metric + "'");
-  }
 }
 
 fs::path folder_of(const PlanOptions& o) {
@@ -154,6 +149,31 @@ std::uint64_t other_bytes(const PlanOptions& o, const checkpoint::Checkpoint& so
     if (!quantized_names.contains(name)) add(source.info(name).bytes());
   }
   return bytes;
+}
+
+decompose::Recipe recipe_of(const PlanOptions& o) {
+  decompose::Recipe recipe;
+  recipe.rank = o.rank;
+  recipe.metric =
+      named(o.metric, "metric", decompose::metric_from_name, one_of(decompose::metric_names()));
+  if (o.damping) recipe.damping = *o.damping;
+  return recipe;
+}
+
+// Errors in another norm could not be added to those of the linear layers.
+void refuse_unknown_inputs(const std::vector<QuantizeTarget>& targets, const std::string& metric) {
+  for (const QuantizeTarget& target : targets) {
+    if (!target.input_of.empty()) continue;
+    throw InputError({{}, "metric"}, "expected frobenius for " + target.weight() +
+                                         ", of whose inputs nothing is known, found " + metric);
+  }
+}
+
+// Its name, size and time, to tell whether it is still the same.
+io::Json identity_of_file(const fs::path& file) {
+  std::error_code error;
+  return {fs::weakly_canonical(file, error).string(), fs::file_size(file, error),
+          fs::last_write_time(file, error).time_since_epoch().count()};
 }
 
 std::string shown(double bits) {
@@ -247,6 +267,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
       named(o.strategy, "strategy", plan::strategy_from_name, one_of(plan::strategy_names()));
   const std::vector<quant::Format> formats = candidates_of(o.candidates);
   if (o.size) parse_size(*o.size);
+  const decompose::Recipe recipe = recipe_of(o);
   const fs::path folder = folder_of(o);
 
   const checkpoint::Checkpoint source(checkpoint::resolve(o.model));
@@ -260,9 +281,13 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
                                       .same_in_group = o.same_qkv};
   const std::uint64_t budget = budget_of(o, table, constraints, others);
 
-  decompose::Recipe recipe;
-  recipe.rank = o.rank;
+  const auto statistics = open_statistics(o.stats, recipe.metric, source);
+  if (statistics) refuse_unknown_inputs(targets, o.metric);
   io::Json key = {{"model", identity_of(source.folder())}, {"rank", o.rank}, {"metric", o.metric}};
+  if (statistics) {
+    key["statistics"] = identity_of_file(o.stats);
+    key["damping"] = recipe.damping;
+  }
   for (const quant::Format& format : formats) {
     key["formats"].push_back(quantized::format_to_json(format));
   }
@@ -270,7 +295,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   PlanReport report;
   report.known = std::ranges::count_if(
       targets, [&](const QuantizeTarget& t) { return file.errors().contains(t.weight()); });
-  find_errors(source, targets, formats, recipe, file, progress);
+  find_errors(source, targets, formats, recipe, statistics, file, progress);
 
   for (plan::MatrixRow& matrix : table.matrices) matrix.errors = file.errors().at(matrix.name);
   const plan::Allocation found = plan::allocate(table, budget, strategy, constraints, o.time_limit);

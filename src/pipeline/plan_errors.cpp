@@ -69,7 +69,8 @@ void ErrorFile::flush() {
 
 void find_errors(const checkpoint::Checkpoint& source, const std::vector<QuantizeTarget>& targets,
                  const std::vector<quant::Format>& formats, const decompose::Recipe& recipe,
-                 ErrorFile& file, Progress& progress) {
+                 const std::optional<statistics::File>& statistics, ErrorFile& file,
+                 Progress& progress) {
   const auto is_known = [&](const QuantizeTarget& t) { return file.errors().contains(t.weight()); };
   const std::uint64_t total = targets.size();
   auto done = static_cast<std::uint64_t>(std::ranges::count_if(targets, is_known));
@@ -89,11 +90,12 @@ void find_errors(const checkpoint::Checkpoint& source, const std::vector<Quantiz
     }
     decompose::Recipe its = recipe;
     if (!target.adapted) its.rank = 0;
+    const auto known = statistics_of(target, statistics, its.metric);
     const Matrix weight = source.read_matrix(target.weight());
     source.drop(target.weight());
     try {
       file.add(target.weight(),
-               decompose::format_errors(weight.view(), its, formats, {}, target.weight()));
+               decompose::format_errors(weight.view(), its, formats, known, target.weight()));
     } catch (const InputError& error) {
       throw InputError({source.folder(), {}}, error.what());
     }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ class ErrorFile {
 // what was found is kept.
 void find_errors(const checkpoint::Checkpoint& source, const std::vector<QuantizeTarget>& targets,
                  const std::vector<quant::Format>& formats, const decompose::Recipe& recipe,
-                 ErrorFile& file, Progress& progress);
+                 const std::optional<statistics::File>& statistics, ErrorFile& file,
+                 Progress& progress);
 
 }  // namespace qloft::pipeline

@@ -25,6 +25,7 @@ io::Json to_json(const QuantizedMatrix& matrix) {
   json["format"] = matrix.format;
   json["bits_per_weight"] = matrix.bits_per_weight;
   json["relative_error"] = matrix.relative_error;
+  json["metric_error"] = matrix.metric_error;
   json["svd_residual"] = matrix.svd_residual;
   json["seconds"] = matrix.seconds;
   return json;
@@ -40,9 +41,10 @@ std::optional<QuantizedMatrix> matrix_from_json(const io::Json& json) {
     matrix.format = json.at("format").get<std::string>();
     matrix.bits_per_weight = json.at("bits_per_weight").get<double>();
     matrix.relative_error = json.at("relative_error").get<std::vector<double>>();
+    matrix.metric_error = json.at("metric_error").get<std::vector<double>>();
     matrix.svd_residual = json.at("svd_residual").get<std::vector<double>>();
     matrix.seconds = json.at("seconds").get<double>();
-    if (matrix.relative_error.empty()) return std::nullopt;
+    if (matrix.relative_error.empty() || matrix.metric_error.empty()) return std::nullopt;
     return matrix;
   } catch (const io::Json::exception&) {
     return std::nullopt;
@@ -144,17 +146,25 @@ class QuantizedOutput {
 };
 
 decompose::Decomposition decompose_one(const checkpoint::Checkpoint& source,
-                                       const QuantizeTarget& target, decompose::Recipe recipe) {
+                                       const QuantizeTarget& target, const QuantizePlan& plan) {
+  decompose::Recipe recipe = plan.recipe;
   recipe.format = target.format;
   if (!target.adapted) {
     recipe.rank = 0;
     recipe.low_rank = decompose::LowRank::none;
     recipe.loop = decompose::Loop::once;
   }
+  decompose::Statistics statistics;
+  if (target.input_of.empty()) {  // not a linear layer: nothing is known of its inputs
+    recipe.metric = decompose::Metric::frobenius;
+    recipe.quantizer = decompose::Quantizer::nearest;
+  } else {
+    statistics = statistics_of(target, plan.statistics, recipe.metric);
+  }
   const Matrix weight = source.read_matrix(target.weight());
   source.drop(target.weight());
   try {
-    return decompose::decompose(weight.view(), recipe, target.weight());
+    return decompose::decompose(weight.view(), recipe, statistics, target.weight());
   } catch (const InputError& error) {
     throw InputError({source.folder(), {}}, error.what());
   }
@@ -176,7 +186,11 @@ void quantize_matrices(const checkpoint::Checkpoint& source, const QuantizePlan&
                                 "there");
     }
     const auto begin = Clock::now();
-    const decompose::Decomposition result = decompose_one(source, target, plan.recipe);
+    const decompose::Decomposition result = decompose_one(source, target, plan);
+    if (result.damping > plan.recipe.damping) {
+      progress.note(target.weight() + ": its Gram matrix is singular; damped by " +
+                    std::to_string(result.damping) + " of its diagonal's mean");
+    }
     QuantizedMatrix matrix;
     matrix.name = target.weight();
     matrix.rows = target.rows;
@@ -184,6 +198,7 @@ void quantize_matrices(const checkpoint::Checkpoint& source, const QuantizePlan&
     matrix.format = target.format.describe();
     matrix.bits_per_weight = target.format.bits_per_weight(target.rows, target.columns);
     matrix.relative_error = result.relative_error;
+    matrix.metric_error = result.metric_error;
     matrix.svd_residual = result.svd_residual;
     matrix.seconds = seconds_since(begin);
     output.add(target, result, std::move(matrix));
@@ -227,6 +242,8 @@ void write_report(const QuantizeOptions& options, const QuantizePlan& plan,
   json["seed"] = plan.recipe.seed;
   json["bits_per_weight"] = report.bits_per_weight;
   json["relative_error"] = report.relative_error;
+  json["metric"] = report.metric;
+  json["metric_error"] = report.metric_error;
   json["seconds"] = report.seconds;
   json["peak_memory"] = report.peak_memory;
   json["matrices"] = io::Json::array();
@@ -237,19 +254,23 @@ void write_report(const QuantizeOptions& options, const QuantizePlan& plan,
 }
 
 void summarize(const QuantizePlan& plan, const QuantizedOutput& output, QuantizeReport& report) {
-  double bits = 0, weights = 0, errors = 0;
+  double bits = 0, weights = 0, errors = 0, metric_errors = 0;
   for (const QuantizeTarget& target : plan.targets) {
     const QuantizedMatrix& matrix = output.done().at(target.weight());
     const auto size = static_cast<double>(matrix.rows) * static_cast<double>(matrix.columns);
     bits += matrix.bits_per_weight * size;
     weights += size;
     errors += matrix.relative_error.back();
+    metric_errors += matrix.metric_error.back();
     report.matrices.push_back(matrix);
   }
   report.format = plan.format_text();
   report.bits_per_weight = weights > 0 ? bits / weights : 0;
   report.relative_error =
       plan.targets.empty() ? 0 : errors / static_cast<double>(plan.targets.size());
+  report.metric = decompose::name(plan.recipe.metric);
+  report.metric_error =
+      plan.targets.empty() ? 0 : metric_errors / static_cast<double>(plan.targets.size());
 }
 
 }  // namespace

@@ -74,6 +74,14 @@ void refuse_formats_beside_plan(const QuantizeOptions& o) {
   refuse(!o.target_modules.empty(), "target_modules");
 }
 
+void set_metric(const QuantizeOptions& o, decompose::Recipe& recipe) {
+  if (o.metric) {
+    recipe.metric =
+        named(*o.metric, "metric", decompose::metric_from_name, one_of(decompose::metric_names()));
+  }
+  if (o.damping) recipe.damping = *o.damping;
+}
+
 }  // namespace
 
 bool QuantizePlan::has_adapter() const {
@@ -97,6 +105,7 @@ QuantizePlan plan_quantize(const QuantizeOptions& options, const checkpoint::Che
   } else {
     plan.recipe.format = format_of(options, preset.format);
   }
+  set_metric(options, plan.recipe);
   if (options.rank < 0) {
     throw InputError({{}, "rank"}, "expected 0 or more, found " + std::to_string(options.rank));
   }
@@ -121,6 +130,7 @@ QuantizePlan plan_quantize(const QuantizeOptions& options, const checkpoint::Che
     for (QuantizeTarget& target : plan.targets) target.format = plan.recipe.format;
   }
   check_targets(plan.targets, plan.recipe.rank, source);
+  plan.statistics = open_statistics(options.stats, plan.recipe.metric, source);
 
   plan.adapter.rank = options.rank;
   plan.adapter.alpha = options.alpha.value_or(static_cast<double>(options.rank));
@@ -145,6 +155,10 @@ io::Json to_json(const QuantizePlan& plan) {
   json["alpha"] = plan.adapter.alpha;
   json["iterations"] = recipe.iterations;
   json["exact"] = recipe.exact_svd;
+  if (plan.statistics) {
+    json["statistics"] = statistics::to_metadata(plan.statistics->origin());
+    json["damping"] = recipe.damping;
+  }
   json["seed"] = recipe.seed;
   json["adapter_dtype"] = short_name(plan.adapter_type);
   json["base_model"] = plan.adapter.base_model;

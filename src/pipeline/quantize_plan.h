@@ -1,6 +1,7 @@
 #pragma once
 // What quantize's options mean for one model: the matrices and the recipe.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "qloft/checkpoint.h"
 #include "qloft/decompose.h"
 #include "qloft/pipeline/quantize.h"
+#include "qloft/statistics.h"
 #include "targets.h"
 
 namespace qloft::pipeline {
@@ -16,7 +18,8 @@ struct QuantizePlan {
   decompose::Recipe recipe;  // of the adapted matrices; each target has a format of its own
   adapter::Config adapter;
   ElementType adapter_type = ElementType::f32;
-  std::vector<QuantizeTarget> targets;  // in the order of the forward pass
+  std::vector<QuantizeTarget> targets;         // in the order of the forward pass
+  std::optional<statistics::File> statistics;  // where the metric needs them
 
   bool has_adapter() const;
   std::string format_text() const;  // of the targets, for reports: one, or how many

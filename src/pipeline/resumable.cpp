@@ -60,6 +60,14 @@ void ResumableFolder::commit() {
   staged_.commit();
 }
 
+void ResumableFolder::commit_file(const std::string& name) {
+  std::error_code error;
+  fs::rename(path() / name, staged_.target(), error);
+  if (error) throw SystemError({staged_.target(), {}}, "cannot put in its place", error.value());
+  flush_to_disk(staged_.target());
+  fs::remove_all(path(), error);
+}
+
 io::Json identity_of(const fs::path& folder) {
   std::vector<fs::path> files;
   std::error_code error;

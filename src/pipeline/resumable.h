@@ -27,6 +27,8 @@ class ResumableFolder {
   std::vector<io::Json> lines() const;
   // Puts the folder in its place, without the files that only a resumed run needs.
   void commit();
+  // The output is a file: puts this one of the folder in its place and removes the folder.
+  void commit_file(const std::string& name);
 
  private:
   StagedFolder staged_;

@@ -12,11 +12,12 @@ namespace {
 // Every matrix that could be quantized: the linear layers, the output matrix, the embedding.
 std::vector<QuantizeTarget> candidates(const model::Architecture& a) {
   std::vector<QuantizeTarget> out;
-  out.push_back({"model.embed_tokens", a.vocabulary_size, a.hidden_size, false, {}});
+  out.push_back({"model.embed_tokens", a.vocabulary_size, a.hidden_size, false, {}, {}});
   for (const model::LinearShape& layer : model::linear_layers(a)) {
-    out.push_back({layer.name, layer.out, layer.in, true, {}});
+    out.push_back({layer.name, layer.out, layer.in, true, layer.input_of, {}});
   }
-  if (!a.tied_embeddings) out.push_back({"lm_head", a.vocabulary_size, a.hidden_size, true, {}});
+  if (!a.tied_embeddings)
+    out.push_back({"lm_head", a.vocabulary_size, a.hidden_size, true, {}, {}});
   return out;
 }
 
@@ -93,6 +94,28 @@ void check_targets(const std::vector<QuantizeTarget>& targets, std::int64_t rank
                                   ", found " + std::to_string(rank));
     }
   }
+}
+
+std::optional<statistics::File> open_statistics(const std::filesystem::path& file,
+                                                decompose::Metric metric,
+                                                const checkpoint::Checkpoint& source) {
+  if (!decompose::needs_gram(metric) && !decompose::needs_fisher(metric)) return std::nullopt;
+  if (file.empty()) {
+    throw InputError({{}, "stats"},
+                     "expected a file that qloft calibrate wrote, which the metric " +
+                         std::string(decompose::name(metric)) + " needs; found none");
+  }
+  std::optional<statistics::File> statistics(std::in_place, file);
+  statistics->expect_model(source);
+  return statistics;
+}
+
+decompose::Statistics statistics_of(const QuantizeTarget& target,
+                                    const std::optional<statistics::File>& file,
+                                    decompose::Metric metric) {
+  if (!file) return {};
+  return file->read(target.weight(), target.input_of + ".weight", target.rows, target.columns,
+                    metric);
 }
 
 }  // namespace qloft::pipeline

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "cases.h"
 
@@ -36,8 +37,10 @@ TEST(LqLora, StopsWhenTheErrorRisesAndKeepsTheBest) {
   const Matrix weight = decaying(64, 128);
   const Decomposition found = decompose(weight.view(), lq_lora(2, 8), "w");
   ASSERT_LT(found.metric_error.size(), 100u);
-  EXPECT_GE(found.metric_error.back(), found.final_metric_error());
-  EXPECT_EQ(found.final_metric_error(), *std::ranges::min_element(found.metric_error));
+  EXPECT_TRUE(std::ranges::is_sorted(found.metric_error, std::greater{}));
+  Recipe one_more = lq_lora(2, 8);
+  one_more.iterations = static_cast<int>(found.metric_error.size()) + 1;
+  EXPECT_EQ(decompose(weight.view(), one_more, "w").metric_error, found.metric_error);
   EXPECT_NEAR(found.final_error(), measured_error(weight, found, 1.0), 1e-6);
 }
 

@@ -24,7 +24,9 @@ struct PlanOptions {
   std::string strategy = "ilp";        // a name of plan::strategy_names
   std::string candidates = "lq-lora";  // a name of plan::candidate_sets, or a JSON file: an array
                                        // of formats as in quantization_config
-  std::string metric = "frobenius";
+  std::string metric = "frobenius";    // as QuantizeOptions'; for linear layers only but frobenius
+  std::optional<double> damping;       // of Gram matrices, in parts of the diagonal's mean
+  std::filesystem::path stats;         // what calibrate wrote; the metrics but frobenius need it
   std::int64_t rank = 16;             // of the adapter to come: its share of a weight costs no bits
   std::string adapter_dtype = "f32";  // for `size`
   int first_last_bits = 0;            // least bits of a code in the first and in the last layer
@@ -62,8 +64,8 @@ struct PlanReport {
 // Computes the error of every candidate in every matrix (LQ-LoRA's first step: the best part of
 // rank `rank` taken away, the rest quantized), one matrix at a time on all threads, and chooses.
 // The errors are kept beside the plan in errors-KEY.jsonl, KEY a hash of the model, the candidates,
-// the rank and the metric: plans with other budgets or strategies use them again, and an
-// interrupted run goes on from there. The plan appears whole or not at all.
+// the rank, the metric and the statistics: plans with other budgets or strategies use them again,
+// and an interrupted run goes on from there. The plan appears whole or not at all.
 //
 // Throws InputError for an option that is out of range, a budget that cannot be met (with the
 // smallest and the largest that can), an output that exists unless overwrite, and as quantize does

@@ -15,7 +15,10 @@ struct QuantizeOptions {
   std::string model;  // a folder, or a hub name
   std::filesystem::path output;
   bool overwrite = false;
-  std::string method = "loftq";  // a preset of decompose; what is not set below comes from it
+  std::string method = "loftq";       // a preset of decompose; what is not set below comes from it
+  std::optional<std::string> metric;  // "frobenius", "fisher", "gram", ...
+  std::optional<double> damping;      // of Gram matrices, in parts of the diagonal's mean
+  std::filesystem::path stats;        // what calibrate wrote; the metrics but frobenius need it
 
   // A file of `plan`: a format for each matrix in place of all that follows up to second_code and
   // of target_modules, which must then not be set.
@@ -50,6 +53,7 @@ struct QuantizedMatrix {
   std::string format;
   double bits_per_weight = 0;
   std::vector<double> relative_error;  // ||W - Q - s B A|| / ||W|| after every iteration
+  std::vector<double> metric_error;    // the same in the method's metric
   std::vector<double> svd_residual;
   double seconds = 0;
 };
@@ -59,6 +63,8 @@ struct QuantizeReport {
   std::string format;             // of the matrices; "3 formats" where a plan mixes them
   double bits_per_weight = 0;     // stored bits over weights, all quantized matrices together
   double relative_error = 0;      // mean over the matrices of the last relative error
+  std::string metric;             // of the method
+  double metric_error = 0;        // mean over the matrices of the last error in the metric
   double seconds = 0;             // of this run
   std::uint64_t peak_memory = 0;  // largest resident set of this run, bytes
   std::int64_t resumed = 0;       // matrices that an interrupted run had finished
@@ -71,8 +77,9 @@ struct QuantizeReport {
 //
 // Throws InputError for a model that is quantized already or has a missing or misshapen tensor, an
 // unknown target, a plan that is broken or not for this model, a rank above a matrix's, a format
-// whose parts do not fit, a weight that is not finite (each named), an output folder that is not
-// empty unless overwrite; Interrupted where progress asks to stop.
+// whose parts do not fit, a weight that is not finite (each named), statistics that the metric
+// needs and that are missing or of another model, an output folder that is not empty unless
+// overwrite; Interrupted where progress asks to stop.
 QuantizeReport quantize(const QuantizeOptions& options, Progress& progress);
 
 }  // namespace qloft::pipeline

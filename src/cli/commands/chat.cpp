@@ -25,7 +25,7 @@ void visit_options(pipeline::ChatOptions& o, Visitor& v) {
   v("-n,--max-tokens", o.max_tokens, "tokens a reply may have");
   v("--context", o.context, "positions of the conversation held");
   visit(o.sampling, v);
-  visit(o.model, v);
+  visit_options(o.model, v);
 }
 
 std::string list_adapters(const pipeline::Conversation& conversation) {

@@ -6,24 +6,10 @@
 #include "../table.h"
 #include "../terminal_progress.h"
 #include "model_options.h"
+#include "qloft/pipeline/option_lists.h"
 
 namespace qloft::cli {
 namespace {
-
-template <typename Visitor>
-void visit_options(pipeline::EvaluateOptions& o, Visitor& v) {
-  v("--task", o.task, "perplexity, loss (of answers) or gsm8k");
-  v("--data", o.data, "a text file (perplexity) or JSON Lines (loss, gsm8k)");
-  v("--window", o.window, "perplexity: tokens a window");
-  v("--limit", o.limit, "windows, examples or problems at most; 0: all");
-  v("--rule", o.rule, "gsm8k: hashes (the number after ####) or last-number");
-  v("--few-shot", o.few_shot, "gsm8k: worked examples before each question");
-  v("--few-shot-data", o.few_shot_data, "gsm8k: where they come from (JSON Lines)");
-  v("--max-tokens", o.max_tokens, "gsm8k: tokens an answer may have");
-  v("--batch", o.batch, "loss, gsm8k: examples at once");
-  v("--predictions", o.predictions, "gsm8k: write what the model answered (JSON Lines)");
-  visit(o.model, v);
-}
 
 Json to_json(const pipeline::EvaluateReport& report) {
   Json json = {{"task", report.task}};

@@ -20,7 +20,7 @@ void visit_options(pipeline::GenerateOptions& o, Visitor& v) {
   v("--ignore-eos", o.ignore_eos, "go on past the end-of-text token");
   v("--stop", o.stop, "end before this text (may be given more than once)");
   visit(o.sampling, v);
-  visit(o.model, v);
+  visit_options(o.model, v);
 }
 
 std::string reason_name(generate::StopReason reason) {

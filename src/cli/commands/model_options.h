@@ -2,18 +2,9 @@
 
 #include "../options.h"
 #include "qloft/generate/options.h"
-#include "qloft/pipeline/model_options.h"
+#include "qloft/pipeline/option_lists.h"
 
 namespace qloft::cli {
-
-// MODEL and how it is loaded, for the commands that run one.
-template <typename Visitor>
-void visit(pipeline::ModelOptions& o, Visitor& v) {
-  v("--adapter", o.adapter, "PEFT adapter folder; default: the one inside a quantized folder");
-  v("--bare", o.bare, "use no adapter, not even the one inside a quantized folder");
-  v("--device", o.device, "cpu, cuda or cuda:N");
-  v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
-}
 
 template <typename Visitor>
 void visit(generate::Sampling& o, Visitor& v) {

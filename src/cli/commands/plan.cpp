@@ -27,7 +27,10 @@ void visit_options(pipeline::PlanOptions& o, Visitor& v) {
     "q_proj, v_proj, lm_head, ...; default: all linear layers but lm_head");
   v.group("Errors");
   v("--rank", o.rank, "rank of the adapter to come: what it takes up costs no bits");
-  v("--metric", o.metric, "which errors matter: frobenius");
+  v("--metric", o.metric,
+    "which errors matter: frobenius, fisher, gram, gram-diagonal or fisher-gram");
+  v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
+  v("--damping", o.damping, "of Gram matrices, in parts of the diagonal's mean (0.01)");
   v("--adapter-dtype", o.adapter_dtype, "how the adapter is stored, for --size: f32, bf16 or f16");
 }
 

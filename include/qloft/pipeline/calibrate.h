@@ -1,0 +1,51 @@
+#pragma once
+// Stage: a model and text to the statistics that the metrics of quantize need.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "qloft/core/progress.h"
+#include "qloft/pipeline/model_options.h"
+
+namespace qloft::pipeline {
+
+struct CalibrateOptions {
+  // A full-precision or a quantized folder. An adapter (that of a quantized folder, or one named)
+  // takes part.
+  ModelOptions model;
+  std::filesystem::path data;    // a text, or JSON Lines (.jsonl)
+  std::filesystem::path output;  // one safetensors file
+  bool overwrite = false;
+  std::int64_t samples = 128;  // sequences
+  std::int64_t length = 512;  // tokens of a sequence of text; the most that one of JSON Lines keeps
+  bool gram = false;          // the Gram matrix of every linear layer's input
+  bool fisher = false;        // Fisher factors of every linear layer; neither: both
+  std::uint64_t seed = 0;     // draws the sequences
+};
+
+struct CalibrateReport {
+  std::filesystem::path output;
+  std::int64_t samples = 0;
+  std::int64_t tokens = 0;
+  std::int64_t matrices = 0;  // linear layers
+  bool gram = false, fisher = false;
+  std::uint64_t bytes = 0;  // of the file
+  double fisher_seconds = 0, gram_seconds = 0;
+  double seconds = 0;             // of this run
+  std::uint64_t peak_memory = 0;  // largest resident set of this run, bytes
+  bool resumed = false;           // an interrupted run's work was taken up
+};
+
+// Text is cut into sequences of `length` tokens, of which `samples` are drawn; of JSON Lines,
+// `samples` lines are drawn, and the Fisher information is that of the loss on answers. OUTPUT is
+// built in OUTPUT.partial and renamed when it is whole; an interrupted run of the same options is
+// taken up at the next 16 sequences (Fisher) and at the next layer (Gram matrices).
+//
+// Progress is told where there are fewer tokens than a matrix has columns: its Gram matrix is then
+// singular and will be damped. Throws InputError for a model, adapter or data that do not fit, an
+// output that is there already unless overwrite; Interrupted where progress asks to stop.
+CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress);
+
+}  // namespace qloft::pipeline

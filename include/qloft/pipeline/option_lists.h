@@ -1,0 +1,137 @@
+#pragma once
+// The options of the stages that a recipe may set, each declared once (qloft/core/options.h).
+
+#include "qloft/core/options.h"
+#include "qloft/pipeline/calibrate.h"
+#include "qloft/pipeline/evaluate.h"
+#include "qloft/pipeline/finetune.h"
+#include "qloft/pipeline/quantize.h"
+
+namespace qloft::pipeline {
+
+template <typename Visitor>
+void visit_options(QuantizeOptions& o, Visitor& v) {
+  v("-o,--output", o.output, "the folder to write");
+  v("--overwrite", o.overwrite, "replace it if it is not empty");
+  v("--method", o.method, "qlora, loftq, lq-lora, gptq-lora, cloq, qera, qera-approx or qloft");
+  v("--metric", o.metric,
+    "frobenius, fisher, gram-diagonal, gram or fisher-gram (the method's own)");
+  v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
+  v("--damping", o.damping, "of Gram matrices, in parts of the diagonal's mean (0.01)");
+  v("--rank", o.rank, "rank of the adapter; 0: none");
+  v("--alpha", o.alpha, "its alpha (the rank, so that its scale is 1)");
+  v("--iterations", o.iterations, "alternations of the method's loop (its own)");
+  v("--exact", o.exact, "full singular value decompositions");
+  v("--seed", o.seed, "seed of the random parts");
+  v("--target-modules", o.target_modules,
+    "q_proj, v_proj, lm_head, ...; default: all linear layers but lm_head");
+  v("--adapter-dtype", o.adapter_dtype, "how the adapter is stored: f32, bf16 or f16");
+  v.group("Format");
+  v("--plan", o.plan, "a plan of `qloft plan`: a format for each matrix, in place of the others");
+  v("--bits", o.bits, "1 to 8 (the method's own: 4)");
+  v("--codebook", o.codebook, "nf, uniform, uniform-asymmetric, lloyd, binary or ternary");
+  v("--block", o.block, "weights that share a scale: 16 to 4096; 0: a row");
+  v("--scale", o.scale, "absmax, or mse: the scale of the least squared error");
+  v("--scale-type", o.scale_type, "f32, bf16, f16, or double: quantized themselves");
+  v("--second-bits", o.second_bits, "double: bits of a scale (8)");
+  v("--second-block", o.second_block, "double: scales that share a scale (256)");
+  v("--second-type", o.second_type, "double: type of that scale (f32)");
+  v("--second-code", o.second_code, "double: dynamic (bitsandbytes) or uniform (LQ-LoRA)");
+}
+
+template <typename Visitor>
+void visit_options(train::Options& o, Visitor& v) {
+  using train::Schedule;
+  v.group("Training");
+  v("--lr", o.learning_rate, "learning rate");
+  v("--schedule",
+    choice(o.schedule, {{"cosine", Schedule::cosine},
+                        {"linear", Schedule::linear},
+                        {"constant", Schedule::constant}}),
+    "how the learning rate falls");
+  v("--warmup", o.warmup, "below 1: a share of all steps; else a number of steps");
+  v("--min-lr", o.min_learning_rate, "where cosine and linear end, as a share of --lr");
+  v("--epochs", o.epochs, "passes over the data");
+  v("--steps", o.max_steps, "steps in place of epochs; 0: by epochs");
+  v("--batch", o.batch, "sequences, or packed rows, a micro-batch");
+  v("--accumulate", o.accumulate, "micro-batches a step");
+  v("--length", o.length, "tokens of a packed row, and of the longest example");
+  v("--batching",
+    choice(o.batching, {{"padded", text::Batching::padded}, {"packed", text::Batching::packed}}),
+    "one example a row, or several");
+  v("--weight-decay", o.weight_decay, "AdamW's decoupled weight decay");
+  v("--beta1", o.beta1, "AdamW's first decay rate");
+  v("--beta2", o.beta2, "AdamW's second decay rate");
+  v("--epsilon", o.epsilon, "AdamW's epsilon");
+  v("--clip", o.clip, "clip the global gradient norm; 0: do not");
+  v("--checkpointing", o.checkpointing, "recompute activations in the backward pass: less memory");
+  v("--seed", o.seed, "seed of the order of the data, of dropout and of fresh weights");
+  v.group("Saving");
+  v("--save-every", o.save_every, "steps between saves; 0: at the end only");
+  v("--evaluate-every", o.evaluate_every, "steps between validations; 0: after each epoch");
+  v("--patience", o.patience, "stop after so many validations without a better loss; 0: never");
+  v("--resume", o.resume, "go on with an interrupted run");
+}
+
+template <typename Visitor>
+void visit_options(FinetuneOptions& o, Visitor& v) {
+  v("--data", o.data, "JSON Lines: text, prompt+completion, question+answer or messages");
+  v("-o,--output", o.output, "the folder to write");
+  v("--overwrite", o.overwrite, "replace it if it is not empty");
+  v("--validation", o.validation, "JSON Lines to validate on");
+  v("--validation-share", o.validation_share, "a share of the data to validate on");
+  v("--method", o.method, "lora: train an adapter; full: train all weights");
+  v("--device", o.device, "cpu, cuda or cuda:N");
+  v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
+  v.group("Adapter");
+  v("--adapter", o.adapter, "adapter to begin with; default: the one inside a quantized folder");
+  v("--fresh", o.fresh, "begin with a fresh one: A random, B zero");
+  v("--rank", o.rank, "rank of a fresh adapter (16)");
+  v("--alpha", o.alpha, "its alpha (the rank)");
+  v("--rslora", o.rslora, "scale by alpha / sqrt(rank)");
+  v("--dropout", o.dropout, "dropout on the adapter's input");
+  v("--target-modules", o.target_modules, "q_proj, v_proj, ...; default: all linear layers");
+  v.group("Full fine-tuning");
+  v("--from-random", o.from_random, "begin with random weights; MODEL gives config and tokenizer");
+  v("--tokenizer", o.tokenizer, "folder of the tokenizer (MODEL)");
+  v("--save-dtype", o.save_dtype, "f32, bf16 or f16; default: config.json's");
+  visit_options(o.train, v);
+}
+
+template <typename Visitor>
+void visit_options(ModelOptions& o, Visitor& v) {
+  v("--adapter", o.adapter, "PEFT adapter folder; default: the one inside a quantized folder");
+  v("--bare", o.bare, "use no adapter, not even the one inside a quantized folder");
+  v("--device", o.device, "cpu, cuda or cuda:N");
+  v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
+}
+
+template <typename Visitor>
+void visit_options(EvaluateOptions& o, Visitor& v) {
+  v("--task", o.task, "perplexity, loss (of answers) or gsm8k");
+  v("--data", o.data, "a text file (perplexity) or JSON Lines (loss, gsm8k)");
+  v("--window", o.window, "perplexity: tokens a window");
+  v("--limit", o.limit, "windows, examples or problems at most; 0: all");
+  v("--rule", o.rule, "gsm8k: hashes (the number after ####) or last-number");
+  v("--few-shot", o.few_shot, "gsm8k: worked examples before each question");
+  v("--few-shot-data", o.few_shot_data, "gsm8k: where they come from (JSON Lines)");
+  v("--max-tokens", o.max_tokens, "gsm8k: tokens an answer may have");
+  v("--batch", o.batch, "loss, gsm8k: examples at once");
+  v("--predictions", o.predictions, "gsm8k: write what the model answered (JSON Lines)");
+  visit_options(o.model, v);
+}
+
+template <typename Visitor>
+void visit_options(CalibrateOptions& o, Visitor& v) {
+  v("--data", o.data, "a text, or JSON Lines (.jsonl) as finetune takes them");
+  v("-o,--output", o.output, "the file to write (safetensors)");
+  v("--overwrite", o.overwrite, "replace it");
+  v("--gram", o.gram, "Gram matrices only (default: these and Fisher factors)");
+  v("--fisher", o.fisher, "Fisher factors only");
+  v("--samples", o.samples, "sequences");
+  v("--length", o.length, "tokens a sequence");
+  v("--seed", o.seed, "draws the sequences");
+  visit_options(o.model, v);
+}
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,69 @@
+#pragma once
+// statistics: the file of what calibration found out about a model's matrices. One safetensors file
+// that says what it was computed on; bytes: docs/formats.md.
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "qloft/checkpoint.h"
+#include "qloft/decompose.h"
+#include "qloft/io.h"
+
+namespace qloft::statistics {
+
+inline constexpr int kFormatVersion = 1;
+
+// What the statistics were computed of, and on.
+struct Origin {
+  std::string model;         // as it was named
+  std::string fingerprint;   // fingerprint_of the model
+  std::string data;          // the file's name, without its folder
+  std::int64_t samples = 0;  // sequences
+  std::int64_t length = 0;   // tokens of the longest
+  std::int64_t tokens = 0;   // in all
+  std::uint64_t seed = 0;
+};
+std::map<std::string, std::string> to_metadata(const Origin& origin);
+
+// Tells one checkpoint from another by its embedding, which quantizing leaves as it is, so that
+// statistics of a quantized folder serve the model that it was made of: a hash of the embedding's
+// shape and of values spread over it. "packed" where the embedding is quantized too.
+std::string fingerprint_of(const checkpoint::Checkpoint& source);
+
+// The names and shapes of a matrix's tensors: the upper triangle of its Gram matrix row by row,
+// n (n + 1) / 2 values, under the name of the first matrix with the same inputs; and its Fisher
+// factors.
+io::TensorInfo gram_tensor(const std::string& weight, std::int64_t columns);
+io::TensorInfo fisher_rows_tensor(const std::string& weight, std::int64_t rows);
+io::TensorInfo fisher_columns_tensor(const std::string& weight, std::int64_t columns);
+// The upper triangle of a square matrix, row by row.
+std::vector<float> upper_triangle(MatrixView<const float> gram);
+
+// The file, mapped. Throws InputError for a file that is not of statistics, or of a newer version.
+class File {
+ public:
+  explicit File(std::filesystem::path path);
+
+  const std::filesystem::path& path() const { return file_.path(); }
+  const Origin& origin() const { return origin_; }
+  // Throws InputError where they were computed of another model.
+  void expect_model(const checkpoint::Checkpoint& source) const;
+  // What `metric` needs for this matrix [rows, columns], whose inputs are those of the matrix
+  // `input_of` (both names of weights). Throws InputError naming file and tensor for what is
+  // missing or of another shape.
+  decompose::Statistics read(const std::string& weight, const std::string& input_of,
+                             std::int64_t rows, std::int64_t columns,
+                             decompose::Metric metric) const;
+
+ private:
+  std::vector<float> values(const io::TensorInfo& expected, const char* collected_by) const;
+
+  io::SafetensorsFile file_;
+  Origin origin_;
+};
+
+}  // namespace qloft::statistics

@@ -1,0 +1,31 @@
+#pragma once
+// A sequence as the model takes it, and a model under observation.
+
+#include <ATen/core/Tensor.h>
+
+#include <utility>
+
+#include "qloft/model.h"
+#include "qloft/text/data.h"
+
+namespace qloft::calibrate {
+
+// int64 [1, length].
+at::Tensor ids_of(const text::Example& example, const model::Model& model);
+at::Tensor learn_of(const text::Example& example);
+
+// The model has this observer while the object lives.
+class Observed {
+ public:
+  Observed(model::Model& model, model::Observer observer) : model_(model) {
+    model_.observe(std::move(observer));
+  }
+  ~Observed() { model_.observe({}); }
+  Observed(const Observed&) = delete;
+  Observed& operator=(const Observed&) = delete;
+
+ private:
+  model::Model& model_;
+};
+
+}  // namespace qloft::calibrate

@@ -1,0 +1,40 @@
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+#include "qloft/calibrate.h"
+#include "qloft/core.h"
+
+namespace qloft::calibrate {
+
+std::vector<text::Example> windows(std::span<const text::TokenId> ids, std::int64_t samples,
+                                   std::int64_t length, std::uint64_t seed) {
+  if (length < 2) {
+    throw InputError({{}, "length"}, "expected at least 2, found " + std::to_string(length));
+  }
+  if (samples < 1) {
+    throw InputError({{}, "samples"}, "expected at least 1, found " + std::to_string(samples));
+  }
+  const std::int64_t count = std::ssize(ids) / length;
+  if (count == 0) {
+    throw InputError({{}, "length"}, "the text has " + std::to_string(ids.size()) +
+                                         " tokens, less than one sequence of " +
+                                         std::to_string(length));
+  }
+  std::vector<std::int64_t> chosen(static_cast<std::size_t>(count));
+  std::iota(chosen.begin(), chosen.end(), 0);
+  Random random(seed);
+  random.shuffle(std::span(chosen));
+  if (count > samples) chosen.resize(static_cast<std::size_t>(samples));
+  std::ranges::sort(chosen);
+  std::vector<text::Example> out;
+  for (const std::int64_t window : chosen) {
+    text::Example example;
+    example.ids.assign(ids.begin() + window * length, ids.begin() + (window + 1) * length);
+    example.learn.assign(example.ids.size(), 1);
+    out.push_back(std::move(example));
+  }
+  return out;
+}
+
+}  // namespace qloft::calibrate

@@ -1,0 +1,36 @@
+#include <algorithm>
+
+#include "qloft/core.h"
+#include "qloft/linalg.h"
+#include "shape.h"
+
+namespace qloft::linalg {
+namespace {
+
+// Columns of a block of the triangle.
+constexpr std::int64_t kBlock = 256;
+
+}  // namespace
+
+void add_gram(MatrixView<const float> x, MatrixView<float> gram) {
+  const std::int64_t n = x.columns;
+  if (gram.rows != n || gram.columns != n) {
+    throw Error({{}, "add_gram"}, "shapes disagree: " + shape_text(x.rows, n) + " into " +
+                                      shape_text(gram.rows, gram.columns));
+  }
+  // Blocks on and above the diagonal, row by row.
+  const std::int64_t blocks = ceil_divide(n, kBlock);
+  parallel_for(blocks * (blocks + 1) / 2, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      std::int64_t i = 0, rest = task;
+      while (rest >= blocks - i) rest -= blocks - i++;
+      const std::int64_t row = i * kBlock, column = (i + rest) * kBlock;
+      const std::int64_t rows = std::min(kBlock, n - row), columns = std::min(kBlock, n - column);
+      multiply_serial(x.block(0, row, x.rows, rows), Transpose::yes,
+                      x.block(0, column, x.rows, columns), Transpose::no,
+                      gram.block(row, column, rows, columns), 1.f, 1.f);
+    }
+  });
+}
+
+}  // namespace qloft::linalg

@@ -1,0 +1,257 @@
+#include "qloft/pipeline/calibrate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <optional>
+
+#include "clock.h"
+#include "load.h"
+#include "qloft/calibrate.h"
+#include "qloft/core.h"
+#include "qloft/statistics.h"
+#include "qloft/text/chat.h"
+#include "resumable.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kFile = "statistics.safetensors";
+// Sums over the sequences so far, and how many those are.
+constexpr const char* kFisherFile = "fisher.safetensors";
+constexpr std::int64_t kSequencesBetweenSaves = 16;
+
+std::span<const std::byte> bytes_of(const auto& values) {
+  return std::as_bytes(std::span(values));
+}
+
+// The sequences that these options draw.
+std::vector<text::Example> draw(const CalibrateOptions& options, const LoadedModel& loaded) {
+  const std::int64_t longest = loaded.model.architecture().max_positions;
+  if (longest > 0 && options.length > longest) {
+    throw InputError({{}, "length"}, "expected at most the model's " + std::to_string(longest) +
+                                         " positions, found " + std::to_string(options.length));
+  }
+  if (options.data.extension() != ".jsonl") {
+    return calibrate::windows(loaded.tokenizer.encode(read_file(options.data)), options.samples,
+                              options.length, options.seed);
+  }
+  if (options.samples < 1) {
+    throw InputError({{}, "samples"},
+                     "expected at least 1, found " + std::to_string(options.samples));
+  }
+  text::DataOptions format;
+  format.max_length = options.length;
+  const text::DataSet data(
+      {options.data},
+      text::ExampleReader(loaded.tokenizer, text::ChatTemplate::load(loaded.source.folder()),
+                          format));
+  std::vector<std::int64_t> chosen(static_cast<std::size_t>(data.size()));
+  std::iota(chosen.begin(), chosen.end(), 0);
+  Random(options.seed).shuffle(std::span(chosen));
+  chosen.resize(std::min(chosen.size(), static_cast<std::size_t>(options.samples)));
+  std::ranges::sort(chosen);
+  return data.get(chosen);
+}
+
+std::vector<io::TensorInfo> tensors_of(const std::vector<model::LinearShape>& linears, bool gram,
+                                       bool fisher) {
+  std::vector<io::TensorInfo> out;
+  for (const model::LinearShape& linear : linears) {
+    const std::string weight = linear.name + ".weight";
+    if (gram && linear.input_of == linear.name) {
+      out.push_back(statistics::gram_tensor(weight, linear.in));
+    }
+    if (!fisher) continue;
+    out.push_back(statistics::fisher_rows_tensor(weight, linear.out));
+    out.push_back(statistics::fisher_columns_tensor(weight, linear.in));
+  }
+  return out;
+}
+
+// What an interrupted run had summed up, or nothing.
+std::int64_t read_sums(const fs::path& file, calibrate::Fisher& fisher) {
+  std::error_code error;
+  if (!fs::exists(file, error)) return 0;
+  const io::SafetensorsFile stored(file);
+  for (const io::TensorInfo& tensor : stored.tensors()) {
+    const bool rows = tensor.name.ends_with(".rows");
+    const std::string name = tensor.name.substr(0, tensor.name.rfind('.'));
+    std::vector<double>& sums = rows ? fisher[name].rows : fisher[name].columns;
+    const auto bytes = stored.bytes(tensor);
+    sums.resize(bytes.size() / sizeof(double));
+    std::memcpy(sums.data(), bytes.data(), bytes.size());
+  }
+  return std::stoll(stored.metadata().at("sequences"));
+}
+
+void write_sums(const fs::path& file, const calibrate::Fisher& fisher, std::int64_t sequences) {
+  std::vector<io::NamedBytes> tensors;
+  const auto add = [&](const std::string& name, const std::vector<double>& sums) {
+    io::TensorInfo info;
+    info.name = name;
+    info.type = ElementType::f64;
+    info.shape = {std::ssize(sums)};
+    tensors.push_back({info, bytes_of(sums)});
+  };
+  for (const auto& [name, sums] : fisher) {
+    add(name + ".rows", sums.rows);
+    add(name + ".columns", sums.columns);
+  }
+  io::write_safetensors(file, tensors, {{"sequences", std::to_string(sequences)}});
+}
+
+std::vector<float> root_means(const std::vector<double>& sums, std::int64_t sequences) {
+  std::vector<float> out;
+  for (const double sum : sums) {
+    out.push_back(static_cast<float>(std::sqrt(sum / static_cast<double>(sequences))));
+  }
+  return out;
+}
+
+void collect_fisher(LoadedModel& loaded, const std::vector<text::Example>& examples,
+                    const ResumableFolder& folder, io::SafetensorsWriter& writer,
+                    Progress& progress) {
+  calibrate::Fisher fisher;
+  const fs::path state = folder.path() / kFisherFile;
+  const std::int64_t total = std::ssize(examples);
+  std::int64_t done = read_sums(state, fisher);
+  loaded.model.set_checkpointing(true);
+  progress.begin("Fisher information", static_cast<std::uint64_t>(total), "sequences");
+  if (done > 0) progress.update(static_cast<std::uint64_t>(done), "resumed");
+  while (done < total) {
+    if (progress.stop_requested()) {
+      write_sums(state, fisher, done);
+      progress.end();
+      throw Interrupted({}, std::to_string(done) + " of " + std::to_string(total) +
+                                " sequences are finished and kept; the same command goes on from "
+                                "there");
+    }
+    calibrate::add_fisher(loaded.model, examples[static_cast<std::size_t>(done)], fisher);
+    progress.update(static_cast<std::uint64_t>(++done), "");
+    if (done % kSequencesBetweenSaves == 0 || done == total) write_sums(state, fisher, done);
+  }
+  progress.end();
+  loaded.model.set_checkpointing(false);
+  for (const auto& [name, sums] : fisher) {
+    writer.write(name + ".weight.fisher_rows", bytes_of(root_means(sums.rows, total)));
+    writer.write(name + ".weight.fisher_columns", bytes_of(root_means(sums.columns, total)));
+  }
+}
+
+// The first layer whose Gram matrices are not safely in the file.
+std::int64_t first_layer(const ResumableFolder& folder) {
+  std::int64_t next = 0;
+  for (const io::Json& line : folder.lines()) {
+    const auto layer = line.find("layer");
+    if (layer != line.end() && layer->is_number_integer()) {
+      next = std::max(next, layer->get<std::int64_t>() + 1);
+    }
+  }
+  return next;
+}
+
+void collect_gram(LoadedModel& loaded, const std::vector<text::Example>& examples,
+                  const ResumableFolder& folder, io::SafetensorsWriter& writer,
+                  Progress& progress) {
+  const auto linears = model::linear_layers(loaded.model.architecture());
+  const std::int64_t layers = loaded.model.architecture().layers;
+  const std::int64_t per_layer = static_cast<std::int64_t>(std::count_if(
+      linears.begin(), linears.begin() + std::ssize(linears) / layers,
+      [](const model::LinearShape& linear) { return linear.input_of == linear.name; }));
+  std::int64_t written = 0;
+  calibrate::collect_gram(
+      loaded.model, examples, first_layer(folder),
+      [&](std::int64_t layer, const std::string& name, const Matrix& gram) {
+        writer.write(name + ".weight.gram", bytes_of(statistics::upper_triangle(gram.view())));
+        if (++written % per_layer != 0) return;
+        writer.flush();
+        folder.append(io::Json({{"layer", layer}}).dump() + "\n");
+      },
+      progress);
+}
+
+void say_where_tokens_are_few(const std::vector<model::LinearShape>& linears, std::int64_t tokens,
+                              Progress& progress) {
+  std::int64_t widest = 0;
+  for (const model::LinearShape& linear : linears) widest = std::max(widest, linear.in);
+  if (tokens >= widest) return;
+  progress.warn(std::to_string(tokens) + " tokens are fewer than the " + std::to_string(widest) +
+                " inputs of the widest matrix: its Gram matrix is singular and will be damped; "
+                "more --samples or a greater --length would help");
+}
+
+}  // namespace
+
+CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
+  const auto begin = Clock::now();
+  reset_peak_resident_bytes();
+  CalibrateReport report;
+  report.output = options.output;
+  report.gram = options.gram || !options.fisher;
+  report.fisher = options.fisher || !options.gram;
+
+  std::error_code error;
+  if (!options.overwrite && fs::exists(options.output, error)) {
+    throw InputError({options.output, {}}, "is there already (--overwrite replaces it)");
+  }
+  if (!fs::is_regular_file(options.data, error)) {
+    throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
+  }
+  LoadedModel loaded = load_model(options.model, progress);
+  const std::vector<text::Example> examples = draw(options, loaded);
+  statistics::Origin origin{.model = options.model.model,
+                            .fingerprint = statistics::fingerprint_of(loaded.source),
+                            .data = options.data.filename().string(),
+                            .samples = std::ssize(examples),
+                            .length = 0,
+                            .tokens = 0,
+                            .seed = options.seed};
+  for (const text::Example& example : examples) {
+    origin.length = std::max(origin.length, std::ssize(example.ids));
+    origin.tokens += std::ssize(example.ids);
+  }
+  const auto linears = model::linear_layers(loaded.model.architecture());
+  if (report.gram) say_where_tokens_are_few(linears, origin.tokens, progress);
+
+  io::Json work = {{"model", identity_of(loaded.source.folder())},
+                   {"adapter", options.model.adapter},
+                   {"bare", options.model.bare},
+                   {"dtype", options.model.dtype},
+                   {"data", fs::weakly_canonical(options.data, error).string()},
+                   {"data_bytes", fs::file_size(options.data, error)},
+                   {"gram", report.gram},
+                   {"fisher", report.fisher}};
+  for (const auto& [key, value] : statistics::to_metadata(origin)) work["origin"][key] = value;
+  ResumableFolder folder(options.output, options.overwrite, loaded.source.folder(), work, progress);
+  const fs::path file = folder.path() / kFile;
+  report.resumed = folder.resumes() && fs::exists(file, error);
+  io::SafetensorsWriter writer(
+      file, tensors_of(linears, report.gram, report.fisher), statistics::to_metadata(origin),
+      report.resumed ? io::SafetensorsWriter::Mode::reopen : io::SafetensorsWriter::Mode::create);
+  if (report.fisher) {
+    const auto start = Clock::now();
+    collect_fisher(loaded, examples, folder, writer, progress);
+    report.fisher_seconds = seconds_since(start);
+  }
+  if (report.gram) {
+    const auto start = Clock::now();
+    collect_gram(loaded, examples, folder, writer, progress);
+    report.gram_seconds = seconds_since(start);
+  }
+  writer.flush();
+  folder.commit_file(kFile);
+
+  report.samples = origin.samples;
+  report.tokens = origin.tokens;
+  report.matrices = std::ssize(linears);
+  report.bytes = fs::file_size(options.output, error);
+  report.seconds = seconds_since(begin);
+  report.peak_memory = peak_resident_bytes();
+  return report;
+}
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,176 @@
+#include "qloft/statistics.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "qloft/core.h"
+
+namespace qloft::statistics {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+
+template <typename Integer>
+Integer number_in(const io::SafetensorsFile& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  const std::string text = found == file.metadata().end() ? "" : found->second;
+  Integer value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value < 0) {
+    throw InputError({file.path(), "__metadata__." + key},
+                     "expected a whole number, found '" + text + "'");
+  }
+  return value;
+}
+
+std::string text_in(const io::SafetensorsFile& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end()) {
+    throw InputError({file.path(), "__metadata__." + key}, "expected it, found none");
+  }
+  return found->second;
+}
+
+Origin origin_of(const io::SafetensorsFile& file) {
+  const auto& metadata = file.metadata();
+  const auto format = metadata.find("format");
+  if (format == metadata.end() || format->second != "qloft-statistics") {
+    throw InputError({file.path(), "__metadata__.format"},
+                     "expected statistics that qloft calibrate wrote (qloft-statistics), found " +
+                         (format == metadata.end() ? "none" : "'" + format->second + "'"));
+  }
+  const int version = number_in<int>(file, "version");
+  if (version > kFormatVersion) {
+    throw InputError({file.path(), "__metadata__.version"},
+                     "expected at most " + std::to_string(kFormatVersion) + ", found " +
+                         std::to_string(version) + ": a newer qloft wrote it");
+  }
+  Origin out;
+  out.model = text_in(file, "model");
+  out.fingerprint = text_in(file, "fingerprint");
+  out.data = text_in(file, "data");
+  out.samples = number_in<std::int64_t>(file, "samples");
+  out.length = number_in<std::int64_t>(file, "length");
+  out.tokens = number_in<std::int64_t>(file, "tokens");
+  out.seed = number_in<std::uint64_t>(file, "seed");
+  return out;
+}
+
+io::TensorInfo f32_tensor(std::string name, std::int64_t count) {
+  io::TensorInfo out;
+  out.name = std::move(name);
+  out.shape = {count};
+  return out;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> to_metadata(const Origin& origin) {
+  return {{"format", "qloft-statistics"},
+          {"version", std::to_string(kFormatVersion)},
+          {"model", origin.model},
+          {"fingerprint", origin.fingerprint},
+          {"data", origin.data},
+          {"samples", std::to_string(origin.samples)},
+          {"length", std::to_string(origin.length)},
+          {"tokens", std::to_string(origin.tokens)},
+          {"seed", std::to_string(origin.seed)}};
+}
+
+std::string fingerprint_of(const checkpoint::Checkpoint& source) {
+  if (!source.contains(kEmbedding)) return "packed";
+  constexpr std::size_t kPieces = 4096, kPieceBytes = 16;
+  const auto bytes = source.bytes(kEmbedding);
+  std::uint64_t hash = 0xcbf29ce484222325ull;  // FNV-1a
+  const auto add = [&hash](std::uint64_t byte) { hash = (hash ^ byte) * 0x100000001b3ull; };
+  for (const std::int64_t extent : source.info(kEmbedding).shape) {
+    for (int shift = 0; shift < 64; shift += 8) {
+      add(static_cast<std::uint64_t>(extent) >> shift & 0xff);
+    }
+  }
+  const std::size_t step = std::max(kPieceBytes, bytes.size() / kPieces);
+  for (std::size_t at = 0; at < bytes.size(); at += step) {
+    for (std::size_t i = at; i < std::min(at + kPieceBytes, bytes.size()); ++i) {
+      add(std::to_integer<std::uint64_t>(bytes[i]));
+    }
+  }
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  for (int shift = 60; shift >= 0; shift -= 4) out += kDigits[hash >> shift & 15];
+  return out;
+}
+
+io::TensorInfo gram_tensor(const std::string& weight, std::int64_t columns) {
+  return f32_tensor(weight + ".gram", columns * (columns + 1) / 2);
+}
+io::TensorInfo fisher_rows_tensor(const std::string& weight, std::int64_t rows) {
+  return f32_tensor(weight + ".fisher_rows", rows);
+}
+io::TensorInfo fisher_columns_tensor(const std::string& weight, std::int64_t columns) {
+  return f32_tensor(weight + ".fisher_columns", columns);
+}
+
+std::vector<float> upper_triangle(MatrixView<const float> gram) {
+  std::vector<float> out;
+  out.reserve(static_cast<std::size_t>(gram.rows * (gram.rows + 1) / 2));
+  for (std::int64_t i = 0; i < gram.rows; ++i) {
+    out.insert(out.end(), gram.row(i) + i, gram.row(i) + gram.columns);
+  }
+  return out;
+}
+
+File::File(fs::path path) : file_(std::move(path)), origin_(origin_of(file_)) {}
+
+void File::expect_model(const checkpoint::Checkpoint& source) const {
+  const std::string found = fingerprint_of(source);
+  if (found == origin_.fingerprint || found == "packed" || origin_.fingerprint == "packed") return;
+  throw InputError({path(), {}}, "expected statistics of " + source.folder().string() +
+                                     ", found those of another model, '" + origin_.model +
+                                     "' (their embeddings differ)");
+}
+
+std::vector<float> File::values(const io::TensorInfo& expected, const char* collected_by) const {
+  const io::TensorInfo* found = file_.find(expected.name);
+  if (found == nullptr) {
+    throw InputError({path(), expected.name}, std::string("expected it, found none (calibrate ") +
+                                                  collected_by + " collects it)");
+  }
+  if (found->type != ElementType::f32 || found->shape != expected.shape) {
+    throw InputError({path(), expected.name},
+                     "expected " + std::to_string(expected.shape[0]) + " values of F32, found " +
+                         std::to_string(found->element_count()) + " of " +
+                         std::string(safetensors_name(found->type)) + ": of another model");
+  }
+  const auto bytes = file_.bytes(*found);
+  std::vector<float> out(bytes.size() / sizeof(float));
+  std::memcpy(out.data(), bytes.data(), bytes.size());
+  file_.drop(*found);
+  return out;
+}
+
+decompose::Statistics File::read(const std::string& weight, const std::string& input_of,
+                                 std::int64_t rows, std::int64_t columns,
+                                 decompose::Metric metric) const {
+  decompose::Statistics out;
+  if (decompose::needs_gram(metric)) {
+    const std::vector<float> triangle = values(gram_tensor(input_of, columns), "--gram");
+    out.gram = Matrix(columns, columns);
+    std::size_t at = 0;
+    for (std::int64_t i = 0; i < columns; ++i) {
+      for (std::int64_t j = i; j < columns; ++j) {
+        out.gram(i, j) = out.gram(j, i) = triangle[at++];
+      }
+    }
+  }
+  if (decompose::needs_fisher(metric)) {
+    out.fisher_rows = values(fisher_rows_tensor(weight, rows), "--fisher");
+    out.fisher_columns = values(fisher_columns_tensor(weight, columns), "--fisher");
+  }
+  return out;
+}
+
+}  // namespace qloft::statistics

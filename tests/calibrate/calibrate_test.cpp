@@ -1,0 +1,181 @@
+#include "qloft/calibrate.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "qloft/core.h"
+#include "small_llama.h"
+
+namespace qloft::calibrate {
+namespace {
+
+model::Architecture tiny() {
+  model::Architecture a = test::small_llama();
+  a.hidden_size = 48;
+  a.intermediate_size = 80;
+  a.layers = 2;
+  a.heads = 3;
+  a.key_value_heads = 1;
+  a.head_dim = 16;
+  a.initializer_range = 0.2;
+  a.layer_uses_window.assign(2, 0);
+  return a;
+}
+
+text::Example sequence(std::int64_t length, std::uint64_t seed) {
+  text::Example out;
+  Random random(seed);
+  for (std::int64_t i = 0; i < length; ++i) {
+    out.ids.push_back(static_cast<text::TokenId>(random.below(512)));
+    out.learn.push_back(i % 3 == 0 ? 0 : 1);
+  }
+  return out;
+}
+
+at::Tensor tensor_of(const auto& values) {
+  at::Tensor out = at::empty({1, std::ssize(values)}, at::kLong);
+  std::ranges::copy(values, out.data_ptr<std::int64_t>());
+  return out;
+}
+
+TEST(Windows, AreDrawnOnceEachAndStayInOrder) {
+  std::vector<text::TokenId> ids(103);
+  std::iota(ids.begin(), ids.end(), 0);
+  const auto drawn = windows(ids, 4, 10, 1);
+  ASSERT_EQ(drawn.size(), 4u);
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    EXPECT_EQ(drawn[i].ids.size(), 10u);
+    EXPECT_EQ(drawn[i].ids[0] % 10, 0);
+    EXPECT_EQ(drawn[i].learn, std::vector<std::uint8_t>(10, 1));
+    EXPECT_GT(drawn[i].ids[0], i > 0 ? drawn[i - 1].ids[0] : -1);
+  }
+  EXPECT_NE(windows(ids, 4, 10, 2)[0].ids, windows(ids, 4, 10, 3)[0].ids);
+}
+
+TEST(Windows, AreAsManyAsTheTextHas) {
+  EXPECT_EQ(windows(std::vector<text::TokenId>(103), 50, 10, 0).size(), 10u);
+  EXPECT_THROW(windows(std::vector<text::TokenId>(9), 50, 10, 0), InputError);
+  EXPECT_THROW(windows(std::vector<text::TokenId>(9), 0, 3, 0), InputError);
+  EXPECT_THROW(windows(std::vector<text::TokenId>(9), 1, 1, 0), InputError);
+}
+
+// torch's own gradients of all weights are the reference.
+TEST(Fisher, IsTheMeanSquareOfTorchsGradientsByRowAndColumn) {
+  auto trained = model::Model::random(tiny(), {.train_weights = true}, 3);
+  auto frozen = model::Model::random(tiny(), {}, 3);
+  const text::Example example = sequence(40, 5);
+  const auto loss = trained.loss({tensor_of(example.ids), {}, {}}, tensor_of(example.learn));
+  (loss.sum / static_cast<double>(loss.count)).backward();
+  for (const bool checkpointing : {false, true}) {
+    frozen.set_checkpointing(checkpointing);
+    Fisher fisher;
+    add_fisher(frozen, example, fisher);
+    EXPECT_EQ(fisher.size(), 14u);
+    for (const auto& [name, weight] : trained.dense_weights()) {
+      const auto found = fisher.find(name.substr(0, name.rfind('.')));
+      if (found == fisher.end()) continue;
+      const at::Tensor square = weight.grad().to(at::kDouble).pow(2);
+      const at::Tensor rows = square.mean(1), columns = square.mean(0);
+      for (std::int64_t i = 0; i < rows.size(0); ++i) {
+        const double expected = rows[i].item<double>();
+        EXPECT_NEAR(found->second.rows[static_cast<std::size_t>(i)], expected,
+                    1e-3 * rows.max().item<double>())
+            << name;
+      }
+      for (std::int64_t j = 0; j < columns.size(0); ++j) {
+        const double expected = columns[j].item<double>();
+        EXPECT_NEAR(found->second.columns[static_cast<std::size_t>(j)], expected,
+                    1e-3 * columns.max().item<double>())
+            << name;
+      }
+    }
+  }
+}
+
+TEST(Fisher, AddsUpOverSequencesAndLeavesOutOneThatTeachesNothing) {
+  auto model = model::Model::random(tiny(), {}, 3);
+  Fisher once, twice;
+  add_fisher(model, sequence(20, 1), once);
+  add_fisher(model, sequence(20, 1), twice);
+  text::Example nothing = sequence(20, 2);
+  nothing.learn.assign(20, 0);
+  add_fisher(model, nothing, twice);
+  add_fisher(model, sequence(20, 1), twice);
+  for (const auto& [name, sums] : once) {
+    EXPECT_NEAR(twice[name].rows[0] / sums.rows[0], 2.0, 1e-6);
+    EXPECT_NEAR(twice[name].columns[0] / sums.columns[0], 2.0, 1e-6);
+  }
+}
+
+// The inputs that a whole forward pass shows an observer are the reference.
+TEST(Gram, IsTheMeanOfInputsTimesInputsOfTheWholeModel) {
+  auto model = model::Model::random(tiny(), {}, 3);
+  const std::vector<text::Example> examples = {sequence(30, 1), sequence(17, 2)};
+  std::map<std::string, at::Tensor> expected;
+  model.observe({.input =
+                     [&](const std::string& name, MatrixView<const float> input) {
+                       at::Tensor& sum = expected[name];
+                       if (!sum.defined()) {
+                         sum = at::zeros({input.columns, input.columns}, at::kDouble);
+                       }
+                       const at::Tensor x = at::from_blob(const_cast<float*>(input.data),
+                                                          {input.rows, input.columns})
+                                                .to(at::kDouble);
+                       sum += x.t().mm(x) / 47.0;
+                     },
+                 .gradient = {}});
+  for (const text::Example& example : examples) {
+    const at::NoGradGuard no_grad;
+    model.hidden({tensor_of(example.ids), {}, {}});
+  }
+  model.observe({});
+
+  std::map<std::string, Matrix> found;
+  Progress silent;
+  collect_gram(
+      model, examples, 0,
+      [&](std::int64_t, const std::string& name, Matrix gram) { found[name] = std::move(gram); },
+      silent);
+  EXPECT_EQ(found.size(), 8u);  // q, o, gate and down of two layers: the others share theirs
+  for (const auto& [name, gram] : found) {
+    const at::Tensor& reference = expected.at(name);
+    const double scale = reference.abs().max().item<double>();
+    for (std::int64_t i = 0; i < gram.rows(); ++i) {
+      for (std::int64_t j = 0; j < gram.columns(); ++j) {
+        ASSERT_NEAR(gram(i, j), reference[i][j].item<double>(), 1e-4 * scale) << name;
+      }
+    }
+  }
+  const std::string prefix = "model.layers.1.";
+  for (const auto& [one, other] :
+       {std::pair("self_attn.q_proj", "self_attn.v_proj"), {"mlp.gate_proj", "mlp.up_proj"}}) {
+    EXPECT_TRUE(expected.at(prefix + one).equal(expected.at(prefix + other)));
+  }
+}
+
+TEST(Gram, BeginsAtALaterLayerWithTheSameNumbers) {
+  auto model = model::Model::random(tiny(), {}, 3);
+  const std::vector<text::Example> examples = {sequence(30, 1)};
+  const auto collect = [&](std::int64_t first) {
+    std::map<std::string, Matrix> found;
+    Progress silent;
+    collect_gram(
+        model, examples, first,
+        [&](std::int64_t, const std::string& name, Matrix gram) { found[name] = std::move(gram); },
+        silent);
+    return found;
+  };
+  const auto all = collect(0), later = collect(1);
+  EXPECT_EQ(later.size(), 4u);
+  for (const auto& [name, gram] : later) {
+    EXPECT_TRUE(std::ranges::equal(gram.values(), all.at(name).values())) << name;
+  }
+}
+
+}  // namespace
+}  // namespace qloft::calibrate

@@ -1,0 +1,123 @@
+#include "qloft/pipeline/calibrate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "qloft/core/error.h"
+#include "qloft/core/file.h"
+#include "qloft/pipeline/quantize.h"
+#include "qloft/statistics.h"
+#include "temporary_folder.h"
+#include "tiny_llama.h"
+
+namespace qloft::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class Calibrate : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string text;
+    for (int i = 0; i < 60; ++i) text += "Tom has 3 apples and buys 5 more. ";
+    write_file(folder_ / "text.txt", text);
+  }
+  CalibrateOptions options(const std::string& output) const {
+    CalibrateOptions options;
+    options.model.model = fs::path(QLOFT_TEST_DATA) / "../examples/bundled/model";
+    options.data = folder_ / "text.txt";
+    options.output = folder_ / output;
+    options.samples = 20;
+    options.length = 16;
+    return options;
+  }
+  static std::string refused(const CalibrateOptions& options) {
+    Progress silent;
+    try {
+      calibrate(options, silent);
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
+
+  test::TemporaryFolder folder_;
+  Progress silent_;
+};
+
+TEST_F(Calibrate, WritesAFileThatSaysWhatItIsOf) {
+  const CalibrateReport report = calibrate(options("s"), silent_);
+  EXPECT_EQ(report.samples, 20);
+  EXPECT_EQ(report.tokens, 320);
+  EXPECT_TRUE(report.gram && report.fisher);
+  const statistics::File file(folder_ / "s");
+  EXPECT_EQ(file.origin().data, "text.txt");
+  EXPECT_EQ(file.origin().tokens, 320);
+  EXPECT_FALSE(fs::exists(folder_ / "s.partial"));
+}
+
+TEST_F(Calibrate, CollectsOnlyWhatIsAskedFor) {
+  CalibrateOptions fisher = options("fisher");
+  fisher.fisher = true;
+  calibrate(fisher, silent_);
+  EXPECT_THROW(statistics::File(fisher.output)
+                   .read("model.layers.0.mlp.down_proj.weight",
+                         "model.layers.0.mlp.down_proj.weight", 192, 512, decompose::Metric::gram),
+               InputError);
+}
+
+TEST_F(Calibrate, GivesTheSameBytesHoweverOftenItIsInterrupted) {
+  calibrate(options("whole"), silent_);
+  // After 18 sequences of the Fisher information, and in the second layer of the Gram matrices.
+  for (const std::uint64_t updates : {18u, 30u}) {
+    test::StoppingProgress stopping(updates);
+    EXPECT_THROW(calibrate(options("parts"), stopping), Interrupted) << updates;
+    EXPECT_FALSE(fs::exists(folder_ / "parts"));
+  }
+  EXPECT_TRUE(calibrate(options("parts"), silent_).resumed);
+  EXPECT_EQ(read_file(folder_ / "parts"), read_file(folder_ / "whole"));
+}
+
+TEST_F(Calibrate, BeginsAnewForOtherOptions) {
+  test::StoppingProgress stopping(3);
+  EXPECT_THROW(calibrate(options("s"), stopping), Interrupted);
+  CalibrateOptions other = options("s");
+  other.seed = 5;
+  EXPECT_FALSE(calibrate(other, silent_).resumed);
+}
+
+TEST_F(Calibrate, RefusesWhatDoesNotFit) {
+  CalibrateOptions wrong = options("s");
+  wrong.length = 100000;
+  EXPECT_THAT(refused(wrong), HasSubstr("length: expected at most the model's"));
+  wrong = options("s");
+  wrong.data = folder_ / "nowhere.txt";
+  EXPECT_THAT(refused(wrong), HasSubstr("expected a text or JSON Lines, found no such file"));
+  wrong = options("s");
+  wrong.samples = 0;
+  EXPECT_THAT(refused(wrong), HasSubstr("samples: expected at least 1, found 0"));
+  write_file(folder_ / "s", "something else");
+  EXPECT_THAT(refused(options("s")), HasSubstr("is there already"));
+}
+
+TEST_F(Calibrate, StatisticsOfAnotherModelAreRefusedByQuantize) {
+  calibrate(options("s"), silent_);
+  test::write_tiny_llama(folder_ / "other");
+  QuantizeOptions quantization;
+  quantization.model = folder_ / "other";
+  quantization.output = folder_ / "q";
+  quantization.method = "cloq";
+  quantization.rank = 4;
+  quantization.stats = folder_ / "s";
+  try {
+    quantize(quantization, silent_);
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("found those of another model"));
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "q"));
+}
+
+}  // namespace
+}  // namespace qloft::pipeline

@@ -1,0 +1,119 @@
+#include "qloft/statistics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <numeric>
+
+#include "qloft/core.h"
+#include "temporary_folder.h"
+
+namespace qloft::statistics {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kWeight = "model.layers.0.self_attn.k_proj.weight";
+constexpr const char* kInput = "model.layers.0.self_attn.q_proj.weight";
+
+class StatisticsFile : public ::testing::Test {
+ protected:
+  // Statistics of one matrix [2, 3] whose Gram matrix is 1 2 3 / 2 4 5 / 3 5 6.
+  std::filesystem::path write(std::map<std::string, std::string> metadata) const {
+    const std::vector<float> triangle = {1, 2, 3, 4, 5, 6}, rows = {7, 8}, columns = {9, 10, 11};
+    const auto bytes = [](const std::vector<float>& values) {
+      return std::as_bytes(std::span(values));
+    };
+    const std::vector<io::NamedBytes> tensors = {
+        {gram_tensor(kInput, 3), bytes(triangle)},
+        {fisher_rows_tensor(kWeight, 2), bytes(rows)},
+        {fisher_columns_tensor(kWeight, 3), bytes(columns)}};
+    io::write_safetensors(folder_ / "s", tensors, metadata);
+    return folder_ / "s";
+  }
+  std::filesystem::path write() const { return write(to_metadata(origin_)); }
+  // A model folder that holds an embedding alone.
+  checkpoint::Checkpoint model(const std::string& name, float last) const {
+    std::filesystem::create_directory(folder_ / name);
+    write_file(folder_ / name / "config.json", "{}");
+    std::vector<float> values(64, 0.5f);
+    values.back() = last;
+    io::TensorInfo info;
+    info.name = "model.embed_tokens.weight";
+    info.shape = {8, 8};
+    const std::vector<io::NamedBytes> tensors = {{info, std::as_bytes(std::span(values))}};
+    io::write_safetensors(folder_ / name / "model.safetensors", tensors);
+    return checkpoint::Checkpoint(folder_ / name);
+  }
+  static std::string message(const std::function<void()>& body) {
+    try {
+      body();
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "nothing thrown";
+  }
+
+  Origin origin_{.model = "m",
+                 .fingerprint = "f",
+                 .data = "text.txt",
+                 .samples = 3,
+                 .length = 5,
+                 .tokens = 15,
+                 .seed = 4};
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(StatisticsFile, GivesBackWhatWasWrittenAndWhereItIsFrom) {
+  const File file(write());
+  EXPECT_EQ(file.origin().model, "m");
+  EXPECT_EQ(file.origin().data, "text.txt");
+  EXPECT_EQ(file.origin().tokens, 15);
+  EXPECT_EQ(file.origin().seed, 4u);
+  const auto found = file.read(kWeight, kInput, 2, 3, decompose::Metric::fisher_gram);
+  EXPECT_THAT(found.gram.values(), testing::ElementsAre(1, 2, 3, 2, 4, 5, 3, 5, 6));
+  EXPECT_THAT(found.fisher_rows, testing::ElementsAre(7, 8));
+  EXPECT_THAT(found.fisher_columns, testing::ElementsAre(9, 10, 11));
+  EXPECT_EQ(upper_triangle(found.gram.view()), (std::vector<float>{1, 2, 3, 4, 5, 6}));
+}
+
+TEST_F(StatisticsFile, ReadsWhatTheMetricNeedsAlone) {
+  const File file(write());
+  EXPECT_TRUE(file.read("other", "other", 2, 3, decompose::Metric::frobenius).gram.empty());
+  EXPECT_TRUE(file.read(kWeight, "other", 2, 3, decompose::Metric::fisher).gram.empty());
+  EXPECT_TRUE(file.read("other", kInput, 2, 3, decompose::Metric::gram).fisher_rows.empty());
+}
+
+TEST_F(StatisticsFile, NamesWhatIsMissingOrMisshapen) {
+  const File file(write());
+  EXPECT_THAT(message([&] { file.read("w", "w", 2, 3, decompose::Metric::gram); }),
+              HasSubstr("w.gram: expected it, found none (calibrate --gram collects it)"));
+  EXPECT_THAT(message([&] { file.read(kWeight, kInput, 2, 4, decompose::Metric::gram); }),
+              HasSubstr("expected 10 values of F32, found 6 of F32: of another model"));
+  EXPECT_THAT(message([&] { file.read(kWeight, kInput, 5, 3, decompose::Metric::fisher); }),
+              HasSubstr("fisher_rows: expected 5 values"));
+}
+
+TEST_F(StatisticsFile, RefusesAFileOfAnotherKindOrOfANewerVersion) {
+  EXPECT_THAT(message([&] { File(write({})); }), HasSubstr("expected statistics that qloft"));
+  auto metadata = to_metadata(origin_);
+  metadata["version"] = "2";
+  EXPECT_THAT(message([&] { File(write(metadata)); }), HasSubstr("a newer qloft wrote it"));
+  metadata = to_metadata(origin_);
+  metadata["tokens"] = "many";
+  EXPECT_THAT(message([&] { File(write(metadata)); }),
+              HasSubstr("__metadata__.tokens: expected a whole number, found 'many'"));
+}
+
+TEST_F(StatisticsFile, BelongsToTheModelWithTheSameEmbedding) {
+  const auto one = model("one", 1.f), other = model("other", 2.f);
+  EXPECT_NE(fingerprint_of(one), fingerprint_of(other));
+  origin_.fingerprint = fingerprint_of(one);
+  const File file(write());
+  EXPECT_NO_THROW(file.expect_model(one));
+  EXPECT_THAT(message([&] { file.expect_model(other); }), HasSubstr("those of another model, 'm'"));
+}
+
+}  // namespace
+}  // namespace qloft::statistics
