@@ -1,7 +1,7 @@
 # qloft_cbc: COIN-OR CBC and the libraries it stands on, as one relocatable object.
 #
 # Debian's shared libCoinUtils calls the system's LAPACK, which would bring a second OpenBLAS with its
-# threads, and its sgemm_ beside libtorch's, into every run of the program. So the members that the three
+# threads, and its sgemm_ beside libtorch's, into every run of the program. So the members that the four
 # entry points need are joined from the static libraries, and their two LAPACK routines are bound to
 # linalg's OpenBLAS (OpenBLAS.cmake). zlib and bzip2 are asked for by CBC's readers of compressed files.
 find_package(ZLIB REQUIRED)
@@ -14,9 +14,10 @@ foreach(name IN ITEMS Cbc Cgl OsiClp Clp Osi CoinUtils)
   list(APPEND archives ${QLOFT_${name}})
 endforeach()
 
-# CbcModel(const OsiSolverInterface&), CbcModel::branchAndBound(int), OsiClpSolverInterface().
+# CbcModel(const OsiSolverInterface&), CbcModel::branchAndBound(int), OsiClpSolverInterface(),
+# CbcSOS(CbcModel*, int, const int*, const double*, int, int).
 set(undefined -u _ZN8CbcModelC1ERK18OsiSolverInterface -u _ZN8CbcModel14branchAndBoundEi
-              -u _ZN21OsiClpSolverInterfaceC1Ev)
+              -u _ZN21OsiClpSolverInterfaceC1Ev -u _ZN6CbcSOSC1EP8CbcModeliPKiPKdii)
 
 set(folder ${CMAKE_BINARY_DIR}/cbc)
 file(MAKE_DIRECTORY ${folder})

@@ -153,6 +153,31 @@ std::uint64_t other_bytes(const PlanOptions& o, const checkpoint::Checkpoint& so
   return bytes;
 }
 
+decompose::Recipe recipe_of(const PlanOptions& o) {
+  decompose::Recipe recipe;
+  recipe.rank = o.rank;
+  recipe.metric =
+      named(o.metric, "metric", decompose::metric_from_name, one_of(decompose::metric_names()));
+  if (o.damping) recipe.damping = *o.damping;
+  return recipe;
+}
+
+// Errors in another norm could not be added to those of the linear layers.
+void refuse_unknown_inputs(const std::vector<QuantizeTarget>& targets, const std::string& metric) {
+  for (const QuantizeTarget& target : targets) {
+    if (!target.input_of.empty()) continue;
+    throw InputError({{}, "metric"}, "expected frobenius for " + target.weight() +
+                                         ", of whose inputs nothing is known, found " + metric);
+  }
+}
+
+// Its name, size and time, to tell whether it is still the same.
+io::Json identity_of_file(const fs::path& file) {
+  std::error_code error;
+  return {fs::weakly_canonical(file, error).string(), fs::file_size(file, error),
+          fs::last_write_time(file, error).time_since_epoch().count()};
+}
+
 std::string shown(double bits) {
   char text[32];
   std::snprintf(text, sizeof text, "%.4g", bits);
@@ -242,13 +267,9 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   check(o);
   const plan::Strategy strategy =
       named(o.strategy, "strategy", plan::strategy_from_name, one_of(plan::strategy_names()));
-  decompose::Recipe recipe;
-  recipe.rank = o.rank;
-  recipe.damping = o.damping;
-  recipe.metric =
-      named(o.metric, "metric", decompose::metric_from_name, one_of(decompose::metric_names()));
   const std::vector<quant::Format> formats = candidates_of(o.candidates);
   if (o.size) parse_size(*o.size);
+  const decompose::Recipe recipe = recipe_of(o);
   const fs::path folder = folder_of(o);
 
   const checkpoint::Checkpoint source(checkpoint::resolve(o.model));
@@ -263,10 +284,11 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   const std::uint64_t budget = budget_of(o, table, constraints, others);
 
   const auto statistics = open_statistics(o.stats, recipe.metric, source);
+  if (statistics) refuse_unknown_inputs(targets, o.metric);
   io::Json key = {{"model", identity_of(source.folder())}, {"rank", o.rank}, {"metric", o.metric}};
   if (statistics) {
-    key["statistics"] = statistics::to_metadata(statistics->origin());
-    key["damping"] = o.damping;
+    key["statistics"] = identity_of_file(o.stats);
+    key["damping"] = recipe.damping;
   }
   for (const quant::Format& format : formats) {
     key["formats"].push_back(quantized::format_to_json(format));

@@ -11,6 +11,7 @@
 #include "matrix_statistics.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
+#include "qloft/quantized.h"
 #include "quantize_plan.h"
 #include "resumable.h"
 

@@ -9,7 +9,7 @@ using quant::ScaleCode;
 using quant::ScaleRule;
 using quant::SecondLevel;
 
-// Guo et al. 2023, table 1.
+// Guo et al. 2023, section 3.2.
 std::vector<Format> lq_lora() {
   std::vector<Format> out;
   for (const int bits : {2, 3, 4, 8}) {

@@ -1,9 +1,11 @@
 #include <CbcModel.hpp>
+#include <CbcSOS.hpp>
 #include <CoinError.hpp>
 #include <CoinPackedMatrix.hpp>
 #include <OsiClpSolverInterface.hpp>
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 
 #include "parts.h"
@@ -97,6 +99,28 @@ class Program {
     return choice;
   }
 
+  // Branching cuts the options of an item at a size: both sides then raise the bound, where leaving
+  // out a single option would put its neighbour in its place.
+  void add_sets(CbcModel& model) const {
+    std::vector<std::unique_ptr<CbcObject>> sets;
+    std::vector<CbcObject*> pointers;
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+      if (kept_[i].size() < 2) continue;
+      std::vector<int> columns(kept_[i].size());
+      std::iota(columns.begin(), columns.end(), first_column_[i]);
+      std::vector<double> sizes;
+      for (const std::size_t o : kept_[i]) {
+        sizes.push_back(static_cast<double>(more_bytes(i, o) / byte_unit_));
+      }
+      sets.push_back(std::make_unique<CbcSOS>(&model, static_cast<int>(columns.size()),
+                                              columns.data(), sizes.data(), static_cast<int>(i),
+                                              1));
+      sets.back()->setPriority(1);
+      pointers.push_back(sets.back().get());
+    }
+    model.addObjects(static_cast<int>(pointers.size()), pointers.data());
+  }
+
  private:
   const Option& option(std::size_t i, std::size_t o) const { return problem_.items[i].options[o]; }
   // Than the item's smallest kept option.
@@ -136,6 +160,7 @@ std::vector<std::size_t> choose_ilp(const Problem& problem, double& bound) {
     model.setDblParam(CbcModel::CbcCutoffIncrement, 1e-9);
     const std::vector<double> known = program.solution_of(best);
     model.setBestSolution(known.data(), program.columns(), 1.0);
+    program.add_sets(model);
     model.branchAndBound();
     if (model.bestSolution() != nullptr) {
       const Choice found = program.choice_of(model.bestSolution());

@@ -171,6 +171,7 @@ TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModel) {
     CompareOptions o = options("{}");
     o.recipe = entry.path();
     o.model = (root / "examples/bundled/model").string();
+    o.calibration = o.train;
     EXPECT_THROW(compare(o, stop), Interrupted) << o.recipe;
   }
 }
@@ -312,6 +313,24 @@ TEST_F(Compare, QuantizesByPlansThatRowsShare) {
     plans += entry.path().filename().string().starts_with("plan-") ? 1 : 0;
   }
   EXPECT_EQ(plans, 1);
+}
+
+TEST_F(Compare, CalibratesOnceForAllRowsThatAskForTheSame) {
+  CompareOptions o = options(R"({
+    "quantize": {"rank": 2, "block": 16, "bits": 3}, "calibrate": {"samples": 4, "length": 16},
+    "rows": [{"name": "GPTQ-LoRA", "quantize": {"method": "gptq-lora"}, "calibrate": {}},
+             {"name": "CLoQ", "quantize": {"method": "cloq"}, "calibrate": {}}]
+  })");
+  EXPECT_EQ(refused(o),
+            "calibration: expected a file for the recipe's rows[0].calibrate, found none");
+  o.calibration = o.train;
+  const CompareReport report = compare(o, silent_);
+  EXPECT_LT(*report.rows[1].relative_error, *report.rows[0].relative_error);
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(folder_ / "out/shared")) {
+    files += entry.path().extension() == ".safetensors" ? 1 : 0;
+  }
+  EXPECT_EQ(files, 1);
 }
 
 TEST_F(Compare, MeasuresFullFineTuningByTheTunedModel) {

@@ -223,6 +223,8 @@ TEST_F(Plan, RefusesWrongOptions) {
       {"rank: expected 0 or more, found -1", [](PlanOptions& o) { o.rank = -1; }},
       {"expected a rank of at most 16", [](PlanOptions& o) { o.rank = 17; }},
       {"metric: expected one of", [](PlanOptions& o) { o.metric = "taxicab"; }},
+      {"stats: expected a file that qloft calibrate wrote, which the metric gram needs",
+       [](PlanOptions& o) { o.metric = "gram"; }},
       {"first_last_bits: expected 0 to 8", [](PlanOptions& o) { o.first_last_bits = 9; }},
       {"expected a candidate of at least 8 bits", [](PlanOptions& o) { o.first_last_bits = 8; }},
       {"time_limit: expected", [](PlanOptions& o) { o.time_limit = 0; }},

@@ -26,7 +26,7 @@ struct PlanOptions {
                                        // of formats as in quantization_config
   std::string metric = "frobenius";    // which errors count: a name of decompose::metric_names
   std::filesystem::path stats;         // what calibrate wrote; every metric but frobenius needs it
-  double damping = 0.01;               // of Gram matrices, in parts of the diagonal's mean
+  std::optional<double> damping;       // of Gram matrices, in parts of the diagonal's mean
   std::int64_t rank = 16;             // of the adapter to come: its share of a weight costs no bits
   std::string adapter_dtype = "f32";  // for `size`
   int first_last_bits = 0;            // least bits of a code in the first and in the last layer
@@ -64,8 +64,8 @@ struct PlanReport {
 // Computes the error of every candidate in every matrix (LQ-LoRA's first step: the best part of
 // rank `rank` taken away, the rest quantized), one matrix at a time on all threads, and chooses.
 // The errors are kept beside the plan in errors-KEY.jsonl, KEY a hash of the model, the candidates,
-// the rank and the metric: plans with other budgets or strategies use them again, and an
-// interrupted run goes on from there. The plan appears whole or not at all.
+// the rank, the metric and the statistics: plans with other budgets or strategies use them again,
+// and an interrupted run goes on from there. The plan appears whole or not at all.
 //
 // Throws InputError for an option that is out of range, a budget that cannot be met (with the
 // smallest and the largest that can), an output that exists unless overwrite, and as quantize does

@@ -52,6 +52,7 @@ void check_data(const Recipe& recipe, const CompareOptions& options) {
     if (recipe.tasks.problems->few_shot > 0) expect_file(options.train, "train", "few_shot");
   }
   for (const RowPlan& row : recipe.rows) {
+    if (row.calibrate) expect_file(options.calibration, "calibration", row.field + ".calibrate");
     if (!row.tune) continue;
     const fs::path& data = row.tune_data == "train" ? options.train : options.calibration;
     expect_file(data, row.tune_data, row.field + ".tune");

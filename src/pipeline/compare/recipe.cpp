@@ -20,8 +20,9 @@ const std::vector<std::string> kFormatOptions = {
     "bits",        "codebook",     "block",       "scale",       "scale_type",
     "second_bits", "second_block", "second_type", "second_code", "target_modules"};
 // Options that the comparison sets itself.
-const std::set<std::string> kSetInQuantize = {"output", "overwrite", "plan"};
-const std::set<std::string> kSetInPlan = {"output", "overwrite"};
+const std::set<std::string> kSetInQuantize = {"output", "overwrite", "plan", "stats"};
+const std::set<std::string> kSetInPlan = {"output", "overwrite", "stats"};
+const std::set<std::string> kSetInCalibrate = {"output", "overwrite", "data", "adapter", "bare"};
 const std::set<std::string> kSetInTune = {"data",    "output",      "overwrite", "resume",
                                           "adapter", "from_random", "tokenizer"};
 const std::set<std::string> kSetInTasks = {"task",        "data",    "few_shot_data",
@@ -123,7 +124,7 @@ std::string slug_of(const std::string& name) {
 // A row before its options are read: "vary" makes several of one.
 struct Draft {
   std::string name, group;
-  Json quantize, plan, tune;  // null: none
+  Json quantize, plan, calibrate, tune;  // null: none
 };
 
 // Writes the value of a varied option where a text has "{rank}"; false: it has no such place.
@@ -157,8 +158,10 @@ std::vector<Draft> vary(const Draft& draft, const Json& varied, const ErrorLocat
     // "plan.bits": of plan; a bare name: of quantize.
     const std::size_t dot = option.find('.');
     const std::string stage = dot == std::string::npos ? "quantize" : option.substr(0, dot);
-    const std::map<std::string, Json Draft::*> stages = {
-        {"quantize", &Draft::quantize}, {"plan", &Draft::plan}, {"tune", &Draft::tune}};
+    const std::map<std::string, Json Draft::*> stages = {{"quantize", &Draft::quantize},
+                                                         {"plan", &Draft::plan},
+                                                         {"calibrate", &Draft::calibrate},
+                                                         {"tune", &Draft::tune}};
     if (!stages.contains(stage) || (draft.*stages.at(stage)).is_null()) {
       throw InputError(at, "the row has no " + stage + " whose option could vary");
     }
@@ -223,10 +226,10 @@ void check_together(const RowPlan& row, const fs::path& file) {
 
 // What the rows share.
 struct Shared {
-  Json quantize, plan, tune;
+  Json quantize, plan, calibrate, tune;
 };
 
-// A plan is for the rows that ask for one, be it with nothing of their own.
+// Statistics and plans are for the rows that ask for them, be it with nothing of their own.
 Json asked_for(const Members& row, const std::string& name, const Json& shared,
                const ErrorLocation& where) {
   const Json* own = row.find(name);
@@ -241,14 +244,18 @@ Draft draft_of(const Members& row, const Shared& shared, const std::string& fiel
   if (draft.name.empty()) throw InputError(at("name"), "expected a name, found none");
   draft.group = row.text("group", without_marks(draft.name));
   draft.plan = asked_for(row, "plan", shared.plan, at("plan"));
+  draft.calibrate = asked_for(row, "calibrate", shared.calibrate, at("calibrate"));
   draft.tune = over(shared.tune, row.find("tune"), at("tune"));
   Json quantize = shared.quantize;
   if (!draft.plan.is_null() && quantize.is_object()) {
     for (const std::string& option : kFormatOptions) quantize.erase(option);
   }
   draft.quantize = over(quantize, row.find("quantize"), at("quantize"));
-  if (!draft.plan.is_null() && draft.quantize.is_null()) {
-    throw InputError(at("plan"), "the row does not quantize: expected none");
+  for (const char* name : {"plan", "calibrate"}) {
+    const bool asked = !(name == std::string("plan") ? draft.plan : draft.calibrate).is_null();
+    if (asked && draft.quantize.is_null()) {
+      throw InputError(at(name), "the row does not quantize: expected none");
+    }
   }
   for (const std::string& option : kFormatOptions) {
     if (draft.plan.is_null() || !draft.quantize.contains(option)) continue;
@@ -267,6 +274,10 @@ RowPlan row_of(Draft draft, const std::string& field, const fs::path& file) {
   row.field = field;
   if (!draft.quantize.is_null()) {
     row.quantize = read_options<QuantizeOptions>(draft.quantize, at("quantize"), kSetInQuantize);
+  }
+  if (!draft.calibrate.is_null()) {
+    row.calibrate =
+        read_options<CalibrateOptions>(draft.calibrate, at("calibrate"), kSetInCalibrate);
   }
   if (!draft.plan.is_null()) {
     const auto candidates = draft.plan.find("candidates");
@@ -292,7 +303,8 @@ RowPlan row_of(Draft draft, const std::string& field, const fs::path& file) {
 
 void add_rows(const Json& json, const Shared& shared, const std::string& field,
               const fs::path& file, Recipe& recipe) {
-  const Members row(json, {file, field}, {"name", "group", "quantize", "plan", "tune", "vary"});
+  const Members row(json, {file, field},
+                    {"name", "group", "quantize", "plan", "calibrate", "tune", "vary"});
   const Draft draft = draft_of(row, shared, field, file);
   const Json* varied = row.find("vary");
   auto drafts =
@@ -339,7 +351,8 @@ Json read_recipe(const fs::path& file, const std::vector<std::string>& set) {
 }
 
 Recipe parse_recipe(const Json& json, const fs::path& file) {
-  const Members top(json, {file, {}}, {"description", "tasks", "quantize", "plan", "tune", "rows"});
+  const Members top(json, {file, {}},
+                    {"description", "tasks", "quantize", "plan", "calibrate", "tune", "rows"});
   Recipe recipe;
   recipe.description = top.text("description", "");
   if (const Json* tasks = top.find("tasks"); tasks != nullptr && !tasks->is_null()) {
@@ -350,6 +363,7 @@ Recipe parse_recipe(const Json& json, const fs::path& file) {
   }
   const Shared shared = {over(Json::object(), top.find("quantize"), {file, "quantize"}),
                          over(Json::object(), top.find("plan"), {file, "plan"}),
+                         over(Json::object(), top.find("calibrate"), {file, "calibrate"}),
                          over(nullptr, top.find("tune"), {file, "tune"})};
   const Json* rows = top.find("rows");
   if (rows == nullptr || !rows->is_array() || rows->empty()) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "qloft/io.h"
+#include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/evaluate.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/plan.h"
@@ -29,7 +30,8 @@ struct RowPlan {
   std::string group;  // the line of a plot
   std::string field;  // where it stands in the recipe: "rows[2]"
   std::optional<QuantizeOptions> quantize;
-  // The plan that quantize is given; rows with the same one share a file.
+  // The statistics and the plan that quantize is given; rows with the same ones share a file.
+  std::optional<CalibrateOptions> calibrate;
   std::optional<PlanOptions> plan;
   io::Json plan_candidates;  // formats that the recipe itself lists; null: plan->candidates
   std::optional<FinetuneOptions> tune;

@@ -134,6 +134,7 @@ Json row_key(const RowPlan& row, const Tasks& tasks, const CompareOptions& optio
   key["quantize"] = echo(row.quantize);
   key["tune"] = echo(row.tune);
   key["plan"] = plan_key(row, options);
+  key["statistics"] = statistics_key(row, options);
   key["tasks"] = {{"perplexity", echo(tasks.perplexity)},
                   {"answers", echo(tasks.answers)},
                   {"problems", echo(tasks.problems)}};
@@ -150,7 +151,11 @@ void check_row(const RowPlan& row, const CompareOptions& options) {
   try {
     if (row.quantize) {
       const checkpoint::Checkpoint source(checkpoint::resolve(options.model));
-      plan_quantize(quantize_options(row, options, "output"), source);
+      QuantizeOptions quantize = quantize_options(row, options, "output");
+      // Its statistics are not made yet: the rest is looked at without them.
+      const bool known = !quantize.metric || decompose::metric_from_name(*quantize.metric);
+      if (row.calibrate && known) quantize.metric = "frobenius";
+      plan_quantize(quantize, source);
     }
   } catch (const InputError& error) {
     throw InputError({options.recipe, row.field + ".quantize"}, error.what());
@@ -177,6 +182,7 @@ CompareRow run_row(const RowPlan& plan, const Tasks& tasks, const CompareOptions
   if (plan.quantize) {
     base = work / "quantized";
     QuantizeOptions quantization = quantize_options(plan, options, base);
+    if (plan.calibrate) quantization.stats = shared_statistics(plan, options, progress);
     if (plan.plan) quantization.plan = shared_plan(plan, options, progress);
     take(quantize(quantization, progress), *plan.quantize, row);
   } else {

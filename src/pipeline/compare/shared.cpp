@@ -58,11 +58,32 @@ Json folder_identity(const fs::path& folder) {
   return json;
 }
 
+Json statistics_key(const RowPlan& row, const CompareOptions& options) {
+  if (!row.calibrate) return nullptr;
+  return {{"options", echo_of(*row.calibrate)},
+          {"model", folder_identity(checkpoint::resolve(options.model))},
+          {"data", file_identity(options.calibration)}};
+}
+
 Json plan_key(const RowPlan& row, const CompareOptions& options) {
   if (!row.plan) return nullptr;
   return {{"options", echo_of(*row.plan)},
           {"candidates", row.plan_candidates},
+          {"statistics", row.plan->metric == "frobenius" ? Json() : statistics_key(row, options)},
           {"model", folder_identity(checkpoint::resolve(options.model))}};
+}
+
+fs::path shared_statistics(const RowPlan& row, const CompareOptions& options, Progress& progress) {
+  const fs::path file = place(options, "statistics", statistics_key(row, options), ".safetensors");
+  std::error_code error;
+  if (fs::exists(file, error)) return file;
+  fs::create_directories(file.parent_path());
+  CalibrateOptions calibration = *row.calibrate;
+  calibration.model.model = options.model;
+  calibration.data = options.calibration;
+  calibration.output = file;
+  calibrate(calibration, progress);
+  return file;
 }
 
 fs::path shared_plan(const RowPlan& row, const CompareOptions& options, Progress& progress) {
@@ -73,6 +94,9 @@ fs::path shared_plan(const RowPlan& row, const CompareOptions& options, Progress
   PlanOptions planning = *row.plan;
   planning.model = options.model;
   planning.output = file;
+  if (row.calibrate && row.plan->metric != "frobenius") {
+    planning.stats = shared_statistics(row, options, progress);
+  }
   if (!row.plan_candidates.is_null()) {
     const fs::path formats = place(options, "candidates", row.plan_candidates, ".json");
     io::write_json(formats, row.plan_candidates);

@@ -16,10 +16,13 @@ namespace qloft::pipeline::comparison {
 io::Json file_identity(const std::filesystem::path& file);
 io::Json folder_identity(const std::filesystem::path& folder);
 
-// What the row's plan depends on; null where it has none.
+// What the row's statistics, or its plan, depend on; null where it has none.
+io::Json statistics_key(const RowPlan& row, const CompareOptions& options);
 io::Json plan_key(const RowPlan& row, const CompareOptions& options);
 
 // The file, made now if no row before needed the same.
+std::filesystem::path shared_statistics(const RowPlan& row, const CompareOptions& options,
+                                        Progress& progress);
 std::filesystem::path shared_plan(const RowPlan& row, const CompareOptions& options,
                                   Progress& progress);
 
