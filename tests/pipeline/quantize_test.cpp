@@ -259,7 +259,7 @@ TEST_F(Quantize, NamesWhatDoesNotFit) {
       {[](auto& o) { o.output = o.model; }, "base: the output folder is the model itself"},
       {[](auto& o) { o.output = ""; }, "output: expected a folder to write to"},
       {[](auto& o) { o.adapter_dtype = "i8"; },
-       "adapter_dtype: expected f32, bf16 or f16, found 'i8'"}};
+       "adapter_dtype: expected f32, bf16, f16 or nf8, found 'i8'"}};
   for (const auto& [change, expected] : cases) {
     QuantizeOptions o = options("out");
     change(o);
