@@ -23,8 +23,20 @@ namespace qloft::quant {
 // uniform: symmetric, equidistant in [-1, 1]. uniform_asymmetric: equidistant between the block's
 // minimum and maximum, stored as scale and offset. lloyd: the code that minimises the mean squared
 // error of a block of normal values scaled by the block's rule. binary: {-1, 1} (1 bit).
-// ternary: {-1, 0, 1}, stored in 2 bits.
-enum class Codebook : std::uint8_t { nf, uniform, uniform_asymmetric, lloyd, binary, ternary };
+// ternary: {-1, 0, 1}, stored in 2 bits. residual_binary: sums of one sign times a factor for every
+// bit, the factors those of binarizing what the bits before left of normal values (residual
+// binarization; Guo et al. 2017, "Network sketching", algorithm 1): 1 to 4 bits.
+// The mse scale of binary is the block's mean magnitude (XNOR-Net, BinaryBERT); that of ternary is
+// the mean of the magnitudes above half of it (ternary weight networks).
+enum class Codebook : std::uint8_t {
+  nf,
+  uniform,
+  uniform_asymmetric,
+  lloyd,
+  binary,
+  ternary,
+  residual_binary
+};
 // absmax: the block's largest magnitude. mse: the scale that minimises the block's squared error.
 enum class ScaleRule : std::uint8_t { absmax, mse };
 

@@ -8,6 +8,7 @@
 #include <numbers>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "qloft/core/error.h"
 
@@ -58,6 +59,8 @@ std::vector<float> first_level(const Key& key) {
       return {-1.f, 1.f};
     case Codebook::ternary:
       return {-1.f, 0.f, 1.f};
+    case Codebook::residual_binary:
+      return residual_binary_values(bits);
   }
   return {};
 }
@@ -120,6 +123,33 @@ std::vector<float> dynamic_map() {
   }
   std::sort(values.begin(), values.end());
   return values;
+}
+
+std::vector<float> residual_binary_values(int bits) {
+  // Magnitudes of normal values at the middles of equally likely cells, and what each bit leaves.
+  constexpr int kCells = 1 << 14;
+  std::vector<double> left;
+  for (int i = 0; i < kCells; ++i) {
+    left.push_back(normal_quantile(0.5 + (i + 0.5) / (2.0 * kCells)));
+  }
+  std::vector<double> values = {0.0};
+  double sum = 0;
+  for (int bit = 0; bit < bits; ++bit) {
+    double factor = 0;
+    for (const double magnitude : left) factor += magnitude / kCells;
+    for (double& magnitude : left) magnitude = std::abs(magnitude - factor);
+    std::vector<double> next;
+    for (const double value : values) {
+      next.push_back(value - factor);
+      next.push_back(value + factor);
+    }
+    values = std::move(next);
+    sum += factor;
+  }
+  std::sort(values.begin(), values.end());
+  std::vector<float> out;
+  for (const double value : values) out.push_back(static_cast<float>(value / sum));
+  return out;
 }
 
 const kernels::Codebook& codebook_of(const Format& format) {

@@ -15,6 +15,8 @@ const kernels::Codebook& codebook_of(const SecondLevel& second);
 std::vector<float> normal_float(int bits);
 // bitsandbytes' create_dynamic_map(signed=True, max_exponent_bits=7, total_bits=8).
 std::vector<float> dynamic_map();
+// Sums of one sign for every bit times the factors of residual binarization, rising, in [-1, 1].
+std::vector<float> residual_binary_values(int bits);
 // lloyd.cpp.
 std::vector<float> lloyd_values(int bits, std::int64_t block, ScaleRule rule);
 

@@ -21,6 +21,7 @@ constexpr std::array kCodebooks = {
     CodebookRow{Codebook::lloyd, "lloyd", 1, 8},
     CodebookRow{Codebook::binary, "binary", 1, 1},
     CodebookRow{Codebook::ternary, "ternary", 2, 2},
+    CodebookRow{Codebook::residual_binary, "residual-binary", 1, 4},
 };
 constexpr std::array<std::string_view, 2> kScaleRules = {"absmax", "mse"};
 constexpr std::array<std::string_view, 2> kScaleCodes = {"dynamic", "uniform"};
@@ -144,7 +145,8 @@ double Format::bits_per_weight(std::int64_t rows, std::int64_t columns) const {
 
 std::string Format::describe() const {
   std::string text(name(codebook));
-  if (codebook == Codebook::uniform_asymmetric) text += ' ';
+  if (codebook == Codebook::uniform_asymmetric || codebook == Codebook::residual_binary)
+    text += ' ';
   if (codebook != Codebook::binary && codebook != Codebook::ternary) text += std::to_string(bits);
   text += block == 0 ? " per row " : " block " + std::to_string(block) + " ";
   text += name(scale_rule);

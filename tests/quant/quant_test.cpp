@@ -34,6 +34,7 @@ TEST(Quantize, ErrorOnNormalWeightsIsThatOfTheCodeBook) {
       {4, Codebook::lloyd, kMse, 0.081, 0.085},
       {1, Codebook::binary, kMse, 0.590, 0.605},
       {2, Codebook::ternary, kMse, 0.42, 0.44},
+      {2, Codebook::residual_binary, kMse, 0.328, 0.345},
       {2, Codebook::uniform, kMse, 0.330, 0.343},
       {2, Codebook::uniform_asymmetric, kMse, 0.315, 0.33},
   };
@@ -174,6 +175,39 @@ TEST(MultiplyTransposed, RefusesShapesThatDisagree) {
   const Matrix x(1, 63);
   Matrix y(1, 4);
   EXPECT_THROW(multiply_transposed(x.view(), packed, y.view()), InputError);
+}
+
+TEST(Codebook, TheFittedScaleOfBinaryIsTheMeanMagnitude) {
+  const Matrix w = normal(1, 64);
+  double sum = 0;
+  for (const float value : w.values()) sum += std::abs(value);
+  const PackedMatrix packed = quantize(w.view(), format(1, Codebook::binary, ScaleRule::mse));
+  EXPECT_NEAR(block_scales(packed)(0, 0), sum / 64, 1e-6);
+}
+
+TEST(Codebook, TheFittedScaleOfTernaryIsTheMeanOfTheMagnitudesAboveHalfOfIt) {
+  const Matrix w = normal(1, 64);
+  const PackedMatrix packed = quantize(w.view(), format(2, Codebook::ternary, ScaleRule::mse));
+  const float scale = block_scales(packed)(0, 0);
+  double sum = 0;
+  int count = 0;
+  for (const float value : w.values()) {
+    if (std::abs(value) <= scale / 2) continue;
+    sum += std::abs(value);
+    ++count;
+  }
+  EXPECT_NEAR(scale, sum / count, 1e-5);
+}
+
+// E|x| = sqrt(2 / pi) = 0.79788, and E||x| - 0.79788| = 0.48262 by quadrature.
+TEST(Codebook, ResidualBinarizationOfNormalValuesHasTheFactorsOfTheirMagnitudes) {
+  EXPECT_EQ(code_values(format(1, Codebook::residual_binary)), (std::vector<float>{-1.f, 1.f}));
+  const std::vector<float> values = code_values(format(2, Codebook::residual_binary));
+  ASSERT_EQ(values.size(), 4u);
+  EXPECT_EQ(values[3], 1.f);
+  const double second = 0.482624;
+  EXPECT_NEAR(values[2], (0.797885 - second) / (0.797885 + second), 1e-4);
+  EXPECT_EQ(values[1], -values[2]);
 }
 
 }  // namespace

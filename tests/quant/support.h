@@ -45,6 +45,7 @@ inline std::vector<Format> all_formats() {
   }
   out.push_back(format(1, Codebook::binary));
   out.push_back(format(2, Codebook::ternary));
+  for (int bits = 1; bits <= 4; ++bits) out.push_back(format(bits, Codebook::residual_binary));
   return out;
 }
 

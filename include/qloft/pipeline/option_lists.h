@@ -54,7 +54,8 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v.group("Format");
   v("--plan", o.plan, "a plan of `qloft plan`: a format for each matrix, in place of the others");
   v("--bits", o.bits, "1 to 8 (the method's own: 4)");
-  v("--codebook", o.codebook, "nf, uniform, uniform-asymmetric, lloyd, binary or ternary");
+  v("--codebook", o.codebook,
+    "nf, uniform, uniform-asymmetric, lloyd, binary, ternary or residual-binary");
   v("--block", o.block, "weights that share a scale: 16 to 4096; 0: a row");
   v("--scale", o.scale, "absmax, or mse: the scale of the least squared error");
   v("--scale-type", o.scale_type, "f32, bf16, f16, or double: quantized themselves");
