@@ -123,8 +123,8 @@ const std::vector<Preset>& presets() {
                                                      .block = 256,
                                                      .type = ElementType::bf16,
                                                      .code = quant::ScaleCode::uniform}},
-       .iterations = 10,
-       .damping = 0.2},
+       .iterations = 20,
+       .damping = 0.1},
   };
   return table;
 }

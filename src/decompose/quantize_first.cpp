@@ -45,12 +45,7 @@ void run_quantize_first(const Parts& parts, Work& work, Decomposition& result) {
 }
 
 void run_quantize_until_best(const Parts& parts, Work& work, Decomposition& result) {
-  // The best part of the weight itself is a better start than none.
-  take_weight(work);
-  parts.solve(work, enter_metric(work, work.weight_norm * work.weight_norm), result);
-  take_weight(work);
-  subtract_product(work, result);
-  bool going = step(parts, work.residual.view(), work, result);
+  bool going = step(parts, work.weight, work, result);
   for (int t = 1; going && t < work.recipe.iterations; ++t) {
     take_weight(work);
     subtract_product(work, result);
