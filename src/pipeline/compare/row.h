@@ -15,7 +15,7 @@ io::Json row_key(const RowPlan& row, const Tasks& tasks, const CompareOptions& o
 // begin.
 void check_row(const RowPlan& row, const CompareOptions& options);
 
-// Quantizes, measures, tunes, measures again, in OUTPUT/work/NAME.
+// Quantizes, measures, tunes, measures again; the models stand in a folder of the row meanwhile.
 CompareRow run_row(const RowPlan& row, const Tasks& tasks, const CompareOptions& options,
                    Progress& progress);
 
