@@ -5,6 +5,7 @@
 #include <string>
 
 #include "qloft/core.h"
+#include "qloft/core/hash.h"
 #include "qloft/linalg.h"
 #include "qloft/quant/scales.h"
 #include "residual.h"
@@ -12,12 +13,11 @@
 namespace qloft::decompose {
 namespace {
 
-// Its stream of the seed, so that a matrix gets the same numbers whatever was done before it
-// (FNV-1a).
+// Its stream of the seed, so that a matrix gets the same numbers whatever was done before it.
 std::uint64_t stream_of(std::string_view name) {
-  std::uint64_t hash = 0xcbf29ce484222325ull;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
-  return hash;
+  Fnv1a hash;
+  hash.add(name);
+  return hash.value();
 }
 
 [[noreturn]] void refuse_not_finite(MatrixView<const float> weight, std::string_view name) {

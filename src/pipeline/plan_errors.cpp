@@ -10,17 +10,17 @@
 #include "json_lines.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/core/hash.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-// FNV-1a.
 std::string hash_of(const std::string& text) {
-  std::uint64_t hash = 0xcbf29ce484222325ull;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+  Fnv1a hash;
+  hash.add(text);
   char digits[17];
-  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash));
+  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash.value()));
   return digits;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "qloft/core.h"
+#include "qloft/core/hash.h"
 
 namespace qloft::statistics {
 namespace fs = std::filesystem;
@@ -85,22 +86,21 @@ std::string fingerprint_of(const checkpoint::Checkpoint& source) {
   if (!source.contains(kEmbedding)) return "packed";
   constexpr std::size_t kPieces = 4096, kPieceBytes = 16;
   const auto bytes = source.bytes(kEmbedding);
-  std::uint64_t hash = 0xcbf29ce484222325ull;  // FNV-1a
-  const auto add = [&hash](std::uint64_t byte) { hash = (hash ^ byte) * 0x100000001b3ull; };
+  Fnv1a hash;
   for (const std::int64_t extent : source.info(kEmbedding).shape) {
     for (int shift = 0; shift < 64; shift += 8) {
-      add(static_cast<std::uint64_t>(extent) >> shift & 0xff);
+      hash.add(static_cast<std::uint8_t>(static_cast<std::uint64_t>(extent) >> shift));
     }
   }
   const std::size_t step = std::max(kPieceBytes, bytes.size() / kPieces);
   for (std::size_t at = 0; at < bytes.size(); at += step) {
     for (std::size_t i = at; i < std::min(at + kPieceBytes, bytes.size()); ++i) {
-      add(std::to_integer<std::uint64_t>(bytes[i]));
+      hash.add(std::to_integer<std::uint8_t>(bytes[i]));
     }
   }
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string out;
-  for (int shift = 60; shift >= 0; shift -= 4) out += kDigits[hash >> shift & 15];
+  for (int shift = 60; shift >= 0; shift -= 4) out += kDigits[hash.value() >> shift & 15];
   return out;
 }
 
