@@ -32,6 +32,13 @@ quant::Format format_of(const benchmark::State& state) {
   return f;
 }
 
+quant::Format trellis_of(const benchmark::State& state) {
+  quant::Format f = format_of(state);
+  f.codebook = quant::Codebook::trellis;
+  f.scale_rule = quant::ScaleRule::mse;
+  return f;
+}
+
 void count(benchmark::State& state, double bytes) {
   const auto runs = static_cast<double>(state.iterations());
   state.counters["weights/s"] =
@@ -56,6 +63,15 @@ void quantize_lloyd_mse(benchmark::State& state) {
   count(state, 4.0 * kRows * kColumns);
 }
 BENCHMARK(quantize_lloyd_mse)->DenseRange(2, 4)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void quantize_trellis(benchmark::State& state) {
+  const quant::Format f = trellis_of(state);
+  const MatrixView<const float> w = weight().view().block(0, 0, 512, 1024);
+  for (auto _ : state) benchmark::DoNotOptimize(quant::quantize(w, f));
+  state.counters["weights/s"] = benchmark::Counter(
+      static_cast<double>(state.iterations() * w.rows * w.columns), benchmark::Counter::kIsRate);
+}
+BENCHMARK(quantize_trellis)->DenseRange(1, 4)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 template <typename T>
 void dequantize(benchmark::State& state) {
@@ -84,8 +100,8 @@ void dequantize_tile_bf16(benchmark::State& state) {
 }
 BENCHMARK(dequantize_tile_bf16)->DenseRange(1, 8)->UseRealTime()->Unit(benchmark::kMillisecond);
 
-void multiply(benchmark::State& state) {
-  const quant::PackedMatrix q = quant::quantize(weight().view(), format_of(state));
+void multiply_by(const quant::Format& format, benchmark::State& state) {
+  const quant::PackedMatrix q = quant::quantize(weight().view(), format);
   // Several copies, so that no cache holds them all.
   const std::vector<quant::PackedMatrix> copies(8, q);
   const std::int64_t n = state.range(1);
@@ -99,8 +115,20 @@ void multiply(benchmark::State& state) {
   }
   count(state, static_cast<double>(q.stored_bytes()));
 }
+
+void multiply(benchmark::State& state) {
+  multiply_by(format_of(state), state);
+}
 BENCHMARK(multiply)
     ->ArgsProduct({{1, 2, 3, 4, 5, 6, 7, 8}, {1, 2, 4, 16}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+void multiply_trellis(benchmark::State& state) {
+  multiply_by(trellis_of(state), state);
+}
+BENCHMARK(multiply_trellis)
+    ->ArgsProduct({{1, 2, 3, 4}, {1, 4}})
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 

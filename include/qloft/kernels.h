@@ -22,33 +22,55 @@ constexpr std::int64_t packed_bytes(std::int64_t count, int bits) {
   return count / kGroup * 4 * bits + (count % kGroup * bits + 7) / 8;
 }
 
+// A trellis code begins anew with every so many rows of a matrix.
+inline constexpr std::int64_t kTrellisRows = 256;
+// Bits of the codes above each other that choose a value of a trellis code, and the values.
+inline constexpr int kTrellisWindowBits = 12;
+inline constexpr int kTrellisLevels = 64;
+// What search() needs to work in, aligned to a float.
+inline constexpr std::size_t kSearchBytes = 600 << 10;
+
 // A code book made ready for the kernels by prepare().
+//
+// With a multiplier it is that of a trellis code (Marcellin & Fischer 1990, "Trellis coded
+// quantization"; the bit-shift trellis of QTIP, Tseng et al. 2024): the codes of the element and of
+// those above it in its column, as far as they lie in the same kTrellisRows rows, are a string of
+// bits, the newest code lowest; its last 12 bits are the window w, and the element's value is
+// number ((w * multiplier) mod 2^12) / 2^6 of 64.
 struct Codebook {
-  int bits = 0;    // stored width, 1 to 8
-  int levels = 0;  // values in use: 2^bits, 3 for ternary
+  int bits = 0;                  // stored width, 1 to 8; of a trellis code 1 to 4
+  int levels = 0;                // values in use: 2^bits, 3 for ternary, 64 of a trellis code
+  std::uint16_t multiplier = 0;  // 0: a code is the number of its value
   // Rising; entries from `levels` on repeat the last value, so that no code is out of range.
   alignas(64) float values[256] = {};
   // thresholds[i] lies halfway between values i and i + 1; entries from levels - 1 on are +inf.
   alignas(64) float thresholds[256] = {};
-  // The values of up to 4 bits as 15-bit integers times fixed_scale, repeated, and the low and high
-  // bytes of the first 16.
+  // The values of up to 4 bits and of a trellis code as 15-bit integers times fixed_scale,
+  // repeated, and the low and high bytes of the first 16.
   float fixed_scale = 0;
-  alignas(64) std::int16_t fixed[32] = {};
+  alignas(64) std::int16_t fixed[64] = {};
   alignas(16) std::uint8_t fixed_low[16] = {};
   alignas(16) std::uint8_t fixed_high[16] = {};
   // Byte k of the first 16 values.
   alignas(16) std::uint8_t value_bytes[4][16] = {};
+  // The lower and the upper halves of all values.
+  alignas(64) std::uint16_t value_halves[2][256] = {};
 };
 
-// `values` rising, `levels` of them, levels <= 2^bits.
-void prepare(Codebook& book, const float* values, int levels, int bits);
+// `values` rising, `levels` of them, levels <= 2^bits; 64 of them with a multiplier, bits <= 4.
+void prepare(Codebook& book, const float* values, int levels, int bits,
+             std::uint16_t multiplier = 0);
 
-// One packed row. Element j is scales[j / block] * book.values[code j] + offsets[j / block].
+// One packed row. Element j is scales[j / block] * book.values[code j] + offsets[j / block]; of a
+// trellis code scales[j / block] * book.values[value of windows[j]], codes and offsets unused.
 struct PackedRow {
   const std::uint8_t* codes = nullptr;
   const float* scales = nullptr;
   const float* offsets = nullptr;  // null: zeros
   std::int64_t block = 0;          // a multiple of 16
+  // By column, as advance_windows() leaves them; set with a trellis code only. Where a range of
+  // columns is read the others need not be there.
+  const std::uint16_t* windows = nullptr;
 };
 
 // Columns that fixed-point activations of a row take: whole groups, with room for whole vectors.
@@ -89,6 +111,20 @@ struct Table {
   void (*pack)(const std::uint8_t* codes, std::int64_t count, int bits, std::uint8_t* packed);
   void (*unpack)(const std::uint8_t* packed, std::int64_t count, int bits, std::uint8_t* codes);
 
+  // out[i] = book.values[codes[i]] * scale + offset, each operation rounded once; codes lie one a
+  // byte: scales of a second level.
+  void (*decode_scales)(const Codebook& book, const std::uint8_t* codes, std::int64_t count,
+                        float scale, float offset, float* out);
+
+  // The windows of a trellis code's row from those of the row above it (null: the first row) and
+  // its packed codes, for columns [0, count). `after` may be `before`.
+  void (*advance_windows)(const std::uint8_t* packed, std::int64_t count, int bits,
+                          const std::uint16_t* before, std::uint16_t* after);
+  // The codes down one column of a trellis code, count <= kTrellisRows of them from where windows
+  // begin, that make sum (x[i] - scales[i] * value i)^2 least (Viterbi's algorithm).
+  void (*search)(const Codebook& book, const float* x, const float* scales, std::int64_t count,
+                 void* workspace, std::uint8_t* codes);
+
   // Elements [first, first + count) of a row of `columns`; first is a multiple of 32.
   void (*decode_f32)(const Codebook& book, const PackedRow& row, std::int64_t columns,
                      std::int64_t first, std::int64_t count, float* out);
@@ -96,9 +132,9 @@ struct Table {
                       std::int64_t first, std::int64_t count, BFloat16* out);
 
   // Fills fixed, fixed_scales and sums (null: left out) of one row of activations, for products
-  // with code books of `bits`.
-  void (*prepare_activations)(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
-                              float* fixed_scales, float* sums);
+  // with this code book.
+  void (*prepare_activations)(const Codebook& book, const float* x, std::int64_t columns,
+                              std::int16_t* fixed, float* fixed_scales, float* sums);
   // y[i * y_stride + r] = sum over columns of x[i, j] * element j of rows[r], r < count; all rows
   // have one block length. Code books of at most 4 bits go through 15-bit fixed point (relative
   // error about 3e-5) where x.fixed is given.
@@ -108,6 +144,9 @@ struct Table {
   void (*bf16_to_f32)(const BFloat16* x, std::int64_t count, float* out);
   void (*f32_to_bf16)(const float* x, std::int64_t count, BFloat16* out);
 };
+
+// The value of a trellis code's next element down a column, whose windows begin with 0.
+float next_trellis_value(const Codebook& book, int code, std::uint16_t& window);
 
 // The table of one instruction set. It may only be called where this machine supports the set.
 const Table& table(InstructionSet set);

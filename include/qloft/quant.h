@@ -17,6 +17,10 @@
 #include "qloft/core/element.h"
 #include "qloft/core/matrix.h"
 
+namespace qloft::kernels {
+struct Codebook;
+}
+
 namespace qloft::quant {
 
 // nf: NormalFloat as QLoRA (4 bits, bit-equal to bitsandbytes) and LoftQ (2, 3, 8 bits) define it.
@@ -26,6 +30,10 @@ namespace qloft::quant {
 // ternary: {-1, 0, 1}, stored in 2 bits. residual_binary: sums of one sign times a factor for every
 // bit, the factors those of binarizing what the bits before left of normal values (residual
 // binarization; Guo et al. 2017, "Network sketching", algorithm 1): 1 to 4 bits.
+// trellis: a trellis-coded quantizer of normal values, 1 to 4 bits (Marcellin & Fischer 1990; the
+// bit-shift trellis of QTIP, Tseng et al. 2024): one of 64 values, chosen by a hash of the last 12
+// bits of the codes down the column, the element's own code lowest; begins anew every 256 rows. The
+// codes of a column are chosen together. Its scales are always fitted (mse).
 // The mse scale of binary is the block's mean magnitude (XNOR-Net, BinaryBERT); that of ternary is
 // the mean of the magnitudes above half of it (ternary weight networks).
 enum class Codebook : std::uint8_t {
@@ -35,7 +43,8 @@ enum class Codebook : std::uint8_t {
   lloyd,
   binary,
   ternary,
-  residual_binary
+  residual_binary,
+  trellis
 };
 // absmax: the block's largest magnitude. mse: the scale that minimises the block's squared error.
 enum class ScaleRule : std::uint8_t { absmax, mse };
@@ -87,7 +96,8 @@ std::optional<ScaleCode> scale_code_from_name(std::string_view name);
 std::vector<std::string_view> codebook_names();
 
 // The 2^bits (ternary: 3) code values in rising order, in [-1, 1]; for lloyd they depend on the
-// block size and the scale rule. Throws InputError where the codebook has no code of that width.
+// block size and the scale rule; for trellis they are the 64 values that its windows give. Throws
+// InputError where the codebook has no code of that width.
 std::vector<float> code_values(const Format& format);
 // The values of second-level codes: bitsandbytes' dynamic map, or 2^bits values from 0 to 1.
 std::vector<float> code_values(const SecondLevel& second);
@@ -140,6 +150,23 @@ Matrix block_offsets(const PackedMatrix& packed);
 // not finite.
 void set_codes(PackedMatrix& packed, std::span<const std::uint8_t> codes);
 void set_scales(PackedMatrix& packed, MatrixView<const float> scales);
+
+// Chooses codes column by column, as the feedback of GPTQ needs it. One object a thread.
+class ColumnEncoder {
+ public:
+  explicit ColumnEncoder(const Format& format);
+  // Rows whose codes may depend on each other: columns are cut at multiples of it. 1 but for
+  // trellis.
+  static std::int64_t rows_together(const Format& format);
+  // The codes of `count` elements down a column, and the values that they stand for. For trellis
+  // the first lies in a row that is a multiple of rows_together, and count is at most that.
+  void encode(const float* x, const float* scales, const float* offsets, std::int64_t count,
+              std::uint8_t* codes, float* values);
+
+ private:
+  const kernels::Codebook& book_;
+  std::vector<std::byte> workspace_;
+};
 
 // Rows [first_row, first_row + out.rows) into `out` (out.columns == packed.columns()).
 void dequantize(const PackedMatrix& packed, MatrixView<float> out, std::int64_t first_row = 0);

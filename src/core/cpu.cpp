@@ -43,7 +43,8 @@ std::vector<InstructionSet> supported_instruction_sets() {
       __builtin_cpu_supports("f16c")) {
     sets.push_back(InstructionSet::avx2);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vnni")) {
       sets.push_back(InstructionSet::avx512);
     }
   }

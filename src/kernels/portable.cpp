@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "layout.h"
+#include "trellis.h"
 
 namespace qloft::kernels::portable {
 namespace {
@@ -92,6 +93,13 @@ void decode_group(const Codebook& book, const PackedRow& row, std::int64_t colum
                   float* out) {
   std::uint8_t codes[kGroup];
   const std::int64_t left = std::min(kGroup, columns - e);
+  if (row.windows != nullptr) {
+    for (std::int64_t i = 0; i < left; ++i) {
+      out[i] = book.values[value_index(row.windows[e + i], book.multiplier)] *
+               row.scales[(e + i) / row.block];
+    }
+    return;
+  }
   const std::uint8_t* packed = row.codes + e / kGroup * 4 * book.bits;
   if (left == kGroup) {
     unpack_group(packed, book.bits, codes);
@@ -199,6 +207,12 @@ void unpack(const std::uint8_t* packed, std::int64_t count, int bits, std::uint8
   unpack_tail(packed, static_cast<int>(count), bits, codes);
 }
 
+void decode_scales(const Codebook& book, const std::uint8_t* codes, std::int64_t count, float scale,
+                   float offset, float* out) {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = book.values[codes[i]];
+  for (std::int64_t i = 0; i < count; ++i) out[i] = out[i] * scale + offset;
+}
+
 void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
                 std::int64_t first, std::int64_t count, float* out) {
   float group[kGroup];
@@ -217,8 +231,8 @@ void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t column
   }
 }
 
-void prepare_activations(const float* x, std::int64_t columns, int /*bits*/, std::int16_t* fixed,
-                         float* fixed_scales, float* sums) {
+void prepare_activations(const Codebook& /*book*/, const float* x, std::int64_t columns,
+                         std::int16_t* fixed, float* fixed_scales, float* sums) {
   for (std::int64_t e = 0; sums != nullptr && e < columns; e += 16) {
     float sum = 0;
     for (std::int64_t i = e; i < std::min(e + 16, columns); ++i) sum += x[i];

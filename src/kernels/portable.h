@@ -15,12 +15,18 @@ void encode(const Codebook& book, const float* x, std::int64_t count, float offs
 float fit_scale(const Codebook& book, const float* x, std::int64_t count, float absmax);
 void pack(const std::uint8_t* codes, std::int64_t count, int bits, std::uint8_t* packed);
 void unpack(const std::uint8_t* packed, std::int64_t count, int bits, std::uint8_t* codes);
+void decode_scales(const Codebook& book, const std::uint8_t* codes, std::int64_t count, float scale,
+                   float offset, float* out);
+void advance_windows(const std::uint8_t* packed, std::int64_t count, int bits,
+                     const std::uint16_t* before, std::uint16_t* after);
+void search(const Codebook& book, const float* x, const float* scales, std::int64_t count,
+            void* workspace, std::uint8_t* codes);
 void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
                 std::int64_t first, std::int64_t count, float* out);
 void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t columns,
                  std::int64_t first, std::int64_t count, BFloat16* out);
-void prepare_activations(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
-                         float* fixed_scales, float* sums);
+void prepare_activations(const Codebook& book, const float* x, std::int64_t columns,
+                         std::int16_t* fixed, float* fixed_scales, float* sums);
 void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride);
 void bf16_to_f32(const BFloat16* x, std::int64_t count, float* out);

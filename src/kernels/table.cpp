@@ -20,6 +20,9 @@ constexpr Table kPortable = {
     .fit_scale = portable::fit_scale,
     .pack = portable::pack,
     .unpack = portable::unpack,
+    .decode_scales = portable::decode_scales,
+    .advance_windows = portable::advance_windows,
+    .search = portable::search,
     .decode_f32 = portable::decode_f32,
     .decode_bf16 = portable::decode_bf16,
     .prepare_activations = portable::prepare_activations,
@@ -30,9 +33,10 @@ constexpr Table kPortable = {
 
 }  // namespace
 
-void prepare(Codebook& book, const float* values, int levels, int bits) {
+void prepare(Codebook& book, const float* values, int levels, int bits, std::uint16_t multiplier) {
   book.bits = bits;
   book.levels = levels;
+  book.multiplier = multiplier;
   for (int i = 0; i < 256; ++i) book.values[i] = values[std::min(i, levels - 1)];
   for (int i = 0; i < 256; ++i) {
     book.thresholds[i] =
@@ -40,9 +44,15 @@ void prepare(Codebook& book, const float* values, int levels, int bits) {
   }
   const float largest = std::max(std::abs(values[0]), std::abs(values[levels - 1]));
   book.fixed_scale = largest / kFixedCode;
-  for (int i = 0; i < 32 && bits <= 4; ++i) {
-    const long rounded = std::lrint(book.values[i % (1 << bits)] / largest * kFixedCode);
+  const int repeated = multiplier != 0 ? kTrellisLevels : 1 << bits;
+  for (int i = 0; i < kTrellisLevels && bits <= 4; ++i) {
+    const long rounded = std::lrint(book.values[i % repeated] / largest * kFixedCode);
     book.fixed[i] = static_cast<std::int16_t>(rounded);
+  }
+  for (int i = 0; i < 256; ++i) {
+    const auto word = std::bit_cast<std::uint32_t>(book.values[i]);
+    book.value_halves[0][i] = static_cast<std::uint16_t>(word);
+    book.value_halves[1][i] = static_cast<std::uint16_t>(word >> 16);
   }
   for (int i = 0; i < 16; ++i) {
     const auto value = static_cast<std::uint16_t>(book.fixed[i]);

@@ -62,12 +62,27 @@ std::vector<Format> wide() {
   return out;
 }
 
+// Trellis codes as the preset qloft stores them, with scalar codes where a matrix wants more.
+std::vector<Format> trellis() {
+  std::vector<Format> out;
+  for (const int bits : {1, 2, 3, 4, 6, 8}) {
+    out.push_back({.bits = bits,
+                   .codebook = bits <= 4 ? Codebook::trellis : Codebook::lloyd,
+                   .block = 32,
+                   .scale_rule = ScaleRule::mse,
+                   .scale_type = ElementType::f32,
+                   .second_level = SecondLevel{4, 256, ElementType::bf16, ScaleCode::uniform}});
+  }
+  return out;
+}
+
 }  // namespace
 
 const std::vector<CandidateSet>& candidate_sets() {
   static const std::vector<CandidateSet> sets = {
       {"lq-lora", "LQ-LoRA's grid: NF, double quantization", lq_lora()},
       {"wide", "Lloyd-Max, ternary, binary; fitted scales", wide()},
+      {"trellis", "trellis codes of 1 to 4 bits, Lloyd-Max of 6 and 8", trellis()},
   };
   return sets;
 }

@@ -39,7 +39,10 @@ const kernels::Codebook& cached(const Key& key, std::vector<float> (*make)(const
   if (!book) {
     const std::vector<float> values = make(key);
     auto made = std::make_unique<kernels::Codebook>();
-    kernels::prepare(*made, values.data(), static_cast<int>(values.size()), std::get<1>(key));
+    const int bits = std::get<1>(key);
+    const bool trellis = std::get<0>(key) == static_cast<int>(Codebook::trellis);
+    kernels::prepare(*made, values.data(), static_cast<int>(values.size()), bits,
+                     trellis ? trellis_multiplier(bits) : std::uint16_t{0});
     book = std::move(made);
   }
   return *book;
@@ -61,6 +64,8 @@ std::vector<float> first_level(const Key& key) {
       return {-1.f, 0.f, 1.f};
     case Codebook::residual_binary:
       return residual_binary_values(bits);
+    case Codebook::trellis:
+      return trellis_values();
   }
   return {};
 }

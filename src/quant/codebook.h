@@ -17,6 +17,11 @@ std::vector<float> normal_float(int bits);
 std::vector<float> dynamic_map();
 // Sums of one sign for every bit times the factors of residual binarization, rising, in [-1, 1].
 std::vector<float> residual_binary_values(int bits);
+// trellis.cpp: the 64 values of normal variables, the largest 1, their kernels' multiplier, and the
+// scale for values of mean square 1.
+std::vector<float> trellis_values();
+std::uint16_t trellis_multiplier(int bits);
+float trellis_scale(int bits);
 // lloyd.cpp.
 std::vector<float> lloyd_values(int bits, std::int64_t block, ScaleRule rule);
 

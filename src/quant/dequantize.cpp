@@ -43,7 +43,7 @@ void tile(const PackedMatrix& packed, MatrixView<T> out, std::int64_t first_row,
         "columns from a multiple of 32", first_column, out.columns, packed.columns());
   const kernels::Table& table = kernels::table();
   const kernels::Codebook& book = codebook_of(packed.format());
-  RowReader reader(packed);
+  RowReader reader(packed, first_column, out.columns);
   for (std::int64_t i = 0; i < out.rows; ++i) {
     decode(table, book, reader.row(first_row + i), packed.columns(), first_column, out.columns,
            out.row(i));
@@ -108,7 +108,7 @@ bool is_valid(const PackedMatrix& packed) {
     const kernels::PackedRow row = reader.row(i);
     if (!std::isfinite(table.absmax(row.scales, blocks))) return false;
     if (row.offsets != nullptr && !std::isfinite(table.absmax(row.offsets, blocks))) return false;
-    if (book.levels == 1 << book.bits) continue;
+    if (book.levels >= 1 << book.bits) continue;
     table.unpack(row.codes, packed.columns(), book.bits, codes.data());
     for (const std::uint8_t code : codes) {
       if (code >= book.levels) return false;
@@ -137,7 +137,7 @@ void multiply_transposed(MatrixView<const float> x, const PackedMatrix& q, Matri
       fixed ? static_cast<std::size_t>(x.rows * stride / kernels::kGroup) : 0);
   std::vector<float> sums(offsets ? static_cast<std::size_t>(x.rows * sixteens) : 0);
   for (std::int64_t i = 0; i < x.rows; ++i) {
-    table.prepare_activations(x.row(i), x.columns, book.bits,
+    table.prepare_activations(book, x.row(i), x.columns,
                               fixed ? fixed_values.data() + i * stride : nullptr,
                               fixed ? fixed_scales.data() + i * stride / kernels::kGroup : nullptr,
                               offsets ? sums.data() + i * sixteens : nullptr);

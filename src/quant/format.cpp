@@ -22,6 +22,7 @@ constexpr std::array kCodebooks = {
     CodebookRow{Codebook::binary, "binary", 1, 1},
     CodebookRow{Codebook::ternary, "ternary", 2, 2},
     CodebookRow{Codebook::residual_binary, "residual-binary", 1, 4},
+    CodebookRow{Codebook::trellis, "trellis", 1, 4},
 };
 constexpr std::array<std::string_view, 2> kScaleRules = {"absmax", "mse"};
 constexpr std::array<std::string_view, 2> kScaleCodes = {"dynamic", "uniform"};
@@ -115,6 +116,8 @@ void Format::validate() const {
           : std::to_string(row.least_bits) + " to " + std::to_string(row.most_bits);
   require(bits >= row.least_bits && bits <= row.most_bits, "bits",
           range + " for the code book " + std::string(row.name), std::to_string(bits));
+  require(codebook != Codebook::trellis || scale_rule == ScaleRule::mse, "scale",
+          "mse for the code book trellis", std::string(name(scale_rule)));
   check_block(block, "block", true);
   if (!second_level) {
     check_type(scale_type, "scale_type");

@@ -7,6 +7,7 @@
 #include "qloft/core/threads.h"
 #include "qloft/quant/scales.h"
 #include "rows.h"
+#include "trellis.h"
 
 namespace qloft::quant {
 namespace {
@@ -73,6 +74,12 @@ BlockScale scale_of(const kernels::Table& table, const kernels::Codebook& book,
     const BlockScale full = {high / 2 - low / 2, low / 2 + high / 2};
     if (format.scale_rule == ScaleRule::absmax || !(full.scale > 0)) return full;
     return fit_range(table, book, x, count, full);
+  }
+  if (format.codebook == Codebook::trellis) {
+    double square = 0;
+    for (std::int64_t i = 0; i < count; ++i) square += static_cast<double>(x[i]) * x[i];
+    const double root = std::sqrt(square / static_cast<double>(count));
+    return {trellis_scale(format.bits) * static_cast<float>(root), 0};
   }
   const float absmax = table.absmax(x, count);
   if (format.scale_rule == ScaleRule::absmax || !(absmax > 0)) return {absmax, 0};
@@ -181,9 +188,9 @@ PackedMatrix quantize(MatrixView<const float> weight, const Format& format) {
   return quantize(weight, format, find_scales(weight, format));
 }
 
-PackedMatrix quantize(MatrixView<const float> weight, const Format& format,
-                      const BlockScales& found) {
-  PackedMatrix packed(format, weight.rows, weight.columns);
+PackedMatrix store_scales(const Format& format, std::int64_t rows, std::int64_t columns,
+                          const BlockScales& found) {
+  PackedMatrix packed(format, rows, columns);
   const std::size_t count = static_cast<std::size_t>(packed.rows()) *
                             static_cast<std::size_t>(format.blocks_per_row(packed.columns()));
   const bool offsets = format.codebook == Codebook::uniform_asymmetric;
@@ -192,6 +199,16 @@ PackedMatrix quantize(MatrixView<const float> weight, const Format& format,
                                          " blocks, found " + std::to_string(found.scales.size()));
   }
   store_scales(found, packed);
+  return packed;
+}
+
+PackedMatrix quantize(MatrixView<const float> weight, const Format& format,
+                      const BlockScales& found) {
+  PackedMatrix packed = store_scales(format, weight.rows, weight.columns, found);
+  if (format.codebook == Codebook::trellis) {
+    encode_trellis(weight, block_scales(packed).view(), packed);
+    return packed;
+  }
 
   const kernels::Table& table = kernels::table();
   const kernels::Codebook& book = codebook_of(format);
@@ -225,7 +242,8 @@ void set_codes(PackedMatrix& packed, std::span<const std::uint8_t> codes) {
     throw Error({{}, "codes"}, "expected " + std::to_string(packed.rows() * columns) + ", found " +
                                    std::to_string(codes.size()));
   }
-  const int levels = codebook_of(packed.format()).levels;
+  const kernels::Codebook& book = codebook_of(packed.format());
+  const int levels = book.multiplier != 0 ? 1 << book.bits : book.levels;
   const auto largest = std::max_element(codes.begin(), codes.end());
   if (largest != codes.end() && *largest >= levels) {
     throw InputError({{}, "codes"}, "expected codes below " + std::to_string(levels) + ", found " +

@@ -46,19 +46,24 @@ float load_float(std::span<const std::byte> in, ElementType type, std::int64_t i
   return type == ElementType::bf16 ? BFloat16{bits}.to_float() : Float16{bits}.to_float();
 }
 
-RowReader::RowReader(const PackedMatrix& packed)
+RowReader::RowReader(const PackedMatrix& packed, std::int64_t first_column, std::int64_t columns)
     : packed_(packed),
       table_(kernels::table()),
       second_book_(packed.format().second_level ? &codebook_of(*packed.format().second_level)
                                                 : nullptr),
       blocks_(packed.format().blocks_per_row(packed.columns())),
-      block_(kernel_block(packed.format(), packed.columns())) {
+      block_(kernel_block(packed.format(), packed.columns())),
+      first_column_(first_column),
+      columns_(std::min(round_up(columns, kernels::kGroup), packed.columns() - first_column)) {
   const auto buffered = static_cast<std::size_t>(kAtOnce * blocks_);
   const Format& format = packed.format();
   if (format.second_level || format.scale_type != ElementType::f32) scales_.resize(buffered);
   if (format.codebook == Codebook::uniform_asymmetric) offsets_.resize(buffered);
+  if (format.codebook == Codebook::trellis) {
+    windows_.resize(static_cast<std::size_t>(kAtOnce * packed.columns()));
+  }
   if (format.second_level) {
-    codes_.resize(static_cast<std::size_t>(blocks_));
+    codes_.resize(buffered);
     second_offset_ = load_float(packed.bytes(3), ElementType::f32, 0);
   }
 }
@@ -78,40 +83,62 @@ const float* RowReader::floats(std::size_t part, std::int64_t i, float* buffer) 
   return buffer;
 }
 
-void RowReader::read_second_level(std::int64_t i, float* scales) {
+void RowReader::read_second_level(std::int64_t first, std::int64_t count) {
   const SecondLevel& second = *packed_.format().second_level;
   const std::int64_t row_bytes = kernels::packed_bytes(blocks_, second.bits);
   const std::uint8_t* codes =
-      reinterpret_cast<const std::uint8_t*>(packed_.bytes(1).data()) + i * row_bytes;
-  if (second.bits != 8) {  // whose codes lie one a byte already
-    table_.unpack(codes, blocks_, second.bits, codes_.data());
+      reinterpret_cast<const std::uint8_t*>(packed_.bytes(1).data()) + first * row_bytes;
+  if (second.bits != 8) {  // whose codes lie one a byte already, row behind row
+    for (std::int64_t r = 0; r < count; ++r) {
+      table_.unpack(codes + r * row_bytes, blocks_, second.bits, codes_.data() + r * blocks_);
+    }
     codes = codes_.data();
   }
-  const float* values = second_book_->values;
-  const float offset = second_offset_;
-  for (std::int64_t b = 0, at = i * blocks_ / second.block; b < blocks_; ++at) {
+  const std::int64_t begin = first * blocks_, end = begin + count * blocks_;
+  for (std::int64_t b = begin, at = begin / second.block; b < end; ++at) {
     const float scale = load_float(packed_.bytes(2), second.type, at);
-    const std::int64_t end = std::min(blocks_, (at + 1) * second.block - i * blocks_);
-    const std::int64_t begin = b;
-    for (; b < end; ++b) scales[b] = values[codes[b]];
-    for (b = begin; b < end; ++b) scales[b] = scales[b] * scale + offset;
+    const std::int64_t next = std::min(end, (at + 1) * second.block);
+    table_.decode_scales(*second_book_, codes + (b - begin), next - b, scale, second_offset_,
+                         scales_.data() + (b - begin));
+    b = next;
   }
+}
+
+const std::uint16_t* RowReader::read_windows(std::int64_t i) {
+  const int bits = packed_.format().bits;
+  const std::int64_t row_bytes = kernels::packed_bytes(packed_.columns(), bits);
+  const auto* codes = reinterpret_cast<const std::uint8_t*>(packed_.bytes(0).data()) +
+                      first_column_ / kernels::kGroup * 4 * bits;
+  const std::int64_t begin = i - i % kernels::kTrellisRows;
+  // A window reaches this many rows up.
+  const std::int64_t reach = ceil_divide(kernels::kTrellisWindowBits, bits) - 1;
+  std::int64_t from = next_row_;
+  if (from > i || from < std::max(begin, i - reach)) from = std::max(begin, i - reach);
+  const auto place = [this](std::int64_t row) {
+    return windows_.data() + row % kAtOnce * packed_.columns();
+  };
+  for (std::int64_t row = from; row <= i; ++row) {
+    const bool alone = row == begin || (row == from && from != next_row_);
+    const std::uint16_t* before = alone ? nullptr : place(row - 1 + kAtOnce) + first_column_;
+    table_.advance_windows(codes + row * row_bytes, columns_, bits, before,
+                           place(row) + first_column_);
+  }
+  next_row_ = i + 1;
+  return place(i);
 }
 
 std::span<const kernels::PackedRow> RowReader::rows(std::int64_t first, std::int64_t count) {
   const Format& format = packed_.format();
   const std::int64_t row_bytes = kernels::packed_bytes(packed_.columns(), format.bits);
+  if (format.second_level) read_second_level(first, count);
   for (std::int64_t r = 0; r < count; ++r) {
     kernels::PackedRow& row = rows_[static_cast<std::size_t>(r)];
     const std::int64_t i = first + r;
     row.codes = reinterpret_cast<const std::uint8_t*>(packed_.bytes(0).data()) + i * row_bytes;
     row.block = block_;
-    if (format.second_level) {
-      read_second_level(i, scales_.data() + r * blocks_);
-      row.scales = scales_.data() + r * blocks_;
-    } else {
-      row.scales = floats(1, i, scales_.data() + r * blocks_);
-    }
+    float* const scales = scales_.data() + r * blocks_;
+    row.scales = format.second_level ? scales : floats(1, i, scales);
+    if (!windows_.empty()) row.windows = read_windows(i);
     if (!offsets_.empty()) row.offsets = floats(2, i, offsets_.data() + r * blocks_);
   }
   return {rows_.data(), static_cast<std::size_t>(count)};

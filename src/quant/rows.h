@@ -23,15 +23,22 @@ class RowReader {
  public:
   static constexpr std::int64_t kAtOnce = 4;
 
-  explicit RowReader(const PackedMatrix& packed);
+  // Codes are read of columns [first_column, first_column + columns) alone; first_column is a
+  // multiple of 32.
+  RowReader(const PackedMatrix& packed, std::int64_t first_column, std::int64_t columns);
+  explicit RowReader(const PackedMatrix& packed) : RowReader(packed, 0, packed.columns()) {}
   // Rows [first, first + count), count <= kAtOnce. Both are valid until the next call of either.
+  // Rows that follow each other are the quickest to read.
   std::span<const kernels::PackedRow> rows(std::int64_t first, std::int64_t count);
   kernels::PackedRow row(std::int64_t i) { return rows(i, 1).front(); }
 
  private:
   // The f32 values of a row of `part`, in place or in `buffer`.
   const float* floats(std::size_t part, std::int64_t i, float* buffer) const;
-  void read_second_level(std::int64_t i, float* scales);
+  // The scales of rows [first, first + count) into scales_.
+  void read_second_level(std::int64_t first, std::int64_t count);
+  // Row i's windows, from those of row i - 1 where these were the last to be read.
+  const std::uint16_t* read_windows(std::int64_t i);
 
   const PackedMatrix& packed_;
   const kernels::Table& table_;
@@ -43,6 +50,11 @@ class RowReader {
   std::vector<float> scales_;   // [kAtOnce, blocks]
   std::vector<float> offsets_;  // the same
   std::vector<std::uint8_t> codes_;
+  // Of a trellis code: those of the last kAtOnce rows.
+  std::vector<std::uint16_t> windows_;
+  std::int64_t first_column_;
+  std::int64_t columns_;  // whole groups, or to the end of the row
+  std::int64_t next_row_ = -1;
 };
 
 // Stores `count` floats as `type` from element `first` on.

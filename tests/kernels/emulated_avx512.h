@@ -35,28 +35,45 @@ inline simde__m512i emulated_load_some(unsigned mask, const void* from) {
 inline simde__m512 emulated_load_some_floats(unsigned mask, const void* from) {
   return simde_mm512_castsi512_ps(emulated_load_some(mask, from));
 }
+inline simde__m512i emulated_widen_16(__m256i v) {
+  alignas(32) std::uint16_t in[16];
+  simde_mm256_store_si256(reinterpret_cast<simde__m256i*>(in), v);
+  simde__m512i_private p = {};
+  for (int i = 0; i < 16; ++i) p.i32[i] = in[i];
+  return simde__m512i_from_private(p);
+}
+inline simde__m512i emulated_widen_8(__m256i v) {
+  alignas(32) std::uint8_t in[32];
+  simde_mm256_store_si256(reinterpret_cast<simde__m256i*>(in), v);
+  simde__m512i_private p = {};
+  for (int i = 0; i < 32; ++i) p.i16[i] = in[i];
+  return simde__m512i_from_private(p);
+}
 inline simde__m512 emulated_float(simde__m512i v) {
   const simde__m512i_private from = simde__m512i_to_private(v);
   simde__m512_private p = {};
   for (int i = 0; i < 16; ++i) p.f32[i] = static_cast<float>(from.i32[i]);
   return simde__m512_from_private(p);
 }
-inline simde__m512i emulated_add_products(simde__m512i a, simde__m512i b) {
+inline simde__m512i emulated_add_products(simde__m512i to, simde__m512i a, simde__m512i b) {
   const simde__m512i_private x = simde__m512i_to_private(a);
   const simde__m512i_private y = simde__m512i_to_private(b);
-  simde__m512i_private p = {};
+  simde__m512i_private p = simde__m512i_to_private(to);
   for (int i = 0; i < 16; ++i) {
-    p.i32[i] = x.i16[2 * i] * y.i16[2 * i] + x.i16[2 * i + 1] * y.i16[2 * i + 1];
+    p.i32[i] += x.i16[2 * i] * y.i16[2 * i] + x.i16[2 * i + 1] * y.i16[2 * i + 1];
   }
   return simde__m512i_from_private(p);
 }
 
 #define __mmask16 simde__mmask16
+#define __mmask32 simde__mmask32
+#define _mm512_cvtepu16_epi32 emulated_widen_16
+#define _mm512_cvtepu8_epi16 emulated_widen_8
 #define _mm512_cvtepi32_epi16 emulated_narrow_to_16
 #define _mm512_cvtepi32_epi8 emulated_narrow_to_8
 #define _mm512_reduce_add_ps emulated_sum
 #define _mm512_maskz_loadu_epi32 emulated_load_some
 #define _mm512_maskz_loadu_ps emulated_load_some_floats
 #define _mm512_cvtepi32_ps emulated_float
-#undef _mm512_madd_epi16
-#define _mm512_madd_epi16 emulated_add_products
+#undef _mm512_dpwssd_epi32
+#define _mm512_dpwssd_epi32 emulated_add_products

@@ -15,6 +15,7 @@
 #include "../../src/kernels/avx512/dot.cpp"
 #include "../../src/kernels/avx512/encode.cpp"
 #include "../../src/kernels/avx512/table.cpp"
+#include "../../src/kernels/avx512/trellis.cpp"
 
 namespace qloft::kernels {
 

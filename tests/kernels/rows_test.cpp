@@ -71,7 +71,7 @@ Product product(InstructionSet set, const SampleRow& sample, std::int64_t column
   std::vector<float> scales(static_cast<std::size_t>(rows * fixed_stride / kGroup));
   std::vector<float> sums(static_cast<std::size_t>(rows * sixteens));
   for (std::int64_t i = 0; i < rows; ++i) {
-    table_of(set).prepare_activations(x.data() + i * stride, columns, sample.book.bits,
+    table_of(set).prepare_activations(sample.book, x.data() + i * stride, columns,
                                       fixed ? values.data() + i * fixed_stride : nullptr,
                                       fixed ? scales.data() + i * fixed_stride / kGroup : nullptr,
                                       sums.data() + i * sixteens);
@@ -154,7 +154,8 @@ TEST(Kernels, DotOfZeroActivationsIsZero) {
     const std::vector<float> x(64, 0.f);
     std::vector<std::int16_t> values(fixed_columns(64));
     std::vector<float> scales(fixed_columns(64) / kGroup);
-    table_of(set).prepare_activations(x.data(), 64, 4, values.data(), scales.data(), nullptr);
+    table_of(set).prepare_activations(sample.book, x.data(), 64, values.data(), scales.data(),
+                                      nullptr);
     const Activations a = {x.data(), 64, values.data(), scales.data(), nullptr, 1, 64};
     float y = 1;
     table_of(set).dot(sample.book, &sample.row, 1, a, &y, 1);

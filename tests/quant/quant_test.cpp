@@ -47,6 +47,19 @@ TEST(Quantize, ErrorOnNormalWeightsIsThatOfTheCodeBook) {
   }
 }
 
+// Block 128: the scale itself explains some of a short block. Rate-distortion theory allows 0.5,
+// 0.25, 0.125 and 0.0625 of infinitely long codes.
+TEST(Quantize, ErrorOfATrellisCodeIsBelowThatOfScalarOnes) {
+  const Matrix w = normal(512, 256);
+  constexpr double kExpected[] = {0.532, 0.272, 0.139, 0.080},
+                   kLloyd[] = {0.60, 0.335, 0.17, 0.083};
+  for (int bits = 1; bits <= 4; ++bits) {
+    const double error = relative_error(w, format(bits, Codebook::trellis, ScaleRule::mse, 128));
+    EXPECT_NEAR(error, kExpected[bits - 1], 0.005) << bits;
+    EXPECT_LT(error, kLloyd[bits - 1]) << bits;
+  }
+}
+
 TEST(Quantize, EveryFormatTakesEveryRaggedShape) {
   for (const Format& base : all_formats()) {
     for (const std::int64_t block : {0, 16, 64, 4096}) {
@@ -78,6 +91,7 @@ TEST(Quantize, EmptyMatricesStayEmpty) {
 TEST(Quantize, AllZeroWeightsComeBackAsZero) {
   for (Format f : all_formats()) {
     for (const auto rule : {ScaleRule::absmax, ScaleRule::mse}) {
+      if (!takes(f.codebook, rule)) continue;
       f.scale_rule = rule;
       const Matrix w(2, 70);
       const Matrix q = dequantized(quantize(w.view(), f));
@@ -118,6 +132,23 @@ TEST(Dequantize, TilesAreCutOutOfTheWhole) {
     dequantize_tile(packed, tile.view(), 3, 96);
     for (std::int64_t i = 0; i < 2; ++i) {
       for (std::int64_t j = 0; j < 70; ++j) EXPECT_EQ(tile(i, j), whole(3 + i, 96 + j));
+    }
+  }
+}
+
+TEST(Quantize, RefusesATrellisCodeScaledByTheLargest) {
+  EXPECT_THROW(format(2, Codebook::trellis, ScaleRule::absmax).validate(), InputError);
+}
+
+TEST(Dequantize, RowsOfATrellisCodeAreReadAloneInAnyOrder) {
+  const Matrix w = normal(300, 70);
+  for (int bits = 1; bits <= 4; ++bits) {
+    const PackedMatrix packed = quantize(w.view(), format(bits, Codebook::trellis, ScaleRule::mse));
+    const Matrix whole = dequantized(packed);
+    for (const std::int64_t row : {299, 0, 256, 255, 7, 257, 258, 100}) {
+      Matrix alone(1, 70);
+      dequantize(packed, alone.view(), row);
+      for (std::int64_t j = 0; j < 70; ++j) ASSERT_EQ(alone(0, j), whole(row, j)) << row;
     }
   }
 }

@@ -45,8 +45,15 @@ inline std::vector<Format> all_formats() {
   }
   out.push_back(format(1, Codebook::binary));
   out.push_back(format(2, Codebook::ternary));
-  for (int bits = 1; bits <= 4; ++bits) out.push_back(format(bits, Codebook::residual_binary));
+  for (int bits = 1; bits <= 4; ++bits) {
+    out.push_back(format(bits, Codebook::residual_binary));
+    out.push_back(format(bits, Codebook::trellis, ScaleRule::mse));
+  }
   return out;
+}
+
+inline bool takes(Codebook codebook, ScaleRule rule) {
+  return codebook != Codebook::trellis || rule == ScaleRule::mse;
 }
 
 // ||W - Q|| / ||W||.

@@ -8,7 +8,7 @@
 namespace qloft {
 
 // Ordered from the plainest to the widest.
-// avx2: AVX2, FMA, F16C. avx512: AVX-512 F, BW, VL, DQ on top of it.
+// avx2: AVX2, FMA, F16C. avx512: AVX-512 F, BW, VL, DQ, VNNI on top of it.
 enum class InstructionSet : std::uint8_t { portable, avx2, avx512 };
 
 std::string_view name(InstructionSet set);

@@ -24,4 +24,8 @@ bool share_scales(const Format& a, const Format& b);
 PackedMatrix quantize(MatrixView<const float> weight, const Format& format,
                       const BlockScales& found);
 
+// A matrix of these scales, stored as the format says, whose codes are all 0.
+PackedMatrix store_scales(const Format& format, std::int64_t rows, std::int64_t columns,
+                          const BlockScales& found);
+
 }  // namespace qloft::quant

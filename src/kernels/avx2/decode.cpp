@@ -10,6 +10,7 @@
 
 #include "layout.h"
 #include "portable.h"
+#include "trellis.h"
 #include "widths.h"
 
 #pragma GCC push_options
@@ -63,13 +64,13 @@ inline void decode_rest(const Codebook& book, const PackedRow& row, std::int64_t
   portable::decode_bf16(book, row, columns, first, count, out);
 }
 
-template <int kBits, bool kOffsets, typename Out>
+template <typename D, bool kOffsets, typename Out>
 void decode_groups(const Codebook& book, const PackedRow& row, std::int64_t first,
                    std::int64_t groups, Out* out) {
-  const Decoder<kBits> decoder(book);
+  const D decoder(book);
   BlockWalk walk(row.block, first);
-  const std::uint8_t* in = row.codes + first / kGroup * 4 * kBits;
-  for (std::int64_t g = 0; g < groups; ++g, in += 4 * kBits, out += kGroup) {
+  auto in = D::input(row, first);
+  for (std::int64_t g = 0; g < groups; ++g, in += D::kStep, out += kGroup) {
     __m256 v[4];
     decoder.group(in, v);
     for (int h = 0; h < 2; ++h) {
@@ -87,14 +88,14 @@ void decode_groups(const Codebook& book, const PackedRow& row, std::int64_t firs
   }
 }
 
-template <int kBits, typename Out>
-void decode_bits(const Codebook& book, const PackedRow& row, std::int64_t columns,
-                 std::int64_t first, std::int64_t count, Out* out) {
+template <typename D, typename Out>
+void decode_by(const Codebook& book, const PackedRow& row, std::int64_t columns, std::int64_t first,
+               std::int64_t count, Out* out) {
   const std::int64_t groups = count / kGroup;
   if (row.offsets != nullptr) {
-    decode_groups<kBits, true>(book, row, first, groups, out);
+    decode_groups<D, true>(book, row, first, groups, out);
   } else {
-    decode_groups<kBits, false>(book, row, first, groups, out);
+    decode_groups<D, false>(book, row, first, groups, out);
   }
   const std::int64_t done = groups * kGroup;
   if (done < count) decode_rest(book, row, columns, first + done, count - done, out + done);
@@ -103,8 +104,12 @@ void decode_bits(const Codebook& book, const PackedRow& row, std::int64_t column
 template <typename Out>
 void decode(const Codebook& book, const PackedRow& row, std::int64_t columns, std::int64_t first,
             std::int64_t count, Out* out) {
-  with_width(book.bits,
-             [&](auto width) { decode_bits<width()>(book, row, columns, first, count, out); });
+  if (row.windows != nullptr) {
+    return decode_by<WindowDecoder>(book, row, columns, first, count, out);
+  }
+  with_width(book.bits, [&](auto width) {
+    decode_by<Decoder<width()>>(book, row, columns, first, count, out);
+  });
 }
 
 void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
@@ -136,9 +141,23 @@ void f32_to_bf16(const float* x, std::int64_t count, BFloat16* out) {
   portable::f32_to_bf16(x + i, count - i, out + i);
 }
 
+void decode_scales(const Codebook& book, const std::uint8_t* codes, std::int64_t count, float scale,
+                   float offset, float* out) {
+  const __m256 by = _mm256_set1_ps(scale), plus = _mm256_set1_ps(offset);
+  std::int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m256i n =
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes + i)));
+    const __m256 values = _mm256_i32gather_ps(book.values, n, 4);
+    _mm256_storeu_ps(out + i, _mm256_add_ps(_mm256_mul_ps(values, by), plus));
+  }
+  portable::decode_scales(book, codes + i, count - i, scale, offset, out + i);
+}
+
 }  // namespace
 
 void add_decoding(Table& table) {
+  table.decode_scales = decode_scales;
   table.decode_f32 = decode_f32;
   table.decode_bf16 = decode_bf16;
   table.bf16_to_f32 = bf16_to_f32;

@@ -10,6 +10,7 @@
 
 #include "codes.h"
 #include "qloft/kernels.h"
+#include "trellis.h"
 #include "vectors.h"
 
 namespace qloft::kernels::avx2 {
@@ -17,6 +18,12 @@ namespace qloft::kernels::avx2 {
 // The values of one group: v[m] holds elements 8 m to 8 m + 7.
 template <int kBits>
 struct Decoder {
+  using Input = std::uint8_t;
+  static constexpr int kStep = 4 * kBits;  // from one group to the next
+  static const Input* input(const PackedRow& row, std::int64_t first) {
+    return row.codes + first / kGroup * kStep;
+  }
+
   explicit Decoder(const Codebook& book) : values(book.values) {
     if constexpr (kBits <= 2) {
       quad = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(book.values));
@@ -25,7 +32,7 @@ struct Decoder {
     }
   }
 
-  void group(const std::uint8_t* in, __m256 v[4]) const {
+  void group(const Input* in, __m256 v[4]) const {
     if constexpr (kBits == 1) {
       int word;
       std::memcpy(&word, in, 4);
@@ -73,6 +80,33 @@ struct Decoder {
   const float* values;
   __m256 quad;
   __m256i bytes[4];
+};
+
+// The same of a trellis code, from windows.
+struct WindowDecoder {
+  using Input = std::uint16_t;
+  static constexpr int kStep = kGroup;
+  static const Input* input(const PackedRow& row, std::int64_t first) {
+    return row.windows + first;
+  }
+
+  explicit WindowDecoder(const Codebook& book)
+      : values(book.values), multiplier(_mm256_set1_epi16(static_cast<short>(book.multiplier))) {}
+
+  void group(const Input* in, __m256 v[4]) const {
+    for (int h = 0; h < 2; ++h) {
+      const __m256i n =
+          _mm256_srli_epi16(_mm256_mullo_epi16(load256(in + 16 * h), multiplier), kIndexShift);
+      v[2 * h] = look_up(_mm256_castsi256_si128(n));
+      v[2 * h + 1] = look_up(_mm256_extracti128_si256(n, 1));
+    }
+  }
+  __m256 look_up(__m128i n) const {
+    return _mm256_i32gather_ps(values, _mm256_cvtepu16_epi32(n), 4);
+  }
+
+  const float* values;
+  __m256i multiplier;
 };
 
 }  // namespace qloft::kernels::avx2

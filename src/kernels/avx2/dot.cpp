@@ -11,6 +11,7 @@
 
 #include "layout.h"
 #include "portable.h"
+#include "trellis.h"
 #include "widths.h"
 
 #pragma GCC push_options
@@ -23,9 +24,9 @@ namespace qloft::kernels::avx2 {
 
 namespace {
 
-void prepare_activations(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
-                         float* fixed_scales, float* sums) {
-  portable::prepare_activations(x, columns, bits, nullptr, nullptr, sums);
+void prepare_activations(const Codebook& book, const float* x, std::int64_t columns,
+                         std::int16_t* fixed, float* fixed_scales, float* sums) {
+  portable::prepare_activations(book, x, columns, nullptr, nullptr, sums);
   if (fixed == nullptr) return;
   for (std::int64_t g = 0; g < columns / kGroup; ++g, x += kGroup, fixed += kGroup) {
     const float largest = absmax(x, kGroup);
@@ -124,16 +125,16 @@ void dot_fixed(const Codebook& book, const PackedRow& row, const Activations& x,
   }
 }
 
-template <int kBits, int kRows>
+template <typename D, int kRows>
 void dot_float(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i,
                float* y, std::int64_t y_stride) {
   const std::int64_t groups = x.columns / kGroup;
-  const Decoder<kBits> decoder(book);
+  const D decoder(book);
   BlockWalk walk(row.block, 0);
   __m256 total[kRows];
   for (int r = 0; r < kRows; ++r) total[r] = _mm256_setzero_ps();
-  const std::uint8_t* in = row.codes;
-  for (std::int64_t g = 0; g < groups; ++g, in += 4 * kBits) {
+  auto in = D::input(row, 0);
+  for (std::int64_t g = 0; g < groups; ++g, in += D::kStep) {
     __m256 v[4];
     decoder.group(in, v);
     for (int h = 0; h < 2; ++h) {
@@ -155,26 +156,39 @@ void dot_float(const Codebook& book, const PackedRow& row, const Activations& x,
   }
 }
 
+template <typename D>
+void dot_floats(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
+                std::int64_t y_stride) {
+  std::int64_t i = 0;
+  for (; i + 8 <= x.rows; i += 8) dot_float<D, 8>(book, row, x, i, y, y_stride);
+  for (; i + 4 <= x.rows; i += 4) dot_float<D, 4>(book, row, x, i, y, y_stride);
+  for (; i + 2 <= x.rows; i += 2) dot_float<D, 2>(book, row, x, i, y, y_stride);
+  for (; i < x.rows; ++i) dot_float<D, 1>(book, row, x, i, y, y_stride);
+}
+
 template <int kBits>
 void dot_bits(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
               std::int64_t y_stride) {
-  std::int64_t i = 0;
   if constexpr (kBits <= 4) {
     if (x.fixed != nullptr) {
+      std::int64_t i = 0;
       for (; i + 4 <= x.rows; i += 4) dot_fixed<kBits, 4>(book, row, x, i, y, y_stride);
       for (; i + 2 <= x.rows; i += 2) dot_fixed<kBits, 2>(book, row, x, i, y, y_stride);
       for (; i < x.rows; ++i) dot_fixed<kBits, 1>(book, row, x, i, y, y_stride);
       return;
     }
   }
-  for (; i + 8 <= x.rows; i += 8) dot_float<kBits, 8>(book, row, x, i, y, y_stride);
-  for (; i + 4 <= x.rows; i += 4) dot_float<kBits, 4>(book, row, x, i, y, y_stride);
-  for (; i + 2 <= x.rows; i += 2) dot_float<kBits, 2>(book, row, x, i, y, y_stride);
-  for (; i < x.rows; ++i) dot_float<kBits, 1>(book, row, x, i, y, y_stride);
+  dot_floats<Decoder<kBits>>(book, row, x, y, y_stride);
 }
 
 void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride) {
+  if (book.multiplier != 0) {
+    for (std::int64_t r = 0; r < count; ++r) {
+      dot_floats<WindowDecoder>(book, rows[r], x, y + r, y_stride);
+    }
+    return;
+  }
   with_width(book.bits, [&](auto width) {
     for (std::int64_t r = 0; r < count; ++r) dot_bits<width()>(book, rows[r], x, y + r, y_stride);
   });

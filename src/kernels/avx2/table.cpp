@@ -14,6 +14,7 @@ const Table& avx2_table() {
     avx2::add_packing(table);
     avx2::add_decoding(table);
     avx2::add_products(table);
+    avx2::add_trellis(table);
     return table;
   }();
   return made;

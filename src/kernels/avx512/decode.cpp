@@ -12,13 +12,14 @@
 
 #include "../avx2.h"
 #include "../layout.h"
+#include "../trellis.h"
 #include "../widths.h"
 
 #ifndef QLOFT_EMULATED_AVX512
 #pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own header, GCC bug 105593
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")
 #pragma GCC optimize("fp-contract=off")
 #endif
 
@@ -30,6 +31,12 @@ namespace {
 // vpermps takes the low four bits of an index: tables of fewer values repeat.
 template <int kBits>
 struct Decoder {
+  using Input = std::uint8_t;
+  static constexpr int kStep = 4 * kBits;  // from one group to the next
+  static const Input* input(const PackedRow& row, std::int64_t first) {
+    return row.codes + first / kGroup * kStep;
+  }
+
   explicit Decoder(const Codebook& book) {
     alignas(64) float values[16];
     for (int i = 0; i < 16; ++i) values[i] = book.values[i & ((1 << kBits) - 1)];
@@ -74,6 +81,32 @@ struct Decoder {
   __m512i shifts;
 };
 
+// The same of a trellis code, from windows.
+struct WindowDecoder {
+  using Input = std::uint16_t;
+  static constexpr int kStep = kGroup;
+  static const Input* input(const PackedRow& row, std::int64_t first) {
+    return row.windows + first;
+  }
+
+  explicit WindowDecoder(const Codebook& book) : multiplier(_mm512_set1_epi32(book.multiplier)) {
+    for (int k = 0; k < 4; ++k) values[k] = _mm512_loadu_ps(book.values + 16 * k);
+  }
+
+  __m512 half(const Input* in, int h) const {
+    const __m512i window =
+        _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + 16 * h)));
+    // The low 16 bits of the product count: above kIndexShift six bits are left.
+    const __m512i n = _mm512_srli_epi32(_mm512_mullo_epi16(window, multiplier), kIndexShift);
+    const __m512 low = _mm512_permutex2var_ps(values[0], n, values[1]);
+    const __m512 high = _mm512_permutex2var_ps(values[2], n, values[3]);
+    return _mm512_mask_blend_ps(_mm512_test_epi32_mask(n, _mm512_set1_epi32(32)), low, high);
+  }
+
+  __m512i multiplier;
+  __m512 values[4];
+};
+
 inline void store(__m512 v, float* out) {
   _mm512_storeu_ps(out, v);
 }
@@ -85,13 +118,13 @@ inline void store(__m512 v, BFloat16* out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(r));
 }
 
-template <int kBits, typename Out>
+template <typename D, typename Out>
 void decode_groups(const Codebook& book, const PackedRow& row, std::int64_t first,
                    std::int64_t groups, Out* out) {
-  const Decoder<kBits> decoder(book);
-  const std::uint8_t* in = row.codes + first / kGroup * 4 * kBits;
+  const D decoder(book);
+  auto in = D::input(row, first);
   BlockWalk walk(row.block, first);
-  for (std::int64_t g = 0; g < groups; ++g, in += 4 * kBits, out += kGroup) {
+  for (std::int64_t g = 0; g < groups; ++g, in += D::kStep, out += kGroup) {
     for (int h = 0; h < 2; ++h) {
       const std::int64_t block = walk.next();
       __m512 v = _mm512_mul_ps(decoder.half(in, h), _mm512_set1_ps(row.scales[block]));
@@ -106,9 +139,11 @@ template <typename Out, typename Rest>
 void decode(const Codebook& book, const PackedRow& row, std::int64_t columns, std::int64_t first,
             std::int64_t count, Out* out, Rest rest) {
   const std::int64_t whole = book.bits <= 4 ? count / kGroup * kGroup : 0;
-  if (whole > 0) {
+  if (row.windows != nullptr) {
+    decode_groups<WindowDecoder>(book, row, first, whole / kGroup, out);
+  } else if (whole > 0) {
     with_width<4>(book.bits, [&](auto width) {
-      decode_groups<width()>(book, row, first, whole / kGroup, out);
+      decode_groups<Decoder<width()>>(book, row, first, whole / kGroup, out);
     });
   }
   if (whole < count) rest(book, row, columns, first + whole, count - whole, out + whole);
@@ -124,9 +159,58 @@ void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t column
   decode(book, row, columns, first, count, out, avx2_table().decode_bf16);
 }
 
+// 32 values of 256, by their halves.
+struct Halves {
+  explicit Halves(const Codebook& book) : halves(book.value_halves), wide(book.levels > 64) {}
+
+  __m512i look_up(int half, __m512i n) const {
+    const __m512i low = part(half, 0, n);
+    if (!wide) return low;
+    const __mmask32 sixth = _mm512_test_epi16_mask(n, _mm512_set1_epi16(64));
+    const __mmask32 seventh = _mm512_test_epi16_mask(n, _mm512_set1_epi16(128));
+    return _mm512_mask_blend_epi16(
+        seventh, _mm512_mask_blend_epi16(sixth, low, part(half, 64, n)),
+        _mm512_mask_blend_epi16(sixth, part(half, 128, n), part(half, 192, n)));
+  }
+  __m512i part(int half, int first, __m512i n) const {
+    return _mm512_permutex2var_epi16(_mm512_loadu_si512(halves[half] + first), n,
+                                     _mm512_loadu_si512(halves[half] + first + 32));
+  }
+
+  const std::uint16_t (*halves)[256];
+  bool wide;
+};
+
+inline __m512i widened(__m256i v) {
+  return _mm512_cvtepu16_epi32(v);
+}
+
+void decode_scales(const Codebook& book, const std::uint8_t* codes, std::int64_t count, float scale,
+                   float offset, float* out) {
+  const Halves halves(book);
+  const __m512 by = _mm512_set1_ps(scale), plus = _mm512_set1_ps(offset);
+  std::int64_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    const __m512i n =
+        _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + i)));
+    const __m512i low = halves.look_up(0, n), high = halves.look_up(1, n);
+    const __m512i first =
+        _mm512_or_si512(widened(_mm512_castsi512_si256(low)),
+                        _mm512_slli_epi32(widened(_mm512_castsi512_si256(high)), 16));
+    const __m512i second =
+        _mm512_or_si512(widened(_mm512_extracti64x4_epi64(low, 1)),
+                        _mm512_slli_epi32(widened(_mm512_extracti64x4_epi64(high, 1)), 16));
+    _mm512_storeu_ps(out + i, _mm512_add_ps(_mm512_mul_ps(_mm512_castsi512_ps(first), by), plus));
+    _mm512_storeu_ps(out + i + 16,
+                     _mm512_add_ps(_mm512_mul_ps(_mm512_castsi512_ps(second), by), plus));
+  }
+  if (i < count) avx2_table().decode_scales(book, codes + i, count - i, scale, offset, out + i);
+}
+
 }  // namespace
 
 void add_decoding(Table& table) {
+  table.decode_scales = decode_scales;
   table.decode_f32 = decode_f32;
   table.decode_bf16 = decode_bf16;
 }

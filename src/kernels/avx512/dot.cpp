@@ -23,7 +23,7 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own header, GCC bug 105593
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")
 #pragma GCC optimize("fp-contract=off")
 #endif
 
@@ -89,11 +89,14 @@ void prepare_chunks(const float* x, std::int64_t columns, std::int16_t* fixed,
   }
 }
 
-void prepare_activations(const float* x, std::int64_t columns, int bits, std::int16_t* fixed,
-                         float* fixed_scales, float* sums) {
-  portable::prepare_activations(x, columns, bits, nullptr, nullptr, sums);
+void prepare_activations(const Codebook& book, const float* x, std::int64_t columns,
+                         std::int16_t* fixed, float* fixed_scales, float* sums) {
+  portable::prepare_activations(book, x, columns, nullptr, nullptr, sums);
   if (fixed == nullptr) return;
-  with_width<4>(bits, [&](auto width) {
+  if (book.multiplier != 0) {
+    return portable::prepare_activations(book, x, columns, fixed, fixed_scales, nullptr);
+  }
+  with_width<4>(book.bits, [&](auto width) {
     prepare_chunks<width()>(x, columns / kGroup * kGroup, fixed, fixed_scales);
   });
 }
@@ -219,8 +222,8 @@ struct Product {
       const __m512i values = _mm512_permutexvar_epi16(words[r].template codes<kStep>(), table);
       for (int i = 0; i < kInputs; ++i) {
         const std::int16_t* x = fixed + i * stride + first + 32 * kStep;
-        const __m512i product = _mm512_madd_epi16(values, _mm512_loadu_si512(x));
-        sums[r][i] = kFirst ? product : _mm512_add_epi32(sums[r][i], product);
+        const __m512i before = kFirst ? _mm512_setzero_si512() : sums[r][i];
+        sums[r][i] = _mm512_dpwssd_epi32(before, values, _mm512_loadu_si512(x));
       }
     }
   }
@@ -275,6 +278,7 @@ void dot_inputs(const Codebook& book, const PackedRow* rows, const Activations& 
 void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride) {
   if (count == 0) return;
+  if (book.multiplier != 0) return dot_windows(book, rows, count, x, y, y_stride);
   const bool has_blocks =
       std::has_single_bit(static_cast<std::uint64_t>(rows->block)) && rows->block >= kGroup;
   if (book.bits > 4 || x.fixed == nullptr || !has_blocks) {

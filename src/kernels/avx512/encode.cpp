@@ -15,7 +15,7 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own header, GCC bug 105593
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")
 #pragma GCC optimize("fp-contract=off")
 #endif
 

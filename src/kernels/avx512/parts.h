@@ -8,5 +8,10 @@ namespace qloft::kernels::avx512_kernels {
 void add_encoding(Table& table);
 void add_decoding(Table& table);
 void add_products(Table& table);
+void add_trellis(Table& table);
+
+// Table::dot of a trellis code, for add_products.
+void dot_windows(const Codebook& book, const PackedRow* rows, std::int64_t count,
+                 const Activations& x, float* y, std::int64_t y_stride);
 
 }  // namespace qloft::kernels::avx512_kernels

@@ -14,6 +14,7 @@ const Table& avx512_table() {
     avx512_kernels::add_encoding(table);
     avx512_kernels::add_decoding(table);
     avx512_kernels::add_products(table);
+    avx512_kernels::add_trellis(table);
     return table;
   }();
   return made;

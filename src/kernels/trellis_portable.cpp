@@ -1,0 +1,55 @@
+// The plain twins of the kernels for trellis codes.
+#include <algorithm>
+
+#include "portable.h"
+#include "trellis.h"
+
+namespace qloft::kernels::portable {
+
+void advance_windows(const std::uint8_t* packed, std::int64_t count, int bits,
+                     const std::uint16_t* before, std::uint16_t* after) {
+  for (std::int64_t first = 0; first < count; first += kGroup, packed += 4 * bits) {
+    std::uint8_t codes[kGroup];
+    const std::int64_t left = std::min(kGroup, count - first);
+    unpack(packed, left, bits, codes);
+    for (std::int64_t i = 0; i < left; ++i) {
+      const std::uint16_t above = before != nullptr ? before[first + i] : std::uint16_t{0};
+      after[first + i] = next_window(above, codes[i], bits);
+    }
+  }
+}
+
+void search(const Codebook& book, const float* x, const float* scales, std::int64_t count,
+            void* workspace, std::uint8_t* codes) {
+  SearchSpace space(workspace, book.bits);
+  begin_search(book, space);
+  const int shift = kWindowBits - 2 * book.bits;
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::uint8_t* decisions = space.decisions + i * space.states;
+    for (int state = 0; state < space.states; ++state) {
+      float least = __builtin_inff();
+      int best = 0;
+      for (int oldest = 0; oldest < 1 << book.bits; ++oldest) {
+        const float error = x[i] - scales[i] * space.values[oldest * space.states + state];
+        const float cost = error * error + space.costs[(oldest << shift) + (state >> book.bits)];
+        best = cost < least ? oldest : best;
+        least = std::min(cost, least);
+      }
+      space.next_costs[state] = least;
+      decisions[state] = static_cast<std::uint8_t>(best);
+    }
+    std::swap(space.costs, space.next_costs);
+  }
+  trace_back(space, book.bits, count, codes);
+}
+
+}  // namespace qloft::kernels::portable
+
+namespace qloft::kernels {
+
+float next_trellis_value(const Codebook& book, int code, std::uint16_t& window) {
+  window = next_window(window, code, book.bits);
+  return book.values[value_index(window, book.multiplier)];
+}
+
+}  // namespace qloft::kernels
