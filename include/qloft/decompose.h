@@ -35,7 +35,8 @@ enum class LowRank : std::uint8_t { none, truncated_svd };
 
 // once: quantize, then solve. quantize_first: LoftQ's alternation, `iterations` times.
 // low_rank_first: LQ-LoRA's, which solves before it quantizes, stops when the error in the metric
-// rises and keeps the best. quantize_until_best: as quantize_first, and stops as that does.
+// rises and keeps the best. quantize_until_best: as quantize_first, stops when the error has not
+// fallen four times running, and keeps the best.
 enum class Loop : std::uint8_t { once, quantize_first, low_rank_first, quantize_until_best };
 
 // The names at the prompt and in files: "gram-diagonal". Empty if unknown.
@@ -62,7 +63,8 @@ struct Preset {
   Loop loop;
   quant::Format format;  // what --bits and its companions change
   int iterations;
-  double damping = 0.01;  // of Gram matrices
+  double damping = 0.01;        // of Gram matrices
+  double adapter_weight = 1.0;  // as in Recipe
 };
 
 const std::vector<Preset>& presets();
@@ -83,6 +85,9 @@ struct Recipe {
   // What is added to the diagonal of a Gram matrix, in parts of its mean (GPTQ's percdamp); ten
   // times more, again and again, while the matrix is still singular.
   double damping = 0.01;
+  // From the second turn of quantize_until_best on: how much GPTQ heeds errors in the row space of
+  // A, which the solver will undo, 0 < weight <= 1 (1: as all others).
+  double adapter_weight = 1.0;
 };
 
 Recipe recipe_from(const Preset& preset);
@@ -91,7 +96,7 @@ struct Decomposition {
   quant::PackedMatrix q;
   Matrix a;  // [rank, columns]
   Matrix b;  // [rows, rank]
-  // By iteration; an iteration that was worse than the one before it, and not kept, has no entry.
+  // By iteration; under the loops that keep the best, iterations that were worse have no entry.
   std::vector<double> relative_error;  // ||W - Q - s B A|| / ||W|| (Frobenius) by iteration
   std::vector<double> metric_error;    // the same in the metric
   // ||R - s B A|| / ||R|| in the metric with R = W - Q, of each iteration that solved for B A last.

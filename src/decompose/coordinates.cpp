@@ -23,21 +23,26 @@ void for_rows(MatrixView<float> e, const Body& body) {
 
 }  // namespace
 
-void enter(const Coordinates& c, MatrixView<float> e, std::int64_t first_row) {
-  if (c.identity()) return;
-  for_rows(e, [&](std::int64_t i, float* row, std::vector<float>& scratch) {
+void enter_columns(const Coordinates& c, MatrixView<float> a) {
+  for_rows(a, [&](std::int64_t, float* row, std::vector<float>& scratch) {
     scale_columns(c.columns, row);
-    if (!c.order.empty()) {
-      scratch.assign(row, row + e.columns);
-      for (std::size_t p = 0; p < c.order.size(); ++p) {
-        row[p] = scratch[static_cast<std::size_t>(c.order[p])];
-      }
+    if (c.order.empty()) return;
+    scratch.assign(row, row + a.columns);
+    for (std::size_t p = 0; p < c.order.size(); ++p) {
+      row[p] = scratch[static_cast<std::size_t>(c.order[p])];
     }
-    if (c.rows.empty()) return;
-    const float factor = c.rows[static_cast<std::size_t>(first_row + i)];
-    for (std::int64_t j = 0; j < e.columns; ++j) row[j] *= factor;
   });
-  if (!c.root.empty()) linalg::multiply_upper(e, c.root.view());
+  if (!c.root.empty()) linalg::multiply_upper(a, c.root.view());
+}
+
+void enter(const Coordinates& c, MatrixView<float> e, std::int64_t first_row) {
+  if (!c.rows.empty()) {
+    for_rows(e, [&](std::int64_t i, float* row, std::vector<float>&) {
+      const float factor = c.rows[static_cast<std::size_t>(first_row + i)];
+      for (std::int64_t j = 0; j < e.columns; ++j) row[j] *= factor;
+    });
+  }
+  enter_columns(c, e);
 }
 
 void leave_columns(const Coordinates& c, MatrixView<float> a) {

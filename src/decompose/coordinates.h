@@ -24,9 +24,15 @@ struct Coordinates {
 
 // e [m, n] -> its coordinates, in place; its first row is row `first_row` of the matrix.
 void enter(const Coordinates& coordinates, MatrixView<float> e, std::int64_t first_row = 0);
+// a [rank, n] -> its coordinates but for the rows' factors, in place.
+void enter_columns(const Coordinates& coordinates, MatrixView<float> a);
 // a [rank, n] in coordinates -> the factor whose coordinates they are, in place; b [m, rank] too.
 void leave_columns(const Coordinates& coordinates, MatrixView<float> a);
 void leave_rows(const Coordinates& coordinates, MatrixView<float> b);
+
+// The root that `coordinates` would have if errors along the rows of a [rank, n] counted `weight`
+// times as much, 0 < weight <= 1, and all others what they do. The coordinates have a root.
+Matrix discounted_root(const Coordinates& coordinates, MatrixView<const float> a, double weight);
 
 // What a metric makes of a matrix's statistics. Throws InputError naming `name`.
 struct MetricInput {

@@ -55,6 +55,10 @@ void check(MatrixView<const float> weight, const Recipe& recipe, std::string_vie
   if (!(recipe.damping >= 0.0) || !std::isfinite(recipe.damping)) {
     refuse("expected a damping from 0, found " + std::to_string(recipe.damping));
   }
+  if (!(recipe.adapter_weight > 0.0) || recipe.adapter_weight > 1.0) {
+    refuse("expected an adapter weight above 0 and up to 1, found " +
+           std::to_string(recipe.adapter_weight));
+  }
   if (recipe.quantizer == Quantizer::gptq && !feeds_back(recipe.metric)) {
     refuse("gptq needs a metric with a Gram matrix (gram or fisher-gram), found " +
            std::string(decompose::name(recipe.metric)));
@@ -94,7 +98,8 @@ Work begin_work(MatrixView<const float> weight, const Recipe& recipe, const Stat
             .metric_norm = 1.0,
             .random = Random(recipe.seed, stream_of(name)),
             .residual = Matrix(weight.rows, weight.columns),
-            .basis = {}};
+            .basis = {},
+            .feedback = {}};
   if (norm > 0.0) work.metric_norm = metric_norm(work.coordinates, weight, norm);
   return work;
 }

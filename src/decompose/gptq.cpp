@@ -4,52 +4,27 @@
 
 #include "parts.h"
 #include "qloft/linalg.h"
+#include "qloft/quant/scales.h"
 
 namespace qloft::decompose {
 namespace {
 
 // Columns whose feedback onto each other is one product with all columns before them, and rows that
-// go through them together, one vector lane each.
+// go through them together at least, one vector lane each.
 constexpr std::int64_t kColumnsAtOnce = 128;
 constexpr std::int64_t kRowLanes = 32;
 
-// What the rows of one piece need: the code book, and each row's scales and offsets by block.
-struct Codes {
-  std::vector<float> values;
-  std::vector<float> thresholds;  // values.size() - 1, halfway between neighbours
-  Matrix scales;                  // [rows, blocks]
-  Matrix offsets;                 // [rows, blocks], or empty
-  std::int64_t block;
+// Each row's scales and offsets by block.
+struct Blocks {
+  Matrix scales;   // [rows, blocks]
+  Matrix offsets;  // [rows, blocks], or empty
+  std::int64_t length;
 };
 
-Codes codes_of(const quant::PackedMatrix& packed) {
-  Codes out;
-  out.values = quant::code_values(packed.format());
-  for (std::size_t k = 0; k + 1 < out.values.size(); ++k) {
-    out.thresholds.push_back((out.values[k] + out.values[k + 1]) / 2);
-  }
-  out.scales = quant::block_scales(packed);
-  out.offsets = quant::block_offsets(packed);
-  out.block = packed.format().block != 0 ? packed.format().block
-                                         : std::max<std::int64_t>(1, packed.columns());
-  return out;
-}
-
-// One column of a piece: the nearest code of t, its value in `q`.
-void encode_column(const Codes& codes, const float* t, const float* scales, const float* offsets,
-                   std::int64_t count, std::uint8_t* out, float* q) {
-  float at[kRowLanes];
-  std::int32_t found[kRowLanes] = {};
-  for (std::int64_t i = 0; i < count; ++i) {
-    at[i] = (t[i] - offsets[i]) / std::max(scales[i], 1e-38f);
-  }
-  for (const float threshold : codes.thresholds) {
-    for (std::int64_t i = 0; i < count; ++i) found[i] += at[i] > threshold ? 1 : 0;
-  }
-  for (std::int64_t i = 0; i < count; ++i) {
-    out[i] = static_cast<std::uint8_t>(found[i]);
-    q[i] = scales[i] * codes.values[static_cast<std::size_t>(found[i])] + offsets[i];
-  }
+Blocks blocks_of(const quant::PackedMatrix& packed) {
+  const std::int64_t length = packed.format().block;
+  return {quant::block_scales(packed), quant::block_offsets(packed),
+          length != 0 ? length : std::max<std::int64_t>(1, packed.columns())};
 }
 
 }  // namespace
@@ -61,12 +36,16 @@ void encode_column(const Codes& codes, const float* t, const float* scales, cons
 // ("activation order"); the scales of all blocks are those of nearest codes, so that a block stays
 // a run of neighbouring columns.
 quant::PackedMatrix quantize_gptq(MatrixView<const float> target, const Work& work) {
-  quant::PackedMatrix packed = quant::quantize(target, work.recipe.format);
-  const Codes codes = codes_of(packed);
+  const quant::Format& format = work.recipe.format;
+  quant::PackedMatrix packed =
+      quant::store_scales(format, target.rows, target.columns, quant::find_scales(target, format));
+  const Blocks blocks = blocks_of(packed);
   const std::vector<std::int64_t>& order = work.coordinates.order;
-  const MatrixView<const float> root = work.coordinates.root.view();
+  const MatrixView<const float> root =
+      work.feedback.empty() ? work.coordinates.root.view() : work.feedback.view();
   const std::int64_t rows = target.rows, columns = target.columns;
-  const Matrix zeros(1, kRowLanes);
+  const std::int64_t rows_at_once =
+      std::max(kRowLanes, quant::ColumnEncoder::rows_together(format));
 
   Matrix error(rows, columns);  // W - Q, columns in order
   Matrix wanted(rows, kColumnsAtOnce);
@@ -79,28 +58,31 @@ quant::PackedMatrix quantize_gptq(MatrixView<const float> target, const Work& wo
       linalg::multiply(error.view().block(0, 0, rows, first), linalg::Transpose::no,
                        root.block(0, first, first, count), linalg::Transpose::no, before);
     }
-    parallel_for(rows, kRowLanes, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(rows, rows_at_once, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t lanes = end - begin;
       // By column, so that a vector holds one column of several rows.
-      std::vector<float> sums(static_cast<std::size_t>(count * kRowLanes));
+      std::vector<float> sums(static_cast<std::size_t>(count * lanes));
       for (std::int64_t i = 0; first > 0 && i < lanes; ++i) {
         for (std::int64_t p = 0; p < count; ++p) {
-          sums[static_cast<std::size_t>(p * kRowLanes + i)] = before(begin + i, p);
+          sums[static_cast<std::size_t>(p * lanes + i)] = before(begin + i, p);
         }
       }
-      float t[kRowLanes], q[kRowLanes], e[kRowLanes], scales[kRowLanes], offsets[kRowLanes] = {};
-      std::uint8_t code[kRowLanes];
+      quant::ColumnEncoder encoder(format);
+      const auto lanes_of = [lanes] { return std::vector<float>(static_cast<std::size_t>(lanes)); };
+      auto t = lanes_of(), q = lanes_of(), e = lanes_of(), scales = lanes_of(),
+           offsets = lanes_of();
+      std::vector<std::uint8_t> code(static_cast<std::size_t>(lanes));
       for (std::int64_t p = 0; p < count; ++p) {
         const std::int64_t j = order[static_cast<std::size_t>(first + p)];
-        const std::int64_t b = j / codes.block;
-        const float* sum = sums.data() + p * kRowLanes;
+        const std::int64_t b = j / blocks.length;
+        const float* sum = sums.data() + p * lanes;
         const float inverse = 1.f / root(first + p, first + p);
         for (std::int64_t i = 0; i < lanes; ++i) {
-          scales[i] = codes.scales(begin + i, b);
-          if (!codes.offsets.empty()) offsets[i] = codes.offsets(begin + i, b);
+          scales[i] = blocks.scales(begin + i, b);
+          if (!blocks.offsets.empty()) offsets[i] = blocks.offsets(begin + i, b);
           t[i] = target(begin + i, j) + sum[i] * inverse;
         }
-        encode_column(codes, t, scales, offsets, lanes, code, q);
+        encoder.encode(t.data(), scales.data(), offsets.data(), lanes, code.data(), q.data());
         for (std::int64_t i = 0; i < lanes; ++i) {
           e[i] = target(begin + i, j) - q[i];
           error(begin + i, first + p) = e[i];
@@ -108,7 +90,7 @@ quant::PackedMatrix quantize_gptq(MatrixView<const float> target, const Work& wo
         }
         for (std::int64_t k = p + 1; k < count; ++k) {
           const float factor = root(first + p, first + k);
-          float* to = sums.data() + k * kRowLanes;
+          float* to = sums.data() + k * lanes;
           for (std::int64_t i = 0; i < lanes; ++i) to[i] += e[i] * factor;
         }
       }

@@ -22,6 +22,8 @@ struct Work {
   // [rows, columns]: by turns the quantizer's target W - s B A and the solver's W - Q.
   Matrix residual;
   Matrix basis;  // the solver's right space of the last iteration
+  // What GPTQ feeds back by in place of the coordinates' root; empty: that root.
+  Matrix feedback;
 };
 
 // `target` ~ Q.

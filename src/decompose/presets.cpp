@@ -110,21 +110,22 @@ const std::vector<Preset>& presets() {
        .format = {.bits = 4, .codebook = quant::Codebook::nf, .block = 64, .second_level = {}},
        .iterations = 1},
       {.name = "qloft",
-       .summary = "what measured best: GPTQ and the closed form in turns, Lloyd-Max codes",
+       .summary = "what measured best: GPTQ with trellis codes and the closed form in turns",
        .quantizer = Quantizer::gptq,
        .metric = Metric::gram,
        .low_rank = LowRank::truncated_svd,
        .loop = Loop::quantize_until_best,
        .format = {.bits = 4,
-                  .codebook = quant::Codebook::lloyd,
+                  .codebook = quant::Codebook::trellis,
                   .block = 32,
                   .scale_rule = quant::ScaleRule::mse,
                   .second_level = quant::SecondLevel{.bits = 4,
                                                      .block = 256,
                                                      .type = ElementType::bf16,
                                                      .code = quant::ScaleCode::uniform}},
-       .iterations = 20,
-       .damping = 0.1},
+       .iterations = 10,
+       .damping = 0.1,
+       .adapter_weight = 0.1},
   };
   return table;
 }
@@ -176,6 +177,7 @@ Recipe recipe_from(const Preset& preset) {
   recipe.format = preset.format;
   recipe.iterations = preset.iterations;
   recipe.damping = preset.damping;
+  recipe.adapter_weight = preset.adapter_weight;
   return recipe;
 }
 

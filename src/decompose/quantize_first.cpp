@@ -44,16 +44,33 @@ void run_quantize_first(const Parts& parts, Work& work, Decomposition& result) {
   }
 }
 
+// The error wavers where codes are chosen together (a trellis code's all change with one of them),
+// so that a single rise is no sign of the end.
 void run_quantize_until_best(const Parts& parts, Work& work, Decomposition& result) {
+  constexpr int kRises = 4;
+  const bool discounts =
+      work.recipe.quantizer == Quantizer::gptq && work.recipe.adapter_weight < 1.0;
   bool going = step(parts, work.weight, work, result);
-  for (int t = 1; going && t < work.recipe.iterations; ++t) {
+  Decomposition best = result;
+  for (int t = 1, rises = 0; going && t < work.recipe.iterations && rises < kRises; ++t) {
+    if (discounts) {
+      work.feedback =
+          discounted_root(work.coordinates, result.a.view(), work.recipe.adapter_weight);
+    }
     take_weight(work);
     subtract_product(work, result);
-    Decomposition next = result;
-    going = step(parts, work.residual.view(), work, next);
-    if (next.metric_error.back() >= result.metric_error.back()) return;
-    result = std::move(next);
+    going = step(parts, work.residual.view(), work, result);
+    const bool better = result.metric_error.back() < best.metric_error.back();
+    rises = better ? 0 : rises + 1;
+    if (better) {
+      best = result;
+      continue;
+    }
+    result.relative_error.pop_back();
+    result.metric_error.pop_back();
+    result.svd_residual.pop_back();
   }
+  result = std::move(best);
 }
 
 }  // namespace qloft::decompose

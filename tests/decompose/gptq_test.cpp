@@ -128,6 +128,10 @@ TEST(Gptq, LowersTheErrorOfTheOutputsForEveryCodebook) {
            .scale_rule = quant::ScaleRule::mse,
            .second_level = {}},
            {.bits = 2, .codebook = quant::Codebook::ternary, .block = 0, .second_level = {}},
+           {.bits = 2,
+           .codebook = quant::Codebook::trellis,
+           .scale_rule = quant::ScaleRule::mse,
+           .second_level = {}},
            {.bits = 4, .second_level = quant::SecondLevel{}}}) {
     Recipe recipe = gptq(2);
     recipe.format = format;
@@ -184,7 +188,7 @@ TEST(Cloq, LeavesLessThanGptqAndThanTheClosedFormAlone) {
   EXPECT_LT(error("qera", 8), error("qera-approx", 8));
 }
 
-TEST(Qloft, AlternatesUntilTheErrorUnderTheMetricRisesAndKeepsTheBest) {
+TEST(Qloft, AlternatesUntilTheErrorUnderTheMetricNoLongerFallsAndKeepsTheBest) {
   const Matrix weight = noise(48, 96);
   const Statistics statistics = with_gram(correlated_gram(96));
   Recipe recipe = recipe_from(preset("qloft"));
