@@ -31,6 +31,18 @@ Json echo(const std::optional<Options>& options) {
   return json;
 }
 
+// What a method's name stands for: a preset that changes makes its rows anew.
+Json preset_key(const std::optional<QuantizeOptions>& options) {
+  if (!options) return nullptr;
+  const decompose::Preset& preset = decompose::preset(options->method);
+  return {{"format", preset.format.describe()},
+          {"metric", decompose::name(preset.metric)},
+          {"parts", {preset.quantizer, preset.low_rank, preset.loop}},
+          {"iterations", preset.iterations},
+          {"damping", preset.damping},
+          {"adapter_weight", preset.adapter_weight}};
+}
+
 // Bits of a stored weight of the linear layers, in full precision.
 double stored_bits(const checkpoint::Checkpoint& source, const model::Architecture& architecture) {
   double bits = 0, weights = 0;
@@ -132,6 +144,7 @@ Json row_key(const RowPlan& row, const Tasks& tasks, const CompareOptions& optio
   Json key;
   key["version"] = kVersion;
   key["quantize"] = echo(row.quantize);
+  key["preset"] = preset_key(row.quantize);
   key["tune"] = echo(row.tune);
   key["plan"] = plan_key(row, options);
   key["statistics"] = statistics_key(row, options);
