@@ -78,6 +78,11 @@ constexpr std::int64_t fixed_columns(std::int64_t columns) {
   return (columns / kGroup * kGroup + 511) / 512 * 512;
 }
 
+// Windows that dot_trellis() works with: those of whole vectors, and of a last, unfinished group.
+constexpr std::int64_t trellis_windows(std::int64_t columns) {
+  return fixed_columns(columns) + kGroup;
+}
+
 // Rows of activations, ready for dot(). `fixed` holds every whole group as 16-bit integers, and
 // `fixed_scales` their scales (x = fixed * scale), in an order of the table's own. `sums` holds the
 // sum of every 16 elements (the last may be fewer), as offsets need them.
@@ -140,6 +145,14 @@ struct Table {
   // error about 3e-5) where x.fixed is given.
   void (*dot)(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
               float* y, std::int64_t y_stride);
+
+  // The same of rows of a trellis code that follow each other in the matrix, within the rows from
+  // which windows begin; they need no windows of their own. `windows` [trellis_windows(columns)],
+  // in an order of the table's own, are those of the row above (zeros: none) and become those of
+  // the last row. x.rows >= 1.
+  void (*dot_trellis)(const Codebook& book, const PackedRow* rows, std::int64_t count,
+                      const Activations& x, float* y, std::int64_t y_stride,
+                      std::uint16_t* windows);
 
   void (*bf16_to_f32)(const BFloat16* x, std::int64_t count, float* out);
   void (*f32_to_bf16)(const float* x, std::int64_t count, BFloat16* out);

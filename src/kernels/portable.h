@@ -29,6 +29,8 @@ void prepare_activations(const Codebook& book, const float* x, std::int64_t colu
                          std::int16_t* fixed, float* fixed_scales, float* sums);
 void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride);
+void dot_trellis(const Codebook& book, const PackedRow* rows, std::int64_t count,
+                 const Activations& x, float* y, std::int64_t y_stride, std::uint16_t* windows);
 void bf16_to_f32(const BFloat16* x, std::int64_t count, float* out);
 void f32_to_bf16(const float* x, std::int64_t count, BFloat16* out);
 

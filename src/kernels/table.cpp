@@ -27,6 +27,7 @@ constexpr Table kPortable = {
     .decode_bf16 = portable::decode_bf16,
     .prepare_activations = portable::prepare_activations,
     .dot = portable::dot,
+    .dot_trellis = portable::dot_trellis,
     .bf16_to_f32 = portable::bf16_to_f32,
     .f32_to_bf16 = portable::f32_to_bf16,
 };

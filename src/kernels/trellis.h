@@ -70,4 +70,17 @@ inline void trace_back(const SearchSpace& space, int bits, std::int64_t count,
   }
 }
 
+// Table::dot_trellis by a table's advance_windows and dot, row by row, in rising order of columns.
+inline void dot_trellis_by_row(decltype(Table::advance_windows) advance, decltype(Table::dot) dot,
+                               const Codebook& book, const PackedRow* rows, std::int64_t count,
+                               const Activations& x, float* y, std::int64_t y_stride,
+                               std::uint16_t* windows) {
+  for (std::int64_t r = 0; r < count; ++r) {
+    advance(rows[r].codes, x.columns, book.bits, windows, windows);
+    PackedRow row = rows[r];
+    row.windows = windows;
+    dot(book, &row, 1, x, y + r, y_stride);
+  }
+}
+
 }  // namespace qloft::kernels

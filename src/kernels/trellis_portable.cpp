@@ -43,6 +43,11 @@ void search(const Codebook& book, const float* x, const float* scales, std::int6
   trace_back(space, book.bits, count, codes);
 }
 
+void dot_trellis(const Codebook& book, const PackedRow* rows, std::int64_t count,
+                 const Activations& x, float* y, std::int64_t y_stride, std::uint16_t* windows) {
+  dot_trellis_by_row(advance_windows, dot, book, rows, count, x, y, y_stride, windows);
+}
+
 }  // namespace qloft::kernels::portable
 
 namespace qloft::kernels {

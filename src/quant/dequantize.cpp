@@ -58,6 +58,29 @@ void whole_rows(const PackedMatrix& packed, MatrixView<T> out, std::int64_t firs
   });
 }
 
+// Rows [begin, end) of a product with a trellis code, after the rows above that their windows need.
+void multiply_trellis(const PackedMatrix& q, const kernels::Activations& x, MatrixView<float> y,
+                      std::int64_t begin, std::int64_t end) {
+  const kernels::Table& table = kernels::table();
+  const kernels::Codebook& book = codebook_of(q.format());
+  RowReader reader(q, 0, 0);  // scales alone
+  std::vector<std::uint16_t> windows(static_cast<std::size_t>(kernels::trellis_windows(x.columns)));
+  std::vector<float> unused(static_cast<std::size_t>(x.rows * RowReader::kAtOnce));
+  for (std::int64_t r = first_window_row(begin, book.bits); r < end;) {
+    if (r % kernels::kTrellisRows == 0) std::fill(windows.begin(), windows.end(), 0);
+    const std::int64_t next =
+        std::min(r < begin ? begin : end, round_up(r + 1, kernels::kTrellisRows));
+    const auto rows = reader.rows(r, std::min(RowReader::kAtOnce, next - r));
+    const auto count = static_cast<std::int64_t>(rows.size());
+    if (r < begin) {
+      table.dot_trellis(book, rows.data(), count, x, unused.data(), count, windows.data());
+    } else {
+      table.dot_trellis(book, rows.data(), count, x, y.data + r, y.stride, windows.data());
+    }
+    r += count;
+  }
+}
+
 }  // namespace
 
 void dequantize(const PackedMatrix& packed, MatrixView<float> out, std::int64_t first_row) {
@@ -154,6 +177,10 @@ void multiply_transposed(MatrixView<const float> x, const PackedMatrix& q, Matri
   // A product takes about 20 microseconds a million elements: fewer tasks cost less to hand out.
   const std::int64_t rows_at_once = 4 * rows_a_task(q.columns());
   parallel_for(q.rows(), rows_at_once, [&](std::int64_t begin, std::int64_t end) {
+    if (book.multiplier != 0) {
+      if (x.rows > 0) multiply_trellis(q, activations, y, begin, end);
+      return;
+    }
     RowReader reader(q);
     for (std::int64_t r = begin; r < end; r += RowReader::kAtOnce) {
       const auto rows = reader.rows(r, std::min(RowReader::kAtOnce, end - r));

@@ -20,6 +20,11 @@ std::int64_t kernel_block(const Format& format, std::int64_t columns) {
                            : round_up<std::int64_t>(columns + 1, 2 * kernels::kGroup);
 }
 
+std::int64_t first_window_row(std::int64_t i, int bits) {
+  const std::int64_t reach = ceil_divide(kernels::kTrellisWindowBits, bits) - 1;
+  return std::max(i - i % kernels::kTrellisRows, i - reach);
+}
+
 void store_floats(const float* values, std::int64_t count, ElementType type, std::int64_t first,
                   std::span<std::byte> out) {
   std::byte* to = out.data() + static_cast<std::size_t>(first) * byte_size(type);
@@ -59,7 +64,7 @@ RowReader::RowReader(const PackedMatrix& packed, std::int64_t first_column, std:
   const Format& format = packed.format();
   if (format.second_level || format.scale_type != ElementType::f32) scales_.resize(buffered);
   if (format.codebook == Codebook::uniform_asymmetric) offsets_.resize(buffered);
-  if (format.codebook == Codebook::trellis) {
+  if (format.codebook == Codebook::trellis && columns_ > 0) {
     windows_.resize(static_cast<std::size_t>(kAtOnce * packed.columns()));
   }
   if (format.second_level) {
@@ -109,11 +114,8 @@ const std::uint16_t* RowReader::read_windows(std::int64_t i) {
   const std::int64_t row_bytes = kernels::packed_bytes(packed_.columns(), bits);
   const auto* codes = reinterpret_cast<const std::uint8_t*>(packed_.bytes(0).data()) +
                       first_column_ / kernels::kGroup * 4 * bits;
-  const std::int64_t begin = i - i % kernels::kTrellisRows;
-  // A window reaches this many rows up.
-  const std::int64_t reach = ceil_divide(kernels::kTrellisWindowBits, bits) - 1;
-  std::int64_t from = next_row_;
-  if (from > i || from < std::max(begin, i - reach)) from = std::max(begin, i - reach);
+  const std::int64_t begin = i - i % kernels::kTrellisRows, first = first_window_row(i, bits);
+  const std::int64_t from = next_row_ >= first && next_row_ <= i ? next_row_ : first;
   const auto place = [this](std::int64_t row) {
     return windows_.data() + row % kAtOnce * packed_.columns();
   };

@@ -17,6 +17,9 @@ std::int64_t rows_a_task(std::int64_t columns);
 // The block length that kernels see: that of the format, or the whole row.
 std::int64_t kernel_block(const Format& format, std::int64_t columns);
 
+// The first row that the windows of row i of a trellis code reach up to.
+std::int64_t first_window_row(std::int64_t i, int bits);
+
 // Reads a few rows at a time; scales that are not stored as f32 go through its own buffers. One
 // object a thread.
 class RowReader {
@@ -24,7 +27,7 @@ class RowReader {
   static constexpr std::int64_t kAtOnce = 4;
 
   // Codes are read of columns [first_column, first_column + columns) alone; first_column is a
-  // multiple of 32.
+  // multiple of 32. With no columns only scales are read.
   RowReader(const PackedMatrix& packed, std::int64_t first_column, std::int64_t columns);
   explicit RowReader(const PackedMatrix& packed) : RowReader(packed, 0, packed.columns()) {}
   // Rows [first, first + count), count <= kAtOnce. Both are valid until the next call of either.

@@ -98,7 +98,7 @@ TEST(TrellisKernels, ProductsKeepTheBoundsOfPlainCodes) {
   for (const InstructionSet set : sets()) {
     for (const int bits : kBits) {
       for (const std::int64_t columns : kColumns) {
-        for (const bool fixed : {false, true}) {
+        for (const bool fixed : {false, true}) {  // which a table may leave unused
           for (const std::int64_t rows : {1, 3, 7}) {
             Sample sample(bits, 9, columns, columns % 2 == 0 ? 16 : 48);
             sample.advance(set);
@@ -134,6 +134,63 @@ TEST(TrellisKernels, ProductsKeepTheBoundsOfPlainCodes) {
                 ASSERT_NEAR(y[static_cast<std::size_t>(i * 3 + r)], exact, bound)
                     << name(set) << " bits " << bits << " columns " << columns << " fixed "
                     << fixed;
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// Rows one after another through the table's own windows, several at a call or one.
+TEST(TrellisKernels, ProductsOfRowsInTurnKeepTheBoundsToo) {
+  constexpr std::int64_t kRows = 15, kInputs = 6;
+  for (const InstructionSet set : sets()) {
+    for (const int bits : kBits) {
+      for (const std::int64_t columns : kColumns) {
+        for (const std::int64_t block : {16, 32, 64, 96}) {
+          for (const std::int64_t inputs : {std::int64_t{1}, std::int64_t{2}, kInputs}) {
+            Sample sample(bits, kRows, columns, block);
+            const std::vector<float> x = normal(inputs * columns, 22);
+            const std::int64_t stride = fixed_columns(columns);
+            std::vector<std::int16_t> values(static_cast<std::size_t>(inputs * stride));
+            std::vector<float> scales(values.size() / kGroup);
+            for (std::int64_t i = 0; i < inputs; ++i) {
+              table_of(set).prepare_activations(sample.book, x.data() + i * columns, columns,
+                                                values.data() + i * stride,
+                                                scales.data() + i * stride / kGroup, nullptr);
+            }
+            const Activations activations = {.x = x.data(),
+                                             .stride = columns,
+                                             .fixed = values.data(),
+                                             .fixed_scales = scales.data(),
+                                             .rows = inputs,
+                                             .columns = columns};
+            std::vector<PackedRow> rows(kRows, sample.row);
+            for (std::size_t r = 0; r < kRows; ++r) rows[r].codes = sample.packed[r].data();
+            std::vector<float> y(static_cast<std::size_t>(inputs * kRows));
+            std::vector<std::uint16_t> windows(static_cast<std::size_t>(trellis_windows(columns)));
+            for (std::int64_t r = 0, count = 1; r < kRows; r += count, count = 1 + r % 4) {
+              count = std::min(count, kRows - r);
+              table_of(set).dot_trellis(sample.book, rows.data() + r, count, activations,
+                                        y.data() + r, kRows, windows.data());
+            }
+            for (std::int64_t i = 0; i < inputs; ++i) {
+              for (std::int64_t r = 0; r < kRows; ++r) {
+                double exact = 0, xx = 0, qq = 0;
+                for (std::int64_t j = 0; j < columns; ++j) {
+                  const double xj = x[static_cast<std::size_t>(i * columns + j)];
+                  const double qj =
+                      sample.expected[static_cast<std::size_t>(r)][static_cast<std::size_t>(j)];
+                  exact += xj * qj;
+                  xx += xj * xj;
+                  qq += qj * qj;
+                }
+                ASSERT_NEAR(y[static_cast<std::size_t>(i * kRows + r)], exact,
+                            1e-4 * std::sqrt(xx * qq) + 1e-6)
+                    << name(set) << " bits " << bits << " columns " << columns << " block " << block
+                    << " row " << r;
               }
             }
           }

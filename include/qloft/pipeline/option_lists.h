@@ -19,7 +19,7 @@ void visit_options(PlanOptions& o, Visitor& v) {
   v("--size", o.size, "of all tensors and the adapter: 3GB, 700MiB, ...");
   v.group("Choice");
   v("--strategy", o.strategy, "ilp, greedy, first-layers or uniform");
-  v("--candidates", o.candidates, "lq-lora, wide, or a JSON file: an array of formats");
+  v("--candidates", o.candidates, "lq-lora, wide, trellis, or a JSON file: an array of formats");
   v("--first-last-bits", o.first_last_bits, "least bits of a code in the first and the last layer");
   v("--same-qkv", o.same_qkv, "one format for q_proj, k_proj and v_proj of a layer");
   v("--time-limit", o.time_limit, "of the integer program, in seconds");
@@ -55,7 +55,7 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--plan", o.plan, "a plan of `qloft plan`: a format for each matrix, in place of the others");
   v("--bits", o.bits, "1 to 8 (the method's own: 4)");
   v("--codebook", o.codebook,
-    "nf, uniform, uniform-asymmetric, lloyd, binary, ternary or residual-binary");
+    "nf, uniform, uniform-asymmetric, lloyd, binary, ternary, residual-binary or trellis");
   v("--block", o.block, "weights that share a scale: 16 to 4096; 0: a row");
   v("--scale", o.scale, "absmax, or mse: the scale of the least squared error");
   v("--scale-type", o.scale_type, "f32, bf16, f16, or double: quantized themselves");

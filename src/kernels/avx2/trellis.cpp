@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "avx2.h"
 #include "layout.h"
 #include "portable.h"
 #include "trellis.h"
@@ -53,9 +54,15 @@ void advance_windows(const std::uint8_t* packed, std::int64_t count, int bits,
                             before != nullptr ? before + whole : nullptr, after + whole);
 }
 
+void dot_trellis(const Codebook& book, const PackedRow* rows, std::int64_t count,
+                 const Activations& x, float* y, std::int64_t y_stride, std::uint16_t* windows) {
+  dot_trellis_by_row(advance_windows, avx2_table().dot, book, rows, count, x, y, y_stride, windows);
+}
+
 }  // namespace
 
 void add_trellis(Table& table) {
+  table.dot_trellis = dot_trellis;
   table.advance_windows = advance_windows;
   table.search = search;
 }

@@ -27,39 +27,11 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
+#include "chunks.h"  // compiled for AVX-512 too
+
 namespace qloft::kernels::avx512_kernels {
 
 namespace {
-
-// What one vector of packed codes holds. It is read as 32 words of 16 bits, whose fields are
-// shifted down one after another to look up 32 values at once. 3 bits join their planes in fields
-// of 4: the even fields of the plane of 2 bits in one vector, the odd ones in another.
-template <int kBits>
-struct Chunk {
-  static constexpr int kWidth = kBits == 3 ? 2 : kBits;  // of a field
-  static constexpr int kSteps = 16 / kWidth;             // fields in a word
-  static constexpr int kGroups = 16 / kWidth;            // of codes
-  static constexpr int kColumns = kGroups * static_cast<int>(kGroup);
-
-  // Which column of the chunk word `word` gives at step `step`.
-  static constexpr int column(int step, int word) {
-    const int field = kBits == 3 ? step % 4 * 2 + step / 4 : step;
-    const int group = word / (2 * kWidth);
-    const int byte = 2 * (word % (2 * kWidth)) + kWidth * field / 8;
-    const int place = kWidth * field % 8 / kWidth;  // within the byte, as layout.h has it
-    const int first = kWidth == 4   ? 8 * (byte / 4) + 4 * place
-                      : kWidth == 2 ? 16 * (place % 2) + 8 * (byte / 4) + 4 * (place / 2)
-                                    : 8 * (place % 4) + 4 * (place / 4);
-    return group * static_cast<int>(kGroup) + first + byte % 4;
-  }
-  static constexpr std::array<std::uint16_t, kColumns> order() {
-    std::array<std::uint16_t, kColumns> out = {};
-    for (int i = 0; i < kColumns; ++i) {
-      out[static_cast<std::size_t>(i)] = static_cast<std::uint16_t>(column(i / 32, i % 32));
-    }
-    return out;
-  }
-};
 
 // x * f as integers of 16 bits, count a multiple of 32.
 inline void round_to_16(const float* x, std::int64_t count, float f, std::int16_t* out) {
@@ -93,53 +65,10 @@ void prepare_activations(const Codebook& book, const float* x, std::int64_t colu
                          std::int16_t* fixed, float* fixed_scales, float* sums) {
   portable::prepare_activations(book, x, columns, nullptr, nullptr, sums);
   if (fixed == nullptr) return;
-  if (book.multiplier != 0) {
-    return portable::prepare_activations(book, x, columns, fixed, fixed_scales, nullptr);
-  }
   with_width<4>(book.bits, [&](auto width) {
     prepare_chunks<width()>(x, columns / kGroup * kGroup, fixed, fixed_scales);
   });
 }
-
-inline __mmask16 first_lanes(std::int64_t count) {
-  return static_cast<__mmask16>(count >= 16 ? 0xffff : (1 << std::max<std::int64_t>(0, count)) - 1);
-}
-
-// The words of one chunk.
-template <int kBits>
-struct Words {
-  Words() = default;
-  // The first `groups` groups are there; zeros are taken for the rest.
-  Words(const std::uint8_t* in, std::int64_t groups) {
-    low = _mm512_maskz_loadu_epi32(first_lanes(groups * kBits), in);
-    if constexpr (kBits == 3) {
-      const __m512i more = _mm512_maskz_loadu_epi32(first_lanes(groups * kBits - 16), in + 64);
-      const __m512i two_bits =
-          _mm512_setr_epi32(0, 1, 3, 4, 6, 7, 9, 10, 12, 13, 15, 16, 18, 19, 21, 22);
-      const __m512i one_bit =
-          _mm512_setr_epi32(2, 2, 5, 5, 8, 8, 11, 11, 14, 14, 17, 17, 20, 20, 23, 23);
-      // A field's third bit lies where the field begins, one bit up in every second word of 32.
-      const __m512i up = _mm512_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1);
-      const __m512i twos = _mm512_permutex2var_epi32(low, two_bits, more);
-      const __m512i ones = _mm512_srlv_epi32(_mm512_permutex2var_epi32(low, one_bit, more), up);
-      constexpr int kChoose = 0xca;  // first ? second : third
-      const __m512i lower_two = _mm512_set1_epi16(0x3333);
-      low = _mm512_ternarylogic_epi32(lower_two, twos, _mm512_slli_epi16(ones, 2), kChoose);
-      high = _mm512_ternarylogic_epi32(lower_two, _mm512_srli_epi16(twos, 2), ones, kChoose);
-    }
-  }
-
-  // Codes in the lowest bits of each word of 16 bits, whatever follows in those above.
-  template <int kStep>
-  __m512i codes() const {
-    constexpr int kShift = kBits == 3 ? kStep % 4 * 4 : kStep * kBits;
-    const __m512i from = kBits == 3 && kStep >= 4 ? high : low;
-    return kShift == 0 ? from : _mm512_srli_epi16(from, kShift);
-  }
-
-  __m512i low;
-  __m512i high;  // of 3 bits
-};
 
 // Products of kRows packed rows with kInputs rows of activations, beside each other, so that loads
 // are shared and latencies overlap.
@@ -278,10 +207,9 @@ void dot_inputs(const Codebook& book, const PackedRow* rows, const Activations& 
 void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride) {
   if (count == 0) return;
-  if (book.multiplier != 0) return dot_windows(book, rows, count, x, y, y_stride);
   const bool has_blocks =
       std::has_single_bit(static_cast<std::uint64_t>(rows->block)) && rows->block >= kGroup;
-  if (book.bits > 4 || x.fixed == nullptr || !has_blocks) {
+  if (book.bits > 4 || book.multiplier != 0 || x.fixed == nullptr || !has_blocks) {
     Activations plain = x;
     plain.fixed = nullptr;  // its order is this file's own
     return avx2_table().dot(book, rows, count, plain, y, y_stride);

@@ -10,8 +10,4 @@ void add_decoding(Table& table);
 void add_products(Table& table);
 void add_trellis(Table& table);
 
-// Table::dot of a trellis code, for add_products.
-void dot_windows(const Codebook& book, const PackedRow* rows, std::int64_t count,
-                 const Activations& x, float* y, std::int64_t y_stride);
-
 }  // namespace qloft::kernels::avx512_kernels

@@ -8,7 +8,10 @@
 #endif
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstdint>
+#include <utility>
 
 #include "../avx2.h"
 #include "../layout.h"
@@ -24,6 +27,8 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
+#include "chunks.h"  // compiled for AVX-512 too
+
 namespace qloft::kernels::avx512_kernels {
 
 namespace {
@@ -31,70 +36,178 @@ namespace {
 constexpr int kLanes = 16;
 #include "../trellis_loops.h"
 
-// Whole groups of kRows rows with kInputs rows of activations; blocks are whole groups.
-template <int kRows, int kInputs>
-void dot_rows(const Codebook& book, const PackedRow* rows, const Activations& x, std::int64_t input,
-              float* y, std::int64_t y_stride) {
-  const std::int64_t stride = fixed_columns(x.columns), scales_stride = stride / kGroup;
-  const std::int64_t groups = x.columns / kGroup, groups_a_block = rows->block / kGroup;
-  const std::int16_t* fixed = x.fixed + input * stride;
-  const float* fixed_scales = x.fixed_scales + input * scales_stride;
-  const __m512i multiplier = _mm512_set1_epi16(static_cast<short>(book.multiplier));
-  const __m512i low = _mm512_loadu_si512(book.fixed), high = _mm512_loadu_si512(book.fixed + 32);
-  __m512 total[kRows][kInputs];
-  for (auto& row : total) {
-    for (__m512& sum : row) sum = _mm512_setzero_ps();
+// Columns of whole chunks, and behind them those of the tail one by one.
+template <int kBits, int kRows, int kInputs>
+struct WindowProduct {
+  using C = Chunk<kBits>;
+
+  WindowProduct(const Codebook& book, const PackedRow* packed, const Activations& x,
+                std::int64_t input)
+      : rows(packed),
+        shift(std::countr_zero(static_cast<std::uint64_t>(packed->block))),
+        stride(fixed_columns(x.columns)),
+        fixed(x.fixed + input * stride),
+        fixed_scales(x.fixed_scales + input * (stride / kGroup)) {
+    low = _mm512_loadu_si512(book.fixed);
+    high = _mm512_loadu_si512(book.fixed + 32);
+    multiplier = _mm512_set1_epi16(static_cast<short>(book.multiplier));
+    newest = _mm512_set1_epi16(static_cast<short>(((1 << kBits) - 1) << kWindowShift));
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    constexpr unsigned kLogLanes = std::countr_zero(static_cast<unsigned>(C::kWidth));
+    const __m512i column = _mm512_slli_epi32(_mm512_srli_epi32(lane, kLogLanes), 5);
+    block_of_lane = _mm512_srlv_epi32(column, _mm512_set1_epi32(shift));
+    for (auto& row : total) {
+      for (__m512& sum : row) sum = _mm512_setzero_ps();
+    }
   }
-  for (std::int64_t g = 0, block = 0; g < groups; ++block) {
-    const std::int64_t end = std::min(groups, g + groups_a_block);
-    for (; g < end; ++g) {
+
+  // The groups from column `first` on; windows [C::kColumns] in the order of the steps.
+  void add(std::int64_t first, std::int64_t groups, const std::uint16_t* before,
+           std::uint16_t* after) {
+    const __mmask16 blocks = first_lanes(((groups * kGroup - 1) >> shift) + 1);
+    Words<kBits> words[kRows];
+    __m512 scales[kRows];
+    for (int r = 0; r < kRows; ++r) {
+      words[r] = Words<kBits>(rows[r].codes + first / kGroup * 4 * kBits, groups);
+      scales[r] = _mm512_permutexvar_ps(
+          block_of_lane, _mm512_maskz_loadu_ps(blocks, rows[r].scales + (first >> shift)));
+    }
+    add_steps(words, scales, first, before, after,
+              std::make_integer_sequence<int, C::kSteps / 4>());
+  }
+
+  template <int... kFour>
+  void add_steps(const Words<kBits> (&words)[kRows], const __m512 (&scales)[kRows],
+                 std::int64_t first, const std::uint16_t* before, std::uint16_t* after,
+                 std::integer_sequence<int, kFour...>) {
+    (add_four_steps<4 * kFour>(words, scales, first, before, after), ...);
+  }
+
+  // As many products as 32 bits hold (layout.h).
+  template <int kStep>
+  void add_four_steps(const Words<kBits> (&words)[kRows], const __m512 (&scales)[kRows],
+                      std::int64_t first, const std::uint16_t* before, std::uint16_t* after) {
+    __m512i sums[kRows][kInputs];
+    for (auto& row : sums) {
+      for (__m512i& sum : row) sum = _mm512_setzero_si512();
+    }
+    add_step<kStep>(words, first, before, after, sums);
+    add_step<kStep + 1>(words, first, before, after, sums);
+    add_step<kStep + 2>(words, first, before, after, sums);
+    add_step<kStep + 3>(words, first, before, after, sums);
+    for (int i = 0; i < kInputs; ++i) {
+      const __m512 x_scale = _mm512_set1_ps(fixed_scales[(i * stride + first) / kGroup]);
       for (int r = 0; r < kRows; ++r) {
-        const __m512i window = _mm512_loadu_si512(rows[r].windows + g * kGroup);
-        const __m512i n = _mm512_srli_epi16(_mm512_mullo_epi16(window, multiplier), kIndexShift);
-        const __m512i values = _mm512_permutex2var_epi16(low, n, high);
-        for (int i = 0; i < kInputs; ++i) {
-          const __m512i products = _mm512_dpwssd_epi32(
-              _mm512_setzero_si512(), values, _mm512_loadu_si512(fixed + i * stride + g * kGroup));
-          const float by = rows[r].scales[block] * fixed_scales[i * scales_stride + g];
-          total[r][i] =
-              _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), _mm512_set1_ps(by), total[r][i]);
-        }
+        total[r][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r][i]),
+                                      _mm512_mul_ps(scales[r], x_scale), total[r][i]);
       }
     }
   }
+
+  template <int kStep>
+  void add_step(const Words<kBits> (&words)[kRows], std::int64_t first, const std::uint16_t* before,
+                std::uint16_t* after, __m512i (&sums)[kRows][kInputs]) {
+    __m512i window = _mm512_loadu_si512(before + 32 * kStep);
+    for (int r = 0; r < kRows; ++r) {
+      constexpr int kOrOfAnd = 0xf8;  // first | (second & third)
+      const __m512i codes = words[r].template codes<kStep, kWindowShift>();
+      window = _mm512_ternarylogic_epi32(_mm512_slli_epi16(window, kBits), codes, newest, kOrOfAnd);
+      const __m512i n = _mm512_srli_epi16(_mm512_mullo_epi16(window, multiplier), kIndexShift);
+      const __m512i values = _mm512_permutex2var_epi16(low, n, high);
+      for (int i = 0; i < kInputs; ++i) {
+        const std::int16_t* x = fixed + i * stride + first + 32 * kStep;
+        sums[r][i] = _mm512_dpwssd_epi32(sums[r][i], values, _mm512_loadu_si512(x));
+      }
+    }
+    if (after != nullptr) _mm512_storeu_si512(after + 32 * kStep, window);
+  }
+
+  const PackedRow* rows;
+  int shift;
+  std::int64_t stride;
+  const std::int16_t* fixed;
+  const float* fixed_scales;
+  __m512i low, high, multiplier, newest, block_of_lane;
+  __m512 total[kRows][kInputs];
+};
+
+// The tail's part of y, and its windows, which lie behind those of all chunks.
+template <int kRows>
+void add_tail(const Codebook& book, const PackedRow* rows, const Activations& x, float* y,
+              std::int64_t y_stride, std::uint16_t* windows) {
+  const std::int64_t first = x.columns / kGroup * kGroup, count = x.columns - first;
+  if (count == 0) return;
+  std::uint16_t* const tail = windows + fixed_columns(x.columns);
   for (int r = 0; r < kRows; ++r) {
-    for (int i = 0; i < kInputs; ++i) {
-      y[(input + i) * y_stride + r] =
-          book.fixed_scale * _mm512_reduce_add_ps(total[r][i]) +
-          portable::dot_tail(book, rows[r], x, input + i, groups * kGroup);
+    portable::advance_windows(rows[r].codes + first / kGroup * 4 * book.bits, count, book.bits,
+                              tail, tail);
+    for (std::int64_t j = 0; j < count; ++j) {
+      const float value = book.values[value_index(tail[j], book.multiplier)] *
+                          rows[r].scales[(first + j) / rows[r].block];
+      for (std::int64_t i = 0; i < x.rows; ++i) {
+        y[i * y_stride + r] += value * x.x[i * x.stride + first + j];
+      }
     }
   }
 }
 
-template <int kRows>
-void dot_inputs(const Codebook& book, const PackedRow* rows, const Activations& x, float* y,
-                std::int64_t y_stride) {
+template <int kBits, int kRows, int kInputs>
+void window_tile(const Codebook& book, const PackedRow* rows, const Activations& x,
+                 std::int64_t input, float* y, std::int64_t y_stride, const std::uint16_t* before,
+                 std::uint16_t* after) {
+  using C = Chunk<kBits>;
+  WindowProduct<kBits, kRows, kInputs> product(book, rows, x, input);
+  const std::int64_t groups = x.columns / kGroup;
+  for (std::int64_t g = 0; g < groups; g += C::kGroups) {
+    product.add(g * kGroup, std::min<std::int64_t>(C::kGroups, groups - g), before + g * kGroup,
+                after != nullptr ? after + g * kGroup : nullptr);
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int i = 0; i < kInputs; ++i) {
+      y[(input + i) * y_stride + r] = book.fixed_scale * _mm512_reduce_add_ps(product.total[r][i]);
+    }
+  }
+}
+
+// All rows of activations begin at the same windows: the last tile alone leaves new ones.
+template <int kBits, int kRows>
+void window_inputs(const Codebook& book, const PackedRow* rows, const Activations& x, float* y,
+                   std::int64_t y_stride, std::uint16_t* windows) {
   std::int64_t i = 0;
-  for (; i + 4 <= x.rows; i += 4) dot_rows<kRows, 4>(book, rows, x, i, y, y_stride);
-  for (; i + 2 <= x.rows; i += 2) dot_rows<kRows, 2>(book, rows, x, i, y, y_stride);
-  for (; i < x.rows; ++i) dot_rows<kRows, 1>(book, rows, x, i, y, y_stride);
+  for (; i + 4 < x.rows; i += 4) {
+    window_tile<kBits, kRows, 4>(book, rows, x, i, y, y_stride, windows, nullptr);
+  }
+  for (; i + 1 < x.rows; ++i) {
+    window_tile<kBits, kRows, 1>(book, rows, x, i, y, y_stride, windows, nullptr);
+  }
+  window_tile<kBits, kRows, 1>(book, rows, x, i, y, y_stride, windows, windows);
+  add_tail<kRows>(book, rows, x, y, y_stride, windows);
+}
+
+void dot_trellis(const Codebook& book, const PackedRow* rows, std::int64_t count,
+                 const Activations& x, float* y, std::int64_t y_stride, std::uint16_t* windows) {
+  if (count == 0 || x.rows == 0) return;
+  const bool has_blocks =
+      std::has_single_bit(static_cast<std::uint64_t>(rows->block)) && rows->block >= kGroup;
+  if (x.fixed == nullptr || !has_blocks) {
+    Activations plain = x;
+    plain.fixed = nullptr;  // its order is this folder's own
+    return avx2_table().dot_trellis(book, rows, count, plain, y, y_stride, windows);
+  }
+  with_width<4>(book.bits, [&](auto width) {
+    std::int64_t r = 0;
+    for (; r + 2 <= count; r += 2) {
+      window_inputs<width(), 2>(book, rows + r, x, y + r, y_stride, windows);
+    }
+    for (; r < count; ++r) window_inputs<width(), 1>(book, rows + r, x, y + r, y_stride, windows);
+  });
 }
 
 }  // namespace
 
-void dot_windows(const Codebook& book, const PackedRow* rows, std::int64_t count,
-                 const Activations& x, float* y, std::int64_t y_stride) {
-  if (count == 0) return;
-  if (x.fixed == nullptr || rows->block % kGroup != 0) {
-    return avx2_table().dot(book, rows, count, x, y, y_stride);
-  }
-  std::int64_t r = 0;
-  for (; r + 2 <= count; r += 2) dot_inputs<2>(book, rows + r, x, y + r, y_stride);
-  for (; r < count; ++r) dot_inputs<1>(book, rows + r, x, y + r, y_stride);
-}
-
 void add_trellis(Table& table) {
   table.search = search;
+  table.dot_trellis = dot_trellis;
 }
 
 }  // namespace qloft::kernels::avx512_kernels
