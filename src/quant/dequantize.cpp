@@ -175,7 +175,10 @@ void multiply_transposed(MatrixView<const float> x, const PackedMatrix& q, Matri
       .columns = x.columns,
   };
   // A product takes about 20 microseconds a million elements: fewer tasks cost less to hand out.
-  const std::int64_t rows_at_once = 4 * rows_a_task(q.columns());
+  // Those of a trellis code begin with the rows above that their windows reach up to.
+  constexpr std::int64_t kTrellisTask = 128;
+  const std::int64_t rows_at_once =
+      book.multiplier != 0 ? kTrellisTask : 4 * rows_a_task(q.columns());
   parallel_for(q.rows(), rows_at_once, [&](std::int64_t begin, std::int64_t end) {
     if (book.multiplier != 0) {
       if (x.rows > 0) multiply_trellis(q, activations, y, begin, end);
