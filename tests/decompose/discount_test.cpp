@@ -31,8 +31,8 @@ TEST(DiscountedRoot, GivesTheGramMatrixWithTheErrorsAlongTheRowsOfAMadeLighter) 
     for (std::int64_t p = 0; p < n; ++p) {
       double part = 0;
       for (std::int64_t k = 0; k <= p; ++k) {
-        part += e[static_cast<std::size_t>(coordinates.order[static_cast<std::size_t>(k)])] *
-                r(k, p);
+        part +=
+            e[static_cast<std::size_t>(coordinates.order[static_cast<std::size_t>(k)])] * r(k, p);
       }
       sum += part * part;
     }
