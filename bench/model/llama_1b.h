@@ -42,21 +42,25 @@ inline adapter::Adapter random_adapter(const Architecture& architecture) {
   return out;
 }
 
-// The model packed to `bits`, with bf16 embeddings; the last one made is kept.
-inline Model& packed_model(int bits, at::ScalarType activations) {
+// The model packed to `bits`, with bf16 embeddings and output matrix, or the latter packed too; the
+// last one made is kept.
+inline Model& packed_model(int bits, at::ScalarType activations, bool output_matrix = false) {
   struct Kept {
     int bits;
     at::ScalarType activations;
+    bool output_matrix;
     Model model;
   };
   static std::optional<Kept> kept;
-  if (!kept || kept->bits != bits || kept->activations != activations) {
+  if (!kept || kept->bits != bits || kept->activations != activations ||
+      kept->output_matrix != output_matrix) {
     kept.reset();
     quant::Format format;
     format.bits = bits;
     format.second_level = quant::SecondLevel{};
     const LoadOptions options{.dtype = activations, .stored = at::kBFloat16};
-    kept = Kept{bits, activations, Model::random(llama_1b(), options, 1, format)};
+    kept = Kept{bits, activations, output_matrix,
+                Model::random(llama_1b(), options, 1, format, output_matrix)};
     at::set_num_threads(1);
   }
   return kept->model;

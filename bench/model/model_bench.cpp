@@ -11,10 +11,10 @@
 namespace qloft::model {
 namespace {
 
-// Arguments: bits, with an adapter.
+// Arguments: bits, with an adapter, with the output matrix packed too.
 void Decode(benchmark::State& state) {
   constexpr std::int64_t kPrompt = 64, kNew = 16;
-  Model& model = packed_model(static_cast<int>(state.range(0)), at::kFloat);
+  Model& model = packed_model(static_cast<int>(state.range(0)), at::kFloat, state.range(2) != 0);
   if (state.range(1) != 0 && model.adapters().empty()) {
     model.attach("a", random_adapter(model.architecture()), false);
   }
@@ -34,11 +34,12 @@ void Decode(benchmark::State& state) {
                                                   benchmark::Counter::kIsRate);
 }
 BENCHMARK(Decode)
-    ->ArgNames({"bits", "adapter"})
-    ->Args({4, 0})
-    ->Args({4, 1})
-    ->Args({3, 0})
-    ->Args({2, 0})
+    ->ArgNames({"bits", "adapter", "output"})
+    ->Args({4, 0, 0})
+    ->Args({4, 1, 0})
+    ->Args({4, 0, 1})
+    ->Args({3, 0, 0})
+    ->Args({2, 0, 0})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 

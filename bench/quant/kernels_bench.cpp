@@ -3,6 +3,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <numeric>
 #include <vector>
 
 #include "qloft/core/random.h"
@@ -15,6 +16,7 @@ using namespace qloft;
 
 constexpr std::int64_t kRows = 2048;
 constexpr std::int64_t kColumns = 5632;
+constexpr std::int64_t kBeyondCaches = std::int64_t{1} << 28;  // bytes
 
 const Matrix& weight() {
   static const Matrix w = [] {
@@ -102,8 +104,9 @@ BENCHMARK(dequantize_tile_bf16)->DenseRange(1, 8)->UseRealTime()->Unit(benchmark
 
 void multiply_by(const quant::Format& format, benchmark::State& state) {
   const quant::PackedMatrix q = quant::quantize(weight().view(), format);
-  // Several copies, so that no cache holds them all.
-  const std::vector<quant::PackedMatrix> copies(8, q);
+  // Several copies, so that no cache holds much of them.
+  const std::vector<quant::PackedMatrix> copies(
+      static_cast<std::size_t>(kBeyondCaches / q.stored_bytes() + 1), q);
   const std::int64_t n = state.range(1);
   Matrix x(n, kColumns);
   Random(2).fill_normal(x.values());
@@ -132,22 +135,20 @@ BENCHMARK(multiply_trellis)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
-// What there is to reach: the packed bytes of the same copies, only summed.
+// What there is to reach: bytes only summed.
 void read_memory(benchmark::State& state) {
-  std::vector<std::uint64_t> bytes(std::size_t{64} << 17);
+  constexpr std::int64_t kPiece = 1 << 14;  // of 8 bytes
+  const std::vector<std::uint64_t> values(kBeyondCaches / 8);
+  std::vector<std::uint64_t> sums(values.size() / kPiece);
   for (auto _ : state) {
-    std::vector<std::uint64_t> sums(64);
-    parallel_for(64, 1, [&](std::int64_t begin, std::int64_t) {
-      const std::uint64_t* p = bytes.data() + (begin << 17);
-      std::uint64_t sum = 0;
-      for (std::int64_t k = 0; k < (1 << 17); ++k) sum += p[k];
-      sums[static_cast<std::size_t>(begin)] = sum;
+    parallel_for(std::ssize(sums), 1, [&](std::int64_t piece, std::int64_t) {
+      const std::uint64_t* p = values.data() + piece * kPiece;
+      sums[static_cast<std::size_t>(piece)] = std::accumulate(p, p + kPiece, std::uint64_t{0});
     });
-    benchmark::DoNotOptimize(sums.data());
+    benchmark::ClobberMemory();
   }
-  const auto runs = static_cast<double>(state.iterations());
-  state.counters["bytes/s"] = benchmark::Counter(runs * 8.0 * static_cast<double>(bytes.size()),
-                                                 benchmark::Counter::kIsRate);
+  state.counters["bytes/s"] = benchmark::Counter(
+      static_cast<double>(state.iterations()) * kBeyondCaches, benchmark::Counter::kIsRate);
 }
 BENCHMARK(read_memory)->UseRealTime()->Unit(benchmark::kMillisecond);
 

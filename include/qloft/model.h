@@ -63,10 +63,11 @@ class Model {
   static Model load(const checkpoint::Checkpoint& source, const LoadOptions& options,
                     Progress& progress);
   // Random weights: normal by the architecture's initializer_range, biases zero, norms one; for
-  // training from nothing. `format`: the linear layers are packed by it, one after the other.
+  // training from nothing. `format`: the linear layers are packed by it, one after the other, and
+  // with `output_matrix` lm_head too.
   static Model random(const Architecture& architecture, const LoadOptions& options,
-                      std::uint64_t seed,
-                      const std::optional<quant::Format>& format = std::nullopt);
+                      std::uint64_t seed, const std::optional<quant::Format>& format = std::nullopt,
+                      bool output_matrix = false);
 
   const Architecture& architecture() const;
   at::Device device() const;

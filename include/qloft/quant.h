@@ -190,4 +190,13 @@ bool is_valid(const PackedMatrix& packed);
 // most 1e-4 |x| |q|, in practice a third of it. Above 4 bits it runs in f32.
 void multiply_transposed(MatrixView<const float> x, const PackedMatrix& q, MatrixView<float> y);
 
+// One of several products with the same x.
+struct Product {
+  const PackedMatrix* matrix;
+  MatrixView<float> y;
+};
+// All of them at once, as q, k and v of a layer allow: x is prepared once for matrices of the same
+// code book that follow each other. The values are those of the products one by one.
+void multiply_transposed(MatrixView<const float> x, std::span<const Product> products);
+
 }  // namespace qloft::quant

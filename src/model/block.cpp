@@ -21,12 +21,13 @@ std::uint64_t seed_of(const Pass& pass, std::int64_t layer, std::uint64_t linear
 Tensor attend(const Layer& layer, std::int64_t index, const Tensor& x, const Pass& pass) {
   const Architecture& a = *pass.architecture;
   const std::int64_t rows = x.size(0), length = x.size(1);
-  const auto heads = [&](const Linear& linear, std::uint64_t number, std::int64_t count) {
-    return linear.forward(x, seed_of(pass, index, number)).view({rows, length, count, a.head_dim});
-  };
-  Tensor q = heads(layer.q, 0, a.heads);
-  Tensor k = heads(layer.k, 1, a.key_value_heads);
-  const Tensor v = heads(layer.v, 2, a.key_value_heads);
+  const LinearUse uses[] = {{&layer.q, seed_of(pass, index, 0)},
+                            {&layer.k, seed_of(pass, index, 1)},
+                            {&layer.v, seed_of(pass, index, 2)}};
+  const auto qkv = forward_together(uses, x);
+  Tensor q = qkv[0].view({rows, length, a.heads, a.head_dim});
+  Tensor k = qkv[1].view({rows, length, a.key_value_heads, a.head_dim});
+  const Tensor v = qkv[2].view({rows, length, a.key_value_heads, a.head_dim});
   if (a.norm_qk) {
     q = rms_norm(q, layer.q_norm, a.rms_norm_epsilon);
     k = rms_norm(k, layer.k_norm, a.rms_norm_epsilon);
@@ -53,9 +54,10 @@ Tensor attend(const Layer& layer, std::int64_t index, const Tensor& x, const Pas
 }
 
 Tensor mlp(const Layer& layer, std::int64_t index, const Tensor& x, const Pass& pass) {
-  const Tensor gate = layer.gate.forward(x, seed_of(pass, index, 4));
-  const Tensor up = layer.up.forward(x, seed_of(pass, index, 5));
-  return layer.down.forward(swiglu(gate, up), seed_of(pass, index, 6));
+  const LinearUse uses[] = {{&layer.gate, seed_of(pass, index, 4)},
+                            {&layer.up, seed_of(pass, index, 5)}};
+  const auto both = forward_together(uses, x);
+  return layer.down.forward(swiglu(both[0], both[1]), seed_of(pass, index, 6));
 }
 
 }  // namespace

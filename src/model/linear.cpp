@@ -6,6 +6,7 @@
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "bf16.h"
@@ -60,10 +61,10 @@ struct LinearCall {
   }
 };
 
-// y = x W^T + scale * h B^T + bias with h = dropout(x) A^T; x [n, in] -> y [n, out], and h.
-std::pair<Tensor, Tensor> compute(const Tensor& x, const Weight& weight, const Tensor& bias,
-                                  const Tensor& a, const Tensor& b, const LinearCall& call) {
-  Tensor y = multiply_transposed(x, weight);
+// y = x W^T + scale * h B^T + bias with h = dropout(x) A^T, from x [n, in] and x W^T [n, out]; and
+// h.
+std::pair<Tensor, Tensor> complete(Tensor y, const Tensor& x, const Tensor& bias, const Tensor& a,
+                                   const Tensor& b, const LinearCall& call) {
   Tensor h;
   if (a.defined() && runs_in_bf16(x)) {
     h = multiply_bf16(call.drop(x), as_bf16(a).t());
@@ -100,7 +101,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
                  a = a_or_none.value_or(Tensor()), b = b_or_none.value_or(Tensor());
     const Weight weight{dense, call.packed};
     const Tensor flat = x.reshape({-1, weight.columns()}).contiguous();
-    const auto [y, h] = compute(flat, weight, bias, a, b, call);
+    const auto [y, h] = complete(multiply_transposed(flat, weight), flat, bias, a, b, call);
 
     const bool trains_a = a.defined() && a.requires_grad();
     const bool trains_b = b.defined() && b.requires_grad();
@@ -170,34 +171,69 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
   };
 };
 
-}  // namespace
-
-Tensor Linear::forward(const Tensor& x, std::uint64_t dropout_seed) const {
+LinearCall call_of(const Linear& linear, std::uint64_t dropout_seed) {
   LinearCall call;
-  call.packed = weight.packed;
-  Tensor a, b;
-  if (active != nullptr) {
-    a = active->a;
-    b = active->b;
-    call.scale = active->scale;
+  call.packed = linear.weight.packed;
+  if (linear.active != nullptr) {
+    call.scale = linear.active->scale;
     if (dropout_seed != 0) {
-      call.dropout = active->dropout;
+      call.dropout = linear.active->dropout;
       call.seed = dropout_seed;
     }
   }
-  if (observer != nullptr) {
-    call.observer = observer;
-    call.name = name;
-    if (observer->input) {
-      const Tensor input = as_f32(x);
-      observer->input(name, matrix_of(input));
-    }
+  if (linear.observer != nullptr) {
+    call.observer = linear.observer;
+    call.name = linear.name;
+  }
+  return call;
+}
+
+// x W^T of a layer without gradients, with adapter and bias.
+Tensor complete(const Linear& linear, const Tensor& product, const Tensor& x,
+                const LinearCall& call) {
+  const LowRank* active = linear.active;
+  return complete(product, x, linear.bias, active != nullptr ? active->a : Tensor(),
+                  active != nullptr ? active->b : Tensor(), call)
+      .first;
+}
+
+}  // namespace
+
+Tensor Linear::forward(const Tensor& x, std::uint64_t dropout_seed) const {
+  const LinearCall call = call_of(*this, dropout_seed);
+  if (observer != nullptr && observer->input) {
+    const Tensor input = as_f32(x);
+    observer->input(name, matrix_of(input));
   }
   if (at::GradMode::is_enabled()) {
+    const Tensor a = active != nullptr ? active->a : Tensor();
+    const Tensor b = active != nullptr ? active->b : Tensor();
     return LinearFunction::apply(x, maybe(weight.dense), maybe(bias), maybe(a), maybe(b), call);
   }
   const Tensor flat = x.reshape({-1, weight.columns()}).contiguous();
-  return unflatten(compute(flat, weight, bias, a, b, call).first, x);
+  return unflatten(complete(*this, multiply_transposed(flat, weight), flat, call), x);
+}
+
+std::vector<Tensor> forward_together(std::span<const LinearUse> uses, const Tensor& x) {
+  std::vector<Tensor> out;
+  const bool apart =
+      at::GradMode::is_enabled() || std::ranges::any_of(uses, [](const LinearUse& use) {
+        return use.linear->observer != nullptr;
+      });
+  if (apart) {
+    for (const LinearUse& use : uses) out.push_back(use.linear->forward(x, use.dropout_seed));
+    return out;
+  }
+  const Tensor flat = x.reshape({-1, x.size(-1)}).contiguous();
+  std::vector<const Weight*> weights;
+  for (const LinearUse& use : uses) weights.push_back(&use.linear->weight);
+  out = multiply_transposed(flat, weights);
+  for (std::size_t i = 0; i < uses.size(); ++i) {
+    const Linear& linear = *uses[i].linear;
+    const LinearCall call = call_of(linear, uses[i].dropout_seed);
+    out[i] = unflatten(complete(linear, out[i], flat, call), x);
+  }
+  return out;
 }
 
 }  // namespace qloft::model

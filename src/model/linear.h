@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "qloft/model.h"
 #include "weight.h"
@@ -38,5 +40,14 @@ struct Linear {
   // whenever the seed is the same; zero: no dropout.
   at::Tensor forward(const at::Tensor& x, std::uint64_t dropout_seed) const;
 };
+
+// A layer and the seed that its forward() gets.
+struct LinearUse {
+  const Linear* linear;
+  std::uint64_t dropout_seed;
+};
+// What forward() gives for each of several layers with the same x. Where no gradients are wanted
+// and x has few rows, packed weights are read in one go: decoding waits less between products.
+std::vector<at::Tensor> forward_together(std::span<const LinearUse> uses, const at::Tensor& x);
 
 }  // namespace qloft::model

@@ -33,7 +33,8 @@ Tensor normal_matrix(std::int64_t rows, std::int64_t columns, double deviation, 
 }  // namespace
 
 Model Model::random(const Architecture& architecture, const LoadOptions& options,
-                    std::uint64_t seed, const std::optional<quant::Format>& format) {
+                    std::uint64_t seed, const std::optional<quant::Format>& format,
+                    bool output_matrix) {
   auto state = std::make_shared<State>();
   state->architecture = architecture;
   state->dtype = options.dtype;
@@ -43,7 +44,8 @@ Model Model::random(const Architecture& architecture, const LoadOptions& options
   Source source;
   source.matrix = [&](const std::string& name, std::int64_t rows, std::int64_t columns) {
     Tensor weight = normal_matrix(rows, columns, architecture.initializer_range, seed, matrices++);
-    const bool addressed = name.find("_proj.") != std::string::npos;
+    const bool addressed =
+        name.find("_proj.") != std::string::npos || (output_matrix && name == "lm_head.weight");
     Weight out;
     if (format && addressed) {
       out.packed =

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "qloft/core/matrix.h"
 #include "qloft/quant.h"
@@ -40,6 +42,9 @@ void multiply_few_rows(MatrixView<const float> x, const at::Tensor& weight, Matr
 // the end.
 // x [n, columns] -> x * weight^T [n, rows].
 at::Tensor multiply_transposed(const at::Tensor& x, const Weight& weight);
+// The same for each of several weights; few rows of x meet packed weights all at once.
+std::vector<at::Tensor> multiply_transposed(const at::Tensor& x,
+                                            std::span<const Weight* const> weights);
 // y [n, rows] -> y * weight [n, columns].
 at::Tensor multiply(const at::Tensor& y, const Weight& weight);
 

@@ -71,6 +71,22 @@ TEST(Linear, AgreesWithItsFormulaForAnyNumberOfRows) {
   }
 }
 
+TEST(Linear, GivesTheSameTogetherWithOthersAsAlone) {
+  const Pair first, second(0, [] {
+    quant::Format two_bits;
+    two_bits.bits = 2;
+    return two_bits;
+  }());
+  const LinearUse uses[] = {{&first.linear, 0}, {&second.linear, 0}};
+  for (const std::int64_t rows : {1, 4, 5}) {
+    const at::NoGradGuard no_grad;
+    const Tensor x = at::randn({rows, 2, kIn});
+    const auto together = forward_together(uses, x);
+    EXPECT_TRUE(together[0].equal(first.linear.forward(x, 0))) << rows;
+    EXPECT_TRUE(together[1].equal(second.linear.forward(x, 0))) << rows;
+  }
+}
+
 TEST(Linear, HasTheSlopesOfCentralDifferences) {
   Pair pair;
   at::manual_seed(14);

@@ -2,6 +2,7 @@
 
 #include "qloft/quant.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "qloft/core/error.h"
@@ -198,6 +199,26 @@ TEST(MultiplyTransposed, AgreesWithTheDequantizedProduct) {
         }
       }
     }
+  }
+}
+
+TEST(MultiplyTransposed, TogetherGivesWhatOneByOneGives) {
+  const Matrix x = normal(2, 200, 3);
+  std::vector<PackedMatrix> packed;
+  std::int64_t rows = 3;
+  for (const Format& f : all_formats()) packed.push_back(quantize(normal(rows++, 200).view(), f));
+  std::vector<Matrix> together;
+  std::vector<Product> products;
+  for (const PackedMatrix& q : packed) together.emplace_back(2, q.rows());
+  for (std::size_t i = 0; i < packed.size(); ++i) {
+    products.push_back({&packed[i], together[i].view()});
+  }
+  multiply_transposed(x.view(), products);
+  for (std::size_t i = 0; i < packed.size(); ++i) {
+    Matrix alone(2, packed[i].rows());
+    multiply_transposed(x.view(), packed[i], alone.view());
+    EXPECT_TRUE(std::ranges::equal(together[i].values(), alone.values()))
+        << packed[i].format().describe();
   }
 }
 

@@ -169,6 +169,26 @@ struct Product {
   __m512 total[kRows][kInputs];
 };
 
+// The sums of four vectors' elements: halves added until one is left, as _mm512_reduce_add_ps does.
+inline __m128 reduce_four(__m512 a, __m512 b, __m512 c, __m512 d) {
+  const auto fold = [](const __m512& u, const __m512& v, __m512& sum) {
+    sum =
+        __builtin_shufflevector(u, v, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+        __builtin_shufflevector(u, v, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  };
+  __m512 ab, cd;
+  fold(a, b, ab);
+  fold(c, d, cd);
+  const __m512 fours =
+      __builtin_shufflevector(ab, cd, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+      __builtin_shufflevector(ab, cd, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+  const __m512 twos = fours + __builtin_shufflevector(fours, fours, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11,
+                                                      8, 9, 14, 15, 12, 13);
+  return __builtin_shufflevector(twos, twos, 0, 4, 8, 12) +
+         __builtin_shufflevector(twos, twos, 1, 5, 9, 13);
+}
+
+// `kRows` rows with `kInputs` rows of activations: at most four sums.
 template <int kBits, int kRows, int kInputs>
 void dot_tile(const Codebook& book, const PackedRow* rows, const Activations& x, std::int64_t input,
               float* y, std::int64_t y_stride) {
@@ -178,12 +198,21 @@ void dot_tile(const Codebook& book, const PackedRow* rows, const Activations& x,
   std::int64_t g = 0;
   for (; g + C::kGroups <= groups; g += C::kGroups) product.add_whole(g * kGroup);
   if (g < groups) product.add_some(g * kGroup, groups - g);
+
+  const auto total = [&product](int i) {
+    return i < kRows * kInputs ? product.total[i / kInputs][i % kInputs] : _mm512_setzero_ps();
+  };
+  float sums[4];
+  _mm_storeu_ps(sums, _mm_mul_ps(_mm_set1_ps(book.fixed_scale),
+                                 reduce_four(total(0), total(1), total(2), total(3))));
+  const bool ragged = x.columns != groups * kGroup || rows->offsets != nullptr;
   for (int r = 0; r < kRows; ++r) {
     for (int i = 0; i < kInputs; ++i) {
-      y[(input + i) * y_stride + r] =
-          book.fixed_scale * _mm512_reduce_add_ps(product.total[r][i]) +
-          portable::dot_tail(book, rows[r], x, input + i, groups * kGroup) +
-          portable::dot_offsets(rows[r], x, input + i);
+      float& out = y[(input + i) * y_stride + r];
+      out = sums[r * kInputs + i];
+      if (!ragged) continue;
+      out = out + portable::dot_tail(book, rows[r], x, input + i, groups * kGroup) +
+            portable::dot_offsets(rows[r], x, input + i);
     }
   }
 }
