@@ -126,7 +126,8 @@ struct Table {
   void (*advance_windows)(const std::uint8_t* packed, std::int64_t count, int bits,
                           const std::uint16_t* before, std::uint16_t* after);
   // The codes down one column of a trellis code, count <= kTrellisRows of them from where windows
-  // begin, that make sum (x[i] - scales[i] * value i)^2 least (Viterbi's algorithm).
+  // begin, that make sum (x[i] - scales[i] * value i)^2 least, but for rounding to whole numbers of
+  // 16 bits (Viterbi's algorithm). The same codes in every instruction set.
   void (*search)(const Codebook& book, const float* x, const float* scales, std::int64_t count,
                  void* workspace, std::uint8_t* codes);
 

@@ -23,35 +23,69 @@ constexpr int value_index(std::uint16_t window, std::uint16_t multiplier) {
   return static_cast<std::uint16_t>(window * multiplier) >> kIndexShift;
 }
 
+// A search counts in whole numbers of 16 bits: the squared error of a value less that of the
+// nearest one, in units of the call's own. A distance is cut at the largest by which the costs of
+// any two paths stay 16 bits apart: within kWindowBits / bits rows every state can follow every
+// other.
+constexpr int rows_between_states(int bits) {
+  return kWindowBits / bits;
+}
+constexpr std::uint16_t largest_distance(int bits) {
+  return static_cast<std::uint16_t>(65534 / (2 * rows_between_states(bits)));
+}
+
+// Units in a squared error of 1. The largest distance is `reach` squared scales, of the mean of the
+// rows or an eighth of the greatest: what lies further off is never worth its error.
+inline float units_of_error(int bits, const float* scales, std::int64_t count) {
+  constexpr float kReach[] = {1.8f, 1.35f, 0.75f, 0.45f};
+  float sum = 0, greatest = 1e-33f;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float square = scales[i] * scales[i];
+    sum += square;
+    greatest = square > greatest ? square : greatest;
+  }
+  const float mean = sum / static_cast<float>(count);
+  const float typical = mean > greatest / 8 ? mean : greatest / 8;
+  return static_cast<float>(largest_distance(bits)) / (kReach[bits - 1] * typical);
+}
+
 // Where a search keeps what, within its workspace; a path is in the state that the window without
 // its oldest code names.
 struct SearchSpace {
-  static constexpr int kPadding = 16;  // floats that vectors read past the end
+  static constexpr int kPadding = 32;  // costs that vectors read past the end
+  static constexpr std::size_t bytes(int bits) {
+    const std::size_t states = kWindows >> bits;
+    return 2 * (kWindows + kTrellisRows * kTrellisLevels + 2 * (states + kPadding)) +
+           kTrellisRows * states;
+  }
   SearchSpace(void* workspace, int bits)
       : states(kWindows >> bits),
-        values(static_cast<float*>(workspace)),
-        costs(values + kWindows),
+        indices(static_cast<std::uint16_t*>(workspace)),
+        distances(indices + kWindows),
+        costs(distances + kTrellisRows * kTrellisLevels),
         next_costs(costs + states + kPadding),
         decisions(reinterpret_cast<std::uint8_t*>(next_costs + states + kPadding)) {}
 
   int states;
-  float* values;            // by window
-  float* costs;             // by state
-  float* next_costs;        // by state
+  std::uint16_t* indices;    // of values, by window
+  std::uint16_t* distances;  // [rows, kTrellisLevels]
+  std::uint16_t* costs;      // by state
+  std::uint16_t* next_costs;
   std::uint8_t* decisions;  // [rows, states]: the oldest code of the window that led there
 };
-static_assert(kSearchBytes >=
-              sizeof(float) * (kWindows + 2 * (kWindows / 2 + 16)) + kTrellisRows * (kWindows / 2));
+static_assert(kSearchBytes >= SearchSpace::bytes(1));
 
-// Fills values and the costs before the first row, where only the window of zeros is.
+// Fills indices, and the costs before the first row, where only the window of zeros is: no path
+// from elsewhere is ever as cheap.
 inline void begin_search(const Codebook& book, SearchSpace& space) {
   for (int window = 0; window < kWindows; ++window) {
     const auto word = static_cast<std::uint16_t>(window << kWindowShift);
-    space.values[window] = book.values[value_index(word, book.multiplier)];
+    space.indices[window] = static_cast<std::uint16_t>(value_index(word, book.multiplier));
   }
-  constexpr float kNever = __builtin_inff();
+  const int never = largest_distance(book.bits) * rows_between_states(book.bits) + 1;
   for (int s = 0; s < space.states + SearchSpace::kPadding; ++s) {
-    space.costs[s] = space.next_costs[s] = kNever;
+    space.costs[s] = static_cast<std::uint16_t>(never);
+    space.next_costs[s] = 0;
   }
   space.costs[0] = 0;
 }

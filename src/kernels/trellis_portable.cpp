@@ -19,25 +19,46 @@ void advance_windows(const std::uint8_t* packed, std::int64_t count, int bits,
   }
 }
 
+namespace {
+
+void measure(const Codebook& book, float x, float scale, float units, std::uint16_t* distances) {
+  const auto largest = static_cast<float>(largest_distance(book.bits));
+  float errors[kTrellisLevels];
+  for (int v = 0; v < kTrellisLevels; ++v) {
+    const float error = x - scale * book.values[v];
+    errors[v] = error * error;
+  }
+  const float least = *std::min_element(errors, errors + kTrellisLevels);
+  for (int v = 0; v < kTrellisLevels; ++v) {
+    const float distance = (errors[v] - least) * units + 0.5f;
+    distances[v] = static_cast<std::uint16_t>(distance < largest ? distance : largest);
+  }
+}
+
+}  // namespace
+
 void search(const Codebook& book, const float* x, const float* scales, std::int64_t count,
             void* workspace, std::uint8_t* codes) {
   SearchSpace space(workspace, book.bits);
   begin_search(book, space);
+  const float units = units_of_error(book.bits, scales, count);
   const int shift = kWindowBits - 2 * book.bits;
+  int floor = 0;
   for (std::int64_t i = 0; i < count; ++i) {
+    measure(book, x[i], scales[i], units, space.distances);
     std::uint8_t* decisions = space.decisions + i * space.states;
     for (int state = 0; state < space.states; ++state) {
-      float least = __builtin_inff();
-      int best = 0;
+      int least = 1 << 16, best = 0;
       for (int oldest = 0; oldest < 1 << book.bits; ++oldest) {
-        const float error = x[i] - scales[i] * space.values[oldest * space.states + state];
-        const float cost = error * error + space.costs[(oldest << shift) + (state >> book.bits)];
+        const int cost = space.costs[(oldest << shift) + (state >> book.bits)] - floor +
+                         space.distances[space.indices[oldest * space.states + state]];
         best = cost < least ? oldest : best;
         least = std::min(cost, least);
       }
-      space.next_costs[state] = least;
+      space.next_costs[state] = static_cast<std::uint16_t>(least);
       decisions[state] = static_cast<std::uint8_t>(best);
     }
+    floor = *std::min_element(space.next_costs, space.next_costs + space.states);
     std::swap(space.costs, space.next_costs);
   }
   trace_back(space, book.bits, count, codes);

@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 
@@ -24,8 +25,63 @@ namespace qloft::kernels::avx2 {
 
 namespace {
 
-constexpr int kLanes = 8;
+constexpr int kLanes = 16;
 #include "trellis_loops.h"
+
+// The distances of one row as four tables of 16, their lower bytes in one half of a vector and the
+// upper ones in the other.
+struct Lookup {
+  Lookup(const SearchSpace& space, const std::uint16_t* distances, std::uint16_t floor)
+      : indices(space.indices) {
+    const __m256i off = _mm256_set1_epi16(static_cast<short>(floor));
+    const __m256i low_bytes = _mm256_set1_epi16(0xff);
+    for (int t = 0; t < 4; ++t) {
+      const __m256i words = _mm256_sub_epi16(load256(distances + 16 * t), off);
+      // Both halves of a vector pack by themselves: 8 lower bytes, 8 upper ones, and again.
+      const __m256i packed =
+          _mm256_packus_epi16(_mm256_and_si256(words, low_bytes), _mm256_srli_epi16(words, 8));
+      tables[t] = _mm256_permute4x64_epi64(packed, 0xd8);
+    }
+  }
+  Counts operator()(int window) const {
+    const __m256i words = load256(indices + window);
+    const __m128i bytes =
+        _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    const __m256i index = _mm256_broadcastsi128_si256(bytes);
+    __m256i found = _mm256_setzero_si256();
+    for (int t = 0; t < 4; ++t) {
+      // What lies in another table gets its uppermost bit set, for which zero is found.
+      const __m256i within =
+          _mm256_adds_epu8(_mm256_xor_si256(index, _mm256_set1_epi8(static_cast<char>(16 * t))),
+                           _mm256_set1_epi8(0x70));
+      found = _mm256_or_si256(found, _mm256_shuffle_epi8(tables[t], within));
+    }
+    const __m256i low = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(found));
+    const __m256i high = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(found, 1));
+    return reinterpret_cast<Counts>(_mm256_or_si256(low, _mm256_slli_epi16(high, 8)));
+  }
+  template <int kBits>
+  static Counts spread(const std::uint16_t* costs) {
+    alignas(32) static constexpr auto kFrom = [] {
+      std::array<std::uint8_t, 2 * kLanes> from = {};
+      for (std::size_t i = 0; i < from.size(); ++i) {
+        from[i] = static_cast<std::uint8_t>(2 * (i / 2 >> kBits) + i % 2);
+      }
+      return from;
+    }();
+    const __m256i twice =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(costs)));
+    return reinterpret_cast<Counts>(_mm256_shuffle_epi8(twice, load256(kFrom.data())));
+  }
+
+  const std::uint16_t* indices;
+  __m256i tables[4];
+};
+
+void search(const Codebook& book, const float* x, const float* scales, std::int64_t count,
+            void* workspace, std::uint8_t* codes) {
+  search_by<Lookup>(book, x, scales, count, workspace, codes);
+}
 
 template <int kBits>
 void advance_groups(const std::uint8_t* packed, std::int64_t groups, const std::uint16_t* before,

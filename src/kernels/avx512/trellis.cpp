@@ -11,6 +11,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include "../avx2.h"
@@ -33,8 +34,41 @@ namespace qloft::kernels::avx512_kernels {
 
 namespace {
 
-constexpr int kLanes = 16;
+constexpr int kLanes = 32;
 #include "../trellis_loops.h"
+
+// The distances of one row, in two vectors.
+struct Lookup {
+  Lookup(const SearchSpace& space, const std::uint16_t* distances, std::uint16_t floor)
+      : indices(space.indices) {
+    const __m512i off = _mm512_set1_epi16(static_cast<short>(floor));
+    low = _mm512_sub_epi16(_mm512_loadu_si512(distances), off);
+    high = _mm512_sub_epi16(_mm512_loadu_si512(distances + 32), off);
+  }
+  Counts operator()(int window) const {
+    return reinterpret_cast<Counts>(
+        _mm512_permutex2var_epi16(low, _mm512_loadu_si512(indices + window), high));
+  }
+  template <int kBits>
+  static Counts spread(const std::uint16_t* costs) {
+    alignas(64) static constexpr auto kFrom = [] {
+      std::array<std::uint16_t, kLanes> from = {};
+      for (std::size_t i = 0; i < from.size(); ++i)
+        from[i] = static_cast<std::uint16_t>(i >> kBits);
+      return from;
+    }();
+    return reinterpret_cast<Counts>(
+        _mm512_permutexvar_epi16(_mm512_loadu_si512(kFrom.data()), _mm512_loadu_si512(costs)));
+  }
+
+  const std::uint16_t* indices;
+  __m512i low, high;
+};
+
+void search(const Codebook& book, const float* x, const float* scales, std::int64_t count,
+            void* workspace, std::uint8_t* codes) {
+  search_by<Lookup>(book, x, scales, count, workspace, codes);
+}
 
 // Columns of whole chunks, and behind them those of the tail one by one.
 template <int kBits, int kRows, int kInputs>
