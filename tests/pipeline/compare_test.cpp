@@ -346,65 +346,6 @@ TEST_F(Compare, MeasuresFullFineTuningByTheTunedModel) {
 
 // ---------------------------------------------------------------------------------- output
 
-CompareReport fixed_report() {
-  CompareReport report;
-  report.description = "a <fixed> report";
-  CompareRow full;
-  full.name = full.group = "full, 16 bits";
-  full.method = "none";
-  full.bits_per_weight = 16;
-  full.bytes = 2'980'000;
-  full.before.perplexity = 5.8125;
-  CompareRow low;
-  low.name = "a | b";
-  low.group = "LoftQ";
-  low.method = "loftq";
-  low.format = "2 bits \"nf\"";
-  low.rank = 16;
-  low.iterations = 5;
-  low.bits_per_weight = 2.125;
-  low.bytes = 999;
-  low.relative_error = 0.4375;
-  low.quantize_seconds = 1.25;
-  low.quantize_peak_memory = 2'500'000;
-  low.before = {6.25, {}, 0.5, 0.0625};
-  low.after = CompareScores{6, {}, 0.75, 0.03125};
-  low.tune_seconds = 2.5;
-  low.tune_steps = 60;
-  low.memory = CompareRow::Memory{1e6, 2e6, 3e6, 4e6};
-  report.rows = {full, low};
-  return report;
-}
-
-TEST(CompareTable, LeavesOutWhatNoRowHasAndEscapesBars) {
-  EXPECT_EQ(to_markdown(compare_table(fixed_report())),
-            "| row | bits | size | rank | T | error | perplexity | perplexity, tuned | solved % | "
-            "solved %, tuned | quantize s | quantize peak | tune s | tune memory |\n"
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
-            "---: | ---: |\n"
-            "| full, 16 bits | 16.000 | 3.0 MB | - | - | - | 5.81 | - | - | - | - | - | - | - |\n"
-            "| a \\| b | 2.125 | 999 B | 16 | 5 | 0.4375 | 6.25 | 6.00 | 50.0 ± 6.2 | 75.0 ± 3.1 | "
-            "1.2 | 2.5 MB | 2.5 | 10.0 MB |\n");
-}
-
-TEST(CompareTable, KeepsEveryDigitAsCsv) {
-  EXPECT_EQ(to_csv(fixed_report()),
-            "name,group,method,format,rank,iterations,bits_per_weight,bytes,relative_error,"
-            "perplexity,perplexity_tuned,loss,loss_tuned,accuracy,accuracy_standard_error,"
-            "accuracy_tuned,accuracy_tuned_standard_error,quantize_seconds,quantize_peak_memory,"
-            "tune_seconds,tune_steps,training_memory\n"
-            "\"full, 16 bits\",\"full, 16 bits\",none,,0,,16.0,2980000,,5.8125,,,,,,,,,,,,\n"
-            "a | b,LoftQ,loftq,\"2 bits \"\"nf\"\"\",16,5,2.125,999,0.4375,6.25,6.0,,,0.5,0.0625,"
-            "0.75,0.03125,1.25,2500000,2.5,60,10000000.0\n");
-}
-
-TEST(CompareTable, ReadsBackTheRowThatItWrote) {
-  for (const CompareRow& row : fixed_report().rows) {
-    EXPECT_EQ(to_json(compare_row_from_json(to_json(row), "row.json")), to_json(row));
-  }
-  EXPECT_THROW(compare_row_from_json({{"name", 3}}, "row.json"), InputError);
-}
-
 constexpr const char* kStudy = R"({
   "description": "bits & <ranks>",
   "tasks": {"perplexity": {"window": 16}},
