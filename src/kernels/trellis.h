@@ -34,9 +34,9 @@ constexpr std::uint16_t largest_distance(int bits) {
   return static_cast<std::uint16_t>(65534 / (2 * rows_between_states(bits)));
 }
 
-// Units in a squared error of 1. The largest distance is `kReach` squared scales, of the mean of the
-// rows or an eighth of the greatest: what lies further off is hardly ever chosen. At few bits it is,
-// where GPTQ's feedback has carried x far from the values.
+// Units in a squared error of 1. The largest distance is `kReach` squared scales, of the mean of
+// the rows or an eighth of the greatest: what lies further off is hardly ever chosen. At few bits
+// it is, where GPTQ's feedback has carried x far from the values.
 inline float units_of_error(int bits, const float* scales, std::int64_t count) {
   constexpr float kReach[] = {10.f, 4.f, 2.f, 1.2f};
   float sum = 0, greatest = 1e-33f;
