@@ -51,8 +51,8 @@ struct Codebook {
   alignas(64) std::int16_t fixed[64] = {};
   alignas(16) std::uint8_t fixed_low[16] = {};
   alignas(16) std::uint8_t fixed_high[16] = {};
-  // Byte k of the first 16 values.
-  alignas(16) std::uint8_t value_bytes[4][16] = {};
+  // Byte k of all values.
+  alignas(64) std::uint8_t value_bytes[4][256] = {};
   // The lower and the upper halves of all values.
   alignas(64) std::uint16_t value_halves[2][256] = {};
 };

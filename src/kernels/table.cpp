@@ -54,15 +54,14 @@ void prepare(Codebook& book, const float* values, int levels, int bits, std::uin
     const auto word = std::bit_cast<std::uint32_t>(book.values[i]);
     book.value_halves[0][i] = static_cast<std::uint16_t>(word);
     book.value_halves[1][i] = static_cast<std::uint16_t>(word >> 16);
+    for (int k = 0; k < 4; ++k) {
+      book.value_bytes[k][i] = static_cast<std::uint8_t>(word >> (8 * k));
+    }
   }
   for (int i = 0; i < 16; ++i) {
     const auto value = static_cast<std::uint16_t>(book.fixed[i]);
     book.fixed_low[i] = static_cast<std::uint8_t>(value);
     book.fixed_high[i] = static_cast<std::uint8_t>(value >> 8);
-    const auto word = std::bit_cast<std::uint32_t>(book.values[i]);
-    for (int k = 0; k < 4; ++k) {
-      book.value_bytes[k][i] = static_cast<std::uint8_t>(word >> (8 * k));
-    }
   }
 }
 

@@ -14,6 +14,7 @@
 #include "../../src/kernels/avx512/decode.cpp"
 #include "../../src/kernels/avx512/dot.cpp"
 #include "../../src/kernels/avx512/encode.cpp"
+#include "../../src/kernels/avx512/scales.cpp"
 #include "../../src/kernels/avx512/table.cpp"
 #include "../../src/kernels/avx512/trellis.cpp"
 

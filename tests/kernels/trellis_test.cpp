@@ -256,7 +256,7 @@ TEST(Kernels, ScalesOfASecondLevelAreDecodedToTheBit) {
   for (const InstructionSet set : sets()) {
     for (const int bits : {2, 4, 6, 7, 8}) {
       const Codebook book = uneven_book(bits);
-      for (const std::int64_t count : {0, 1, 7, 8, 31, 32, 33, 100}) {
+      for (const std::int64_t count : {0, 1, 7, 8, 31, 32, 33, 64, 100, 192}) {
         Random random(4);
         std::vector<std::uint8_t> codes(static_cast<std::size_t>(count));
         for (auto& code : codes) code = static_cast<std::uint8_t>(random.below(1u << bits));

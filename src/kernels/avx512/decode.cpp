@@ -159,58 +159,9 @@ void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t column
   decode(book, row, columns, first, count, out, avx2_table().decode_bf16);
 }
 
-// 32 values of 256, by their halves.
-struct Halves {
-  explicit Halves(const Codebook& book) : halves(book.value_halves), wide(book.levels > 64) {}
-
-  __m512i look_up(int half, __m512i n) const {
-    const __m512i low = part(half, 0, n);
-    if (!wide) return low;
-    const __mmask32 sixth = _mm512_test_epi16_mask(n, _mm512_set1_epi16(64));
-    const __mmask32 seventh = _mm512_test_epi16_mask(n, _mm512_set1_epi16(128));
-    return _mm512_mask_blend_epi16(
-        seventh, _mm512_mask_blend_epi16(sixth, low, part(half, 64, n)),
-        _mm512_mask_blend_epi16(sixth, part(half, 128, n), part(half, 192, n)));
-  }
-  __m512i part(int half, int first, __m512i n) const {
-    return _mm512_permutex2var_epi16(_mm512_loadu_si512(halves[half] + first), n,
-                                     _mm512_loadu_si512(halves[half] + first + 32));
-  }
-
-  const std::uint16_t (*halves)[256];
-  bool wide;
-};
-
-inline __m512i widened(__m256i v) {
-  return _mm512_cvtepu16_epi32(v);
-}
-
-void decode_scales(const Codebook& book, const std::uint8_t* codes, std::int64_t count, float scale,
-                   float offset, float* out) {
-  const Halves halves(book);
-  const __m512 by = _mm512_set1_ps(scale), plus = _mm512_set1_ps(offset);
-  std::int64_t i = 0;
-  for (; i + 32 <= count; i += 32) {
-    const __m512i n =
-        _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + i)));
-    const __m512i low = halves.look_up(0, n), high = halves.look_up(1, n);
-    const __m512i first =
-        _mm512_or_si512(widened(_mm512_castsi512_si256(low)),
-                        _mm512_slli_epi32(widened(_mm512_castsi512_si256(high)), 16));
-    const __m512i second =
-        _mm512_or_si512(widened(_mm512_extracti64x4_epi64(low, 1)),
-                        _mm512_slli_epi32(widened(_mm512_extracti64x4_epi64(high, 1)), 16));
-    _mm512_storeu_ps(out + i, _mm512_add_ps(_mm512_mul_ps(_mm512_castsi512_ps(first), by), plus));
-    _mm512_storeu_ps(out + i + 16,
-                     _mm512_add_ps(_mm512_mul_ps(_mm512_castsi512_ps(second), by), plus));
-  }
-  if (i < count) avx2_table().decode_scales(book, codes + i, count - i, scale, offset, out + i);
-}
-
 }  // namespace
 
 void add_decoding(Table& table) {
-  table.decode_scales = decode_scales;
   table.decode_f32 = decode_f32;
   table.decode_bf16 = decode_bf16;
 }

@@ -95,10 +95,12 @@ struct Product {
   }
 
   void add_whole(std::int64_t first) {
-    // The processor follows one stream of codes by itself, but not several beside each other.
+    // The processor follows one stream of codes by itself, but not several beside each other. The
+    // second cache has room for more lines on their way than the first.
     if constexpr (kRows > 1) {
       constexpr int kBytes = 4 * kBits * C::kGroups * kRows;
-      for (int line = 0; line < kBytes; line += 64) _mm_prefetch(next + line, _MM_HINT_T0);
+      constexpr int kAhead = 6 << 10;
+      for (int line = 0; line < kBytes; line += 64) _mm_prefetch(next + kAhead + line, _MM_HINT_T1);
       next += kBytes;
     }
     add(first, C::kGroups, whole_blocks);

@@ -7,6 +7,7 @@ namespace qloft::kernels::avx512_kernels {
 
 void add_encoding(Table& table);
 void add_decoding(Table& table);
+void add_scales(Table& table);
 void add_products(Table& table);
 void add_trellis(Table& table);
 

@@ -13,6 +13,7 @@ const Table& avx512_table() {
     table.set = InstructionSet::avx512;
     avx512_kernels::add_encoding(table);
     avx512_kernels::add_decoding(table);
+    avx512_kernels::add_scales(table);
     avx512_kernels::add_products(table);
     avx512_kernels::add_trellis(table);
     return table;
