@@ -84,13 +84,13 @@ void check(MatrixView<const float> x, const Product& product) {
                        std::to_string(y.columns) + "]");
 }
 
-// Rows of `matrix` that one task multiplies. A product takes about 20 microseconds a million
-// elements: fewer tasks cost less to hand out. Those of a trellis code begin with the rows above
-// that their windows reach up to.
-std::int64_t rows_of_a_task(const PackedMatrix& matrix) {
+// Rows of `matrix` that the next task multiplies, of a share of `elements`. Those of a trellis code
+// begin with the rows above that their windows reach up to.
+std::int64_t rows_of_a_task(const PackedMatrix& matrix, std::int64_t elements) {
   constexpr std::int64_t kTrellisTask = 128;
-  return matrix.format().codebook == Codebook::trellis ? kTrellisTask
-                                                       : 4 * rows_a_task(matrix.columns());
+  if (matrix.format().codebook == Codebook::trellis) return kTrellisTask;
+  return round_up(std::max<std::int64_t>(1, elements / std::max<std::int64_t>(1, matrix.columns())),
+                  RowReader::kAtOnce);
 }
 
 // Columns [begin, end) of product.y.
@@ -124,6 +124,12 @@ void multiply_transposed(MatrixView<const float> x, std::span<const Product> pro
   };
   std::vector<Task> tasks;
   std::deque<Prepared> prepared;
+  std::int64_t left = 0;
+  for (const Product& product : products) left += product.matrix->rows() * x.columns;
+  // Large tasks first, which cost less to hand out, then smaller and smaller ones, so that threads
+  // end together. A product takes about 25 microseconds a million elements.
+  constexpr std::int64_t kSmallest = 1 << 16;
+  const std::int64_t shares = 2 * thread_count();
   for (const Product& product : products) {
     check(x, product);
     const PackedMatrix& q = *product.matrix;
@@ -131,9 +137,10 @@ void multiply_transposed(MatrixView<const float> x, std::span<const Product> pro
     if (prepared.empty() || &prepared.back().book() != &book) {
       prepared.emplace_back(book, q.format().codebook == Codebook::uniform_asymmetric, x);
     }
-    const std::int64_t rows = rows_of_a_task(q);
-    for (std::int64_t begin = 0; begin < q.rows(); begin += rows) {
-      tasks.push_back({&product, &prepared.back(), begin, std::min(begin + rows, q.rows())});
+    for (std::int64_t begin = 0, end = 0; begin < q.rows(); begin = end) {
+      end = std::min(q.rows(), begin + rows_of_a_task(q, std::max(kSmallest, left / shares)));
+      tasks.push_back({&product, &prepared.back(), begin, end});
+      left -= (end - begin) * x.columns;
     }
   }
   parallel_for(std::ssize(tasks), 1, [&](std::int64_t begin, std::int64_t end) {

@@ -68,7 +68,7 @@ RowReader::RowReader(const PackedMatrix& packed, std::int64_t first_column, std:
     windows_.resize(static_cast<std::size_t>(kAtOnce * packed.columns()));
   }
   if (format.second_level) {
-    codes_.resize(buffered);
+    if (format.second_level->bits != 8) codes_.resize(buffered);
     second_offset_ = load_float(packed.bytes(3), ElementType::f32, 0);
   }
 }
