@@ -1,6 +1,7 @@
 #include "qloft/model.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/embedding.h>
@@ -175,7 +176,11 @@ Tensor Model::hidden(const Input& input, KeyValueCache* cache) {
   KeyValueCache::State* past = cache != nullptr ? &cache->state() : nullptr;
   check_input(input, state.architecture, past);
   std::optional<at::NoGradGuard> no_grad;
-  if (past != nullptr) no_grad.emplace();
+  std::optional<at::AutoDispatchBelowADInplaceOrView> no_tracking;  // of views: decoding makes many
+  if (past != nullptr) {
+    no_grad.emplace();
+    no_tracking.emplace();
+  }
 
   Tensor positions = input.positions;
   if (!positions.defined()) {

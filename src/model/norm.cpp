@@ -1,6 +1,7 @@
 #include "norm.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/rsqrt.h>
@@ -21,26 +22,31 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// The norm of each row of contiguous `in`, and one over its root mean square into `inverses`,
+// unless null.
+Tensor normalized(const Tensor& in, const Tensor& weight, double epsilon, float* inverses) {
+  const std::int64_t n = in.size(-1);
+  Tensor out = at::empty_like(in);
+  const float* w = weight.data_ptr<float>();
+  for_rows(in.numel() / n, n, [&](std::int64_t row, RowBuffers& buffers) {
+    const float* from = read_row(in, row, n, buffers.a(n));
+    double sum = 0;
+    for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(from[i]) * from[i];
+    const auto r = static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(n) + epsilon));
+    if (inverses != nullptr) inverses[row] = r;
+    float* to = row_to_write(out, row, n, buffers.b(n));
+    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] * r * w[i];
+    write_row(out, row, n, to);
+  });
+  return out;
+}
+
 struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight,
                         double epsilon) {
     const Tensor in = x.contiguous();
-    const std::int64_t n = in.size(-1);
-    const std::int64_t rows = in.numel() / n;
-    Tensor out = at::empty_like(in);
-    Tensor inverse = at::empty({rows}, at::kFloat);
-    float* inverses = inverse.data_ptr<float>();
-    const float* w = weight.data_ptr<float>();
-    for_rows(rows, n, [&](std::int64_t row, RowBuffers& buffers) {
-      const float* from = read_row(in, row, n, buffers.a(n));
-      double sum = 0;
-      for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(from[i]) * from[i];
-      const auto r = static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(n) + epsilon));
-      inverses[row] = r;
-      float* to = row_to_write(out, row, n, buffers.b(n));
-      for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] * r * w[i];
-      write_row(out, row, n, to);
-    });
+    Tensor inverse = at::empty({in.numel() / in.size(-1)}, at::kFloat);
+    Tensor out = normalized(in, weight, epsilon, inverse.data_ptr<float>());
     ctx->save_for_backward({in, weight, inverse});
     ctx->saved_data["trains_weight"] = weight.requires_grad();
     return out;
@@ -79,7 +85,10 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
 }  // namespace
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
-  if (x.is_cpu()) return RmsNormFunction::apply(x, weight, epsilon);
+  if (x.is_cpu() && at::GradMode::is_enabled()) {
+    return RmsNormFunction::apply(x, weight, epsilon);
+  }
+  if (x.is_cpu()) return normalized(x.contiguous(), weight, epsilon, nullptr);
   const Tensor x32 = x.to(at::kFloat);
   const Tensor r = at::rsqrt(x32.square().mean(-1, true) + epsilon);
   return (x32 * r * weight).to(x.scalar_type());

@@ -141,7 +141,10 @@ Rotation make_rotation(const Rope& rope, std::int64_t head_dim, const Tensor& po
 }
 
 Tensor rotate(const Tensor& x, const Rotation& rotation) {
-  if (x.is_cpu()) return RotateFunction::apply(x, rotation.cosine, rotation.sine);
+  if (x.is_cpu() && at::GradMode::is_enabled()) {
+    return RotateFunction::apply(x, rotation.cosine, rotation.sine);
+  }
+  if (x.is_cpu()) return turned(x, rotation.cosine, rotation.sine, 1.f);
   const Tensor cosine = rotation.cosine.unsqueeze(2).to(x.scalar_type());
   const Tensor sine = rotation.sine.unsqueeze(2).to(x.scalar_type());
   const auto halves = x.chunk(2, -1);

@@ -1,6 +1,7 @@
 #include "swiglu.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/silu.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -15,19 +16,25 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// Of contiguous tensors.
+Tensor gated(const Tensor& gate, const Tensor& up) {
+  Tensor out = at::empty_like(gate);
+  const std::int64_t n = gate.size(-1);
+  for_rows(gate.numel() / n, n, [&](std::int64_t row, RowBuffers& buffers) {
+    const float* g = read_row(gate, row, n, buffers.a(n));
+    const float* u = read_row(up, row, n, buffers.b(n));
+    float* to = row_to_write(out, row, n, buffers.c(n));
+    kernels::dense_table().swiglu(g, u, n, to);
+    write_row(out, row, n, to);
+  });
+  return out;
+}
+
 struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& gate_in, const Tensor& up_in) {
     const Tensor gate = gate_in.contiguous();
     const Tensor up = up_in.contiguous();
-    Tensor out = at::empty_like(gate);
-    const std::int64_t n = gate.size(-1);
-    for_rows(gate.numel() / n, n, [&](std::int64_t row, RowBuffers& buffers) {
-      const float* g = read_row(gate, row, n, buffers.a(n));
-      const float* u = read_row(up, row, n, buffers.b(n));
-      float* to = row_to_write(out, row, n, buffers.c(n));
-      kernels::dense_table().swiglu(g, u, n, to);
-      write_row(out, row, n, to);
-    });
+    Tensor out = gated(gate, up);
     ctx->save_for_backward({gate, up});
     return out;
   }
@@ -57,7 +64,8 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
 }  // namespace
 
 Tensor swiglu(const Tensor& gate, const Tensor& up) {
-  if (gate.is_cpu()) return SwiGluFunction::apply(gate, up);
+  if (gate.is_cpu() && at::GradMode::is_enabled()) return SwiGluFunction::apply(gate, up);
+  if (gate.is_cpu()) return gated(gate.contiguous(), up.contiguous());
   return at::silu(gate) * up;
 }
 
