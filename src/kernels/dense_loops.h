@@ -79,6 +79,14 @@ inline void for_lanes(std::int64_t count, const float* const (&in)[kInputs],
 // Rows whose sums run beside each other, so that loads of x are shared and latencies overlap.
 constexpr int kRowsAtOnce = 4;
 
+// The processor follows one stream of rows by itself, but not several beside each other. Reaching
+// beyond the end of memory does no harm.
+template <int kCount, typename T>
+inline void fetch_ahead(const T* values) {
+  constexpr int kLine = 64 / sizeof(T);
+  for (int i = 0; i < kCount; i += kLine) __builtin_prefetch(values + i);
+}
+
 template <int kRows, typename T>
 inline void some_rows_dot(const T* w, std::int64_t stride, const float* x, std::int64_t count,
                           float* y) {
@@ -88,6 +96,7 @@ inline void some_rows_dot(const T* w, std::int64_t stride, const float* x, std::
   for (; j + 2 * kLanes <= count; j += 2 * kLanes) {
     const Lanes a = load(x + j), b = load(x + j + kLanes);
     for (int i = 0; i < kRows; ++i) {
+      if constexpr (kRows > 1) fetch_ahead<2 * kLanes>(w + (kRows + i) * stride + j);
       sums[i] += load(w + i * stride + j) * a;
       more[i] += load(w + i * stride + j + kLanes) * b;
     }
