@@ -89,8 +89,8 @@ void check(MatrixView<const float> x, const Product& product) {
 std::int64_t rows_of_a_task(const PackedMatrix& matrix, std::int64_t elements) {
   constexpr std::int64_t kTrellisTask = 128;
   if (matrix.format().codebook == Codebook::trellis) return kTrellisTask;
-  return round_up(std::max<std::int64_t>(1, elements / std::max<std::int64_t>(1, matrix.columns())),
-                  RowReader::kAtOnce);
+  const std::int64_t columns = std::max<std::int64_t>(1, matrix.columns());
+  return round_up(std::max(rows_a_task(columns), elements / columns), RowReader::kAtOnce);
 }
 
 // Columns [begin, end) of product.y.
@@ -128,7 +128,6 @@ void multiply_transposed(MatrixView<const float> x, std::span<const Product> pro
   for (const Product& product : products) left += product.matrix->rows() * x.columns;
   // Large tasks first, which cost less to hand out, then smaller and smaller ones, so that threads
   // end together. A product takes about 25 microseconds a million elements.
-  constexpr std::int64_t kSmallest = 1 << 16;
   const std::int64_t shares = 2 * thread_count();
   for (const Product& product : products) {
     check(x, product);
@@ -138,7 +137,7 @@ void multiply_transposed(MatrixView<const float> x, std::span<const Product> pro
       prepared.emplace_back(book, q.format().codebook == Codebook::uniform_asymmetric, x);
     }
     for (std::int64_t begin = 0, end = 0; begin < q.rows(); begin = end) {
-      end = std::min(q.rows(), begin + rows_of_a_task(q, std::max(kSmallest, left / shares)));
+      end = std::min(q.rows(), begin + rows_of_a_task(q, left / shares));
       tasks.push_back({&product, &prepared.back(), begin, end});
       left -= (end - begin) * x.columns;
     }

@@ -3,21 +3,10 @@
 
 #if defined(__x86_64__)
 
-#ifndef QLOFT_EMULATED_AVX512  // tests/kernels/emulated_avx512_test.cpp brings its own
-#include <immintrin.h>
-#endif
-
 #include <cstdint>
 
 #include "../avx2.h"
-
-#ifndef QLOFT_EMULATED_AVX512
-#pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own header, GCC bug 105593
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")
-#pragma GCC optimize("fp-contract=off")
-#endif
+#include "begin_avx512.h"
 
 namespace qloft::kernels::avx512_kernels {
 
@@ -129,8 +118,6 @@ void add_scales(Table& table) {
 
 }  // namespace qloft::kernels::avx512_kernels
 
-#ifndef QLOFT_EMULATED_AVX512
-#pragma GCC pop_options
-#endif
+#include "end_avx512.h"
 
 #endif  // __x86_64__
