@@ -33,6 +33,28 @@ void check(bool holds, std::string_view what, std::int64_t first, std::int64_t c
                                            range(first, count));
 }
 
+// Codes are fetched from memory while rows above them are decoded: the processor does not foresee
+// the pieces of rows that a tile reads.
+class CodeFetcher {
+ public:
+  CodeFetcher(const PackedMatrix& packed, std::int64_t first_column, std::int64_t columns)
+      : row_bytes_(kernels::packed_bytes(packed.columns(), packed.format().bits)),
+        bytes_(kernels::packed_bytes(columns, packed.format().bits)),
+        rows_ahead_(ceil_divide(kAhead, std::max<std::int64_t>(1, bytes_))),
+        last_row_(packed.rows() - 1),
+        codes_(packed.bytes(0).data() + first_column / kernels::kGroup * 4 * packed.format().bits) {
+  }
+  void fetch_after(std::int64_t row) const {
+    const std::byte* from = codes_ + std::min(row + rows_ahead_, last_row_) * row_bytes_;
+    for (std::int64_t line = 0; line < bytes_; line += 64) __builtin_prefetch(from + line);
+  }
+
+ private:
+  static constexpr std::int64_t kAhead = 8 << 10;  // bytes
+  std::int64_t row_bytes_, bytes_, rows_ahead_, last_row_;
+  const std::byte* codes_;
+};
+
 template <typename T>
 void tile(const PackedMatrix& packed, MatrixView<T> out, std::int64_t first_row,
           std::int64_t first_column) {
@@ -44,7 +66,9 @@ void tile(const PackedMatrix& packed, MatrixView<T> out, std::int64_t first_row,
   const kernels::Table& table = kernels::table();
   const kernels::Codebook& book = codebook_of(packed.format());
   RowReader reader(packed, first_column, out.columns);
+  const CodeFetcher fetcher(packed, first_column, out.columns);
   for (std::int64_t i = 0; i < out.rows; ++i) {
+    fetcher.fetch_after(first_row + i);
     decode(table, book, reader.row(first_row + i), packed.columns(), first_column, out.columns,
            out.row(i));
   }
