@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/cpu/Utils.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/mm.h>
@@ -24,10 +25,12 @@ constexpr std::int64_t kSlice = 512;
 // Columns of a weight in one product of the backward pass, which reads all its rows.
 constexpr std::int64_t kColumns = 1024;
 
-// Each thread has one slice at least, and slices begin at whole groups of codes.
+// As many slices for each thread as it takes for at most `most` rows or so; they begin at whole
+// groups of codes.
 std::int64_t slice_of(std::int64_t extent, std::int64_t most) {
-  const std::int64_t each = ceil_divide<std::int64_t>(extent, thread_count());
-  return round_up(std::min(each, most), kernels::kGroup);
+  const std::int64_t threads = thread_count();
+  const std::int64_t slices = threads * ceil_divide(extent, threads * most);
+  return round_up(ceil_divide(extent, slices), kernels::kGroup);
 }
 
 // body(begin, count) over [0, extent), each on one thread without gradients.
@@ -85,6 +88,17 @@ bool runs_in_bf16(const Tensor& x) {
   return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.size(0) > kFewRows && has_bf16_units();
 }
 
+Tensor to_bf16(const Tensor& x) {
+  constexpr std::int64_t kAtOnce = 1 << 16;
+  Tensor out = at::empty(x.sizes(), x.options().dtype(at::kBFloat16));
+  const float* from = x.data_ptr<float>();
+  BFloat16* to = view(out).data;
+  parallel_for(x.numel(), kAtOnce, [&](std::int64_t begin, std::int64_t end) {
+    kernels::table().f32_to_bf16(from + begin, end - begin, to + begin);
+  });
+  return out;
+}
+
 Tensor multiply_bf16(const Tensor& a, const Tensor& b) {
   Tensor c = at::empty({a.size(0), b.size(1)}, a.options());
   for_slices(a.size(0), slice_of(a.size(0), kSlice), [&](std::int64_t begin, std::int64_t count) {
@@ -92,6 +106,25 @@ Tensor multiply_bf16(const Tensor& a, const Tensor& b) {
     at::mm_out(out, a.narrow(0, begin, count), b);
   });
   return c;
+}
+
+Tensor multiply_bf16_to_f32(const Tensor& a, const Tensor& b) {
+  Tensor c = at::empty({a.size(0), b.size(1)}, a.options().dtype(at::kFloat));
+  const int along = a.size(0) >= b.size(1) ? 0 : 1;
+  const std::int64_t extent = c.size(along);
+  for_slices(extent, slice_of(extent, kSlice), [&](std::int64_t begin, std::int64_t count) {
+    c.narrow(along, begin, count)
+        .copy_(along == 0 ? at::mm(a.narrow(0, begin, count), b)
+                          : at::mm(a, b.narrow(1, begin, count)));
+  });
+  return c;
+}
+
+void add_product_bf16(Tensor& sum, const Tensor& a, const Tensor& b) {
+  for_slices(a.size(0), slice_of(a.size(0), kSlice), [&](std::int64_t begin, std::int64_t count) {
+    Tensor out = sum.narrow(0, begin, count);
+    at::addmm_out(out, out, a.narrow(0, begin, count), b);
+  });
 }
 
 Tensor multiply_transposed_bf16(const Tensor& x, const Weight& weight) {

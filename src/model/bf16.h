@@ -12,9 +12,16 @@ namespace qloft::model {
 // more than kFewRows rows, which are read faster as f32 by matrix-vector kernels.
 bool runs_in_bf16(const at::Tensor& x);
 
+// A contiguous f32 matrix as bf16, on all threads.
+at::Tensor to_bf16(const at::Tensor& x);
+
 // All take bf16 matrices on the CPU.
 // a [n, k] * b [k, m] -> [n, m].
 at::Tensor multiply_bf16(const at::Tensor& a, const at::Tensor& b);
+// The same as f32, rounded to bf16 before.
+at::Tensor multiply_bf16_to_f32(const at::Tensor& a, const at::Tensor& b);
+// sum [n, m] += a b, rounded once.
+void add_product_bf16(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b);
 // x [n, columns] -> x * weight^T [n, rows].
 at::Tensor multiply_transposed_bf16(const at::Tensor& x, const Weight& weight);
 // y [n, rows] -> y * weight [n, columns].

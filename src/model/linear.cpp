@@ -22,10 +22,6 @@ using linalg::Transpose;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-Tensor as_bf16(const Tensor& tensor) {
-  return tensor.to(at::kBFloat16);
-}
-
 // c = alpha * op(a) * op(b) + beta * c for f32 matrices, wherever they are.
 void multiply_into(const Tensor& a, Transpose ta, const Tensor& b, Transpose tb, Tensor& c,
                    double alpha, double beta) {
@@ -62,13 +58,13 @@ struct LinearCall {
 };
 
 // y = x W^T + scale * h B^T + bias with h = dropout(x) A^T, from x [n, in] and x W^T [n, out]; and
-// h.
+// h, in bf16 scale * h.
 std::pair<Tensor, Tensor> complete(Tensor y, const Tensor& x, const Tensor& bias, const Tensor& a,
                                    const Tensor& b, const LinearCall& call) {
   Tensor h;
   if (a.defined() && runs_in_bf16(x)) {
-    h = multiply_bf16(call.drop(x), as_bf16(a).t());
-    y.add_(multiply_bf16(h, as_bf16(b * call.scale).t()));
+    h = multiply_bf16(call.drop(x), to_bf16(a).t()).mul_(call.scale);
+    add_product_bf16(y, h, to_bf16(b).t());
   } else if (a.defined()) {
     Tensor sum = as_f32(y);
     const Tensor dropped = call.drop(as_f32(x));
@@ -136,10 +132,14 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     if (needs_x) dx = multiply(dy, weight);
     const bool in_bf16 = a.defined() && runs_in_bf16(dy);
     if (in_bf16) {
-      const Tensor dh = multiply_bf16(dy, as_bf16(b * call.scale));
-      if (needs_a) da = as_f32(multiply_bf16(call.drop(flat).t(), dh).t());
-      if (needs_x) dx.add_(call.drop(multiply_bf16(dh, as_bf16(a))));
-      if (needs_b) db = as_f32(multiply_bf16(dy.t(), h)) * call.scale;
+      const Tensor dh = multiply_bf16(dy, to_bf16(b)).mul_(call.scale);
+      if (needs_a) da = multiply_bf16_to_f32(dh.t(), call.drop(flat));
+      if (needs_x && call.dropout > 0) {
+        dx.add_(call.drop(multiply_bf16(dh, to_bf16(a))));
+      } else if (needs_x) {
+        add_product_bf16(dx, dh, to_bf16(a));
+      }
+      if (needs_b) db = multiply_bf16_to_f32(dy.t(), h);
     }
     const Tensor dy32 = in_bf16 && !needs_weight && !needs_bias ? Tensor() : as_f32(dy);
     if (!in_bf16 && a.defined() && (needs_x || needs_a)) {
