@@ -4,6 +4,8 @@
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx512.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -65,6 +67,30 @@ inline simde__m512i emulated_add_products(simde__m512i to, simde__m512i a, simde
   return simde__m512i_from_private(p);
 }
 
+inline simde__m512i emulated_round(simde__m512 v) {
+  const simde__m512_private from = simde__m512_to_private(v);
+  simde__m512i_private p = {};
+  for (int i = 0; i < 16; ++i) {
+    p.i32[i] = static_cast<std::int32_t>(std::nearbyint(from.f32[i]));
+  }
+  return simde__m512i_from_private(p);
+}
+inline std::int32_t emulated_most(simde__m512i v) {
+  const simde__m512i_private p = simde__m512i_to_private(v);
+  std::int32_t most = p.i32[0];
+  for (int i = 1; i < 16; ++i) most = std::max<std::int32_t>(most, p.i32[i]);
+  return most;
+}
+inline void emulated_store_some(void* to, unsigned mask, simde__m512i v) {
+  const simde__m512i_private p = simde__m512i_to_private(v);
+  for (int i = 0; i < 16; ++i) {
+    if ((mask >> i & 1) != 0) std::memcpy(static_cast<char*>(to) + 4 * i, &p.i32[i], 4);
+  }
+}
+inline void emulated_store_some_floats(void* to, unsigned mask, simde__m512 v) {
+  emulated_store_some(to, mask, simde_mm512_castps_si512(v));
+}
+
 #define __mmask16 simde__mmask16
 #define __mmask32 simde__mmask32
 #define _mm512_cvtepu16_epi32 emulated_widen_16
@@ -77,3 +103,7 @@ inline simde__m512i emulated_add_products(simde__m512i to, simde__m512i a, simde
 #define _mm512_cvtepi32_ps emulated_float
 #undef _mm512_dpwssd_epi32
 #define _mm512_dpwssd_epi32 emulated_add_products
+#define _mm512_cvtps_epi32 emulated_round
+#define _mm512_reduce_max_epi32 emulated_most
+#define _mm512_mask_storeu_epi32 emulated_store_some
+#define _mm512_mask_storeu_ps emulated_store_some_floats

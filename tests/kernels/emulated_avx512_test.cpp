@@ -11,9 +11,11 @@
 #define QLOFT_EMULATED_AVX512
 #define avx512_kernels emulated_avx512_kernels
 #define avx512_table emulated_avx512_table
+#define int8_avx512_table emulated_int8_avx512_table
 #include "../../src/kernels/avx512/decode.cpp"
 #include "../../src/kernels/avx512/dot.cpp"
 #include "../../src/kernels/avx512/encode.cpp"
+#include "../../src/kernels/avx512/int8.cpp"
 #include "../../src/kernels/avx512/scales.cpp"
 #include "../../src/kernels/avx512/table.cpp"
 #include "../../src/kernels/avx512/trellis.cpp"
@@ -23,6 +25,9 @@ namespace qloft::kernels {
 const Table* emulated_avx512() {
   return &emulated_avx512_table();
 }
+const Int8Table* emulated_int8_avx512() {
+  return &emulated_int8_avx512_table();
+}
 
 }  // namespace qloft::kernels
 
@@ -31,6 +36,9 @@ const Table* emulated_avx512() {
 namespace qloft::kernels {
 
 const Table* emulated_avx512() {
+  return nullptr;
+}
+const Int8Table* emulated_int8_avx512() {
   return nullptr;
 }
 

@@ -9,11 +9,13 @@
 
 #include "qloft/core/random.h"
 #include "qloft/kernels.h"
+#include "qloft/kernels/int8.h"
 
 namespace qloft::kernels {
 
 // emulated_avx512_test.cpp; null where the emulation is not installed.
 const Table* emulated_avx512();
+const Int8Table* emulated_int8_avx512();
 
 // Every set that this machine runs, and AVX-512 in emulation where it runs AVX2 alone.
 inline std::vector<InstructionSet> sets() {
@@ -27,6 +29,12 @@ inline const Table& table_of(InstructionSet set) {
   const auto real = supported_instruction_sets();
   const bool runs = std::find(real.begin(), real.end(), set) != real.end();
   return runs ? table(set) : *emulated_avx512();
+}
+
+inline const Int8Table& int8_table_of(InstructionSet set) {
+  const auto real = supported_instruction_sets();
+  const bool runs = std::find(real.begin(), real.end(), set) != real.end();
+  return runs ? int8_table(set) : *emulated_int8_avx512();
 }
 
 inline std::vector<float> normal(std::int64_t count, std::uint64_t seed) {
