@@ -42,24 +42,25 @@ inline adapter::Adapter random_adapter(const Architecture& architecture) {
   return out;
 }
 
-// The model packed to `bits`, with bf16 embeddings and output matrix, or the latter packed too; the
-// last one made is kept.
-inline Model& packed_model(int bits, at::ScalarType activations, bool output_matrix = false) {
+// The model packed to `bits`, with bf16 embeddings and output matrix, or the latter packed too; its
+// products in 8 bits or not; the last one made is kept.
+inline Model& packed_model(int bits, at::ScalarType activations, bool output_matrix = false,
+                           bool int8 = false) {
   struct Kept {
     int bits;
     at::ScalarType activations;
-    bool output_matrix;
+    bool output_matrix, int8;
     Model model;
   };
   static std::optional<Kept> kept;
   if (!kept || kept->bits != bits || kept->activations != activations ||
-      kept->output_matrix != output_matrix) {
+      kept->output_matrix != output_matrix || kept->int8 != int8) {
     kept.reset();
     quant::Format format;
     format.bits = bits;
     format.second_level = quant::SecondLevel{};
-    const LoadOptions options{.dtype = activations, .stored = at::kBFloat16};
-    kept = Kept{bits, activations, output_matrix,
+    const LoadOptions options{.dtype = activations, .int8 = int8, .stored = at::kBFloat16};
+    kept = Kept{bits, activations, output_matrix, int8,
                 Model::random(llama_1b(), options, 1, format, output_matrix)};
     at::set_num_threads(1);
   }

@@ -25,6 +25,7 @@ namespace qloft::model {
 // the mapped file; those that are trained become f32 copies. Norms, biases and adapters are f32.
 struct LoadOptions {
   at::ScalarType dtype = at::kFloat;  // of activations: f32 or bf16
+  bool int8 = false;  // products of activations with weights in 8 bits; on the CPU alone
   at::Device device = at::kCPU;
   bool train_weights = false;          // full fine-tuning: dense weights require gradients
   at::ScalarType stored = at::kFloat;  // of dense weights that Model::random makes

@@ -155,6 +155,7 @@ Model Model::load(const checkpoint::Checkpoint& source, const LoadOptions& optio
   auto state = std::make_shared<State>();
   state->architecture = parse_architecture(source.config(), source.folder() / "config.json");
   state->dtype = options.dtype;
+  state->int8 = options.int8;
   state->device = options.device;
   if (options.dtype != at::kFloat && options.dtype != at::kBFloat16) {
     throw InputError({{}, "dtype"}, "expected f32 or bf16");

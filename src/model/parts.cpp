@@ -31,6 +31,7 @@ void build(Model::State& state, const Source& source) {
       const LinearShape& shape = shapes[next++];
       linear.name = shape.name;
       linear.weight = source.matrix(shape.name + ".weight", shape.out, shape.in);
+      linear.weight.int8 = state.int8;
       if (shape.bias) linear.bias = source.vector(shape.name + ".bias", shape.out);
     });
   }
@@ -39,6 +40,7 @@ void build(Model::State& state, const Source& source) {
   state.head.weight = a.tied_embeddings
                           ? state.embedding
                           : source.matrix("lm_head.weight", a.vocabulary_size, a.hidden_size);
+  state.head.weight.int8 = state.int8;
 }
 
 std::vector<std::pair<std::string, Tensor>> Model::dense_weights() const {

@@ -38,6 +38,7 @@ Model Model::random(const Architecture& architecture, const LoadOptions& options
   auto state = std::make_shared<State>();
   state->architecture = architecture;
   state->dtype = options.dtype;
+  state->int8 = options.int8;
   state->device = options.device;
   std::uint64_t matrices = 0;
   const auto type = options.train_weights ? at::kFloat : options.stored;

@@ -29,6 +29,7 @@ struct Layer {
 struct Model::State {
   Architecture architecture;
   at::ScalarType dtype = at::kFloat;
+  bool int8 = false;
   at::Device device = at::kCPU;
 
   Weight embedding;  // [vocabulary, hidden_size]

@@ -32,6 +32,8 @@ inline MaybeTensor maybe(const at::Tensor& tensor) {
 // One buffer a slot, so that a caller may use several at once.
 enum class Scratch : std::uint8_t {
   weight_tile,
+  weight_panels,
+  activations,
   scores,
   gradient,
   query,

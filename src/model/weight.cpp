@@ -8,6 +8,7 @@
 #include <array>
 
 #include "bf16.h"
+#include "int8.h"
 #include "qloft/core.h"
 #include "qloft/kernels.h"
 #include "qloft/kernels/dense.h"
@@ -120,33 +121,40 @@ void multiply_few_rows(MatrixView<const float> x, const at::Tensor& weight, Matr
   });
 }
 
-MatrixView<const float> read_rows(const Weight& weight, std::int64_t first, std::int64_t count,
-                                  float* buffer) {
-  const std::int64_t columns = weight.columns();
-  MatrixView<float> out(buffer, count, columns);
+MatrixView<const float> read_tile(const Weight& weight, std::int64_t first, std::int64_t column,
+                                  MatrixView<float> out) {
   if (weight.packed) {
-    quant::dequantize(*weight.packed, out, first);
+    quant::dequantize_tile(*weight.packed, out, first, column);
     return out;
   }
+  const std::int64_t stride = weight.columns(), begin = first * stride + column;
   const auto type = weight.dense.scalar_type();
   if (type == at::kFloat) {
-    return {weight.dense.data_ptr<float>() + first * columns, count, columns};
+    return {weight.dense.data_ptr<float>() + begin, out.rows, out.columns, stride};
   }
-  if (type == at::kBFloat16) {
-    const auto* from = reinterpret_cast<const BFloat16*>(weight.dense.data_ptr<at::BFloat16>());
-    kernels::table().bf16_to_f32(from + first * columns, count * columns, buffer);
-    return out;
-  }
-  const auto* from = reinterpret_cast<const Float16*>(weight.dense.data_ptr<at::Half>());
-  for (std::int64_t i = 0; i < count * columns; ++i) {
-    buffer[i] = from[first * columns + i].to_float();
+  for (std::int64_t i = 0; i < out.rows; ++i) {
+    const std::int64_t at = begin + i * stride;
+    if (type == at::kBFloat16) {
+      const auto* from = reinterpret_cast<const BFloat16*>(weight.dense.data_ptr<at::BFloat16>());
+      kernels::table().bf16_to_f32(from + at, out.columns, out.row(i));
+    } else {
+      const auto* from = reinterpret_cast<const Float16*>(weight.dense.data_ptr<at::Half>());
+      std::transform(from + at, from + at + out.columns, out.row(i),
+                     [](Float16 value) { return value.to_float(); });
+    }
   }
   return out;
+}
+
+MatrixView<const float> read_rows(const Weight& weight, std::int64_t first, std::int64_t count,
+                                  float* buffer) {
+  return read_tile(weight, first, 0, {buffer, count, weight.columns()});
 }
 
 at::Tensor multiply_transposed(const at::Tensor& x, const Weight& weight) {
   const at::NoGradGuard no_grad;
   if (!x.is_cpu()) return at::mm(x, dense_copy(weight, x).t());
+  if (runs_in_int8(x, weight)) return multiply_transposed_int8(x, weight);
   if (runs_in_bf16(x)) return multiply_transposed_bf16(x, weight);
   const auto x32 = as_f32(x);
   auto y = at::empty({x.size(0), weight.rows()}, at::kFloat);
@@ -179,6 +187,7 @@ std::vector<at::Tensor> multiply_transposed(const at::Tensor& x,
 at::Tensor multiply(const at::Tensor& y, const Weight& weight) {
   const at::NoGradGuard no_grad;
   if (!y.is_cpu()) return at::mm(y, dense_copy(weight, y));
+  if (runs_in_int8(y, weight)) return multiply_int8(y, weight);
   if (runs_in_bf16(y)) return multiply_bf16(y, weight);
   const auto y32 = as_f32(y);
   auto x = at::empty({y.size(0), weight.columns()}, at::kFloat);

@@ -18,6 +18,7 @@ namespace qloft::model {
 struct Weight {
   at::Tensor dense;                                   // undefined where packed
   std::shared_ptr<const quant::PackedMatrix> packed;  // null where dense
+  bool int8 = false;  // its products on the CPU are in 8 bits (int8.h)
 
   bool defined() const { return packed != nullptr || dense.defined(); }
   std::int64_t rows() const { return packed ? packed->rows() : dense.size(0); }
@@ -28,6 +29,11 @@ struct Weight {
 // written to `scratch`, which has room for count * columns values.
 MatrixView<const float> read_rows(const Weight& weight, std::int64_t first, std::int64_t count,
                                   float* scratch);
+
+// The same of scratch.rows rows and columns [column, column + scratch.columns) alone; column is a
+// multiple of 32.
+MatrixView<const float> read_tile(const Weight& weight, std::int64_t first, std::int64_t column,
+                                  MatrixView<float> scratch);
 
 // Up to this many rows of x a weight is read once, as it is stored, by matrix-vector kernels
 // (decoding).

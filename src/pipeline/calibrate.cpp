@@ -221,6 +221,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
                    {"adapter", options.model.adapter},
                    {"bare", options.model.bare},
                    {"dtype", options.model.dtype},
+                   {"matmul", options.model.matmul},
                    {"data", fs::weakly_canonical(options.data, error).string()},
                    {"data_bytes", fs::file_size(options.data, error)},
                    {"gram", report.gram},

@@ -56,7 +56,9 @@ void check(const FinetuneOptions& o) {
          "expected a number from 0 to below 1");
   refuse(o.save_dtype && lora && !adapter::storage_from_name(*o.save_dtype), "save_dtype",
          "expected f32, bf16, f16 or nf8, found '" + o.save_dtype.value_or("") + "'");
-  parse_dtype(o.dtype);
+  refuse(!lora && o.matmul != "float", "matmul",
+         "the weights that full trains are multiplied in float, found '" + o.matmul + "'");
+  load_options(o.device, o.dtype, o.matmul);
   o.train.validate();
 }
 
@@ -309,7 +311,8 @@ Data read_data(const FinetuneOptions& options, const fs::path& tokenizer_folder,
 
 // What a resumed run must share beside the training options.
 std::string setup_of(const FinetuneOptions& options, const adapter::Config* config) {
-  const std::string setup = options.method + " in " + options.dtype;
+  std::string setup = options.method + " in " + options.dtype;
+  if (options.matmul != "float") setup += ", products in " + options.matmul;
   if (config == nullptr) return setup;
   const auto number = [](double value) { return io::Json(value).dump(); };
   return setup + ", rank " + std::to_string(config->rank) + ", alpha " + number(config->alpha) +
@@ -354,9 +357,7 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
 
   OutputFolder output(options);
   output.begin(training.resume, options.overwrite);
-  model::LoadOptions load;
-  load.dtype = parse_dtype(options.dtype);
-  load.device = parse_device(options.device);
+  auto load = load_options(options.device, options.dtype, options.matmul);
   load.train_weights = !lora;
   model::Model model = source ? model::Model::load(*source, load, progress)
                               : model::Model::random(architecture, load, training.seed);

@@ -8,6 +8,7 @@
 #include "qloft/quantized.h"
 
 namespace qloft::pipeline {
+namespace {
 
 at::Device parse_device(const std::string& name) {
   if (name == "cpu") return at::kCPU;
@@ -31,6 +32,23 @@ at::ScalarType parse_dtype(const std::string& name) {
   throw InputError({{}, "dtype"}, "expected f32 or bf16, found '" + name + "'");
 }
 
+}  // namespace
+
+model::LoadOptions load_options(const std::string& device, const std::string& dtype,
+                                const std::string& matmul) {
+  if (matmul != "float" && matmul != "int8") {
+    throw InputError({{}, "matmul"}, "expected float or int8, found '" + matmul + "'");
+  }
+  model::LoadOptions options;
+  options.dtype = parse_dtype(dtype);
+  options.int8 = matmul == "int8";
+  options.device = parse_device(device);
+  if (options.int8 && !options.device.is_cpu()) {
+    throw InputError({{}, "matmul"}, "int8 runs on the CPU, found device '" + device + "'");
+  }
+  return options;
+}
+
 std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& source,
                                              const ModelOptions& options) {
   if (options.bare) return std::nullopt;
@@ -45,9 +63,7 @@ std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& sourc
 LoadedModel load_model(const ModelOptions& options, Progress& progress) {
   // The work is in our own threads; torch's would wait for it in a loop and take their place.
   at::set_num_threads(1);
-  model::LoadOptions load;
-  load.dtype = parse_dtype(options.dtype);
-  load.device = parse_device(options.device);
+  const auto load = load_options(options.device, options.dtype, options.matmul);
   checkpoint::Checkpoint source(checkpoint::resolve(options.model));
   auto tokenizer = text::Tokenizer::load(source.folder());
   auto model = model::Model::load(source, load, progress);

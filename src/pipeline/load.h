@@ -20,9 +20,10 @@ struct LoadedModel {
   model::Model model;
 };
 
-// Throws InputError for a device that this build or machine lacks, or an unknown dtype.
-at::Device parse_device(const std::string& name);
-at::ScalarType parse_dtype(const std::string& name);
+// How a model is loaded by options of these names. Throws InputError for a device that this build
+// or machine lacks, for one that has no products in 8 bits, and for an unknown name.
+model::LoadOptions load_options(const std::string& device, const std::string& dtype,
+                                const std::string& matmul);
 
 // The adapter that these options mean for this checkpoint; nullopt: none.
 std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& source,

@@ -140,6 +140,32 @@ TEST_F(Finetune, AResumedRunKeepsTheAdaptersScale) {
   EXPECT_EQ(refused(o), "setup");
 }
 
+TEST_F(Finetune, TrainsWithProductsIn8BitsAlmostAsInFloat) {
+  make_base();
+  const double exact = finetune(lora("exact"), silent_).summary.last_loss;
+  FinetuneOptions o = lora("int8");
+  o.matmul = "int8";
+  const double rounded = finetune(o, silent_).summary.last_loss;
+  EXPECT_NE(rounded, exact);
+  EXPECT_NEAR(rounded, exact, 0.01 * exact);
+}
+
+TEST_F(Finetune, AResumedRunKeepsItsKindOfProducts) {
+  make_base();
+  FinetuneOptions o = lora("tuned");
+  StopAt progress(3);
+  EXPECT_THROW(finetune(o, progress), Interrupted);
+  o.train.resume = true;
+  o.matmul = "int8";
+  EXPECT_EQ(refused(o), "setup");
+}
+
+TEST_F(Finetune, FullTrainingMultipliesInFloat) {
+  FinetuneOptions o = from_random("out");
+  o.matmul = "int8";
+  EXPECT_EQ(refused(o), "matmul");
+}
+
 TEST_F(Finetune, ContinuesAnAdapter) {
   make_base();
   finetune(lora("first"), silent_);
@@ -196,6 +222,7 @@ TEST_F(Finetune, OptionsThatDoNotFitAreRefusedByName) {
   EXPECT_EQ(changed([](auto& o) { o.target_modules = {"qproj"}; }), "target_modules");
   EXPECT_EQ(changed([](auto& o) { o.dropout = 1; }), "dropout");
   EXPECT_EQ(changed([](auto& o) { o.dtype = "int8"; }), "dtype");
+  EXPECT_EQ(changed([](auto& o) { o.matmul = "fp8"; }), "matmul");
   EXPECT_EQ(changed([](auto& o) { o.from_random = true; }), "from_random");
   EXPECT_EQ(changed([](auto& o) { o.output = o.model; }), "output");
   EXPECT_EQ(changed([](auto& o) { o.train.resume = true; }), "out");

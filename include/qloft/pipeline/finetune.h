@@ -22,7 +22,8 @@ struct FinetuneOptions {
   bool overwrite = false;
   std::string method = "lora";  // or "full"
   std::string device = "cpu";
-  std::string dtype = "f32";  // of activations and dense weights: f32 or bf16; adapters are f32
+  std::string dtype = "f32";     // of activations and dense weights: f32 or bf16; adapters are f32
+  std::string matmul = "float";  // products with weights: float (in dtype) or int8
 
   // lora: it begins with `adapter`, else with the one inside a quantized folder, else fresh, by the
   // fields below: A uniform in +-1/sqrt(in) as PEFT draws it, B zero. Where one of them is set and

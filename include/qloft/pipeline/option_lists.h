@@ -109,6 +109,7 @@ void visit_options(FinetuneOptions& o, Visitor& v) {
   v("--method", o.method, "lora: train an adapter; full: train all weights");
   v("--device", o.device, "cpu, cuda or cuda:N");
   v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
+  v("--matmul", o.matmul, "products with weights: float, as --dtype says, or int8, faster");
   v.group("Adapter");
   v("--adapter", o.adapter, "adapter to begin with; default: the one inside a quantized folder");
   v("--fresh", o.fresh, "begin with a fresh one: A random, B zero");
@@ -131,6 +132,7 @@ void visit_options(ModelOptions& o, Visitor& v) {
   v("--bare", o.bare, "use no adapter, not even the one inside a quantized folder");
   v("--device", o.device, "cpu, cuda or cuda:N");
   v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
+  v("--matmul", o.matmul, "products with weights: float, as --dtype says, or int8, faster");
 }
 
 template <typename Visitor>
