@@ -24,10 +24,12 @@ using kernels::kInt8Rows;
 // threads end together.
 constexpr std::int64_t kInt8Slice = 512;
 
+// Slices begin at whole groups of codes, and of columns of a product.
+static_assert(kernels::kGroup % kInt8Columns == 0);
 std::int64_t int8_slice(std::int64_t extent) {
   const std::int64_t threads = thread_count();
   const std::int64_t slices = threads * ceil_divide(extent, threads * kInt8Slice);
-  return round_up(ceil_divide(extent, slices), kInt8Columns);
+  return round_up(ceil_divide(extent, slices), kernels::kGroup);
 }
 
 // Memory of the calling thread for a tile of a weight. Its rows do not begin at multiples of a

@@ -16,7 +16,7 @@ namespace qloft::kernels {
 inline constexpr std::int64_t kInt8Block = 64;
 // Rows of x, and of w, that are multiplied at once.
 inline constexpr std::int64_t kInt8Rows = 12;
-inline constexpr std::int64_t kInt8Columns = 32;
+inline constexpr std::int64_t kInt8Columns = 16;
 // The largest code: element = code * scale, scale = largest magnitude of the block / kInt8Most.
 inline constexpr int kInt8Most = 127;
 

@@ -20,7 +20,7 @@ using avx512_kernels::first_lanes;
 constexpr int kBlock = static_cast<int>(kInt8Block);
 constexpr int kRows = static_cast<int>(kInt8Rows);
 constexpr int kColumns = static_cast<int>(kInt8Columns);
-constexpr int kVectors = kColumns / 16;
+static_assert(kColumns == 16, "one vector");
 constexpr int kSteps = kBlock / 4;
 
 // Magnitudes are compared by their bits: infinity lies above all numbers, NaN above infinity.
@@ -136,23 +136,16 @@ inline __m512i positive(__m512i codes) {
 void quantize_weights(const float* w, std::int64_t stride, std::int64_t rows, std::int64_t columns,
                       Int8Weights* out) {
   for (std::int64_t first = 0; first < columns; first += kBlock, ++out) {
-    for (int v = 0; v < kVectors; ++v) {
-      const std::int64_t there = std::clamp<std::int64_t>(rows - 16 * v, 0, 16);
-      const float* from = there > 0 ? w + 16 * v * stride + first : w;
-      __m512i steps[kSteps];
-      _mm512_storeu_ps(out->scales + 16 * v,
-                       quantize_rows(from, stride, there, columns - first, steps));
-      for (int q = 0; q < kSteps; ++q) {
-        _mm512_storeu_si512(out->codes[q] + 16 * v, positive(steps[q]));
-      }
-    }
+    __m512i steps[kSteps];
+    _mm512_storeu_ps(out->scales, quantize_rows(w + first, stride, rows, columns - first, steps));
+    for (int q = 0; q < kSteps; ++q) _mm512_storeu_si512(out->codes[q], positive(steps[q]));
   }
 }
 
-// One vector of columns, of the `mask` first; `whole`: all rows are there.
+// kWhole: all rows are there.
 template <bool kWhole>
 void quantize_columns(const float* w, std::int64_t stride, std::int64_t rows, __mmask16 mask,
-                      Int8Weights* out, int v) {
+                      Int8Weights* out) {
   // From the bytes of four vectors to those of four elements beside each other.
   const __m512i beside =
       _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
@@ -168,7 +161,7 @@ void quantize_columns(const float* w, std::int64_t stride, std::int64_t rows, __
   }
   const Factors factors(_mm512_max_epi32(_mm512_max_epi32(largest[0], largest[1]),
                                          _mm512_max_epi32(largest[2], largest[3])));
-  _mm512_storeu_ps(out->scales + 16 * v, factors.to_element);
+  _mm512_storeu_ps(out->scales, factors.to_element);
   const __mmask16 counts = mask & factors.counts;
   for (int q = 0; q < kSteps; ++q) {
     __m512i codes[4];
@@ -176,20 +169,17 @@ void quantize_columns(const float* w, std::int64_t stride, std::int64_t rows, __
       codes[e] = _mm512_cvtps_epi32(_mm512_mul_ps(load(4 * q + e, counts), factors.to_code));
     }
     const __m512i bytes = bytes_of(codes[0], codes[1], codes[2], codes[3]);
-    _mm512_storeu_si512(out->codes[q] + 16 * v, positive(_mm512_shuffle_epi8(bytes, beside)));
+    _mm512_storeu_si512(out->codes[q], positive(_mm512_shuffle_epi8(bytes, beside)));
   }
 }
 
 void quantize_transposed_weights(const float* w, std::int64_t stride, std::int64_t rows,
                                  std::int64_t columns, Int8Weights* out) {
-  for (int v = 0; v < kVectors; ++v) {
-    const __mmask16 mask = first_lanes(columns - 16 * v);
-    const float* from = mask != 0 ? w + 16 * v : w;
-    if (rows == kBlock) {
-      quantize_columns<true>(from, stride, rows, mask, out, v);
-    } else {
-      quantize_columns<false>(from, stride, rows, mask, out, v);
-    }
+  const __mmask16 mask = first_lanes(columns);
+  if (rows == kBlock) {
+    quantize_columns<true>(w, stride, rows, mask, out);
+  } else {
+    quantize_columns<false>(w, stride, rows, mask, out);
   }
 }
 
@@ -208,29 +198,22 @@ inline void add_products(__m512i& sum, __m512i w, const std::int8_t (&x)[4]) {
 }
 
 void multiply(const Int8Activations* x, const Int8Weights* w, std::int64_t blocks, float* y) {
-  for (int i = 0; i < kRows * kVectors; ++i) _mm512_storeu_ps(y + 16 * i, _mm512_setzero_ps());
+  __m512 totals[kRows];
+  for (__m512& total : totals) total = _mm512_setzero_ps();
   for (std::int64_t b = 0; b < blocks; ++b, ++x, ++w) {
-    __m512i sums[kRows][kVectors];
-    for (int i = 0; i < kRows; ++i) {
-      for (int v = 0; v < kVectors; ++v) sums[i][v] = _mm512_set1_epi32(x->sums[i]);
+    __m512i sums[kRows];
+    for (int i = 0; i < kRows; ++i) sums[i] = _mm512_set1_epi32(x->sums[i]);
+    for (int q = 0; q < kSteps; ++q) {
+      const __m512i words = _mm512_loadu_si512(w->codes[q]);
+      for (int i = 0; i < kRows; ++i) add_products(sums[i], words, x->codes[q][i]);
     }
-    for (int q = 0; q < kBlock / 4; ++q) {
-      __m512i words[kVectors];
-      for (int v = 0; v < kVectors; ++v) words[v] = _mm512_loadu_si512(w->codes[q] + 16 * v);
-      for (int i = 0; i < kRows; ++i) {
-        for (int v = 0; v < kVectors; ++v) add_products(sums[i][v], words[v], x->codes[q][i]);
-      }
-    }
+    const __m512 w_scales = _mm512_loadu_ps(w->scales);
     for (int i = 0; i < kRows; ++i) {
-      const __m512 x_scale = _mm512_set1_ps(x->scales[i]);
-      for (int v = 0; v < kVectors; ++v) {
-        float* const out = y + kColumns * i + 16 * v;
-        const __m512 part =
-            _mm512_mul_ps(_mm512_cvtepi32_ps(sums[i][v]), _mm512_loadu_ps(w->scales + 16 * v));
-        _mm512_storeu_ps(out, _mm512_fmadd_ps(part, x_scale, _mm512_loadu_ps(out)));
-      }
+      const __m512 scales = _mm512_mul_ps(w_scales, _mm512_set1_ps(x->scales[i]));
+      totals[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[i]), scales, totals[i]);
     }
   }
+  for (int i = 0; i < kRows; ++i) _mm512_storeu_ps(y + kColumns * i, totals[i]);
 }
 
 constexpr Int8Table kTable = {
