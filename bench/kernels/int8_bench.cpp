@@ -28,27 +28,21 @@ void count_elements(benchmark::State& state, std::int64_t elements) {
       static_cast<double>(state.iterations() * elements), benchmark::Counter::kIsRate);
 }
 
-void QuantizeActivations(benchmark::State& state) {
-  const auto x = normal(kInt8Rows * kStride);
-  std::vector<Int8Activations> out(static_cast<std::size_t>(kBlocks));
+// What `kQuantize` makes of as many rows as one block has.
+template <typename Block, auto kQuantize, std::int64_t kRows>
+void quantize(benchmark::State& state) {
+  const auto values = normal(kRows * kStride);
+  std::vector<Block> out(static_cast<std::size_t>(kBlocks));
   for (auto _ : state) {
-    int8_table().quantize_activations(x.data(), kStride, kInt8Rows, kColumns, out.data());
+    (int8_table().*kQuantize)(values.data(), kStride, kRows, kColumns, out.data());
     benchmark::DoNotOptimize(out.data());
   }
-  count_elements(state, kInt8Rows * kColumns);
+  count_elements(state, kRows * kColumns);
 }
-BENCHMARK(QuantizeActivations);
-
-void QuantizeWeights(benchmark::State& state) {
-  const auto w = normal(kInt8Columns * kStride);
-  std::vector<Int8Weights> out(static_cast<std::size_t>(kBlocks));
-  for (auto _ : state) {
-    int8_table().quantize_weights(w.data(), kStride, kInt8Columns, kColumns, out.data());
-    benchmark::DoNotOptimize(out.data());
-  }
-  count_elements(state, kInt8Columns * kColumns);
-}
-BENCHMARK(QuantizeWeights);
+BENCHMARK(quantize<Int8Activations, &Int8Table::quantize_activations, kInt8Rows>)
+    ->Name("QuantizeActivations");
+BENCHMARK(quantize<Int8Weights, &Int8Table::quantize_weights, kInt8Columns>)
+    ->Name("QuantizeWeights");
 
 void QuantizeTransposedWeights(benchmark::State& state) {
   constexpr std::int64_t kSlice = 512;

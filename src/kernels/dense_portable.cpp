@@ -1,7 +1,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "dense.h"
+#include "dense_tables.h"
 
 namespace qloft::kernels {
 namespace {

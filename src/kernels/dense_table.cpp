@@ -1,22 +1,10 @@
-#include "dense.h"
+#include "choose.h"
+#include "dense_tables.h"
 
 namespace qloft::kernels {
 
 const DenseTable& dense_table(InstructionSet set) {
-  switch (set) {
-    case InstructionSet::portable:
-      break;
-#if defined(__x86_64__)
-    case InstructionSet::avx2:
-      return dense_avx2_table();
-    case InstructionSet::avx512:
-      return dense_avx512_table();
-#else
-    default:
-      break;
-#endif
-  }
-  return dense_portable_table();
+  return choose_table<dense_portable_table, dense_avx2_table, dense_avx512_table>(set);
 }
 
 const DenseTable& dense_table() {

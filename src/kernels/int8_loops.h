@@ -114,3 +114,16 @@ void quantize_transposed_weights(const float* w, std::int64_t stride, std::int64
     std::memcpy(out->codes[q], words, sizeof words);
   }
 }
+
+// Of the set's own.
+void multiply(const Int8Activations* x, const Int8Weights* w, std::int64_t blocks, float* y);
+
+constexpr Int8Table table_of(InstructionSet set) {
+  return {
+      .set = set,
+      .quantize_activations = quantize_activations,
+      .quantize_weights = quantize_weights,
+      .quantize_transposed_weights = quantize_transposed_weights,
+      .multiply = multiply,
+  };
+}

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <limits>
 
-#include "int8.h"
+#include "int8_tables.h"
 
 namespace qloft::kernels {
 namespace {
@@ -26,13 +26,7 @@ void multiply(const Int8Activations* x, const Int8Weights* w, std::int64_t block
   }
 }
 
-constexpr Int8Table kTable = {
-    .set = InstructionSet::portable,
-    .quantize_activations = quantize_activations,
-    .quantize_weights = quantize_weights,
-    .quantize_transposed_weights = quantize_transposed_weights,
-    .multiply = multiply,
-};
+constexpr Int8Table kTable = table_of(InstructionSet::portable);
 
 }  // namespace
 

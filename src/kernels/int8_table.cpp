@@ -1,22 +1,10 @@
-#include "int8.h"
+#include "choose.h"
+#include "int8_tables.h"
 
 namespace qloft::kernels {
 
 const Int8Table& int8_table(InstructionSet set) {
-  switch (set) {
-    case InstructionSet::portable:
-      break;
-#if defined(__x86_64__)
-    case InstructionSet::avx2:
-      return int8_avx2_table();
-    case InstructionSet::avx512:
-      return int8_avx512_table();
-#else
-    default:
-      break;
-#endif
-  }
-  return int8_portable_table();
+  return choose_table<int8_portable_table, int8_avx2_table, int8_avx512_table>(set);
 }
 
 const Int8Table& int8_table() {

@@ -5,6 +5,7 @@
 
 #include "avx2.h"
 #include "avx512.h"
+#include "choose.h"
 #include "layout.h"
 #include "portable.h"
 #include "qloft/kernels.h"
@@ -31,6 +32,10 @@ constexpr Table kPortable = {
     .bf16_to_f32 = portable::bf16_to_f32,
     .f32_to_bf16 = portable::f32_to_bf16,
 };
+
+const Table& portable_table() {
+  return kPortable;
+}
 
 }  // namespace
 
@@ -66,20 +71,7 @@ void prepare(Codebook& book, const float* values, int levels, int bits, std::uin
 }
 
 const Table& table(InstructionSet set) {
-  switch (set) {
-    case InstructionSet::portable:
-      break;
-#if defined(__x86_64__)
-    case InstructionSet::avx2:
-      return avx2_table();
-    case InstructionSet::avx512:
-      return avx512_table();
-#else
-    default:
-      break;
-#endif
-  }
-  return kPortable;
+  return choose_table<portable_table, avx2_table, avx512_table>(set);
 }
 
 const Table& table() {

@@ -43,8 +43,7 @@ Tensor product(const Tensor& a, Transpose ta, const Tensor& b, Transpose tb, dou
 
 // What a call needs beside its tensors.
 struct LinearCall {
-  std::shared_ptr<const quant::PackedMatrix> packed;
-  bool int8 = false;
+  Weight weight;  // whose dense tensor goes to the call as a tensor, too, for its gradient
   double scale = 0;
   double dropout = 0;  // 0: none in this call
   std::uint64_t seed = 0;
@@ -96,7 +95,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
                         const MaybeTensor& b_or_none, const LinearCall& call) {
     const Tensor dense = dense_or_none.value_or(Tensor()), bias = bias_or_none.value_or(Tensor()),
                  a = a_or_none.value_or(Tensor()), b = b_or_none.value_or(Tensor());
-    const Weight weight{dense, call.packed, call.int8};
+    const Weight& weight = call.weight;
     const Tensor flat = x.reshape({-1, weight.columns()}).contiguous();
     const auto [y, h] = complete(multiply_transposed(flat, weight), flat, bias, a, b, call);
 
@@ -120,7 +119,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const auto capsule = ctx->saved_data["call"].toCapsule();
     const LinearCall& call = static_cast<const Holder&>(*capsule).call;
     const auto trains = ctx->saved_data["trains"].toBoolList();
-    const Weight weight{dense, call.packed, call.int8};
+    const Weight& weight = call.weight;
     const Tensor dy = gradients[0].reshape({-1, weight.rows()}).contiguous();
     const bool needs_x = trains[0], needs_weight = trains[1], needs_bias = trains[2],
                needs_a = trains[3], needs_b = trains[4];
@@ -174,8 +173,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 
 LinearCall call_of(const Linear& linear, std::uint64_t dropout_seed) {
   LinearCall call;
-  call.packed = linear.weight.packed;
-  call.int8 = linear.weight.int8;
+  call.weight = linear.weight;
   if (linear.active != nullptr) {
     call.scale = linear.active->scale;
     if (dropout_seed != 0) {

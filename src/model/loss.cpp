@@ -44,12 +44,11 @@ void loss_of_rows(MatrixView<float> logits, const std::int64_t* targets, double*
 }
 
 struct LossFunction : torch::autograd::Function<LossFunction> {
+  // `dense` is the head's, for its gradient.
   static Tensor forward(AutogradContext* ctx, const Tensor& hidden,
-                        const MaybeTensor& dense_or_none, const Tensor& targets,
-                        const std::shared_ptr<const quant::PackedMatrix>& packed, bool int8,
+                        const MaybeTensor& dense_or_none, const Tensor& targets, const Weight& head,
                         bool grad_mode) {
     const Tensor dense = dense_or_none.value_or(Tensor());
-    const Weight head{dense, packed, int8};
     const bool needs_hidden = grad_mode && hidden.requires_grad();
     const bool needs_head = grad_mode && dense.defined() && dense.requires_grad();
     const std::int64_t rows = hidden.size(0);
@@ -87,15 +86,14 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
     const auto scaled = [&](const Tensor& gradient) {
       return gradient.defined() ? gradient * gradients[0].to(gradient.scalar_type()) : gradient;
     };
-    return {scaled(saved[0]), scaled(saved[1]), Tensor(), Tensor(), Tensor(), Tensor()};
+    return {scaled(saved[0]), scaled(saved[1]), Tensor(), Tensor(), Tensor()};
   }
 };
 
 }  // namespace
 
 Tensor summed_loss(const Tensor& hidden, const Weight& head, const Tensor& targets) {
-  return LossFunction::apply(hidden, maybe(head.dense), targets, head.packed, head.int8,
-                             at::GradMode::is_enabled());
+  return LossFunction::apply(hidden, maybe(head.dense), targets, head, at::GradMode::is_enabled());
 }
 
 }  // namespace qloft::model

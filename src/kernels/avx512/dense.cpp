@@ -1,7 +1,7 @@
-#include "dense.h"
-
 #include <cstdint>
 #include <limits>
+
+#include "dense_tables.h"
 
 #if defined(__x86_64__)
 

@@ -1,10 +1,10 @@
-#include "../int8.h"
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+
+#include "../int8_tables.h"
 
 #if defined(__x86_64__)
 
