@@ -90,6 +90,12 @@ inline void emulated_store_some(void* to, unsigned mask, simde__m512i v) {
 inline void emulated_store_some_floats(void* to, unsigned mask, simde__m512 v) {
   emulated_store_some(to, mask, simde_mm512_castps_si512(v));
 }
+inline simde__m512i emulated_align(simde__m512i high, simde__m512i low, int by) {
+  const simde__m512i_private h = simde__m512i_to_private(high), l = simde__m512i_to_private(low);
+  simde__m512i_private p = {};
+  for (int i = 0; i < 16; ++i) p.i32[i] = i + by < 16 ? l.i32[i + by] : h.i32[i + by - 16];
+  return simde__m512i_from_private(p);
+}
 
 #define __mmask16 simde__mmask16
 #define __mmask32 simde__mmask32
@@ -107,3 +113,4 @@ inline void emulated_store_some_floats(void* to, unsigned mask, simde__m512 v) {
 #define _mm512_reduce_max_epi32 emulated_most
 #define _mm512_mask_storeu_epi32 emulated_store_some
 #define _mm512_mask_storeu_ps emulated_store_some_floats
+#define _mm512_alignr_epi32 emulated_align

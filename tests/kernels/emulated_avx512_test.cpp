@@ -5,7 +5,6 @@
 
 #if defined(__x86_64__) && __has_include(<simde/x86/avx512.h>)
 
-#pragma GCC diagnostic ignored "-Wpsabi"  // vectors are never passed between units
 #include "emulated_avx512.h"
 
 #define QLOFT_EMULATED_AVX512

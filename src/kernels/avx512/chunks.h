@@ -5,26 +5,36 @@
 
 namespace qloft::kernels::avx512_kernels {
 
-// What one vector of packed codes holds. It is read as 32 words of 16 bits, whose fields are
-// shifted down one after another to look up 32 values at once. 3 bits join their planes in fields
-// of 4: the even fields of the plane of 2 bits in one vector, the odd ones in another.
+// What is multiplied at a time: the codes in one vector or, of 3 bits, in three, of which each lane
+// holds one group. They are read as words of 16 bits, 32 at once, whose fields are shifted down one
+// after another to look up 32 values.
 template <int kBits>
 struct Chunk {
   static constexpr int kWidth = kBits == 3 ? 2 : kBits;  // of a field
-  static constexpr int kSteps = 16 / kWidth;             // fields in a word
-  static constexpr int kGroups = 16 / kWidth;            // of codes
+  static constexpr int kGroups = kBits == 3 ? 16 : 16 / kBits;
   static constexpr int kColumns = kGroups * static_cast<int>(kGroup);
+  static constexpr int kSteps = kColumns / 32;
+
+  // The group that lane `lane`, of 32 bits, holds codes of. At 3 bits its number in three vectors
+  // is a third of that of the word of its which lies in that lane.
+  static constexpr int group(int lane) {
+    return kBits == 3 ? (lane + 16 * (2 * lane % 3)) / 3 : lane / kBits;
+  }
+  // The bit of its word at which a step's code begins. At 3 bits four steps each take the even and
+  // the odd fields of a group's first 32 bits, then of its second.
+  static constexpr int place(int step) {
+    return kBits == 3 ? step % 4 * 4 + step / 4 % 2 * 2 : step * kBits;
+  }
 
   // Which column of the chunk word `word` gives at step `step`.
   static constexpr int column(int step, int word) {
-    const int field = kBits == 3 ? step % 4 * 2 + step / 4 : step;
-    const int group = word / (2 * kWidth);
-    const int byte = 2 * (word % (2 * kWidth)) + kWidth * field / 8;
-    const int place = kWidth * field % 8 / kWidth;  // within the byte, as layout.h has it
-    const int first = kWidth == 4   ? 8 * (byte / 4) + 4 * place
-                      : kWidth == 2 ? 16 * (place % 2) + 8 * (byte / 4) + 4 * (place / 2)
-                                    : 8 * (place % 4) + 4 * (place / 4);
-    return group * static_cast<int>(kGroup) + first + byte % 4;
+    const int before = kBits == 3 ? step / 8 * 4 + word % 2 * 2 : word % (2 * kBits) * 2;
+    const int byte = before + place(step) / 8;
+    const int field = place(step) % 8 / kWidth;  // within the byte, as layout.h has it
+    const int first = kWidth == 4   ? 8 * (byte / 4) + 4 * field
+                      : kWidth == 2 ? 16 * (field % 2) + 8 * (byte / 4) + 4 * (field / 2)
+                                    : 8 * (field % 4) + 4 * (field / 4);
+    return group(word / 2) * static_cast<int>(kGroup) + first + byte % 4;
   }
   static constexpr std::array<std::uint16_t, kColumns> order() {
     std::array<std::uint16_t, kColumns> out = {};
@@ -45,36 +55,73 @@ struct Words {
   Words() = default;
   // The first `groups` groups are there; zeros are taken for the rest.
   Words(const std::uint8_t* in, std::int64_t groups) {
-    low = _mm512_maskz_loadu_epi32(first_lanes(groups * kBits), in);
     if constexpr (kBits == 3) {
-      const __m512i more = _mm512_maskz_loadu_epi32(first_lanes(groups * kBits - 16), in + 64);
-      const __m512i two_bits =
-          _mm512_setr_epi32(0, 1, 3, 4, 6, 7, 9, 10, 12, 13, 15, 16, 18, 19, 21, 22);
-      const __m512i one_bit =
-          _mm512_setr_epi32(2, 2, 5, 5, 8, 8, 11, 11, 14, 14, 17, 17, 20, 20, 23, 23);
-      // A field's third bit lies where the field begins, one bit up in every second word of 32.
-      const __m512i up = _mm512_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1);
-      const __m512i twos = _mm512_permutex2var_epi32(low, two_bits, more);
-      const __m512i ones = _mm512_srlv_epi32(_mm512_permutex2var_epi32(low, one_bit, more), up);
-      constexpr int kChoose = 0xca;  // first ? second : third
-      const __m512i lower_two = _mm512_set1_epi16(0x3333);
-      low = _mm512_ternarylogic_epi32(lower_two, twos, _mm512_slli_epi16(ones, 2), kChoose);
-      high = _mm512_ternarylogic_epi32(lower_two, _mm512_srli_epi16(twos, 2), ones, kChoose);
+      join_planes(_mm512_maskz_loadu_epi32(first_lanes(3 * groups), in),
+                  _mm512_maskz_loadu_epi32(first_lanes(3 * groups - 16), in + 64),
+                  _mm512_maskz_loadu_epi32(first_lanes(3 * groups - 32), in + 128));
+    } else {
+      even[0] = _mm512_maskz_loadu_epi32(first_lanes(groups * kBits), in);
     }
   }
 
   // Codes from bit kAt of each word of 16 bits on, whatever else is in the other bits.
   template <int kStep, int kAt = 0>
   __m512i codes() const {
-    constexpr int kShift = (kBits == 3 ? kStep % 4 * 4 : kStep * kBits) - kAt;
-    const __m512i from = kBits == 3 && kStep >= 4 ? high : low;
+    constexpr int kPlace = Chunk<kBits>::place(kStep), kShift = kPlace - kAt;
+    if constexpr (kBits != 3) return shift_halves<kShift>(even[0]);
+    if constexpr (kPlace % 4 == 0) return shift_halves<kShift>(even[kStep / 8]);
+    // The last one's third bit is that of another half; a rotation is slower than a shift.
+    const __m512i from = odd[kStep / 8];
     if constexpr (kShift == 0) return from;
-    if constexpr (kShift < 0) return _mm512_slli_epi16(from, -kShift);
-    return _mm512_srli_epi16(from, kShift);
+    if constexpr (kPlace == 14 || kShift < 0) return _mm512_ror_epi32(from, kShift & 31);
+    return _mm512_srli_epi32(from, kShift & 31);
   }
 
-  __m512i low;
-  __m512i high;  // of 3 bits
+  // Three bits: the fields of each half of the plane of 2 bits, every second one with its third bit
+  // above it, where it takes the place of the next.
+  __m512i even[kBits == 3 ? 2 : 1];
+  __m512i odd[kBits == 3 ? 2 : 1];
+
+ private:
+  // A group is three words of 32 bits, and of 48 in a row no three apart share a lane: blends bring
+  // them together, each in its lane of Chunk::group() or as many beside it as words before it.
+  void join_planes(const __m512i& a, const __m512i& b, const __m512i& c) {
+    const __m512i first = every_third(a, b, c);
+    const __m512i second = every_third(b, c, a);
+    const __m512i third_bits = every_third(c, a, b);
+    const __m512i twos[] = {first, _mm512_alignr_epi32(second, second, 1)};
+    const __m512i ones = _mm512_alignr_epi32(third_bits, third_bits, 2);
+    // Third bits lie where their fields begin, those of the second half one up.
+    const __m512i above[] = {_mm512_rol_epi32(ones, 2), _mm512_rol_epi32(ones, 1)};
+    constexpr int kChoose = 0xca;  // first ? second : third
+    const __m512i lower_two = _mm512_set1_epi8(0x33);
+    for (int i = 0; i < 2; ++i) {
+      even[i] = _mm512_ternarylogic_epi32(lower_two, twos[i], above[i], kChoose);
+      odd[i] = _mm512_ternarylogic_epi32(lower_two, above[i], twos[i], kChoose);
+    }
+  }
+  // Lanes 0, 3, ... of a, 2, 5, ... of b, 1, 4, ... of c.
+  static __m512i every_third(const __m512i& a, const __m512i& b, const __m512i& c) {
+    return _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(a, 0x4924, b), 0x2492, c);
+  }
+
+  template <int kShift>
+  static __m512i shift_halves(const __m512i& from) {
+    if constexpr (kShift < 0) return _mm512_slli_epi16(from, -kShift);
+    return kShift == 0 ? from : _mm512_srli_epi16(from, kShift & 15);
+  }
 };
+
+// Which of the blocks of 2^log_block columns that a chunk reaches into each lane's codes lie in.
+template <int kBits>
+__m512i block_of_lane(int log_block) {
+  alignas(64) static constexpr auto kColumn = [] {
+    std::array<std::int32_t, 16> out = {};
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] = Chunk<kBits>::group(static_cast<int>(i)) * static_cast<int>(kGroup);
+    return out;
+  }();
+  return _mm512_srlv_epi32(_mm512_load_si512(kColumn.data()), _mm512_set1_epi32(log_block));
+}
 
 }  // namespace qloft::kernels::avx512_kernels

@@ -59,10 +59,15 @@ void prepare_activations(const Codebook& book, const float* x, std::int64_t colu
 }
 
 // Products of kRows packed rows with kInputs rows of activations, beside each other, so that loads
-// are shared and latencies overlap.
+// are shared and latencies overlap. Inlined to the last step, or the sums would lie in memory.
 template <int kBits, int kRows, int kInputs>
 struct Product {
   using C = Chunk<kBits>;
+  static constexpr auto kFourTimes = [] {
+    std::array<std::uint16_t, 32> out = {};
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint16_t>(i / 4);
+    return out;
+  }();
 
   Product(const Codebook& book, const PackedRow* packed, const Activations& x, std::int64_t input)
       : rows(packed),
@@ -73,9 +78,8 @@ struct Product {
     const std::int64_t row_bytes = packed_bytes(x.columns, kBits);
     next = reinterpret_cast<const char*>(packed[kRows - 1].codes + row_bytes);
     table = _mm512_loadu_si512(book.fixed);
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i column = _mm512_slli_epi32(_mm512_srli_epi32(lane, kLogLanes), 5);
-    block_of_lane = _mm512_srlv_epi32(column, _mm512_set1_epi32(shift));
+    table_two_up = _mm512_permutexvar_epi16(_mm512_loadu_si512(kFourTimes.data()), table);
+    block_of_lane = avx512_kernels::block_of_lane<kBits>(shift);
     whole_blocks = first_lanes(((C::kColumns - 1) >> shift) + 1);
     for (auto& row : total) {
       for (__m512& sum : row) sum = _mm512_setzero_ps();
@@ -98,7 +102,7 @@ struct Product {
   }
 
   // The groups from column `first` on, which `blocks` of the blocks from there reach into.
-  void add(std::int64_t first, std::int64_t groups, __mmask16 blocks) {
+  [[gnu::always_inline]] void add(std::int64_t first, std::int64_t groups, __mmask16 blocks) {
     Words<kBits> words[kRows];
     __m512 scales[kRows];
     for (int r = 0; r < kRows; ++r) {
@@ -110,15 +114,16 @@ struct Product {
   }
 
   template <int... kFour>
-  void add_steps(const Words<kBits> (&words)[kRows], const __m512 (&scales)[kRows],
-                 std::int64_t first, std::integer_sequence<int, kFour...>) {
+  [[gnu::always_inline]] void add_steps(const Words<kBits> (&words)[kRows],
+                                        const __m512 (&scales)[kRows], std::int64_t first,
+                                        std::integer_sequence<int, kFour...>) {
     (add_four_steps<4 * kFour>(words, scales, first), ...);
   }
 
   // As many products as 32 bits hold (layout.h).
   template <int kStep>
-  void add_four_steps(const Words<kBits> (&words)[kRows], const __m512 (&scales)[kRows],
-                      std::int64_t first) {
+  [[gnu::always_inline]] void add_four_steps(const Words<kBits> (&words)[kRows],
+                                             const __m512 (&scales)[kRows], std::int64_t first) {
     __m512i sums[kRows][kInputs];
     add_step<kStep, true>(words, first, sums);
     add_step<kStep + 1, false>(words, first, sums);
@@ -134,11 +139,13 @@ struct Product {
   }
 
   template <int kStep, bool kFirst>
-  void add_step(const Words<kBits> (&words)[kRows], std::int64_t first,
-                __m512i (&sums)[kRows][kInputs]) {
+  [[gnu::always_inline]] void add_step(const Words<kBits> (&words)[kRows], std::int64_t first,
+                                       __m512i (&sums)[kRows][kInputs]) {
     for (int r = 0; r < kRows; ++r) {
-      // Words hold more than a code, which the table makes up for by repeating.
-      const __m512i values = _mm512_permutexvar_epi16(words[r].template codes<kStep>(), table);
+      // Words hold more than a code, which the tables make up for by repeating.
+      constexpr int kUp = kBits == 3 ? C::place(kStep) % 4 : 0;
+      const __m512i codes = words[r].template codes<kStep, kUp>();
+      const __m512i values = _mm512_permutexvar_epi16(codes, kUp == 0 ? table : table_two_up);
       for (int i = 0; i < kInputs; ++i) {
         const std::int16_t* x = fixed + i * stride + first + 32 * kStep;
         const __m512i before = kFirst ? _mm512_setzero_si512() : sums[r][i];
@@ -147,7 +154,6 @@ struct Product {
     }
   }
 
-  static constexpr unsigned kLogLanes = std::countr_zero(static_cast<unsigned>(C::kWidth));
   const PackedRow* rows;
   const char* next;  // codes of the rows to come, if they follow in memory
   int shift;
@@ -155,6 +161,7 @@ struct Product {
   const std::int16_t* fixed;
   const float* fixed_scales;
   __m512i table, block_of_lane;
+  __m512i table_two_up;  // by codes that begin at bit 2, as some of 3 bits do
   __mmask16 whole_blocks;
   __m512 total[kRows][kInputs];
 };

@@ -58,7 +58,8 @@ void search(const Codebook& book, const float* x, const float* scales, std::int6
   search_by<Lookup>(book, x, scales, count, workspace, codes);
 }
 
-// Columns of whole chunks, and behind them those of the tail one by one.
+// Columns of whole chunks, and behind them those of the tail one by one. Inlined to the last step,
+// or the sums would lie in memory.
 template <int kBits, int kRows, int kInputs>
 struct WindowProduct {
   using C = Chunk<kBits>;
@@ -74,18 +75,15 @@ struct WindowProduct {
     high = _mm512_loadu_si512(book.fixed + 32);
     multiplier = _mm512_set1_epi16(static_cast<short>(book.multiplier));
     newest = _mm512_set1_epi16(static_cast<short>(((1 << kBits) - 1) << kWindowShift));
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    constexpr unsigned kLogLanes = std::countr_zero(static_cast<unsigned>(C::kWidth));
-    const __m512i column = _mm512_slli_epi32(_mm512_srli_epi32(lane, kLogLanes), 5);
-    block_of_lane = _mm512_srlv_epi32(column, _mm512_set1_epi32(shift));
+    block_of_lane = avx512_kernels::block_of_lane<kBits>(shift);
     for (auto& row : total) {
       for (__m512& sum : row) sum = _mm512_setzero_ps();
     }
   }
 
   // The groups from column `first` on; windows [C::kColumns] in the order of the steps.
-  void add(std::int64_t first, std::int64_t groups, const std::uint16_t* before,
-           std::uint16_t* after) {
+  [[gnu::always_inline]] void add(std::int64_t first, std::int64_t groups,
+                                  const std::uint16_t* before, std::uint16_t* after) {
     const __mmask16 blocks = first_lanes(((groups * kGroup - 1) >> shift) + 1);
     Words<kBits> words[kRows];
     __m512 scales[kRows];
@@ -99,16 +97,18 @@ struct WindowProduct {
   }
 
   template <int... kFour>
-  void add_steps(const Words<kBits> (&words)[kRows], const __m512 (&scales)[kRows],
-                 std::int64_t first, const std::uint16_t* before, std::uint16_t* after,
-                 std::integer_sequence<int, kFour...>) {
+  [[gnu::always_inline]] void add_steps(const Words<kBits> (&words)[kRows],
+                                        const __m512 (&scales)[kRows], std::int64_t first,
+                                        const std::uint16_t* before, std::uint16_t* after,
+                                        std::integer_sequence<int, kFour...>) {
     (add_four_steps<4 * kFour>(words, scales, first, before, after), ...);
   }
 
   // As many products as 32 bits hold (layout.h).
   template <int kStep>
-  void add_four_steps(const Words<kBits> (&words)[kRows], const __m512 (&scales)[kRows],
-                      std::int64_t first, const std::uint16_t* before, std::uint16_t* after) {
+  [[gnu::always_inline]] void add_four_steps(const Words<kBits> (&words)[kRows],
+                                             const __m512 (&scales)[kRows], std::int64_t first,
+                                             const std::uint16_t* before, std::uint16_t* after) {
     __m512i sums[kRows][kInputs];
     for (auto& row : sums) {
       for (__m512i& sum : row) sum = _mm512_setzero_si512();
@@ -127,8 +127,9 @@ struct WindowProduct {
   }
 
   template <int kStep>
-  void add_step(const Words<kBits> (&words)[kRows], std::int64_t first, const std::uint16_t* before,
-                std::uint16_t* after, __m512i (&sums)[kRows][kInputs]) {
+  [[gnu::always_inline]] void add_step(const Words<kBits> (&words)[kRows], std::int64_t first,
+                                       const std::uint16_t* before, std::uint16_t* after,
+                                       __m512i (&sums)[kRows][kInputs]) {
     __m512i window = _mm512_loadu_si512(before + 32 * kStep);
     for (int r = 0; r < kRows; ++r) {
       constexpr int kOrOfAnd = 0xf8;  // first | (second & third)
