@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "codebook.h"
+#include "qloft/core/aligned.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/threads.h"
 #include "rows.h"
@@ -67,7 +68,7 @@ class Prepared {
 
  private:
   const kernels::Codebook* book_;
-  std::vector<std::int16_t> fixed_;
+  AlignedVector<std::int16_t> fixed_;
   std::vector<float> fixed_scales_;
   std::vector<float> sums_;
   kernels::Activations activations_;
