@@ -15,8 +15,8 @@ struct Chunk {
   static constexpr int kColumns = kGroups * static_cast<int>(kGroup);
   static constexpr int kSteps = kColumns / 32;
 
-  // The group that lane `lane`, of 32 bits, holds codes of. At 3 bits its number in three vectors
-  // is a third of that of the word of its which lies in that lane.
+  // The group that lane `lane`, of 32 bits, holds codes of. At 3 bits that whose first word lies in
+  // this lane of one of three vectors: word 3 * group of 48.
   static constexpr int group(int lane) {
     return kBits == 3 ? (lane + 16 * (2 * lane % 3)) / 3 : lane / kBits;
   }
@@ -70,21 +70,22 @@ struct Words {
     constexpr int kPlace = Chunk<kBits>::place(kStep), kShift = kPlace - kAt;
     if constexpr (kBits != 3) return shift_halves<kShift>(even[0]);
     if constexpr (kPlace % 4 == 0) return shift_halves<kShift>(even[kStep / 8]);
-    // The last one's third bit is that of another half; a rotation is slower than a shift.
+    // The last field's third bit lies in the other half of 32 bits; else a shift, which is faster.
     const __m512i from = odd[kStep / 8];
     if constexpr (kShift == 0) return from;
     if constexpr (kPlace == 14 || kShift < 0) return _mm512_ror_epi32(from, kShift & 31);
     return _mm512_srli_epi32(from, kShift & 31);
   }
 
-  // Three bits: the fields of each half of the plane of 2 bits, every second one with its third bit
-  // above it, where it takes the place of the next.
+  // At 3 bits, else all words in even[0]: the even and the odd fields of the plane of 2 bits, in
+  // its first and second half, each with its third bit above it in place of the field there.
   __m512i even[kBits == 3 ? 2 : 1];
   __m512i odd[kBits == 3 ? 2 : 1];
 
  private:
-  // A group is three words of 32 bits, and of 48 in a row no three apart share a lane: blends bring
-  // them together, each in its lane of Chunk::group() or as many beside it as words before it.
+  // A group is three words of 32 bits. Of 48 in a row those three apart lie in 16 different lanes,
+  // so that blends bring together the first words of all groups, each in the lane of
+  // Chunk::group(), the second ones a lane further and the third ones two.
   void join_planes(const __m512i& a, const __m512i& b, const __m512i& c) {
     const __m512i first = every_third(a, b, c);
     const __m512i second = every_third(b, c, a);
