@@ -102,7 +102,7 @@ struct Product {
   }
 
   // The groups from column `first` on, which `blocks` of the blocks from there reach into.
-  [[gnu::always_inline]] void add(std::int64_t first, std::int64_t groups, __mmask16 blocks) {
+  QLOFT_AVX512_INLINE void add(std::int64_t first, std::int64_t groups, __mmask16 blocks) {
     Words<kBits> words[kRows];
     __m512 scales[kRows];
     for (int r = 0; r < kRows; ++r) {
@@ -114,16 +114,16 @@ struct Product {
   }
 
   template <int... kFour>
-  [[gnu::always_inline]] void add_steps(const Words<kBits> (&words)[kRows],
-                                        const __m512 (&scales)[kRows], std::int64_t first,
-                                        std::integer_sequence<int, kFour...>) {
+  QLOFT_AVX512_INLINE void add_steps(const Words<kBits> (&words)[kRows],
+                                     const __m512 (&scales)[kRows], std::int64_t first,
+                                     std::integer_sequence<int, kFour...>) {
     (add_four_steps<4 * kFour>(words, scales, first), ...);
   }
 
   // As many products as 32 bits hold (layout.h).
   template <int kStep>
-  [[gnu::always_inline]] void add_four_steps(const Words<kBits> (&words)[kRows],
-                                             const __m512 (&scales)[kRows], std::int64_t first) {
+  QLOFT_AVX512_INLINE void add_four_steps(const Words<kBits> (&words)[kRows],
+                                          const __m512 (&scales)[kRows], std::int64_t first) {
     __m512i sums[kRows][kInputs];
     add_step<kStep, true>(words, first, sums);
     add_step<kStep + 1, false>(words, first, sums);
@@ -139,8 +139,8 @@ struct Product {
   }
 
   template <int kStep, bool kFirst>
-  [[gnu::always_inline]] void add_step(const Words<kBits> (&words)[kRows], std::int64_t first,
-                                       __m512i (&sums)[kRows][kInputs]) {
+  QLOFT_AVX512_INLINE void add_step(const Words<kBits> (&words)[kRows], std::int64_t first,
+                                    __m512i (&sums)[kRows][kInputs]) {
     for (int r = 0; r < kRows; ++r) {
       // Words hold more than a code, which the tables make up for by repeating.
       constexpr int kUp = kBits == 3 ? C::place(kStep) % 4 : 0;

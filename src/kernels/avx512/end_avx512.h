@@ -2,3 +2,4 @@
 #ifndef QLOFT_EMULATED_AVX512
 #pragma GCC pop_options
 #endif
+#undef QLOFT_AVX512_INLINE

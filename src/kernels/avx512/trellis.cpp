@@ -82,8 +82,8 @@ struct WindowProduct {
   }
 
   // The groups from column `first` on; windows [C::kColumns] in the order of the steps.
-  [[gnu::always_inline]] void add(std::int64_t first, std::int64_t groups,
-                                  const std::uint16_t* before, std::uint16_t* after) {
+  QLOFT_AVX512_INLINE void add(std::int64_t first, std::int64_t groups, const std::uint16_t* before,
+                               std::uint16_t* after) {
     const __mmask16 blocks = first_lanes(((groups * kGroup - 1) >> shift) + 1);
     Words<kBits> words[kRows];
     __m512 scales[kRows];
@@ -97,18 +97,18 @@ struct WindowProduct {
   }
 
   template <int... kFour>
-  [[gnu::always_inline]] void add_steps(const Words<kBits> (&words)[kRows],
-                                        const __m512 (&scales)[kRows], std::int64_t first,
-                                        const std::uint16_t* before, std::uint16_t* after,
-                                        std::integer_sequence<int, kFour...>) {
+  QLOFT_AVX512_INLINE void add_steps(const Words<kBits> (&words)[kRows],
+                                     const __m512 (&scales)[kRows], std::int64_t first,
+                                     const std::uint16_t* before, std::uint16_t* after,
+                                     std::integer_sequence<int, kFour...>) {
     (add_four_steps<4 * kFour>(words, scales, first, before, after), ...);
   }
 
   // As many products as 32 bits hold (layout.h).
   template <int kStep>
-  [[gnu::always_inline]] void add_four_steps(const Words<kBits> (&words)[kRows],
-                                             const __m512 (&scales)[kRows], std::int64_t first,
-                                             const std::uint16_t* before, std::uint16_t* after) {
+  QLOFT_AVX512_INLINE void add_four_steps(const Words<kBits> (&words)[kRows],
+                                          const __m512 (&scales)[kRows], std::int64_t first,
+                                          const std::uint16_t* before, std::uint16_t* after) {
     __m512i sums[kRows][kInputs];
     for (auto& row : sums) {
       for (__m512i& sum : row) sum = _mm512_setzero_si512();
@@ -127,9 +127,9 @@ struct WindowProduct {
   }
 
   template <int kStep>
-  [[gnu::always_inline]] void add_step(const Words<kBits> (&words)[kRows], std::int64_t first,
-                                       const std::uint16_t* before, std::uint16_t* after,
-                                       __m512i (&sums)[kRows][kInputs]) {
+  QLOFT_AVX512_INLINE void add_step(const Words<kBits> (&words)[kRows], std::int64_t first,
+                                    const std::uint16_t* before, std::uint16_t* after,
+                                    __m512i (&sums)[kRows][kInputs]) {
     __m512i window = _mm512_loadu_si512(before + 32 * kStep);
     for (int r = 0; r < kRows; ++r) {
       constexpr int kOrOfAnd = 0xf8;  // first | (second & third)
