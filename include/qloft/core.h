@@ -1,6 +1,7 @@
 #pragma once
 // core: what any program needs, with no word of machine learning.
 
+#include "qloft/core/aligned.h"   // AlignedVector
 #include "qloft/core/checked.h"   // checked_multiply, checked_add, checked_cast, ceil_divide
 #include "qloft/core/cpu.h"       // InstructionSet, chosen_instruction_set
 #include "qloft/core/element.h"   // ElementType, BFloat16, Float16

@@ -28,6 +28,13 @@ TEST(Error, NamesFileAndFieldInOneLine) {
   EXPECT_STREQ(error.what(), "model/config.json: hidden_size: expected a number, found text");
 }
 
+TEST(AlignedVector, BeginsAtACacheLineWhateverItsLength) {
+  for (const std::size_t length : {1, 3, 33, 1000}) {
+    const AlignedVector<std::int16_t> values(length);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(values.data()) % 64, 0u) << length;
+  }
+}
+
 TEST(Checked, MultiplyThrowsWhereItWouldOverflow) {
   EXPECT_EQ(checked_multiply<std::int64_t>(6, 7, "size"), 42);
   EXPECT_THROW(checked_multiply(std::numeric_limits<std::int64_t>::max(), std::int64_t{2}, "size"),

@@ -125,4 +125,20 @@ __m512i block_of_lane(int log_block) {
   return _mm512_srlv_epi32(_mm512_load_si512(kColumn.data()), _mm512_set1_epi32(log_block));
 }
 
+// One chunk of kRows rows, from column `first` on: its words, and each lane's scale.
+template <int kBits, int kRows>
+struct RowChunks {
+  // `blocks` of the blocks of 2^log_block columns from there reach into its `groups` groups.
+  QLOFT_AVX512_INLINE RowChunks(const PackedRow* rows, std::int64_t first, std::int64_t groups,
+                                __mmask16 blocks, int log_block, const __m512i& block_of_lane) {
+    for (int r = 0; r < kRows; ++r) {
+      words[r] = Words<kBits>(rows[r].codes + first / kGroup * 4 * kBits, groups);
+      scales[r] = _mm512_permutexvar_ps(
+          block_of_lane, _mm512_maskz_loadu_ps(blocks, rows[r].scales + (first >> log_block)));
+    }
+  }
+  Words<kBits> words[kRows];
+  __m512 scales[kRows];
+};
+
 }  // namespace qloft::kernels::avx512_kernels

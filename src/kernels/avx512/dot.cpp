@@ -63,6 +63,7 @@ void prepare_activations(const Codebook& book, const float* x, std::int64_t colu
 template <int kBits, int kRows, int kInputs>
 struct Product {
   using C = Chunk<kBits>;
+  // Each value four times over, for codes with two other bits below them.
   static constexpr auto kFourTimes = [] {
     std::array<std::uint16_t, 32> out = {};
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint16_t>(i / 4);
@@ -103,14 +104,8 @@ struct Product {
 
   // The groups from column `first` on, which `blocks` of the blocks from there reach into.
   QLOFT_AVX512_INLINE void add(std::int64_t first, std::int64_t groups, __mmask16 blocks) {
-    Words<kBits> words[kRows];
-    __m512 scales[kRows];
-    for (int r = 0; r < kRows; ++r) {
-      words[r] = Words<kBits>(rows[r].codes + first / kGroup * 4 * kBits, groups);
-      scales[r] = _mm512_permutexvar_ps(
-          block_of_lane, _mm512_maskz_loadu_ps(blocks, rows[r].scales + (first >> shift)));
-    }
-    add_steps(words, scales, first, std::make_integer_sequence<int, C::kSteps / 4>());
+    const RowChunks<kBits, kRows> chunk(rows, first, groups, blocks, shift, block_of_lane);
+    add_steps(chunk.words, chunk.scales, first, std::make_integer_sequence<int, C::kSteps / 4>());
   }
 
   template <int... kFour>

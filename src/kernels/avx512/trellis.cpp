@@ -85,14 +85,8 @@ struct WindowProduct {
   QLOFT_AVX512_INLINE void add(std::int64_t first, std::int64_t groups, const std::uint16_t* before,
                                std::uint16_t* after) {
     const __mmask16 blocks = first_lanes(((groups * kGroup - 1) >> shift) + 1);
-    Words<kBits> words[kRows];
-    __m512 scales[kRows];
-    for (int r = 0; r < kRows; ++r) {
-      words[r] = Words<kBits>(rows[r].codes + first / kGroup * 4 * kBits, groups);
-      scales[r] = _mm512_permutexvar_ps(
-          block_of_lane, _mm512_maskz_loadu_ps(blocks, rows[r].scales + (first >> shift)));
-    }
-    add_steps(words, scales, first, before, after,
+    const RowChunks<kBits, kRows> chunk(rows, first, groups, blocks, shift, block_of_lane);
+    add_steps(chunk.words, chunk.scales, first, before, after,
               std::make_integer_sequence<int, C::kSteps / 4>());
   }
 
