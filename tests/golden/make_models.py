@@ -148,9 +148,9 @@ def main():
     assert transformers.__version__ == "5.23.0", transformers.__version__
     torch.set_num_threads(1)
     transformers.logging.disable_progress_bar()
-    shutil.rmtree(HERE, ignore_errors=True)
     for seed, (name, (model_type, fields, dtype, rewrite)) in enumerate(MODELS.items()):
         folder = HERE / name
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         write_checkpoint(folder, model_type, fields, dtype, rewrite, seed)
         (folder / "expected.json").write_text(json.dumps(expected(folder, seed)) + "\n")
