@@ -1,32 +1,23 @@
 #pragma once
-// evaluate: a task and a model give numbers by the papers' protocols.
+// evaluate: a task and a model give named scores by the papers' protocols.
 
-#include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <optional>
-#include <string>
-#include <vector>
-
-#include "qloft/core/progress.h"
-#include "qloft/evaluate/result.h"
+#include "qloft/checkpoint.h"
+#include "qloft/evaluate/final_number.h"
+#include "qloft/evaluate/score.h"
+#include "qloft/evaluate/task.h"
 #include "qloft/model.h"
 #include "qloft/text/tokenizer.h"
 
 namespace qloft::evaluate {
 
-// The text is tokenized once as a whole with the tokenizer's special tokens, cut into consecutive
-// windows of `window` tokens, the incomplete last one dropped; within a window every token but the
-// first is predicted. `limit`: windows at most (0: all). Throws InputError if there is not one
-// whole window.
-Perplexity perplexity(model::Model& model, const text::Tokenizer& tokenizer, std::string_view text,
-                      std::int64_t window, std::int64_t limit, Progress& progress);
+struct Subject {
+  model::Model& model;
+  const text::Tokenizer& tokenizer;
+  const checkpoint::Checkpoint& source;  // of chat template and end tokens
+};
 
-// GSM8K (Cobbe et al. 2021): greedy continuations of each question, exact match of the final number
-// (commas, currency signs and a trailing full stop do not count). `sink` gets each prediction as it
-// is made.
-Accuracy gsm8k(model::Model& model, const text::Tokenizer& tokenizer,
-               const std::filesystem::path& data, const ProblemOptions& options,
-               const std::function<void(const Prediction&)>& sink, Progress& progress);
+// Throws ComputationError naming the first tensor of the checkpoint, or module of an adapter, that
+// holds a value that is not finite: attention may hide it, and the scores would be wrong.
+void expect_finite_weights(const Subject& subject);
 
 }  // namespace qloft::evaluate

@@ -1,7 +1,7 @@
+#include "qloft/evaluate/final_number.h"
+
 #include <optional>
 #include <string>
-
-#include "qloft/evaluate.h"
 
 namespace qloft::evaluate {
 namespace {
@@ -57,8 +57,8 @@ bool begins_number(std::string_view text, std::size_t at) {
 
 }  // namespace
 
-std::optional<std::string> final_number(std::string_view text, ProblemOptions::Rule rule) {
-  if (rule == ProblemOptions::Rule::hashes) {
+std::optional<std::string> final_number(std::string_view text, AnswerRule rule) {
+  if (rule == AnswerRule::hashes) {
     const std::size_t mark = text.find("####");
     if (mark == std::string_view::npos) return std::nullopt;
     std::size_t at = mark + 4;

@@ -188,6 +188,7 @@ void say_where_tokens_are_few(const std::vector<model::LinearShape>& linears, st
 
 CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   const auto begin = Clock::now();
+  check_model_options(options.model);
   reset_peak_resident_bytes();
   CalibrateReport report;
   report.output = options.output;

@@ -38,6 +38,7 @@ void refuse(bool wrong, std::string_view field, std::string_view message) {
 }
 
 void check(const FinetuneOptions& o) {
+  load_options(o.device, o.dtype, o.matmul);
   const bool lora = o.method == "lora";
   refuse(!lora && o.method != "full", "method", "expected lora or full, found '" + o.method + "'");
   refuse(o.data.empty(), "data", "expected at least one file of JSON Lines");
@@ -58,7 +59,6 @@ void check(const FinetuneOptions& o) {
          "expected f32, bf16, f16 or nf8, found '" + o.save_dtype.value_or("") + "'");
   refuse(!lora && o.matmul != "float", "matmul",
          "the weights that full trains are multiplied in float, found '" + o.matmul + "'");
-  load_options(o.device, o.dtype, o.matmul);
   o.train.validate();
 }
 

@@ -22,6 +22,7 @@ text::ChatTemplate need_chat_template(const checkpoint::Checkpoint& source) {
 
 GenerateReport generate(const GenerateOptions& options, const generate::Sink& sink,
                         Progress& progress) {
+  check_model_options(options.model);
   options.sampling.validate();
   std::string prompt = options.prompt;
   if (!options.prompt_file.empty()) {
@@ -72,6 +73,7 @@ struct Conversation::State {
 };
 
 Conversation::Conversation(const ChatOptions& options, Progress& progress) {
+  check_model_options(options.model);
   options.sampling.validate();
   LoadedModel loaded = load_model(options.model, progress);
   auto chat = need_chat_template(loaded.source);

@@ -49,6 +49,10 @@ model::LoadOptions load_options(const std::string& device, const std::string& dt
   return options;
 }
 
+void check_model_options(const ModelOptions& options) {
+  load_options(options.device, options.dtype, options.matmul);
+}
+
 std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& source,
                                              const ModelOptions& options) {
   if (options.bare) return std::nullopt;

@@ -282,6 +282,10 @@ void summarize(const QuantizePlan& plan, const QuantizedOutput& output, Quantize
 
 }  // namespace
 
+void check_quantize(const QuantizeOptions& options) {
+  plan_quantize(options, checkpoint::Checkpoint(checkpoint::resolve(options.model)));
+}
+
 QuantizeReport quantize(const QuantizeOptions& options, Progress& progress) {
   const auto begin = Clock::now();
   reset_peak_resident_bytes();

@@ -1,11 +1,11 @@
-#include <gtest/gtest.h>
+#include "qloft/evaluate/final_number.h"
 
-#include "qloft/evaluate.h"
+#include <gtest/gtest.h>
 
 namespace qloft::evaluate {
 namespace {
 
-using Rule = ProblemOptions::Rule;
+using Rule = AnswerRule;
 
 struct Case {
   const char* text;

@@ -1,39 +1,32 @@
 #pragma once
-// Stage: a model and a task to numbers.
+// Stage: a model and a task to named scores.
 
 #include <filesystem>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "qloft/core/progress.h"
-#include "qloft/evaluate/result.h"
+#include "qloft/evaluate/task.h"
 #include "qloft/pipeline/model_options.h"
 
 namespace qloft::pipeline {
 
 struct EvaluateOptions {
   ModelOptions model;
-  std::string task = "perplexity";  // or "gsm8k"
-  std::filesystem::path data;       // a text file for perplexity, else JSON Lines
-  std::int64_t window = 1024;       // perplexity; at most the model's longest position
-  std::int64_t limit = 0;           // windows, examples or problems; 0: all
-  std::string rule = "hashes";      // gsm8k: "hashes" or "last-number"
-  std::int64_t few_shot = 0;        // gsm8k
-  std::filesystem::path few_shot_data;
-  std::int64_t max_tokens = 256;      // gsm8k
-  std::int64_t batch = 16;            // gsm8k
-  std::filesystem::path predictions;  // gsm8k: JSON Lines of what the model answered
+  std::string task = "perplexity";
+  std::filesystem::path data;  // a text file or JSON Lines, as the task says
+  // Of all tasks; a task reads its own (evaluate::set changes one).
+  std::vector<evaluate::Setting> settings = evaluate::all_settings();
 };
 
 struct EvaluateReport {
   std::string task;
-  std::optional<evaluate::Perplexity> perplexity;
-  std::optional<double> loss;  // mean over the predictions that count: answers, completions, text
-  std::int64_t examples = 0;   // of `loss`
-  std::optional<evaluate::Accuracy> accuracy;
+  evaluate::Scores scores;
   double seconds = 0;
 };
 
+// Throws InputError for an unknown task, settings or data that it refuses, before the model is
+// loaded; ComputationError where a loss or a weight is not finite.
 EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress);
 
 }  // namespace qloft::pipeline

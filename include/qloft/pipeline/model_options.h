@@ -14,4 +14,8 @@ struct ModelOptions {
   std::string matmul = "float";  // products with weights: float (in dtype) or int8
 };
 
+// Throws InputError for a device that this build or machine lacks, one that has no products in 8
+// bits where they are asked for, and unknown names. Every stage that has these options begins so.
+void check_model_options(const ModelOptions& options);
+
 }  // namespace qloft::pipeline

@@ -1,6 +1,8 @@
 #pragma once
 // The options of the stages that a recipe may set, each declared once (qloft/core/options.h).
 
+#include <variant>
+
 #include "qloft/core/options.h"
 #include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/evaluate.h"
@@ -137,16 +139,11 @@ void visit_options(ModelOptions& o, Visitor& v) {
 
 template <typename Visitor>
 void visit_options(EvaluateOptions& o, Visitor& v) {
-  v("--task", o.task, "perplexity, loss (of answers) or gsm8k");
-  v("--data", o.data, "a text file (perplexity) or JSON Lines (loss, gsm8k)");
-  v("--window", o.window, "perplexity: tokens a window");
-  v("--limit", o.limit, "windows, examples or problems at most; 0: all");
-  v("--rule", o.rule, "gsm8k: hashes (the number after ####) or last-number");
-  v("--few-shot", o.few_shot, "gsm8k: worked examples before each question");
-  v("--few-shot-data", o.few_shot_data, "gsm8k: where they come from (JSON Lines)");
-  v("--max-tokens", o.max_tokens, "gsm8k: tokens an answer may have");
-  v("--batch", o.batch, "loss, gsm8k: examples at once");
-  v("--predictions", o.predictions, "gsm8k: write what the model answered (JSON Lines)");
+  v("--task", o.task, evaluate::task_help());
+  v("--data", o.data, evaluate::data_help());
+  for (evaluate::Setting& setting : o.settings) {
+    std::visit([&](auto& value) { v(setting.flags, value, setting.help); }, setting.value);
+  }
   visit_options(o.model, v);
 }
 

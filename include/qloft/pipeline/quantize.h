@@ -84,4 +84,7 @@ struct QuantizeReport {
 // overwrite; Interrupted where progress asks to stop.
 QuantizeReport quantize(const QuantizeOptions& options, Progress& progress);
 
+// Throws what quantize throws for options and model before it looks at the output.
+void check_quantize(const QuantizeOptions& options);
+
 }  // namespace qloft::pipeline

@@ -1,4 +1,4 @@
-#include "qloft/pipeline/compare.h"
+#include "qloft/compare.h"
 
 #include "../command.h"
 #include "../table.h"
@@ -8,7 +8,7 @@ namespace qloft::cli {
 namespace {
 
 template <typename Visitor>
-void visit_options(pipeline::CompareOptions& o, Visitor& v) {
+void visit_options(compare::Options& o, Visitor& v) {
   v("--model", o.model, "the model in full precision: a folder, or a hub name");
   v("-o,--output", o.output, "the folder to write; finished rows in it are not run again");
   v("--text", o.text, "plain text, for perplexity");
@@ -19,8 +19,8 @@ void visit_options(pipeline::CompareOptions& o, Visitor& v) {
   v("--keep", o.keep, "leave the rows' models in OUTPUT/work");
 }
 
-std::string to_text(const pipeline::CompareReport& report) {
-  const pipeline::CompareTable table = pipeline::compare_table(report);
+std::string to_text(const compare::Report& report) {
+  const compare::Table table = compare::table_of(report);
   std::vector<Column> columns;
   for (const auto& column : table.columns) {
     columns.push_back({column.title, column.number ? Align::right : Align::left});
@@ -30,7 +30,7 @@ std::string to_text(const pipeline::CompareReport& report) {
                        {"page", report.page.string()}});
 }
 
-Json to_json(const pipeline::CompareReport& report) {
+Json to_json(const compare::Report& report) {
   Json json = {{"description", report.description},
                {"table", report.table.string()},
                {"csv", report.csv.string()},
@@ -39,7 +39,7 @@ Json to_json(const pipeline::CompareReport& report) {
                {"rows", Json::array()}};
   for (const auto& plot : report.plots) json["plots"].push_back(plot.string());
   for (const auto& row : report.rows) {
-    json["rows"].push_back(pipeline::to_json(row));
+    json["rows"].push_back(compare::to_json(row));
     json["rows"].back()["reused"] = row.reused;
   }
   return json;
@@ -54,7 +54,7 @@ Command compare_command() {
           "  qloft compare recipes/ranks.json --model Llama-3.2-1B --set tune=null \\\n"
           "    --set tasks.answers=null --set tasks.problems=null --text wiki.test.txt -o ranks",
           [](CLI::App& app) -> Runner {
-            const auto options = std::make_shared<pipeline::CompareOptions>();
+            const auto options = std::make_shared<compare::Options>();
             app.add_option_function<std::string>(
                    "RECIPE", [options](const std::string& file) { options->recipe = file; },
                    "a JSON file: docs/formats.md, and those in recipes/")
@@ -68,7 +68,7 @@ Command compare_command() {
             app.get_option("--set")->delimiter('\0')->expected(1)->multi_option_policy(
                 CLI::MultiOptionPolicy::TakeAll);
             return [options](Context& context) {
-              const auto report = pipeline::compare(*options, context.progress);
+              const auto report = compare::run(*options, context.progress);
               context.print(to_text(report));
               Json json = to_json(report);
               OptionEcho echo(json["options"]);

@@ -13,40 +13,39 @@ namespace {
 
 Json to_json(const pipeline::EvaluateReport& report) {
   Json json = {{"task", report.task}};
-  if (report.perplexity) {
-    json["nll_mean"] = report.perplexity->nll_mean;
-    json["perplexity"] = report.perplexity->perplexity;
-    json["tokens"] = report.perplexity->tokens;
-  }
-  if (report.loss) {
-    json["loss"] = *report.loss;
-    json["examples"] = report.examples;
-  }
-  if (report.accuracy) {
-    json["accuracy"] = report.accuracy->accuracy;
-    json["standard_error"] = report.accuracy->standard_error;
-    json["correct"] = report.accuracy->correct;
-    json["total"] = report.accuracy->total;
+  for (const evaluate::ScoreInfo& info : evaluate::task(report.task).scores) {
+    const auto value = report.scores.find(info.key);
+    if (!value) continue;
+    json[info.key] =
+        info.unit == evaluate::Unit::count ? Json(static_cast<std::int64_t>(*value)) : Json(*value);
   }
   json["seconds"] = report.seconds;
   return json;
 }
 
+// "5.8125", "12.00 % +- 1.00", "3 of 25"
+std::string shown(const evaluate::ScoreInfo& info, const evaluate::Scores& scores) {
+  const double value = scores.find(info.key).value_or(0);
+  const double error = scores.find(info.error).value_or(0);
+  switch (info.unit) {
+    case evaluate::Unit::count: {
+      const auto whole = scores.find(info.whole);
+      return fmt::format("{:.0f}", value) + (whole ? fmt::format(" of {:.0f}", *whole) : "");
+    }
+    case evaluate::Unit::share:
+      return fmt::format("{:.{}f} %", 100 * value, info.decimals) +
+             (info.error.empty() ? "" : fmt::format(" +- {:.{}f}", 100 * error, info.decimals));
+    case evaluate::Unit::number:
+      break;
+  }
+  return fmt::format("{:.{}f}", value, info.decimals) +
+         (info.error.empty() ? "" : fmt::format(" +- {:.{}f}", error, info.decimals));
+}
+
 std::string to_text(const pipeline::EvaluateReport& report) {
   std::vector<std::pair<std::string, std::string>> lines;
-  if (report.perplexity) {
-    lines = {{"perplexity", fmt::format("{:.4f}", report.perplexity->perplexity)},
-             {"mean loss", fmt::format("{:.6f}", report.perplexity->nll_mean)},
-             {"tokens", std::to_string(report.perplexity->tokens)}};
-  }
-  if (report.loss) {
-    lines = {{"mean loss", fmt::format("{:.6f}", *report.loss)},
-             {"examples", std::to_string(report.examples)}};
-  }
-  if (report.accuracy) {
-    lines = {{"accuracy", fmt::format("{:.2f} % +- {:.2f}", 100 * report.accuracy->accuracy,
-                                      100 * report.accuracy->standard_error)},
-             {"right", fmt::format("{} of {}", report.accuracy->correct, report.accuracy->total)}};
+  for (const evaluate::ScoreInfo& info : evaluate::task(report.task).scores) {
+    if (!info.label.empty()) lines.emplace_back(info.label, shown(info, report.scores));
   }
   lines.emplace_back("time", clock_time(report.seconds));
   return format_pairs(lines);

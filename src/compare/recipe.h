@@ -14,34 +14,35 @@
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
 
-namespace qloft::pipeline::comparison {
+namespace qloft::compare {
 
-// What every row is measured by; paths and models are not set yet.
-struct Tasks {
-  std::optional<EvaluateOptions> perplexity;
-  std::optional<EvaluateOptions> answers;   // the loss on them
-  std::optional<EvaluateOptions> problems;  // the share solved
+// A task that every row is measured by; data and model are not set yet.
+struct TaskSpec {
+  const evaluate::Task* task;
+  pipeline::EvaluateOptions options;
+
+  bool needs_examples() const;  // worked ones, from the training data
 };
 
 // One run; paths and models are not set yet.
-struct RowPlan {
+struct RowSpec {
   std::string name;
   std::string slug;   // the name as a file has it
   std::string group;  // the line of a plot
   std::string field;  // where it stands in the recipe: "rows[2]"
-  std::optional<QuantizeOptions> quantize;
+  std::optional<pipeline::QuantizeOptions> quantize;
   // The statistics and the plan that quantize is given; rows with the same ones share a file.
-  std::optional<CalibrateOptions> calibrate;
-  std::optional<PlanOptions> plan;
+  std::optional<pipeline::CalibrateOptions> calibrate;
+  std::optional<pipeline::PlanOptions> plan;
   io::Json plan_candidates;  // formats that the recipe itself lists; null: plan->candidates
-  std::optional<FinetuneOptions> tune;
+  std::optional<pipeline::FinetuneOptions> tune;
   std::string tune_data = "train";  // or "calibration": the data set that it learns from
 };
 
 struct Recipe {
   std::string description;
-  Tasks tasks;
-  std::vector<RowPlan> rows;
+  std::vector<TaskSpec> tasks;  // in the order of evaluate::tasks()
+  std::vector<RowSpec> rows;
 };
 
 // Reads the file and makes the changes "tune.steps=20" that `set` asks for.
@@ -50,4 +51,4 @@ io::Json read_recipe(const std::filesystem::path& file, const std::vector<std::s
 // Throws InputError naming `file` and the field that is unknown, missing or of the wrong type.
 Recipe parse_recipe(const io::Json& json, const std::filesystem::path& file);
 
-}  // namespace qloft::pipeline::comparison
+}  // namespace qloft::compare

@@ -3,22 +3,28 @@
 
 #include <nlohmann/json.hpp>
 
+#include "qloft/compare.h"
 #include "qloft/core/error.h"
-#include "qloft/pipeline/compare.h"
 
-namespace qloft::pipeline {
+namespace qloft::compare {
 namespace {
 
-CompareReport fixed_report() {
-  CompareReport report;
+evaluate::Scores scores(const std::vector<std::pair<std::string, double>>& items) {
+  evaluate::Scores out;
+  for (const auto& [key, value] : items) out.set(key, value);
+  return out;
+}
+
+Report fixed_report() {
+  Report report;
   report.description = "a <fixed> report";
-  CompareRow full;
+  Row full;
   full.name = full.group = "full, 16 bits";
   full.method = "none";
   full.bits_per_weight = 16;
   full.bytes = 2'980'000;
-  full.before.perplexity = 5.8125;
-  CompareRow low;
+  full.before.set("perplexity", 5.8125);
+  Row low;
   low.name = "a | b";
   low.group = "LoftQ";
   low.method = "loftq";
@@ -30,17 +36,17 @@ CompareReport fixed_report() {
   low.relative_error = 0.4375;
   low.quantize_seconds = 1.25;
   low.quantize_peak_memory = 2'500'000;
-  low.before = {6.25, {}, 0.5, 0.0625};
-  low.after = CompareScores{6, {}, 0.75, 0.03125};
+  low.before = scores({{"perplexity", 6.25}, {"accuracy", 0.5}, {"standard_error", 0.0625}});
+  low.after = scores({{"perplexity", 6}, {"accuracy", 0.75}, {"standard_error", 0.03125}});
   low.tune_seconds = 2.5;
   low.tune_steps = 60;
-  low.memory = CompareRow::Memory{1e6, 2e6, 3e6, 4e6};
+  low.memory = Row::Memory{1e6, 2e6, 3e6, 4e6};
   report.rows = {full, low};
   return report;
 }
 
 TEST(CompareTable, LeavesOutWhatNoRowHasAndEscapesBars) {
-  EXPECT_EQ(to_markdown(compare_table(fixed_report())),
+  EXPECT_EQ(to_markdown(table_of(fixed_report())),
             "| row | bits | size | rank | T | error | perplexity | perplexity, tuned | solved % | "
             "solved %, tuned | quantize s | quantize peak | tune s | tune memory |\n"
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
@@ -62,11 +68,11 @@ TEST(CompareTable, KeepsEveryDigitAsCsv) {
 }
 
 TEST(CompareTable, ReadsBackTheRowThatItWrote) {
-  for (const CompareRow& row : fixed_report().rows) {
-    EXPECT_EQ(to_json(compare_row_from_json(to_json(row), "row.json")), to_json(row));
+  for (const Row& row : fixed_report().rows) {
+    EXPECT_EQ(to_json(row_from_json(to_json(row), "row.json")), to_json(row));
   }
-  EXPECT_THROW(compare_row_from_json({{"name", 3}}, "row.json"), InputError);
+  EXPECT_THROW(row_from_json({{"name", 3}}, "row.json"), InputError);
 }
 
 }  // namespace
-}  // namespace qloft::pipeline
+}  // namespace qloft::compare

@@ -1,4 +1,4 @@
-#include "compare/shared.h"
+#include "shared.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -10,7 +10,7 @@
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/option_lists.h"
 
-namespace qloft::pipeline::comparison {
+namespace qloft::compare {
 namespace fs = std::filesystem;
 namespace {
 
@@ -25,13 +25,13 @@ std::string hash_name(const Json& key) {
   return digits;
 }
 
-fs::path place(const CompareOptions& options, const std::string& kind, const Json& key,
+fs::path place(const Options& options, const std::string& kind, const Json& key,
                const std::string& extension) {
   return options.output / "shared" / (kind + "-" + hash_name(key) + extension);
 }
 
-template <typename Options>
-Json echo_of(Options options) {
+template <typename StageOptions>
+Json echo_of(StageOptions options) {
   Json json = Json::object();
   io::OptionEcho writer(json);
   visit_options(options, writer);
@@ -58,14 +58,14 @@ Json folder_identity(const fs::path& folder) {
   return json;
 }
 
-Json statistics_key(const RowPlan& row, const CompareOptions& options) {
+Json statistics_key(const RowSpec& row, const Options& options) {
   if (!row.calibrate) return nullptr;
   return {{"options", echo_of(*row.calibrate)},
           {"model", folder_identity(checkpoint::resolve(options.model))},
           {"data", file_identity(options.calibration)}};
 }
 
-Json plan_key(const RowPlan& row, const CompareOptions& options) {
+Json plan_key(const RowSpec& row, const Options& options) {
   if (!row.plan) return nullptr;
   return {{"options", echo_of(*row.plan)},
           {"candidates", row.plan_candidates},
@@ -73,25 +73,25 @@ Json plan_key(const RowPlan& row, const CompareOptions& options) {
           {"model", folder_identity(checkpoint::resolve(options.model))}};
 }
 
-fs::path shared_statistics(const RowPlan& row, const CompareOptions& options, Progress& progress) {
+fs::path shared_statistics(const RowSpec& row, const Options& options, Progress& progress) {
   const fs::path file = place(options, "statistics", statistics_key(row, options), ".safetensors");
   std::error_code error;
   if (fs::exists(file, error)) return file;
   fs::create_directories(file.parent_path());
-  CalibrateOptions calibration = *row.calibrate;
+  pipeline::CalibrateOptions calibration = *row.calibrate;
   calibration.model.model = options.model;
   calibration.data = options.calibration;
   calibration.output = file;
-  calibrate(calibration, progress);
+  pipeline::calibrate(calibration, progress);
   return file;
 }
 
-fs::path shared_plan(const RowPlan& row, const CompareOptions& options, Progress& progress) {
+fs::path shared_plan(const RowSpec& row, const Options& options, Progress& progress) {
   const fs::path file = place(options, "plan", plan_key(row, options), ".json");
   std::error_code error;
   if (fs::exists(file, error)) return file;
   fs::create_directories(file.parent_path());
-  PlanOptions planning = *row.plan;
+  pipeline::PlanOptions planning = *row.plan;
   planning.model = options.model;
   planning.output = file;
   if (row.calibrate && row.plan->metric != "frobenius") {
@@ -102,8 +102,8 @@ fs::path shared_plan(const RowPlan& row, const CompareOptions& options, Progress
     io::write_json(formats, row.plan_candidates);
     planning.candidates = formats.string();
   }
-  plan(planning, progress);
+  pipeline::plan(planning, progress);
   return file;
 }
 
-}  // namespace qloft::pipeline::comparison
+}  // namespace qloft::compare

@@ -1,4 +1,4 @@
-#include "qloft/pipeline/compare.h"
+#include "qloft/compare.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 #include "qloft/pipeline/finetune.h"
 #include "temporary_folder.h"
 
-namespace qloft::pipeline {
+namespace qloft::compare {
 namespace {
 
 namespace fs = std::filesystem;
@@ -43,7 +43,7 @@ class Compare : public ::testing::Test {
     test::write_toy_tokenizer(folder_ / "seed");
     test::write_toy_texts(folder_ / "data.jsonl", 8);
     write_file(folder_ / "text.txt", std::string(10, ' ') + std::string(test::kLetters));
-    FinetuneOptions train;
+    pipeline::FinetuneOptions train;
     train.model = (folder_ / "seed").string();
     train.data = {folder_ / "data.jsonl"};
     train.output = folder_ / "base";
@@ -51,12 +51,12 @@ class Compare : public ::testing::Test {
     train.from_random = true;
     train.train.max_steps = 1;
     train.train.length = 32;
-    finetune(train, silent_);
+    pipeline::finetune(train, silent_);
   }
 
-  CompareOptions options(const std::string& recipe) const {
+  Options options(const std::string& recipe) const {
     write_file(folder_ / "recipe.json", recipe);
-    CompareOptions options;
+    Options options;
     options.recipe = folder_ / "recipe.json";
     options.model = (folder_ / "base").string();
     options.text = folder_ / "text.txt";
@@ -65,10 +65,10 @@ class Compare : public ::testing::Test {
     return options;
   }
   // The line of the refusal, without the temporary folder's name.
-  std::string refused(const CompareOptions& options) const {
+  std::string refused(const Options& options) const {
     Progress silent;
     try {
-      compare(options, silent);
+      run(options, silent);
     } catch (const InputError& error) {
       std::string line = error.what();
       const std::string root = folder_.path().string() + "/";
@@ -168,16 +168,16 @@ TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModel) {
   const fs::path root = fs::path(QLOFT_TEST_DATA) / "..";
   StopAtOnce stop;
   for (const auto& entry : fs::directory_iterator(root / "recipes")) {
-    CompareOptions o = options("{}");
+    Options o = options("{}");
     o.recipe = entry.path();
     o.model = (root / "examples/bundled/model").string();
     o.calibration = o.train;
-    EXPECT_THROW(compare(o, stop), Interrupted) << o.recipe;
+    EXPECT_THROW(run(o, stop), Interrupted) << o.recipe;
   }
 }
 
 TEST_F(Compare, AsksForTheDataThatTheRecipeNeeds) {
-  CompareOptions o = options(kTwoRows);
+  Options o = options(kTwoRows);
   o.text.clear();
   EXPECT_EQ(refused(o), "text: expected a file for the recipe's tasks.perplexity, found none");
   o = options(kTwoRows);
@@ -193,40 +193,40 @@ TEST_F(Compare, LeavesAFolderOfSomethingElseAlone) {
 }
 
 TEST_F(Compare, SetChangesOneFieldOfTheRecipe) {
-  CompareOptions o = options(kTwoRows);
+  Options o = options(kTwoRows);
   o.set = {"tune=null", "tasks.answers=null", "tasks.perplexity.window=8"};
   o.train.clear();
   o.test.clear();
-  const CompareReport report = compare(o, silent_);
+  const Report report = run(o, silent_);
   EXPECT_FALSE(report.rows[1].after);
-  EXPECT_FALSE(report.rows[1].before.loss);
+  EXPECT_FALSE(report.rows[1].before.find("loss"));
   o.set = {"rows.name=x"};
   EXPECT_THAT(refused(o), HasSubstr("rows.name: the recipe has no such field to set"));
 }
 
 TEST_F(Compare, MakesARowOfEveryVariedValue) {
-  const CompareReport report = compare(options(R"({
+  const Report report = run(options(R"({
     "quantize": {"block": 16, "iterations": 1},
     "rows": [{"name": "LoftQ {bits} bits", "quantize": {"rank": 1}, "vary": {"bits": [2, 3], "rank": [1, 2]}}]
   })"),
-                                       silent_);
+                            silent_);
   ASSERT_EQ(report.rows.size(), 4u);
   EXPECT_EQ(report.rows[1].name, "LoftQ 2 bits, rank 2");
   EXPECT_EQ(report.rows[2].name, "LoftQ 3 bits, rank 1");
   EXPECT_EQ(report.rows[1].rank, 2);
-  for (const CompareRow& row : report.rows) EXPECT_EQ(row.group, "LoftQ  bits");
+  for (const Row& row : report.rows) EXPECT_EQ(row.group, "LoftQ  bits");
 }
 
 // ---------------------------------------------------------------------------------- rows
 
 TEST_F(Compare, MeasuresEveryRowBeforeAndAfterTuning) {
-  const CompareReport report = compare(options(kTwoRows), silent_);
+  const Report report = run(options(kTwoRows), silent_);
   ASSERT_EQ(report.rows.size(), 2u);
-  const CompareRow &full = report.rows[0], &low = report.rows[1];
+  const Row &full = report.rows[0], &low = report.rows[1];
   EXPECT_EQ(full.bits_per_weight, 32);
   EXPECT_FALSE(full.relative_error);
   EXPECT_FALSE(full.after);
-  EXPECT_GT(full.before.perplexity, 1);
+  EXPECT_GT(full.before.find("perplexity"), 1);
   EXPECT_EQ(low.bits_per_weight, 2 + 32. / 16);
   EXPECT_EQ(low.iterations, 3);
   EXPECT_EQ(low.matrices.size(), 14u);
@@ -234,7 +234,7 @@ TEST_F(Compare, MeasuresEveryRowBeforeAndAfterTuning) {
   EXPECT_LT(low.bytes, full.bytes);
   EXPECT_EQ(low.tune_steps, 2);
   ASSERT_TRUE(low.after && low.memory);
-  EXPECT_NE(*low.after->loss, *low.before.loss);
+  EXPECT_NE(*low.after->find("loss"), *low.before.find("loss"));
   EXPECT_GT(low.memory->total(), 0);
   for (const char* file : {"table.md", "table.csv", "report.html", "rows/loftq.json"}) {
     EXPECT_TRUE(fs::exists(folder_ / "out" / file)) << file;
@@ -243,24 +243,24 @@ TEST_F(Compare, MeasuresEveryRowBeforeAndAfterTuning) {
 }
 
 TEST_F(Compare, TakesFinishedRowsFromTheirFilesAndRemakesOnlyWhatChanged) {
-  const CompareReport first = compare(options(kTwoRows), silent_);
-  const CompareReport again = compare(options(kTwoRows), silent_);
+  const Report first = run(options(kTwoRows), silent_);
+  const Report again = run(options(kTwoRows), silent_);
   EXPECT_TRUE(again.rows[0].reused);
   EXPECT_TRUE(again.rows[1].reused);
   for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ(to_json(again.rows[i]), to_json(first.rows[i]));
 
   std::string changed = kTwoRows;
   changed.replace(changed.find("\"bits\": 2"), 9, "\"bits\": 3");
-  const CompareReport other = compare(options(changed), silent_);
+  const Report other = run(options(changed), silent_);
   EXPECT_TRUE(other.rows[0].reused);
   EXPECT_FALSE(other.rows[1].reused);
   EXPECT_GT(other.rows[1].bits_per_weight, again.rows[1].bits_per_weight);
 }
 
 TEST_F(Compare, RemakesTheRowsOfChangedData) {
-  compare(options(kTwoRows), silent_);
+  run(options(kTwoRows), silent_);
   write_file(folder_ / "text.txt", std::string(test::kLetters) + std::string(test::kLetters));
-  for (const CompareRow& row : compare(options(kTwoRows), silent_).rows) {
+  for (const Row& row : run(options(kTwoRows), silent_).rows) {
     EXPECT_FALSE(row.reused) << row.name;
   }
 }
@@ -268,32 +268,32 @@ TEST_F(Compare, RemakesTheRowsOfChangedData) {
 TEST_F(Compare, GoesOnAfterAnInterruption) {
   StopAtRow stop("2/2 LoftQ");
   try {
-    compare(options(kTwoRows), stop);
+    run(options(kTwoRows), stop);
     FAIL() << "not interrupted";
   } catch (const Interrupted& error) {
     EXPECT_THAT(error.what(), HasSubstr("1 of 2 rows are finished and kept"));
   }
   EXPECT_FALSE(fs::exists(folder_ / "out/table.md"));
-  const CompareReport report = compare(options(kTwoRows), silent_);
+  const Report report = run(options(kTwoRows), silent_);
   EXPECT_TRUE(report.rows[0].reused);
   EXPECT_FALSE(report.rows[1].reused);
 }
 
 TEST_F(Compare, TunesOnTheDataSetThatTheRowNames) {
-  CompareOptions o = options(R"({
+  Options o = options(R"({
     "tasks": {"answers": {}}, "quantize": {"rank": 2, "block": 16, "iterations": 1},
     "tune": {"steps": 2, "length": 32},
     "rows": [{"name": "train"}, {"name": "calibration", "tune": {"data": "calibration"}}]
   })");
   EXPECT_EQ(refused(o), "calibration: expected a file for the recipe's rows[1].tune, found none");
   o.calibration = test::write_toy_texts(folder_ / "calibration.jsonl", 3);
-  const CompareReport report = compare(o, silent_);
-  EXPECT_EQ(*report.rows[0].before.loss, *report.rows[1].before.loss);
-  EXPECT_NE(*report.rows[0].after->loss, *report.rows[1].after->loss);
+  const Report report = run(o, silent_);
+  EXPECT_EQ(*report.rows[0].before.find("loss"), *report.rows[1].before.find("loss"));
+  EXPECT_NE(*report.rows[0].after->find("loss"), *report.rows[1].after->find("loss"));
 }
 
 TEST_F(Compare, QuantizesByPlansThatRowsShare) {
-  const CompareReport report = compare(options(R"({
+  const Report report = run(options(R"({
     "quantize": {"rank": 2, "block": 16, "iterations": 1},
     "plan": {"strategy": "first-layers",
              "candidates": [{"bits": 2, "codebook": "nf", "block": 16, "scale": "absmax", "scale_type": "bf16"},
@@ -301,8 +301,8 @@ TEST_F(Compare, QuantizesByPlansThatRowsShare) {
     "rows": [{"name": "LoftQ", "plan": {"bits": 4}},
              {"name": "QLoRA", "plan": {"bits": 4}, "quantize": {"method": "qlora"}}]
   })"),
-                                       silent_);
-  for (const CompareRow& row : report.rows) {
+                            silent_);
+  for (const Row& row : report.rows) {
     // The first of two layers at 4 + 1 bits, the second at 2 + 1.
     EXPECT_EQ(row.bits_per_weight, 4) << row.name;
     EXPECT_EQ(row.matrices.front().bits_per_weight, 5);
@@ -316,7 +316,7 @@ TEST_F(Compare, QuantizesByPlansThatRowsShare) {
 }
 
 TEST_F(Compare, CalibratesOnceForAllRowsThatAskForTheSame) {
-  CompareOptions o = options(R"({
+  Options o = options(R"({
     "quantize": {"rank": 2, "block": 16, "bits": 3}, "calibrate": {"samples": 4, "length": 16},
     "rows": [{"name": "GPTQ-LoRA", "quantize": {"method": "gptq-lora"}, "calibrate": {}},
              {"name": "CLoQ", "quantize": {"method": "cloq"}, "calibrate": {}}]
@@ -324,7 +324,7 @@ TEST_F(Compare, CalibratesOnceForAllRowsThatAskForTheSame) {
   EXPECT_EQ(refused(o),
             "calibration: expected a file for the recipe's rows[0].calibrate, found none");
   o.calibration = o.train;
-  const CompareReport report = compare(o, silent_);
+  const Report report = run(o, silent_);
   EXPECT_LT(*report.rows[1].relative_error, *report.rows[0].relative_error);
   int files = 0;
   for (const auto& entry : fs::directory_iterator(folder_ / "out/shared")) {
@@ -334,13 +334,13 @@ TEST_F(Compare, CalibratesOnceForAllRowsThatAskForTheSame) {
 }
 
 TEST_F(Compare, MeasuresFullFineTuningByTheTunedModel) {
-  const CompareReport report = compare(options(R"({
+  const Report report = run(options(R"({
     "tasks": {"answers": {}},
     "rows": [{"name": "all weights", "quantize": null,
               "tune": {"method": "full", "steps": 4, "length": 32, "lr": 1e-2}}]
   })"),
-                                       silent_);
-  EXPECT_LT(*report.rows[0].after->loss, *report.rows[0].before.loss);
+                            silent_);
+  EXPECT_LT(*report.rows[0].after->find("loss"), *report.rows[0].before.find("loss"));
   EXPECT_EQ(report.rows[0].method, "full");
 }
 
@@ -359,7 +359,7 @@ constexpr const char* kStudy = R"({
 
 // Needs the program gnuplot, which scripts/setup installs.
 TEST_F(Compare, DrawsThePlotsIntoOnePage) {
-  const CompareReport report = compare(options(kStudy), silent_);
+  const Report report = run(options(kStudy), silent_);
   std::vector<std::string> names;
   for (const fs::path& plot : report.plots) names.push_back(plot.stem().string());
   EXPECT_THAT(names, ::testing::ElementsAre("perplexity-by-bits", "error-by-iteration",
@@ -375,7 +375,7 @@ TEST_F(Compare, WritesTablesAndPageWithoutGnuplot) {
   const std::string path = ::getenv("PATH");
   ::setenv("PATH", folder_.path().c_str(), 1);
   Notes notes;
-  const CompareReport report = compare(options(kStudy), notes);
+  const Report report = run(options(kStudy), notes);
   ::setenv("PATH", path.c_str(), 1);
   EXPECT_TRUE(report.plots.empty());
   EXPECT_THAT(notes.lines, HasSubstr("no plots: the program gnuplot is not installed\n"));
@@ -386,4 +386,4 @@ TEST_F(Compare, WritesTablesAndPageWithoutGnuplot) {
 }
 
 }  // namespace
-}  // namespace qloft::pipeline
+}  // namespace qloft::compare

@@ -10,13 +10,13 @@
 #include <cstdio>
 #include <set>
 
-#include "compare/plots.h"
+#include "plots.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 
 extern char** environ;
 
-namespace qloft::pipeline::comparison {
+namespace qloft::compare {
 namespace fs = std::filesystem;
 namespace {
 
@@ -293,4 +293,4 @@ std::vector<DrawnPlot> draw(const std::vector<Plot>& plots, const fs::path& fold
   return drawn;
 }
 
-}  // namespace qloft::pipeline::comparison
+}  // namespace qloft::compare

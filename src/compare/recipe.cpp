@@ -1,4 +1,4 @@
-#include "compare/recipe.h"
+#include "recipe.h"
 
 #include <algorithm>
 #include <map>
@@ -6,10 +6,11 @@
 #include <set>
 
 #include "qloft/core/error.h"
+#include "qloft/evaluate/task.h"
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/option_lists.h"
 
-namespace qloft::pipeline::comparison {
+namespace qloft::compare {
 namespace fs = std::filesystem;
 namespace {
 
@@ -25,8 +26,7 @@ const std::set<std::string> kSetInPlan = {"output", "overwrite", "stats"};
 const std::set<std::string> kSetInCalibrate = {"output", "overwrite", "data", "adapter", "bare"};
 const std::set<std::string> kSetInTune = {"data",    "output",      "overwrite", "resume",
                                           "adapter", "from_random", "tokenizer"};
-const std::set<std::string> kSetInTasks = {"task",        "data",    "few_shot_data",
-                                           "predictions", "adapter", "bare"};
+const std::set<std::string> kSetInTasks = {"task", "data", "adapter", "bare"};
 
 std::string join(const std::string& field, const std::string& name) {
   return field.empty() ? name : field + "." + name;
@@ -75,10 +75,10 @@ class Members {
   ErrorLocation where_;
 };
 
-template <typename Options>
-Options read_options(const Json& json, const ErrorLocation& where,
-                     const std::set<std::string>& reserved) {
-  Options options;
+template <typename StageOptions>
+StageOptions read_options(const Json& json, const ErrorLocation& where,
+                          const std::set<std::string>& reserved) {
+  StageOptions options;
   io::OptionReader reader(json, where, reserved);
   visit_options(options, reader);
   reader.finish();
@@ -195,7 +195,7 @@ std::string take_data_set(Json& tune, const ErrorLocation& where) {
   return name.get<std::string>();
 }
 
-void check_name(const RowPlan& row, const Recipe& recipe, const fs::path& file) {
+void check_name(const RowSpec& row, const Recipe& recipe, const fs::path& file) {
   const ErrorLocation where{file, row.field + ".name"};
   for (const std::string* text : {&row.name, &row.group}) {
     const bool control = std::any_of(text->begin(), text->end(),
@@ -203,15 +203,15 @@ void check_name(const RowPlan& row, const Recipe& recipe, const fs::path& file) 
     if (control) throw InputError(where, "expected a text of one line");
   }
   if (row.slug.empty()) throw InputError(where, "expected a letter or a digit in the name");
-  for (const RowPlan& other : recipe.rows) {
+  for (const RowSpec& other : recipe.rows) {
     if (other.slug != row.slug) continue;
     throw InputError(where, "expected a name that no other row has, found \"" + row.name + "\"");
   }
 }
 
-void check_together(const RowPlan& row, const fs::path& file) {
+void check_together(const RowSpec& row, const fs::path& file) {
   if (!row.quantize || !row.tune) return;
-  const FinetuneOptions& tune = *row.tune;
+  const pipeline::FinetuneOptions& tune = *row.tune;
   if (tune.method == "full") {
     throw InputError({file, row.field + ".tune.method"},
                      "full fine-tuning needs full-precision weights: expected \"quantize\": null");
@@ -265,19 +265,20 @@ Draft draft_of(const Members& row, const Shared& shared, const std::string& fiel
   return draft;
 }
 
-RowPlan row_of(Draft draft, const std::string& field, const fs::path& file) {
+RowSpec row_of(Draft draft, const std::string& field, const fs::path& file) {
   const auto at = [&](const char* name) { return ErrorLocation{file, field + "." + name}; };
-  RowPlan row;
+  RowSpec row;
   row.name = draft.name;
   row.slug = slug_of(draft.name);
   row.group = draft.group;
   row.field = field;
   if (!draft.quantize.is_null()) {
-    row.quantize = read_options<QuantizeOptions>(draft.quantize, at("quantize"), kSetInQuantize);
+    row.quantize =
+        read_options<pipeline::QuantizeOptions>(draft.quantize, at("quantize"), kSetInQuantize);
   }
   if (!draft.calibrate.is_null()) {
     row.calibrate =
-        read_options<CalibrateOptions>(draft.calibrate, at("calibrate"), kSetInCalibrate);
+        read_options<pipeline::CalibrateOptions>(draft.calibrate, at("calibrate"), kSetInCalibrate);
   }
   if (!draft.plan.is_null()) {
     const auto candidates = draft.plan.find("candidates");
@@ -291,11 +292,11 @@ RowPlan row_of(Draft draft, const std::string& field, const fs::path& file) {
         draft.plan[option] = draft.quantize[option];
       }
     }
-    row.plan = read_options<PlanOptions>(draft.plan, at("plan"), kSetInPlan);
+    row.plan = read_options<pipeline::PlanOptions>(draft.plan, at("plan"), kSetInPlan);
   }
   if (!draft.tune.is_null()) {
     row.tune_data = take_data_set(draft.tune, at("tune.data"));
-    row.tune = read_options<FinetuneOptions>(draft.tune, at("tune"), kSetInTune);
+    row.tune = read_options<pipeline::FinetuneOptions>(draft.tune, at("tune"), kSetInTune);
   }
   check_together(row, file);
   return row;
@@ -310,22 +311,40 @@ void add_rows(const Json& json, const Shared& shared, const std::string& field,
   auto drafts =
       varied == nullptr ? std::vector<Draft>{draft} : vary(draft, *varied, {file, field + ".vary"});
   for (Draft& one : drafts) {
-    RowPlan plan = row_of(std::move(one), field, file);
+    RowSpec plan = row_of(std::move(one), field, file);
     check_name(plan, recipe, file);
     recipe.rows.push_back(std::move(plan));
   }
 }
 
-std::optional<EvaluateOptions> read_task(const Members& tasks, const std::string& name,
-                                         const std::string& task, const fs::path& file) {
-  const Json* json = tasks.find(name);
-  if (json == nullptr || json->is_null()) return std::nullopt;
-  auto options = read_options<EvaluateOptions>(*json, {file, "tasks." + name}, kSetInTasks);
-  options.task = task;
-  return options;
+std::vector<TaskSpec> read_tasks(const Json& json, const fs::path& file) {
+  std::vector<std::string> names;
+  for (const evaluate::Task& task : evaluate::tasks()) names.push_back(task.in_recipe);
+  // Files are the comparison's own.
+  std::set<std::string> reserved = kSetInTasks;
+  for (const evaluate::Setting& setting : evaluate::all_settings()) {
+    if (std::holds_alternative<fs::path>(setting.value)) {
+      reserved.insert(option_name(setting.flags));
+    }
+  }
+  const Members members(json, {file, "tasks"}, names);
+  std::vector<TaskSpec> tasks;
+  for (const evaluate::Task& task : evaluate::tasks()) {
+    const Json* own = members.find(task.in_recipe);
+    if (own == nullptr || own->is_null()) continue;
+    tasks.push_back({&task, read_options<pipeline::EvaluateOptions>(
+                                *own, {file, "tasks." + task.in_recipe}, reserved)});
+    tasks.back().options.task = task.name;
+  }
+  return tasks;
 }
 
 }  // namespace
+
+bool TaskSpec::needs_examples() const {
+  if (task->example_count.empty()) return false;
+  return std::get<std::int64_t>(evaluate::setting(options.settings, task->example_count).value) > 0;
+}
 
 Json read_recipe(const fs::path& file, const std::vector<std::string>& set) {
   Json recipe = io::read_json(file);
@@ -356,10 +375,7 @@ Recipe parse_recipe(const Json& json, const fs::path& file) {
   Recipe recipe;
   recipe.description = top.text("description", "");
   if (const Json* tasks = top.find("tasks"); tasks != nullptr && !tasks->is_null()) {
-    const Members names(*tasks, {file, "tasks"}, {"perplexity", "answers", "problems"});
-    recipe.tasks.perplexity = read_task(names, "perplexity", "perplexity", file);
-    recipe.tasks.answers = read_task(names, "answers", "loss", file);
-    recipe.tasks.problems = read_task(names, "problems", "gsm8k", file);
+    recipe.tasks = read_tasks(*tasks, file);
   }
   const Shared shared = {over(Json::object(), top.find("quantize"), {file, "quantize"}),
                          over(Json::object(), top.find("plan"), {file, "plan"}),
@@ -376,4 +392,4 @@ Recipe parse_recipe(const Json& json, const fs::path& file) {
   return recipe;
 }
 
-}  // namespace qloft::pipeline::comparison
+}  // namespace qloft::compare

@@ -1,18 +1,18 @@
-#include "compare/row.h"
+#include "row.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "compare/shared.h"
 #include "qloft/architecture.h"
 #include "qloft/architecture/memory.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
+#include "qloft/decompose.h"
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/option_lists.h"
-#include "quantize_plan.h"
+#include "shared.h"
 
-namespace qloft::pipeline::comparison {
+namespace qloft::compare {
 namespace fs = std::filesystem;
 namespace {
 
@@ -21,18 +21,18 @@ using io::Json;
 // Rows of another version are made anew: raise it where the same options come to mean another run.
 constexpr int kVersion = 1;
 
-template <typename Options>
-Json echo(const std::optional<Options>& options) {
+template <typename StageOptions>
+Json echo(const std::optional<StageOptions>& options) {
   if (!options) return nullptr;
   Json json = Json::object();
-  Options copy = *options;
+  StageOptions copy = *options;
   io::OptionEcho writer(json);
   visit_options(copy, writer);
   return json;
 }
 
 // What a method's name stands for: a preset that changes makes its rows anew.
-Json preset_key(const std::optional<QuantizeOptions>& options) {
+Json preset_key(const std::optional<pipeline::QuantizeOptions>& options) {
   if (!options) return nullptr;
   const decompose::Preset& preset = decompose::preset(options->method);
   return {{"format", preset.format.describe()},
@@ -62,9 +62,9 @@ std::uint64_t safetensors_bytes(const fs::path& folder) {
   return bytes;
 }
 
-CompareRow::Memory training_memory(const checkpoint::Checkpoint& source,
-                                   const model::Architecture& architecture,
-                                   const FinetuneOptions& tune, const CompareRow& row) {
+Row::Memory training_memory(const checkpoint::Checkpoint& source,
+                            const model::Architecture& architecture,
+                            const pipeline::FinetuneOptions& tune, const Row& row) {
   model::TrainingShape shape;
   shape.rows = tune.train.batch;
   shape.length = tune.train.length;
@@ -85,29 +85,29 @@ CompareRow::Memory training_memory(const checkpoint::Checkpoint& source,
 }
 
 // `adapter`: a folder; empty: the one inside, if any.
-CompareScores measure(const Tasks& tasks, const CompareOptions& options, const fs::path& model,
-                      const fs::path& adapter, Progress& progress) {
-  const auto run = [&](EvaluateOptions task, const fs::path& data) {
+evaluate::Scores measure(const std::vector<TaskSpec>& tasks, const Options& options,
+                         const fs::path& model, const fs::path& adapter, Progress& progress) {
+  evaluate::Scores scores;
+  for (const TaskSpec& spec : tasks) {
+    pipeline::EvaluateOptions task = spec.options;
     task.model.model = model.string();
     task.model.adapter = adapter.string();
-    task.data = data;
-    if (task.few_shot > 0) task.few_shot_data = options.train;
-    return evaluate(task, progress);
-  };
-  CompareScores scores;
-  if (tasks.perplexity) {
-    scores.perplexity = run(*tasks.perplexity, options.text).perplexity->perplexity;
-  }
-  if (tasks.answers) scores.loss = run(*tasks.answers, options.test).loss;
-  if (tasks.problems) {
-    const auto accuracy = *run(*tasks.problems, options.test).accuracy;
-    scores.accuracy = accuracy.accuracy;
-    scores.standard_error = accuracy.standard_error;
+    task.data = data_of(spec, options);
+    if (spec.needs_examples()) {
+      evaluate::set(task.settings, spec.task->example_file, options.train);
+    }
+    const evaluate::Scores found = pipeline::evaluate(task, progress).scores;
+    for (const evaluate::ScoreInfo& info : spec.task->scores) {
+      if (!info.compared) continue;
+      for (const std::string& key : {info.key, info.error}) {
+        if (const auto value = found.find(key)) scores.set(key, *value);
+      }
+    }
   }
   return scores;
 }
 
-void take(QuantizeReport report, const QuantizeOptions& options, CompareRow& row) {
+void take(pipeline::QuantizeReport report, const pipeline::QuantizeOptions& options, Row& row) {
   row.method = options.method;
   row.format = report.format;
   row.rank = options.rank;
@@ -116,7 +116,7 @@ void take(QuantizeReport report, const QuantizeOptions& options, CompareRow& row
   row.quantize_seconds = report.seconds;
   row.quantize_peak_memory = report.peak_memory;
   std::size_t longest = 0;
-  for (QuantizedMatrix& matrix : report.matrices) {
+  for (pipeline::QuantizedMatrix& matrix : report.matrices) {
     longest = std::max(longest, matrix.relative_error.size());
     row.matrices.push_back({matrix.name, matrix.bits_per_weight, std::move(matrix.relative_error)});
   }
@@ -125,13 +125,13 @@ void take(QuantizeReport report, const QuantizeOptions& options, CompareRow& row
   }
 }
 
-const fs::path& tuning_data(const RowPlan& row, const CompareOptions& options) {
+const fs::path& tuning_data(const RowSpec& row, const Options& options) {
   return row.tune_data == "train" ? options.train : options.calibration;
 }
 
-QuantizeOptions quantize_options(const RowPlan& row, const CompareOptions& options,
-                                 const fs::path& output) {
-  QuantizeOptions quantize = *row.quantize;
+pipeline::QuantizeOptions quantize_options(const RowSpec& row, const Options& options,
+                                           const fs::path& output) {
+  pipeline::QuantizeOptions quantize = *row.quantize;
   quantize.model = options.model;
   quantize.output = output;
   quantize.overwrite = true;
@@ -140,7 +140,11 @@ QuantizeOptions quantize_options(const RowPlan& row, const CompareOptions& optio
 
 }  // namespace
 
-Json row_key(const RowPlan& row, const Tasks& tasks, const CompareOptions& options) {
+const fs::path& data_of(const TaskSpec& spec, const Options& options) {
+  return spec.task->plain_text ? options.text : options.test;
+}
+
+Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Options& options) {
   Json key;
   key["version"] = kVersion;
   key["quantize"] = echo(row.quantize);
@@ -148,56 +152,62 @@ Json row_key(const RowPlan& row, const Tasks& tasks, const CompareOptions& optio
   key["tune"] = echo(row.tune);
   key["plan"] = plan_key(row, options);
   key["statistics"] = statistics_key(row, options);
-  key["tasks"] = {{"perplexity", echo(tasks.perplexity)},
-                  {"answers", echo(tasks.answers)},
-                  {"problems", echo(tasks.problems)}};
   key["model"] = folder_identity(checkpoint::resolve(options.model));
-  if (tasks.perplexity) key["text"] = file_identity(options.text);
-  if (tasks.answers || tasks.problems) key["test"] = file_identity(options.test);
-  const bool few_shot = tasks.problems && tasks.problems->few_shot > 0;
-  if (few_shot) key["train"] = file_identity(options.train);
+  key["tasks"] = Json::object();
+  for (const TaskSpec& spec : tasks) {
+    Json& task = key["tasks"][spec.task->in_recipe];
+    task["options"] = echo(std::optional(spec.options));
+    task["data"] = file_identity(data_of(spec, options));
+    if (spec.needs_examples()) task["examples"] = file_identity(options.train);
+  }
   if (row.tune) key["tuned_on"] = file_identity(tuning_data(row, options));
   return key;
 }
 
-void check_row(const RowPlan& row, const CompareOptions& options) {
+void check_row(const RowSpec& row, const Options& options) {
   try {
     if (row.quantize) {
-      const checkpoint::Checkpoint source(checkpoint::resolve(options.model));
-      QuantizeOptions quantize = quantize_options(row, options, "output");
+      pipeline::QuantizeOptions quantize = quantize_options(row, options, "output");
       // Its statistics are not made yet: the rest is looked at without them.
       const bool known = !quantize.metric || decompose::metric_from_name(*quantize.metric);
       if (row.calibrate && known) quantize.metric = "frobenius";
-      plan_quantize(quantize, source);
+      pipeline::check_quantize(quantize);
     }
   } catch (const InputError& error) {
     throw InputError({options.recipe, row.field + ".quantize"}, error.what());
   }
   try {
-    if (row.tune) row.tune->train.validate();
+    if (row.tune) {
+      pipeline::ModelOptions model;
+      model.device = row.tune->device;
+      model.dtype = row.tune->dtype;
+      model.matmul = row.tune->matmul;
+      pipeline::check_model_options(model);
+      row.tune->train.validate();
+    }
   } catch (const InputError& error) {
     throw InputError({options.recipe, row.field + ".tune"}, error.what());
   }
 }
 
-CompareRow run_row(const RowPlan& plan, const Tasks& tasks, const CompareOptions& options,
-                   Progress& progress) {
+Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Options& options,
+            Progress& progress) {
   const fs::path model = checkpoint::resolve(options.model);
   const checkpoint::Checkpoint source(model);
   const auto architecture = model::parse_architecture(source.config(), model / "config.json");
   const fs::path work = options.output / "work" / plan.slug;
   fs::create_directories(work);
 
-  CompareRow row;
+  Row row;
   row.name = plan.name;
   row.group = plan.group;
   fs::path base = model;
   if (plan.quantize) {
     base = work / "quantized";
-    QuantizeOptions quantization = quantize_options(plan, options, base);
+    pipeline::QuantizeOptions quantization = quantize_options(plan, options, base);
     if (plan.calibrate) quantization.stats = shared_statistics(plan, options, progress);
     if (plan.plan) quantization.plan = shared_plan(plan, options, progress);
-    take(quantize(quantization, progress), *plan.quantize, row);
+    take(pipeline::quantize(quantization, progress), *plan.quantize, row);
   } else {
     row.method = plan.tune ? plan.tune->method : "none";
     row.rank = row.method == "lora" ? plan.tune->rank.value_or(16) : 0;
@@ -207,13 +217,13 @@ CompareRow run_row(const RowPlan& plan, const Tasks& tasks, const CompareOptions
   row.before = measure(tasks, options, base, {}, progress);
 
   if (plan.tune) {
-    FinetuneOptions tune = *plan.tune;
+    pipeline::FinetuneOptions tune = *plan.tune;
     tune.model = base.string();
     tune.data = {tuning_data(plan, options)};
     tune.output = work / "tuned";
     tune.overwrite = true;
     if (plan.quantize && row.rank > 0 && !tune.fresh) tune.rank.reset();
-    const FinetuneReport report = finetune(tune, progress);
+    const pipeline::FinetuneReport report = pipeline::finetune(tune, progress);
     row.tune_seconds = report.seconds;
     row.tune_steps = report.summary.steps;
     if (plan.quantize && (tune.fresh || row.rank == 0)) row.rank = tune.rank.value_or(16);
@@ -225,4 +235,4 @@ CompareRow run_row(const RowPlan& plan, const Tasks& tasks, const CompareOptions
   return row;
 }
 
-}  // namespace qloft::pipeline::comparison
+}  // namespace qloft::compare

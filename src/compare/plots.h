@@ -7,10 +7,10 @@
 #include <variant>
 #include <vector>
 
+#include "qloft/compare.h"
 #include "qloft/core/progress.h"
-#include "qloft/pipeline/compare.h"
 
-namespace qloft::pipeline::comparison {
+namespace qloft::compare {
 
 struct Series {
   std::string title;
@@ -49,7 +49,7 @@ struct Plot {
 };
 
 // The plots that these rows have figures for.
-std::vector<Plot> plots_of(const CompareReport& report);
+std::vector<Plot> plots_of(const Report& report);
 
 struct DrawnPlot {
   Plot plot;
@@ -64,4 +64,4 @@ std::vector<DrawnPlot> draw(const std::vector<Plot>& plots, const std::filesyste
 // What gnuplot is told, but for where the output goes.
 std::string gnuplot_script(const Plot& plot);
 
-}  // namespace qloft::pipeline::comparison
+}  // namespace qloft::compare

@@ -1,6 +1,7 @@
 #pragma once
-// Stage: a recipe of rows (method, format, rank, iterations, tuning) on one model to a table, plots
-// and a page. The recipe's and the rows' files are described in docs/formats.md.
+// compare: a recipe of rows (method, format, rank, iterations, tuning) on one model to a table,
+// plots and a page. It calls the pipeline's stages and reads scores by their keys. The recipe's and
+// the rows' files are described in docs/formats.md.
 
 #include <cstdint>
 #include <filesystem>
@@ -9,11 +10,12 @@
 #include <vector>
 
 #include "qloft/core/progress.h"
+#include "qloft/evaluate/score.h"
 #include "qloft/io.h"
 
-namespace qloft::pipeline {
+namespace qloft::compare {
 
-struct CompareOptions {
+struct Options {
   std::filesystem::path recipe;  // JSON
   std::string model;             // full precision: a folder, or a hub name
   std::filesystem::path output;
@@ -27,21 +29,13 @@ struct CompareOptions {
   bool keep = false;  // leave the rows' quantized and tuned folders in OUTPUT/work
 };
 
-// What a model scores; a task that was not asked for is empty.
-struct CompareScores {
-  std::optional<double> perplexity;
-  std::optional<double> loss;      // on the answers, mean over their tokens, natural log
-  std::optional<double> accuracy;  // share of the problems solved, greedy
-  std::optional<double> standard_error;
-};
-
-struct CompareMatrix {
+struct RowMatrix {
   std::string name;  // of the weight
   double bits_per_weight = 0;
   std::vector<double> relative_error;  // ||W - Q - s B A|| / ||W|| after every iteration
 };
 
-struct CompareRow {
+struct Row {
   std::string name;
   std::string group;   // the line of a plot that it belongs to
   std::string method;  // of quantize; "lora", "full" or "none" of a model in full precision
@@ -52,12 +46,14 @@ struct CompareRow {
   std::uint64_t bytes = 0;        // safetensors on disk, the initial adapter with them
   // Of quantizing; empty in full precision.
   std::optional<double> relative_error;  // mean over the matrices
-  std::vector<CompareMatrix> matrices;
+  std::vector<RowMatrix> matrices;
   double quantize_seconds = 0;
   std::uint64_t quantize_peak_memory = 0;  // bytes
-  CompareScores before;
+  // By the keys of evaluate::compared_scores() and of their standard errors; those of tasks that
+  // were not asked for are missing.
+  evaluate::Scores before;
   // Of tuning; empty where the row has none.
-  std::optional<CompareScores> after;
+  std::optional<evaluate::Scores> after;
   double tune_seconds = 0;
   std::int64_t tune_steps = 0;
   // Predicted for this row's training, bytes; empty where it has none.
@@ -69,10 +65,10 @@ struct CompareRow {
   bool reused = false;  // taken from the row's file
 };
 
-struct CompareReport {
+struct Report {
   std::string description;  // the recipe's
   std::string model;
-  std::vector<CompareRow> rows;
+  std::vector<Row> rows;
   std::vector<std::filesystem::path> plots;  // SVG; empty where gnuplot is missing
   std::filesystem::path table, csv, page;
 };
@@ -86,10 +82,10 @@ struct CompareReport {
 // type, two rows of one name, options that quantize or finetune refuses for this model, a data set
 // that the recipe needs and the options lack, an output folder that holds something else;
 // Interrupted where progress asks to stop.
-CompareReport compare(const CompareOptions& options, Progress& progress);
+Report run(const Options& options, Progress& progress);
 
 // One table for people: a title a column, a text a cell; columns that no row fills are left out.
-struct CompareTable {
+struct Table {
   struct Column {
     std::string title;
     bool number = true;
@@ -97,13 +93,13 @@ struct CompareTable {
   std::vector<Column> columns;
   std::vector<std::vector<std::string>> rows;
 };
-CompareTable compare_table(const CompareReport& report);
-std::string to_markdown(const CompareTable& table);
+Table table_of(const Report& report);
+std::string to_markdown(const Table& table);
 // Every figure at full precision, one fixed set of columns (RFC 4180).
-std::string to_csv(const CompareReport& report);
+std::string to_csv(const Report& report);
 
-io::Json to_json(const CompareRow& row);
+io::Json to_json(const Row& row);
 // Throws InputError naming `file` and the field where to_json did not write it.
-CompareRow compare_row_from_json(const io::Json& json, const std::filesystem::path& file);
+Row row_from_json(const io::Json& json, const std::filesystem::path& file);
 
-}  // namespace qloft::pipeline
+}  // namespace qloft::compare

@@ -1,21 +1,19 @@
-#include "qloft/pipeline/compare.h"
+#include "qloft/compare.h"
 
 #include <nlohmann/json.hpp>
 
-#include "compare/page.h"
-#include "compare/plots.h"
-#include "compare/recipe.h"
-#include "compare/row.h"
+#include "page.h"
+#include "plots.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "recipe.h"
+#include "row.h"
 
-namespace qloft::pipeline {
+namespace qloft::compare {
 namespace fs = std::filesystem;
 namespace {
 
-using comparison::Recipe;
-using comparison::RowPlan;
 using io::Json;
 
 // The stages of a row, each told with the row that it belongs to.
@@ -44,14 +42,14 @@ void expect_file(const fs::path& file, const std::string& option, const std::str
   if (!fs::is_regular_file(file)) throw InputError({file, {}}, "no such file");
 }
 
-void check_data(const Recipe& recipe, const CompareOptions& options) {
-  if (recipe.tasks.perplexity) expect_file(options.text, "text", "tasks.perplexity");
-  if (recipe.tasks.answers) expect_file(options.test, "test", "tasks.answers");
-  if (recipe.tasks.problems) {
-    expect_file(options.test, "test", "tasks.problems");
-    if (recipe.tasks.problems->few_shot > 0) expect_file(options.train, "train", "few_shot");
+void check_data(const Recipe& recipe, const Options& options) {
+  for (const TaskSpec& spec : recipe.tasks) {
+    pipeline::check_model_options(spec.options.model);
+    expect_file(data_of(spec, options), spec.task->plain_text ? "text" : "test",
+                "tasks." + spec.task->in_recipe);
+    if (spec.needs_examples()) expect_file(options.train, "train", spec.task->example_count);
   }
-  for (const RowPlan& row : recipe.rows) {
+  for (const RowSpec& row : recipe.rows) {
     if (row.calibrate) expect_file(options.calibration, "calibration", row.field + ".calibrate");
     if (!row.tune) continue;
     const fs::path& data = row.tune_data == "train" ? options.train : options.calibration;
@@ -72,14 +70,14 @@ void check_output(const fs::path& output) {
 }
 
 // The row of an earlier run; nullopt: there is none, or it was for something else.
-std::optional<CompareRow> stored_row(const fs::path& file, const Json& key) {
+std::optional<Row> stored_row(const fs::path& file, const Json& key) {
   std::error_code error;
   if (!fs::exists(file, error)) return std::nullopt;
   const Json json = Json::parse(read_file(file), nullptr, false);
   if (!json.is_object() || !json.contains("key") || json["key"] != key || !json.contains("row")) {
     return std::nullopt;
   }
-  CompareRow row = compare_row_from_json(json["row"], file);
+  Row row = row_from_json(json["row"], file);
   row.reused = true;
   return row;
 }
@@ -89,11 +87,11 @@ Interrupted stopped(std::size_t finished, const std::string& total) {
                              " rows are finished and kept; the same command goes on from there");
 }
 
-CompareRow finished_row(const RowPlan& plan, std::size_t number, const Recipe& recipe,
-                        const CompareOptions& options, Progress& progress) {
+Row finished_row(const RowSpec& plan, std::size_t number, const Recipe& recipe,
+                 const Options& options, Progress& progress) {
   const std::string total = std::to_string(recipe.rows.size());
   const fs::path file = options.output / "rows" / (plan.slug + ".json");
-  const Json key = comparison::row_key(plan, recipe.tasks, options);
+  const Json key = row_key(plan, recipe.tasks, options);
   if (auto row = stored_row(file, key)) {
     // How a row is called is no part of what it depends on.
     row->name = plan.name;
@@ -102,9 +100,9 @@ CompareRow finished_row(const RowPlan& plan, std::size_t number, const Recipe& r
   }
   if (progress.stop_requested()) throw stopped(number - 1, total);
   RowProgress inner(progress, std::to_string(number) + "/" + total + " " + plan.name);
-  CompareRow row;
+  Row row;
   try {
-    row = comparison::run_row(plan, recipe.tasks, options, inner);
+    row = run_row(plan, recipe.tasks, options, inner);
   } catch (const Interrupted&) {
     throw stopped(number - 1, total);
   }
@@ -116,20 +114,20 @@ CompareRow finished_row(const RowPlan& plan, std::size_t number, const Recipe& r
 
 }  // namespace
 
-CompareReport compare(const CompareOptions& options, Progress& progress) {
-  const Json json = comparison::read_recipe(options.recipe, options.set);
-  const Recipe recipe = comparison::parse_recipe(json, options.recipe);
+Report run(const Options& options, Progress& progress) {
+  const Json json = read_recipe(options.recipe, options.set);
+  const Recipe recipe = parse_recipe(json, options.recipe);
   check_data(recipe, options);
   check_output(options.output);
-  for (const RowPlan& row : recipe.rows) comparison::check_row(row, options);
+  for (const RowSpec& row : recipe.rows) check_row(row, options);
 
   fs::create_directories(options.output / "rows");
   io::write_json(options.output / "recipe.json", json);
-  CompareReport report;
+  Report report;
   report.description = recipe.description;
   report.model = options.model;
   std::size_t reused = 0;
-  for (const RowPlan& plan : recipe.rows) {
+  for (const RowSpec& plan : recipe.rows) {
     report.rows.push_back(finished_row(plan, report.rows.size() + 1, recipe, options, progress));
     if (report.rows.back().reused) ++reused;
   }
@@ -143,13 +141,13 @@ CompareReport compare(const CompareOptions& options, Progress& progress) {
   report.table = options.output / "table.md";
   report.csv = options.output / "table.csv";
   report.page = options.output / "report.html";
-  write_file(report.table, to_markdown(compare_table(report)));
+  write_file(report.table, to_markdown(table_of(report)));
   write_file(report.csv, to_csv(report));
-  const auto plots = comparison::plots_of(report);
-  const auto drawn = comparison::draw(plots, options.output / "plots", progress);
+  const auto plots = plots_of(report);
+  const auto drawn = draw(plots, options.output / "plots", progress);
   for (const auto& plot : drawn) report.plots.push_back(plot.file);
-  write_file(report.page, comparison::page(report, drawn, json));
+  write_file(report.page, page(report, drawn, json));
   return report;
 }
 
-}  // namespace qloft::pipeline
+}  // namespace qloft::compare

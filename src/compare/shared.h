@@ -5,25 +5,24 @@
 #include <functional>
 #include <string>
 
-#include "compare/recipe.h"
+#include "qloft/compare.h"
 #include "qloft/core/progress.h"
 #include "qloft/io.h"
-#include "qloft/pipeline/compare.h"
+#include "recipe.h"
 
-namespace qloft::pipeline::comparison {
+namespace qloft::compare {
 
 // Path, size and time: whether a file is still the same.
 io::Json file_identity(const std::filesystem::path& file);
 io::Json folder_identity(const std::filesystem::path& folder);
 
 // What the row's statistics, or its plan, depend on; null where it has none.
-io::Json statistics_key(const RowPlan& row, const CompareOptions& options);
-io::Json plan_key(const RowPlan& row, const CompareOptions& options);
+io::Json statistics_key(const RowSpec& row, const Options& options);
+io::Json plan_key(const RowSpec& row, const Options& options);
 
 // The file, made now if no row before needed the same.
-std::filesystem::path shared_statistics(const RowPlan& row, const CompareOptions& options,
+std::filesystem::path shared_statistics(const RowSpec& row, const Options& options,
                                         Progress& progress);
-std::filesystem::path shared_plan(const RowPlan& row, const CompareOptions& options,
-                                  Progress& progress);
+std::filesystem::path shared_plan(const RowSpec& row, const Options& options, Progress& progress);
 
-}  // namespace qloft::pipeline::comparison
+}  // namespace qloft::compare

@@ -2,10 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "qloft/compare.h"
 #include "qloft/core/error.h"
-#include "qloft/pipeline/compare.h"
+#include "qloft/evaluate/task.h"
 
-namespace qloft::pipeline {
+namespace qloft::compare {
 namespace {
 
 using io::Json;
@@ -20,19 +21,25 @@ std::optional<T> optional_at(const Json& json, const char* name) {
   return value.is_null() ? std::nullopt : std::optional<T>(value.get<T>());
 }
 
-Json scores_to_json(const CompareScores& scores) {
-  return {{"perplexity", or_null(scores.perplexity)},
-          {"loss", or_null(scores.loss)},
-          {"accuracy", or_null(scores.accuracy)},
-          {"standard_error", or_null(scores.standard_error)}};
+// The keys of all compared scores; null where a task was not asked for.
+Json scores_to_json(const evaluate::Scores& scores) {
+  Json json = Json::object();
+  for (const evaluate::ScoreInfo& info : evaluate::compared_scores()) {
+    json[info.key] = or_null(scores.find(info.key));
+    if (!info.error.empty()) json[info.error] = or_null(scores.find(info.error));
+  }
+  return json;
 }
-CompareScores scores_from_json(const Json& json) {
-  return {optional_at<double>(json, "perplexity"), optional_at<double>(json, "loss"),
-          optional_at<double>(json, "accuracy"), optional_at<double>(json, "standard_error")};
+evaluate::Scores scores_from_json(const Json& json) {
+  evaluate::Scores scores;
+  for (const auto& [key, value] : json.items()) {
+    if (!value.is_null()) scores.set(key, value.get<double>());
+  }
+  return scores;
 }
 
-CompareRow row_from_json(const Json& json) {
-  CompareRow row;
+Row read_row(const Json& json) {
+  Row row;
   row.name = json.at("name").get<std::string>();
   row.group = json.at("group").get<std::string>();
   row.method = json.at("method").get<std::string>();
@@ -62,7 +69,7 @@ CompareRow row_from_json(const Json& json) {
 
 }  // namespace
 
-Json to_json(const CompareRow& row) {
+Json to_json(const Row& row) {
   Json json;
   json["name"] = row.name;
   json["group"] = row.group;
@@ -87,7 +94,7 @@ Json to_json(const CompareRow& row) {
                                {"activations", row.memory->activations}};
   }
   json["matrices"] = Json::array();
-  for (const CompareMatrix& matrix : row.matrices) {
+  for (const RowMatrix& matrix : row.matrices) {
     json["matrices"].push_back({{"name", matrix.name},
                                 {"bits_per_weight", matrix.bits_per_weight},
                                 {"relative_error", matrix.relative_error}});
@@ -95,12 +102,12 @@ Json to_json(const CompareRow& row) {
   return json;
 }
 
-CompareRow compare_row_from_json(const Json& json, const std::filesystem::path& file) {
+Row row_from_json(const Json& json, const std::filesystem::path& file) {
   try {
-    return row_from_json(json);
+    return read_row(json);
   } catch (const Json::exception& error) {
     throw InputError({file, {}}, std::string("expected a row of a comparison: ") + error.what());
   }
 }
 
-}  // namespace qloft::pipeline
+}  // namespace qloft::compare

@@ -1,10 +1,10 @@
-#include "compare/page.h"
+#include "page.h"
 
 #include <nlohmann/json.hpp>
 
 #include "qloft/core/file.h"
 
-namespace qloft::pipeline::comparison {
+namespace qloft::compare {
 namespace {
 
 constexpr const char* kStyle = R"(
@@ -59,8 +59,8 @@ std::string escape(const std::string& text) {
   return out;
 }
 
-std::string table_html(const CompareReport& report) {
-  const CompareTable table = compare_table(report);
+std::string table_html(const Report& report) {
+  const Table table = table_of(report);
   std::string out =
       "<p class=\"quiet\" id=\"notes\">Bits are stored bits a weight of the linear layers, all "
       "scales "
@@ -124,7 +124,7 @@ std::string figure_html(const DrawnPlot& plot) {
 
 }  // namespace
 
-std::string page(const CompareReport& report, const std::vector<DrawnPlot>& plots,
+std::string page(const Report& report, const std::vector<DrawnPlot>& plots,
                  const io::Json& recipe) {
   const std::string title = report.description.empty() ? "Comparison" : report.description;
   std::string out =
@@ -144,4 +144,4 @@ std::string page(const CompareReport& report, const std::vector<DrawnPlot>& plot
   return out;
 }
 
-}  // namespace qloft::pipeline::comparison
+}  // namespace qloft::compare

@@ -1,4 +1,4 @@
-#include "compare/plots.h"
+#include "plots.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,35 +9,28 @@
 #include <optional>
 #include <set>
 
-namespace qloft::pipeline::comparison {
+#include "qloft/evaluate/task.h"
+
+namespace qloft::compare {
 namespace {
 
 // y is logarithmic where the values span more than this.
 constexpr double kLogarithmicFrom = 4;
 
-using Value = std::function<std::optional<double>(const CompareRow&)>;
+using Value = std::function<std::optional<double>(const Row&)>;
 
-std::optional<double> perplexity_before(const CompareRow& row) {
-  return row.before.perplexity;
-}
-std::optional<double> perplexity_after(const CompareRow& row) {
-  return row.after ? row.after->perplexity : std::nullopt;
-}
-std::optional<double> loss_before(const CompareRow& row) {
-  return row.before.loss;
-}
-std::optional<double> loss_after(const CompareRow& row) {
-  return row.after ? row.after->loss : std::nullopt;
+// A score of a row before or after tuning, as plots show it.
+Value score_of(const evaluate::ScoreInfo& info, bool tuned) {
+  return [info, tuned](const Row& row) -> std::optional<double> {
+    if (tuned && !row.after) return std::nullopt;
+    const auto value = (tuned ? *row.after : row.before).find(info.key);
+    if (!value) return std::nullopt;
+    return info.unit == evaluate::Unit::share ? 100 * *value : *value;
+  };
 }
 
-std::optional<double> solved(const std::optional<double>& share) {
-  return share ? std::optional(100 * *share) : std::nullopt;
-}
-std::optional<double> solved_before(const CompareRow& row) {
-  return solved(row.before.accuracy);
-}
-std::optional<double> solved_after(const CompareRow& row) {
-  return row.after ? solved(row.after->accuracy) : std::nullopt;
+std::string axis_of(const evaluate::ScoreInfo& info) {
+  return info.compared->word + (info.unit == evaluate::Unit::share ? ", %" : "");
 }
 
 void scale_y(LinePlot& plot) {
@@ -59,9 +52,9 @@ void scale_y(LinePlot& plot) {
   }
 }
 
-std::vector<std::string> groups_of(const std::vector<CompareRow>& rows) {
+std::vector<std::string> groups_of(const std::vector<Row>& rows) {
   std::vector<std::string> groups;
-  for (const CompareRow& row : rows) {
+  for (const Row& row : rows) {
     if (std::find(groups.begin(), groups.end(), row.group) == groups.end()) {
       groups.push_back(row.group);
     }
@@ -70,12 +63,12 @@ std::vector<std::string> groups_of(const std::vector<CompareRow>& rows) {
 }
 
 // A line a group of what `value` is over `x`; rows in full precision are lines across.
-std::vector<Series> lines_by_group(const CompareReport& report, const Value& x, const Value& value,
+std::vector<Series> lines_by_group(const Report& report, const Value& x, const Value& value,
                                    const std::string& suffix = "", bool references = true) {
   std::vector<Series> lines;
   for (const std::string& group : groups_of(report.rows)) {
     Series line{group + suffix, {}, false};
-    for (const CompareRow& row : report.rows) {
+    for (const Row& row : report.rows) {
       const auto y = value(row);
       if (row.group != group || !y || !std::isfinite(*y)) continue;
       if (const auto at = x(row); at && row.relative_error) {
@@ -122,61 +115,52 @@ void add_lines(std::vector<Plot>& plots, std::string name, std::string title, st
 
 // ---------------------------------------------------------------------------------- by bits
 
-void add_by_bits(std::vector<Plot>& plots, const CompareReport& report) {
-  const Value bits = [](const CompareRow& row) { return row.bits_per_weight; };
-  const struct {
-    const char *name, *title, *label;
-    std::optional<double> (*value)(const CompareRow&);
-  } views[] = {
-      {"perplexity-by-bits", "Perplexity by bits, before tuning", "perplexity", perplexity_before},
-      {"perplexity-by-bits-tuned", "Perplexity by bits, after tuning", "perplexity",
-       perplexity_after},
-      {"loss-by-bits", "Loss on the answers by bits, before tuning", "loss", loss_before},
-      {"loss-by-bits-tuned", "Loss on the answers by bits, after tuning", "loss", loss_after},
-      {"solved-by-bits", "Problems solved by bits, before tuning", "solved, %", solved_before},
-      {"solved-by-bits-tuned", "Problems solved by bits, after tuning", "solved, %", solved_after},
-  };
-  for (const auto& view : views) {
-    LinePlot plot;
-    plot.x_label = "stored bits a weight";
-    plot.y_label = view.label;
-    plot.series = lines_by_group(report, bits, view.value);
-    const bool is_share = view.value == solved_before || view.value == solved_after;
-    add_lines(
-        plots, view.name, view.title,
-        "Bits are stored bits a weight, all scales counted. Rows in full precision are dashed "
-        "lines across.",
-        std::move(plot), !is_share);
+void add_by_bits(std::vector<Plot>& plots, const Report& report) {
+  const Value bits = [](const Row& row) { return row.bits_per_weight; };
+  for (const evaluate::ScoreInfo& info : evaluate::compared_scores()) {
+    for (const bool tuned : {false, true}) {
+      LinePlot plot;
+      plot.x_label = "stored bits a weight";
+      plot.y_label = axis_of(info);
+      plot.series = lines_by_group(report, bits, score_of(info, tuned));
+      add_lines(plots, info.compared->word + "-by-bits" + (tuned ? "-tuned" : ""),
+                info.compared->title + " by bits, " + (tuned ? "after" : "before") + " tuning",
+                std::string("Bits are stored bits a weight, all scales counted. ") +
+                    (info.higher_is_better ? "Higher" : "Lower") +
+                    " is better. Rows in full precision are dashed lines across.",
+                std::move(plot), info.unit != evaluate::Unit::share);
+    }
   }
 }
 
 // ---------------------------------------------------------------------------------- studies
 
 // The rows whose group has several values of `x` at one width: a study of x.
-CompareReport study_of(const CompareReport& report, const Value& x) {
+Report study_of(const Report& report, const Value& x) {
   std::map<std::string, std::set<double>> values;
-  const auto key = [](const CompareRow& row) {
+  const auto key = [](const Row& row) {
     char width[32];
     std::snprintf(width, sizeof width, "%.4f", row.bits_per_weight);
     return row.group + "\n" + row.method + "\n" + row.format + "\n" + width;
   };
-  for (const CompareRow& row : report.rows) {
+  for (const Row& row : report.rows) {
     if (const auto at = x(row); at && row.relative_error) values[key(row)].insert(*at);
   }
-  CompareReport study;
-  for (const CompareRow& row : report.rows) {
+  Report study;
+  for (const Row& row : report.rows) {
     if (row.relative_error && values[key(row)].size() > 1) study.rows.push_back(row);
   }
   return study;
 }
 
-void add_study(std::vector<Plot>& plots, const CompareReport& report, const std::string& name,
+void add_study(std::vector<Plot>& plots, const Report& report, const std::string& name,
                const std::string& word, const std::string& label, const Value& x) {
-  const CompareReport study = study_of(report, x);
+  const Report study = study_of(report, x);
   const bool doubles = name == "rank";
-  const auto both = [&](const Value& before, const Value& after) {
-    std::vector<Series> lines = lines_by_group(study, x, before, ", before tuning", false);
-    for (Series& line : lines_by_group(study, x, after, ", after tuning", false)) {
+  const auto both = [&](const evaluate::ScoreInfo& info) {
+    std::vector<Series> lines =
+        lines_by_group(study, x, score_of(info, false), ", before tuning", false);
+    for (Series& line : lines_by_group(study, x, score_of(info, true), ", after tuning", false)) {
       lines.push_back(std::move(line));
     }
     return lines;
@@ -186,26 +170,27 @@ void add_study(std::vector<Plot>& plots, const CompareReport& report, const std:
               "Rows that differ in nothing but the " + word + ".",
               {label, y, std::move(lines), doubles, true, {}});
   };
-  const Value error = [](const CompareRow& row) { return row.relative_error; };
+  const Value error = [](const Row& row) { return row.relative_error; };
   add("error", "Mean relative error", lines_by_group(study, x, error));
-  add("perplexity", "Perplexity", both(perplexity_before, perplexity_after));
-  add("loss", "Loss on the answers", both(loss_before, loss_after));
+  for (const evaluate::ScoreInfo& info : evaluate::compared_scores()) {
+    add(info.compared->word, info.compared->title, both(info));
+  }
 }
 
 // ---------------------------------------------------------------------------------- errors
 
-void add_error_by_iteration(std::vector<Plot>& plots, const CompareReport& report) {
+void add_error_by_iteration(std::vector<Plot>& plots, const Report& report) {
   std::vector<Series> lines;
   std::set<std::vector<double>> seen;
-  for (const CompareRow& row : report.rows) {
+  for (const Row& row : report.rows) {
     std::vector<double> sums;
-    for (const CompareMatrix& matrix : row.matrices) {
+    for (const RowMatrix& matrix : row.matrices) {
       if (matrix.relative_error.size() > sums.size()) sums.resize(matrix.relative_error.size());
     }
     if (sums.size() < 2) continue;
     for (std::size_t t = 0; t < sums.size(); ++t) {
       // A loop that ended early stays where it ended.
-      for (const CompareMatrix& matrix : row.matrices) {
+      for (const RowMatrix& matrix : row.matrices) {
         const auto& errors = matrix.relative_error;
         if (!errors.empty()) sums[t] += errors[std::min(t, errors.size() - 1)];
       }
@@ -234,12 +219,12 @@ std::optional<std::pair<int, std::string>> place_of(const std::string& weight) {
   return {{std::stoi(rest), module.substr(module.rfind('.') + 1)}};
 }
 
-void add_error_by_layer(std::vector<Plot>& plots, const CompareReport& report) {
+void add_error_by_layer(std::vector<Plot>& plots, const Report& report) {
   std::vector<Series> lines;
   std::set<std::vector<std::pair<double, double>>> seen;
-  for (const CompareRow& row : report.rows) {
+  for (const Row& row : report.rows) {
     std::map<int, std::pair<double, int>> layers;
-    for (const CompareMatrix& matrix : row.matrices) {
+    for (const RowMatrix& matrix : row.matrices) {
       const auto place = place_of(matrix.name);
       if (!place || matrix.relative_error.empty()) continue;
       layers[place->first].first += matrix.relative_error.back();
@@ -256,10 +241,10 @@ void add_error_by_layer(std::vector<Plot>& plots, const CompareReport& report) {
 
 // ---------------------------------------------------------------------------------- others
 
-void add_memory(std::vector<Plot>& plots, const CompareReport& report) {
+void add_memory(std::vector<Plot>& plots, const Report& report) {
   BarPlot plot{
       "predicted memory of training, MB", {"weights", "gradients", "optimizer", "activations"}, {}};
-  for (const CompareRow& row : report.rows) {
+  for (const Row& row : report.rows) {
     if (!row.memory) continue;
     constexpr double kMega = 1e6;
     const auto& m = *row.memory;
@@ -274,13 +259,13 @@ void add_memory(std::vector<Plot>& plots, const CompareReport& report) {
        std::move(plot)});
 }
 
-void add_bit_pictures(std::vector<Plot>& plots, const CompareReport& report) {
+void add_bit_pictures(std::vector<Plot>& plots, const Report& report) {
   std::map<std::vector<std::vector<double>>, std::size_t> seen;
-  for (const CompareRow& row : report.rows) {
+  for (const Row& row : report.rows) {
     GridPlot grid{"", "layer", "stored bits", {}, {}};
     std::map<int, std::map<std::string, double>> cells;
     std::set<double> widths;
-    for (const CompareMatrix& matrix : row.matrices) {
+    for (const RowMatrix& matrix : row.matrices) {
       const auto place = place_of(matrix.name);
       if (!place) continue;
       cells[place->first][place->second] = matrix.bits_per_weight;
@@ -313,14 +298,14 @@ void add_bit_pictures(std::vector<Plot>& plots, const CompareReport& report) {
 
 }  // namespace
 
-std::vector<Plot> plots_of(const CompareReport& report) {
+std::vector<Plot> plots_of(const Report& report) {
   std::vector<Plot> plots;
   add_by_bits(plots, report);
   add_error_by_iteration(plots, report);
   add_study(plots, report, "rank", "rank", "rank",
-            [](const CompareRow& row) { return static_cast<double>(row.rank); });
+            [](const Row& row) { return static_cast<double>(row.rank); });
   add_study(plots, report, "iterations", "number of iterations T", "T",
-            [](const CompareRow& row) -> std::optional<double> {
+            [](const Row& row) -> std::optional<double> {
               if (!row.iterations) return std::nullopt;
               return static_cast<double>(*row.iterations);
             });
@@ -330,4 +315,4 @@ std::vector<Plot> plots_of(const CompareReport& report) {
   return plots;
 }
 
-}  // namespace qloft::pipeline::comparison
+}  // namespace qloft::compare

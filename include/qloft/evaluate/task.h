@@ -1,0 +1,69 @@
+#pragma once
+// A task is a row: a name, settings with their defaults, the scores that it gives, and what runs it
+// (src/evaluate/tasks has a file each, and tasks.cpp lists them). No torch here.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "qloft/core/progress.h"
+#include "qloft/evaluate/score.h"
+
+namespace qloft::evaluate {
+
+// An option of a task, as core/options.h declares options, with its value.
+struct Setting {
+  std::string flags;  // "--few-shot"
+  std::variant<std::int64_t, std::string, std::filesystem::path> value;
+  std::string help;
+};
+
+// What a task is asked for.
+struct Request {
+  std::filesystem::path data;
+  std::vector<Setting> settings;  // those that are not the task's are passed over
+};
+
+// The loaded model and what belongs to it (qloft/evaluate.h).
+struct Subject;
+
+struct Task {
+  std::string name;         // of --task
+  std::string in_recipe;    // its member in the "tasks" of a recipe
+  bool plain_text = false;  // it reads a text; else JSON Lines
+  // A setting that is a number of worked examples, and the one that says which file has them.
+  std::string example_count, example_file;
+  std::vector<ScoreInfo> scores;
+  std::vector<Setting> settings;
+
+  // Throws InputError for settings and data that cannot be evaluated, before a model is loaded;
+  // warns where some of the data cannot be scored.
+  void (*check)(const Request& request, Progress& progress) = nullptr;
+  // Throws ComputationError naming a tensor, or the part of the data, where a loss is not finite.
+  Scores (*run)(const Subject& subject, const Request& request, Progress& progress) = nullptr;
+};
+
+const std::vector<Task>& tasks();
+// Throws InputError for a name that is not known.
+const Task& task(std::string_view name);
+
+// The settings of all tasks, those of one name once, each with the tasks that it is for in its
+// help.
+std::vector<Setting> all_settings();
+// Throws std::out_of_range where there is no such setting; std::bad_variant_access for another
+// type.
+void set(std::vector<Setting>& settings, std::string_view name,
+         std::variant<std::int64_t, std::string, std::filesystem::path> value);
+const Setting& setting(const std::vector<Setting>& settings, std::string_view name);
+
+// What --task and --data take, for --help.
+std::string task_help();
+std::string data_help();
+
+// Every score that comparisons show, in the order of the tasks.
+std::vector<ScoreInfo> compared_scores();
+
+}  // namespace qloft::evaluate

@@ -1,0 +1,185 @@
+// GSM8K (Cobbe et al. 2021): greedy continuations of each question, exact match of the final
+// number.
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "problems.h"
+#include "qloft/core/error.h"
+#include "qloft/core/file.h"
+#include "qloft/evaluate.h"
+#include "qloft/generate.h"
+#include "qloft/io.h"
+#include "qloft/text/data.h"
+#include "tasks/row.h"
+
+namespace qloft::evaluate {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Gsm8kOptions {
+  std::int64_t limit = 0;
+  std::string rule = "hashes";
+  std::int64_t few_shot = 0;
+  fs::path few_shot_data;
+  std::int64_t max_tokens = 256;
+  std::int64_t batch = 16;
+  fs::path predictions;
+};
+
+template <typename Visitor>
+void visit_options(Gsm8kOptions& o, Visitor& v) {
+  v("--limit", o.limit, kLimitHelp);
+  v("--rule", o.rule, "hashes (the number after ####) or last-number");
+  v("--few-shot", o.few_shot, "worked examples before each question");
+  v("--few-shot-data", o.few_shot_data, "where they come from (JSON Lines)");
+  v("--max-tokens", o.max_tokens, "tokens an answer may have");
+  v("--batch", o.batch, kBatchHelp);
+  v("--predictions", o.predictions, "write what the model answered (JSON Lines)");
+}
+
+AnswerRule rule_of(const std::string& name) {
+  if (name == "hashes") return AnswerRule::hashes;
+  if (name == "last-number") return AnswerRule::last_number;
+  throw InputError({{}, "rule"}, "expected hashes or last-number, found '" + name + "'");
+}
+
+std::int64_t without_number(const std::vector<Problem>& problems, AnswerRule rule) {
+  return std::ranges::count_if(
+      problems, [&](const Problem& problem) { return !final_number(problem.answer, rule); });
+}
+
+// A reference without a number can never be matched: a perfect model would be wrong there too.
+void check_references(const Gsm8kOptions& options, const fs::path& data, Progress& progress) {
+  const AnswerRule rule = rule_of(options.rule);
+  const auto problems = read_problems(data, options.limit);
+  const std::int64_t unscorable = without_number(problems, rule);
+  if (unscorable == 0) return;
+  std::string text = std::to_string(unscorable) + " of " + std::to_string(problems.size()) +
+                     " references hold no number under the rule " + options.rule;
+  if (rule == AnswerRule::hashes &&
+      without_number(problems, AnswerRule::last_number) < unscorable) {
+    text += "; --rule last-number would read " +
+            std::to_string(unscorable - without_number(problems, AnswerRule::last_number));
+  }
+  if (unscorable == std::ssize(problems)) throw InputError({data, "answer"}, text);
+  progress.warn(data.string() + ": " + text + "; they count as wrong");
+}
+
+void check_problems(const Gsm8kOptions& options, const fs::path& data, Progress& progress) {
+  if (options.batch < 1) {
+    throw InputError({{}, "batch"}, "expected at least 1, found " + std::to_string(options.batch));
+  }
+  if (options.few_shot > 0 && options.few_shot_data.empty()) {
+    throw InputError({{}, "few_shot_data"}, "few-shot evaluation needs a file of examples");
+  }
+  check_references(options, data, progress);
+}
+
+io::Json prediction(std::int64_t index, const Problem& problem, const std::string& answer,
+                    const std::optional<std::string>& expected,
+                    const std::optional<std::string>& found) {
+  const auto number = [](const std::optional<std::string>& text) {
+    return text ? io::Json(*text) : io::Json(nullptr);
+  };
+  return {{"index", index},
+          {"question", problem.question},
+          {"reference", problem.answer},
+          {"answer", answer},
+          {"expected", number(expected)},
+          {"found", number(found)},
+          {"correct", expected && found == expected}};
+}
+
+Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const fs::path& data,
+                    Progress& progress) {
+  const AnswerRule rule = rule_of(options.rule);
+  const text::DataOptions format;
+  const auto problems = read_problems(data, options.limit);
+  const std::string prefix = few_shot_prefix(options.few_shot_data, options.few_shot);
+
+  generate::Options generation;
+  generation.max_tokens = options.max_tokens;
+  generation.eos = generate::end_tokens(subject.source, subject.tokenizer);
+  // With worked examples before it, a model that has no end token goes on with a question of its
+  // own.
+  if (options.few_shot > 0) generation.stop = {"\n\n", "\nQuestion:"};
+
+  std::optional<AtomicFile> file;
+  if (!options.predictions.empty()) file.emplace(options.predictions);
+  const std::int64_t total = std::ssize(problems);
+  std::int64_t correct = 0;
+  progress.begin("gsm8k", static_cast<std::uint64_t>(total), "problems");
+  for (std::int64_t first = 0; first < total; first += options.batch) {
+    if (progress.stop_requested()) throw Interrupted({}, "stopped");
+    const std::int64_t last = std::min(total, first + options.batch);
+    std::vector<std::vector<text::TokenId>> prompts;
+    for (std::int64_t i = first; i < last; ++i) {
+      const Problem& problem = problems[static_cast<std::size_t>(i)];
+      prompts.push_back(
+          subject.tokenizer.encode(prefix + text::question_prompt(problem.question, format)));
+    }
+    const auto results =
+        generate::generate_batch(subject.model, subject.tokenizer, prompts, generation);
+    for (std::int64_t i = first; i < last; ++i) {
+      const Problem& problem = problems[static_cast<std::size_t>(i)];
+      const std::string& answer = results[static_cast<std::size_t>(i - first)].text;
+      const auto expected = final_number(problem.answer, rule);
+      const auto found = final_number(answer, rule);
+      correct += expected && found == expected ? 1 : 0;
+      // A cut reply may end within a character: such bytes are replaced, not refused.
+      if (file) {
+        file->append(prediction(i, problem, answer, expected, found)
+                         .dump(-1, ' ', false, io::Json::error_handler_t::replace) +
+                     "\n");
+      }
+    }
+    progress.update(static_cast<std::uint64_t>(last),
+                    std::to_string(correct) + " of " + std::to_string(last) + " right");
+  }
+  progress.end();
+  if (file) file->commit();
+
+  const double accuracy = static_cast<double>(correct) / static_cast<double>(total);
+  Scores scores;
+  scores.set("accuracy", accuracy);
+  scores.set("standard_error", std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(total)));
+  scores.set("correct", static_cast<double>(correct));
+  scores.set("total", static_cast<double>(total));
+  scores.set("unscorable", static_cast<double>(without_number(problems, rule)));
+  return scores;
+}
+
+}  // namespace
+
+Task gsm8k_task() {
+  Task row;
+  row.name = "gsm8k";
+  row.in_recipe = "problems";
+  row.example_count = "few_shot";
+  row.example_file = "few_shot_data";
+  row.scores = {
+      {.key = "accuracy",
+       .label = "accuracy",
+       .unit = Unit::share,
+       .decimals = 2,
+       .higher_is_better = true,
+       .error = "standard_error",
+       .compared = {{"solved %", 1, "Problems solved", "solved"}}},
+      {.key = "standard_error", .unit = Unit::share},  // sqrt(p (1 - p) / n)
+      {.key = "correct",
+       .label = "right",
+       .unit = Unit::count,
+       .higher_is_better = true,
+       .whole = "total"},
+      {.key = "total", .unit = Unit::count, .higher_is_better = true},
+      {.key = "unscorable", .unit = Unit::count},  // references without a number
+  };
+  return make_task<Gsm8kOptions, check_problems, run_problems>(std::move(row));
+}
+
+}  // namespace qloft::evaluate

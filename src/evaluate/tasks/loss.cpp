@@ -1,0 +1,82 @@
+// The mean negative log-likelihood, in natural log, of what the examples teach: answers,
+// completions, or a whole text.
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+
+#include "finite.h"
+#include "qloft/core/error.h"
+#include "qloft/evaluate.h"
+#include "qloft/text/chat.h"
+#include "qloft/text/data.h"
+#include "qloft/train.h"
+#include "tasks/row.h"
+
+namespace qloft::evaluate {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct LossOptions {
+  std::int64_t limit = 0;
+  std::int64_t batch = 16;
+};
+
+template <typename Visitor>
+void visit_options(LossOptions& o, Visitor& v) {
+  v("--limit", o.limit, kLimitHelp);
+  v("--batch", o.batch, kBatchHelp);
+}
+
+void check_examples(const LossOptions& options, const fs::path& data, Progress&) {
+  if (options.batch < 1) {
+    throw InputError({{}, "batch"}, "expected at least 1, found " + std::to_string(options.batch));
+  }
+  if (!fs::is_regular_file(data)) throw InputError({data, {}}, "no such file");
+}
+
+Scores run_loss(const Subject& subject, const LossOptions& options, const fs::path& file,
+                Progress&) {
+  text::DataOptions format;
+  const std::int64_t longest = subject.model.architecture().max_positions;
+  if (longest > 0) format.max_length = std::min(format.max_length, longest);
+  const text::DataSet data(
+      {file}, text::ExampleReader(subject.tokenizer,
+                                  text::ChatTemplate::load(subject.source.folder()), format));
+  const std::int64_t examples =
+      options.limit > 0 ? std::min(options.limit, data.size()) : data.size();
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(examples));
+  std::iota(indices.begin(), indices.end(), 0);
+  const double loss = train::validation_loss(subject.model, data, indices, options.batch);
+  for (std::int64_t i = 0; !std::isfinite(loss) && i < examples; ++i) {
+    const text::Example example = data.get(i);
+    if (std::ranges::count(example.learn, 0) == std::ssize(example.learn)) continue;
+    expect_finite(train::validation_loss(subject.model, data, {i}, 1),
+                  {file, "example " + std::to_string(i + 1)});
+  }
+  expect_finite(loss, {file, {}});
+  Scores scores;
+  scores.set("loss", loss);
+  scores.set("examples", static_cast<double>(examples));
+  return scores;
+}
+
+}  // namespace
+
+Task loss_task() {
+  Task row;
+  row.name = "loss";
+  row.in_recipe = "answers";
+  row.scores = {
+      {.key = "loss",
+       .label = "mean loss",
+       .decimals = 6,
+       .compared = {{"answer loss", 4, "Loss on the answers", "loss"}}},
+      {.key = "examples", .label = "examples", .unit = Unit::count},
+  };
+  return make_task<LossOptions, check_examples, run_loss>(std::move(row));
+}
+
+}  // namespace qloft::evaluate

@@ -1,0 +1,114 @@
+// The text is tokenized once as a whole with the tokenizer's special tokens, cut into consecutive
+// windows, the incomplete last one dropped; within a window every token but the first is predicted.
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "finite.h"
+#include "qloft/core/error.h"
+#include "qloft/core/file.h"
+#include "qloft/evaluate.h"
+#include "tasks/row.h"
+
+namespace qloft::evaluate {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Positions in one forward pass: enough to fill the products, little in memory.
+constexpr std::int64_t kPositionsAtOnce = 2048;
+
+struct PerplexityOptions {
+  std::int64_t window = 1024;  // at most the model's positions
+  std::int64_t limit = 0;
+};
+
+template <typename Visitor>
+void visit_options(PerplexityOptions& o, Visitor& v) {
+  v("--window", o.window, "tokens a window");
+  v("--limit", o.limit, kLimitHelp);
+}
+
+void check_text(const PerplexityOptions& options, const fs::path& data, Progress&) {
+  if (options.window < 2) {
+    throw InputError({{}, "window"},
+                     "expected at least 2, found " + std::to_string(options.window));
+  }
+  if (!fs::is_regular_file(data)) throw InputError({data, {}}, "no such file");
+}
+
+model::Model::Loss loss_of_windows(const Subject& subject, const text::TokenId* ids,
+                                   std::int64_t rows, std::int64_t window) {
+  auto batch = at::empty({rows, window}, at::kLong);
+  std::copy_n(ids, rows * window, batch.data_ptr<std::int64_t>());
+  return subject.model.loss({batch.to(subject.model.device()), {}, {}}, {});
+}
+
+Scores run_perplexity(const Subject& subject, const PerplexityOptions& options,
+                      const fs::path& data, Progress& progress) {
+  const std::int64_t window = options.window;
+  const std::int64_t longest = subject.model.architecture().max_positions;
+  if (longest > 0 && window > longest) {
+    throw InputError({{}, "window"}, "expected at most the model's " + std::to_string(longest) +
+                                         " positions, found " + std::to_string(window));
+  }
+  const auto ids = subject.tokenizer.encode(read_file(data));
+  std::int64_t windows = static_cast<std::int64_t>(ids.size()) / window;
+  if (windows == 0) {
+    throw InputError({{}, "window"}, "the text has " + std::to_string(ids.size()) +
+                                         " tokens, less than one window of " +
+                                         std::to_string(window));
+  }
+  if (options.limit > 0) windows = std::min(windows, options.limit);
+
+  const at::NoGradGuard no_gradients;
+  const std::int64_t at_once = std::max<std::int64_t>(1, kPositionsAtOnce / window);
+  double sum = 0;
+  std::int64_t count = 0;
+  progress.begin("perplexity", static_cast<std::uint64_t>(windows), "windows");
+  for (std::int64_t first = 0; first < windows; first += at_once) {
+    if (progress.stop_requested()) throw Interrupted({}, "stopped");
+    const std::int64_t rows = std::min(at_once, windows - first);
+    const auto loss = loss_of_windows(subject, ids.data() + first * window, rows, window);
+    const auto batch_sum = loss.sum.item<double>();
+    for (std::int64_t i = first; !std::isfinite(batch_sum) && i < first + rows; ++i) {
+      const auto one = loss_of_windows(subject, ids.data() + i * window, 1, window);
+      expect_finite(one.sum.item<double>(), {data, "window " + std::to_string(i + 1)});
+    }
+    expect_finite(batch_sum, {data, "windows from " + std::to_string(first + 1)});
+    sum += batch_sum;
+    count += loss.count;
+    progress.update(static_cast<std::uint64_t>(first + rows),
+                    "perplexity " + std::to_string(std::exp(sum / static_cast<double>(count))));
+  }
+  progress.end();
+  const double mean = sum / static_cast<double>(count);
+  Scores scores;
+  scores.set("nll_mean", mean);
+  scores.set("perplexity", std::exp(mean));
+  scores.set("tokens", static_cast<double>(count));
+  return scores;
+}
+
+}  // namespace
+
+Task perplexity_task() {
+  Task row;
+  row.name = row.in_recipe = "perplexity";
+  row.plain_text = true;
+  row.scores = {
+      {.key = "nll_mean", .label = "mean loss", .decimals = 6},
+      {.key = "perplexity",
+       .label = "perplexity",
+       .decimals = 4,
+       .compared = {{"perplexity", 2, "Perplexity", "perplexity"}}},
+      {.key = "tokens", .label = "tokens", .unit = Unit::count},
+  };
+  return make_task<PerplexityOptions, check_text, run_perplexity>(std::move(row));
+}
+
+}  // namespace qloft::evaluate

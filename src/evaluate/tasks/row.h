@@ -1,0 +1,73 @@
+#pragma once
+// What a task's file needs to become a row: its options are a struct with visit_options, declared
+// as all options are (qloft/core/options.h).
+
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "qloft/core/options.h"
+#include "qloft/evaluate/task.h"
+
+namespace qloft::evaluate {
+
+// The same option in several tasks has the same words.
+inline constexpr const char* kLimitHelp = "windows, examples or problems at most; 0: all";
+inline constexpr const char* kBatchHelp = "examples at once";
+
+class SettingLister {
+ public:
+  void group(const std::string&) {}
+  template <typename T>
+  void operator()(const std::string& flags, T& field, const std::string& help) {
+    settings.push_back({flags, field, help});
+  }
+  std::vector<Setting> settings;
+};
+
+class SettingReader {
+ public:
+  explicit SettingReader(const std::vector<Setting>& from) : from_(from) {}
+  void group(const std::string&) {}
+  template <typename T>
+  void operator()(const std::string& flags, T& field, const std::string&) {
+    for (const Setting& setting : from_) {
+      if (option_name(setting.flags) == option_name(flags)) field = std::get<T>(setting.value);
+    }
+  }
+
+ private:
+  const std::vector<Setting>& from_;
+};
+
+template <typename Options>
+Options options_of(const Request& request) {
+  Options options;
+  SettingReader reader(request.settings);
+  visit_options(options, reader);
+  return options;
+}
+
+// kCheck(options, data, progress) and kRun(subject, options, data, progress) make the row whole.
+template <typename Options, auto kCheck, auto kRun>
+Task make_task(Task row) {
+  Options defaults;
+  SettingLister lister;
+  visit_options(defaults, lister);
+  row.settings = std::move(lister.settings);
+  row.check = [](const Request& request, Progress& progress) {
+    kCheck(options_of<Options>(request), request.data, progress);
+  };
+  row.run = [](const Subject& subject, const Request& request, Progress& progress) {
+    return kRun(subject, options_of<Options>(request), request.data, progress);
+  };
+  return row;
+}
+
+// A file each.
+Task perplexity_task();
+Task loss_task();
+Task gsm8k_task();
+
+}  // namespace qloft::evaluate

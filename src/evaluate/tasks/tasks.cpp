@@ -1,0 +1,107 @@
+#include <algorithm>
+#include <stdexcept>
+
+#include "qloft/core/error.h"
+#include "tasks/row.h"
+
+namespace qloft::evaluate {
+namespace {
+
+// "A", "A or B", "A, B or C"
+std::string alternatives(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const bool last = i + 1 == names.size();
+    text += (i == 0 ? "" : last ? " or " : ", ") + names[i];
+  }
+  return text;
+}
+
+std::string list(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+std::vector<std::string> names_where(bool (*wanted)(const Task&)) {
+  std::vector<std::string> names;
+  for (const Task& task : tasks()) {
+    if (wanted(task)) names.push_back(task.name);
+  }
+  return names;
+}
+
+auto find(auto& settings, std::string_view name) {
+  const auto found = std::ranges::find_if(
+      settings, [&](const Setting& s) { return option_name(s.flags) == name; });
+  if (found == settings.end())
+    throw std::out_of_range("no task has the setting " + std::string(name));
+  return found;
+}
+
+}  // namespace
+
+const std::vector<Task>& tasks() {
+  static const std::vector<Task> rows = {perplexity_task(), loss_task(), gsm8k_task()};
+  return rows;
+}
+
+const Task& task(std::string_view name) {
+  for (const Task& task : tasks()) {
+    if (task.name == name) return task;
+  }
+  throw InputError({{}, "task"}, "expected " + task_help() + ", found '" + std::string(name) + "'");
+}
+
+std::vector<Setting> all_settings() {
+  std::vector<Setting> settings;
+  std::vector<std::vector<std::string>> users;
+  for (const Task& task : tasks()) {
+    for (const Setting& setting : task.settings) {
+      const auto same = std::ranges::find(settings, setting.flags, &Setting::flags);
+      const auto at = same - settings.begin();
+      if (same == settings.end()) {
+        settings.push_back(setting);
+        users.emplace_back();
+      }
+      users[static_cast<std::size_t>(at)].push_back(task.name);
+    }
+  }
+  for (std::size_t i = 0; i < settings.size(); ++i) {
+    if (users[i].size() < tasks().size())
+      settings[i].help = list(users[i]) + ": " + settings[i].help;
+  }
+  return settings;
+}
+
+void set(std::vector<Setting>& settings, std::string_view name,
+         std::variant<std::int64_t, std::string, std::filesystem::path> value) {
+  Setting& setting = *find(settings, name);
+  if (setting.value.index() != value.index()) throw std::bad_variant_access();
+  setting.value = std::move(value);
+}
+
+const Setting& setting(const std::vector<Setting>& settings, std::string_view name) {
+  return *find(settings, name);
+}
+
+std::string task_help() {
+  return alternatives(names_where([](const Task&) { return true; }));
+}
+
+std::string data_help() {
+  return "a text file (" + list(names_where([](const Task& t) { return t.plain_text; })) +
+         ") or JSON Lines (" + list(names_where([](const Task& t) { return !t.plain_text; })) + ")";
+}
+
+std::vector<ScoreInfo> compared_scores() {
+  std::vector<ScoreInfo> infos;
+  for (const Task& task : tasks()) {
+    for (const ScoreInfo& info : task.scores) {
+      if (info.compared) infos.push_back(info);
+    }
+  }
+  return infos;
+}
+
+}  // namespace qloft::evaluate

@@ -1,0 +1,172 @@
+// The tasks on the bundled model, beside what transformers makes of it
+// (tests/golden/evaluate.json).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "qloft/core/error.h"
+#include "qloft/core/file.h"
+#include "qloft/evaluate.h"
+#include "qloft/io.h"
+#include "temporary_folder.h"
+
+namespace qloft::evaluate {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+struct Warnings : Progress {
+  void warn(std::string_view message) override { lines += std::string(message) + "\n"; }
+  std::string lines;
+};
+
+class Tasks : public ::testing::Test {
+ protected:
+  Tasks() : golden_(io::read_json(fs::path(QLOFT_TEST_DATA) / "golden/evaluate.json")) {}
+
+  static fs::path bundled() { return fs::path(QLOFT_TEST_DATA) / "../examples/bundled/model"; }
+  Scores run(const std::string& name, Request request, const fs::path& model = bundled()) {
+    const checkpoint::Checkpoint source(model);
+    auto loaded = model::Model::load(source, {}, progress_);
+    loaded.set_training(false);
+    const auto tokenizer = text::Tokenizer::load(model);
+    if (request.settings.empty()) request.settings = all_settings();
+    task(name).check(request, progress_);
+    const Subject subject{loaded, tokenizer, source};
+    expect_finite_weights(subject);
+    return task(name).run(subject, request, progress_);
+  }
+  std::string refused(const std::string& name, const Request& request,
+                      const fs::path& model = bundled()) {
+    try {
+      run(name, request, model);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
+
+  fs::path text() const {
+    write_file(folder_ / "text.txt", golden_["text"].get<std::string>());
+    return folder_ / "text.txt";
+  }
+  // Those of the golden file, each with the answer that `answer` gives it.
+  fs::path problems(const std::function<std::string(const io::Json&)>& answer) const {
+    std::string lines;
+    for (const io::Json& problem : golden_["problems"]) {
+      lines +=
+          io::Json{{"question", problem["question"]}, {"answer", answer(problem)}}.dump() + "\n";
+    }
+    write_file(folder_ / "problems.jsonl", lines);
+    return folder_ / "problems.jsonl";
+  }
+  // Settings of gsm8k that are quick.
+  std::vector<Setting> quick() const {
+    auto settings = all_settings();
+    set(settings, "max_tokens", golden_["max_tokens"].get<std::int64_t>());
+    return settings;
+  }
+
+  io::Json golden_;
+  test::TemporaryFolder folder_;
+  Warnings progress_;
+};
+
+TEST_F(Tasks, PerplexityIsThatOfTransformers) {
+  auto settings = all_settings();
+  set(settings, "window", golden_["window"].get<std::int64_t>());
+  const Scores scores = run("perplexity", {text(), settings});
+  EXPECT_EQ(scores.find("tokens"), golden_["tokens"].get<double>());
+  EXPECT_NEAR(*scores.find("nll_mean"), golden_["nll_mean"].get<double>(), 1e-4);
+  EXPECT_DOUBLE_EQ(*scores.find("perplexity"), std::exp(*scores.find("nll_mean")));
+}
+
+TEST_F(Tasks, LossOnAnswersIsThatOfTransformers) {
+  const auto data = problems([](const io::Json& p) { return p["answer"].get<std::string>(); });
+  const Scores scores = run("loss", {data, {}});
+  EXPECT_EQ(scores.find("examples"), 3);
+  EXPECT_NEAR(*scores.find("loss"), golden_["answer_loss"].get<double>(), 1e-4);
+}
+
+TEST_F(Tasks, Gsm8kGeneratesAndScoresWhatTransformersGenerates) {
+  // Two references are what the model answers, one is another number.
+  int number = 0;
+  const auto data = problems([&](const io::Json& p) {
+    return ++number == 2 ? "#### -1" : p["greedy"].get<std::string>();
+  });
+  auto settings = quick();
+  set(settings, "predictions", folder_ / "out.jsonl");
+  const Scores scores = run("gsm8k", {data, settings});
+  EXPECT_EQ(scores.find("correct"), 2);
+  EXPECT_EQ(scores.find("total"), 3);
+  EXPECT_EQ(scores.find("unscorable"), 0);
+  EXPECT_DOUBLE_EQ(*scores.find("accuracy"), 2. / 3);
+  EXPECT_DOUBLE_EQ(*scores.find("standard_error"), std::sqrt(2. / 3 / 3 / 3));
+  const std::string written = read_file(folder_ / "out.jsonl");
+  const auto first = io::parse_json(written.substr(0, written.find('\n')), "out.jsonl");
+  EXPECT_EQ(first["answer"], golden_["problems"][0]["greedy"]);
+  EXPECT_EQ(first["expected"], "13");
+  EXPECT_EQ(first["correct"], true);
+}
+
+TEST_F(Tasks, ReferencesWithoutANumberAreSaidBeforeTheModelIsLoaded) {
+  const auto plain = problems([](const io::Json&) { return "8"; });
+  EXPECT_THAT(refused("gsm8k", {plain, quick()}),
+              HasSubstr("problems.jsonl: answer: 3 of 3 references hold no number under the rule "
+                        "hashes; --rule last-number would read 3"));
+  int number = 0;
+  const auto mixed = problems([&](const io::Json&) { return ++number == 1 ? "eight" : "#### 8"; });
+  auto settings = quick();
+  set(settings, "max_tokens", std::int64_t{1});
+  const Scores scores = run("gsm8k", {mixed, settings});
+  EXPECT_EQ(scores.find("unscorable"), 1);
+  EXPECT_EQ(scores.find("total"), 3);
+  EXPECT_THAT(progress_.lines, HasSubstr("1 of 3 references hold no number"));
+}
+
+// The bundled model with a NaN in one of its tensors.
+void write_broken(const fs::path& folder, const fs::path& from, const std::string& tensor) {
+  fs::copy(from, folder);
+  const io::SafetensorsFile file(folder / "model.safetensors");
+  const auto bytes = file.bytes(*file.find(tensor));
+  std::string content = read_file(folder / "model.safetensors");
+  std::size_t at = content.find(std::string_view(reinterpret_cast<const char*>(bytes.data()), 64));
+  const std::uint16_t nan = 0x7fc0;  // bf16
+  std::memcpy(content.data() + at, &nan, sizeof nan);
+  write_file(folder / "model.safetensors", content);
+}
+
+TEST_F(Tasks, AWeightThatIsNotANumberIsNamed) {
+  const std::string tensor = "model.layers.1.self_attn.q_proj.weight";
+  write_broken(folder_ / "broken", bundled(), tensor);
+  auto settings = all_settings();
+  set(settings, "window", std::int64_t{24});
+  EXPECT_THAT(refused("perplexity", {text(), settings}, folder_ / "broken"),
+              HasSubstr(tensor + ": holds a value that is not finite"));
+}
+
+TEST(TaskRows, HaveDistinctNamesAndKeys) {
+  std::set<std::string> names, keys;
+  for (const Task& row : tasks()) {
+    EXPECT_TRUE(names.insert(row.name).second) << row.name;
+    EXPECT_FALSE(row.in_recipe.empty()) << row.name;
+    for (const ScoreInfo& score : row.scores) {
+      EXPECT_TRUE(keys.insert(score.key).second) << score.key;
+    }
+  }
+  EXPECT_THROW(task("mmlu"), InputError);
+}
+
+TEST(TaskRows, SayInHelpWhichTasksASettingIsFor) {
+  const auto settings = all_settings();
+  EXPECT_EQ(setting(settings, "window").help, "perplexity: tokens a window");
+  EXPECT_EQ(setting(settings, "batch").help, "loss, gsm8k: examples at once");
+  EXPECT_EQ(setting(settings, "limit").help, "windows, examples or problems at most; 0: all");
+}
+
+}  // namespace
+}  // namespace qloft::evaluate
