@@ -7,6 +7,7 @@
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/pipeline/resume.h"
 #include "recipe.h"
 #include "row.h"
 
@@ -69,44 +70,33 @@ void check_output(const fs::path& output) {
   }
 }
 
-// The row of an earlier run; nullopt: there is none, or it was for something else.
-std::optional<Row> stored_row(const fs::path& file, const Json& key) {
-  std::error_code error;
-  if (!fs::exists(file, error)) return std::nullopt;
-  const Json json = Json::parse(read_file(file), nullptr, false);
-  if (!json.is_object() || !json.contains("key") || json["key"] != key || !json.contains("row")) {
-    return std::nullopt;
-  }
-  Row row = row_from_json(json["row"], file);
-  row.reused = true;
-  return row;
-}
-
 Interrupted stopped(std::size_t finished, const std::string& total) {
   return Interrupted({}, std::to_string(finished) + " of " + total +
                              " rows are finished and kept; the same command goes on from there");
 }
 
 Row finished_row(const RowSpec& plan, std::size_t number, const Recipe& recipe,
-                 const Options& options, Progress& progress) {
+                 const Options& options, const Inputs& inputs, Progress& progress) {
   const std::string total = std::to_string(recipe.rows.size());
   const fs::path file = options.output / "rows" / (plan.slug + ".json");
-  const Json key = row_key(plan, recipe.tasks, options);
-  if (auto row = stored_row(file, key)) {
+  const Json key = row_key(plan, recipe.tasks, inputs);
+  if (const auto kept = pipeline::read_kept(file, key, "row")) {
+    Row row = row_from_json(*kept, file);
+    row.reused = true;
     // How a row is called is no part of what it depends on.
-    row->name = plan.name;
-    row->group = plan.group;
-    return *std::move(row);
+    row.name = plan.name;
+    row.group = plan.group;
+    return row;
   }
   if (progress.stop_requested()) throw stopped(number - 1, total);
   RowProgress inner(progress, std::to_string(number) + "/" + total + " " + plan.name);
   Row row;
   try {
-    row = run_row(plan, recipe.tasks, options, inner);
+    row = run_row(plan, recipe.tasks, options, inputs, inner);
   } catch (const Interrupted&) {
     throw stopped(number - 1, total);
   }
-  io::write_json(file, {{"key", key}, {"row", to_json(row)}});
+  pipeline::write_kept(file, key, "row", to_json(row));
   std::error_code error;
   if (!options.keep) fs::remove_all(options.output / "work" / plan.slug, error);
   return row;
@@ -123,12 +113,14 @@ Report run(const Options& options, Progress& progress) {
 
   fs::create_directories(options.output / "rows");
   io::write_json(options.output / "recipe.json", json);
+  const Inputs inputs = inputs_of(options);
   Report report;
   report.description = recipe.description;
   report.model = options.model;
   std::size_t reused = 0;
   for (const RowSpec& plan : recipe.rows) {
-    report.rows.push_back(finished_row(plan, report.rows.size() + 1, recipe, options, progress));
+    report.rows.push_back(
+        finished_row(plan, report.rows.size() + 1, recipe, options, inputs, progress));
     if (report.rows.back().reused) ++reused;
   }
   if (reused > 0) {

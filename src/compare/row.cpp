@@ -144,23 +144,23 @@ const fs::path& data_of(const TaskSpec& spec, const Options& options) {
   return spec.task->plain_text ? options.text : options.test;
 }
 
-Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Options& options) {
+Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Inputs& inputs) {
   Json key;
   key["version"] = kVersion;
   key["quantize"] = echo(row.quantize);
   key["preset"] = preset_key(row.quantize);
   key["tune"] = echo(row.tune);
-  key["plan"] = plan_key(row, options);
-  key["statistics"] = statistics_key(row, options);
-  key["model"] = folder_identity(checkpoint::resolve(options.model));
+  key["plan"] = plan_key(row, inputs);
+  key["statistics"] = statistics_key(row, inputs);
+  key["model"] = inputs.model;
   key["tasks"] = Json::object();
   for (const TaskSpec& spec : tasks) {
     Json& task = key["tasks"][spec.task->in_recipe];
     task["options"] = echo(std::optional(spec.options));
-    task["data"] = file_identity(data_of(spec, options));
-    if (spec.needs_examples()) task["examples"] = file_identity(options.train);
+    task["data"] = spec.task->plain_text ? inputs.text : inputs.test;
+    if (spec.needs_examples()) task["examples"] = inputs.train;
   }
-  if (row.tune) key["tuned_on"] = file_identity(tuning_data(row, options));
+  if (row.tune) key["tuned_on"] = row.tune_data == "train" ? inputs.train : inputs.calibration;
   return key;
 }
 
@@ -191,7 +191,7 @@ void check_row(const RowSpec& row, const Options& options) {
 }
 
 Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Options& options,
-            Progress& progress) {
+            const Inputs& inputs, Progress& progress) {
   const fs::path model = checkpoint::resolve(options.model);
   const checkpoint::Checkpoint source(model);
   const auto architecture = model::parse_architecture(source.config(), model / "config.json");
@@ -205,8 +205,8 @@ Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Optio
   if (plan.quantize) {
     base = work / "quantized";
     pipeline::QuantizeOptions quantization = quantize_options(plan, options, base);
-    if (plan.calibrate) quantization.stats = shared_statistics(plan, options, progress);
-    if (plan.plan) quantization.plan = shared_plan(plan, options, progress);
+    if (plan.calibrate) quantization.stats = shared_statistics(plan, options, inputs, progress);
+    if (plan.plan) quantization.plan = shared_plan(plan, options, inputs, progress);
     take(pipeline::quantize(quantization, progress), *plan.quantize, row);
   } else {
     row.method = plan.tune ? plan.tune->method : "none";

@@ -5,14 +5,15 @@
 #include "qloft/core/progress.h"
 #include "qloft/io.h"
 #include "recipe.h"
+#include "shared.h"
 
 namespace qloft::compare {
 
 // What a task reads.
 const std::filesystem::path& data_of(const TaskSpec& spec, const Options& options);
 
-// Everything that the row's figures depend on: options, and the identity of model and data.
-io::Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Options& options);
+// Everything that the row's figures depend on: options, and the contents of model and data.
+io::Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Inputs& inputs);
 
 // Throws InputError naming the recipe and the row for what quantize or finetune refuses before they
 // begin.
@@ -20,6 +21,6 @@ void check_row(const RowSpec& row, const Options& options);
 
 // Quantizes, measures, tunes, measures again; the models stand in a folder of the row meanwhile.
 Row run_row(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Options& options,
-            Progress& progress);
+            const Inputs& inputs, Progress& progress);
 
 }  // namespace qloft::compare

@@ -9,6 +9,7 @@
 #include "qloft/core/file.h"
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/option_lists.h"
+#include "qloft/pipeline/resume.h"
 
 namespace qloft::compare {
 namespace fs = std::filesystem;
@@ -16,18 +17,9 @@ namespace {
 
 using io::Json;
 
-// FNV-1a, so that names are the same on every machine.
-std::string hash_name(const Json& key) {
-  std::uint64_t hash = 0xcbf29ce484222325ull;
-  for (const char c : key.dump()) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
-  char digits[17];
-  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash));
-  return digits;
-}
-
-fs::path place(const Options& options, const std::string& kind, const Json& key,
-               const std::string& extension) {
-  return options.output / "shared" / (kind + "-" + hash_name(key) + extension);
+fs::path shared_file(const Options& options, const std::string& kind, const Json& key,
+                     const std::string& extension) {
+  return options.output / "shared" / (kind + "-" + pipeline::work_name(key) + extension);
 }
 
 template <typename StageOptions>
@@ -40,41 +32,33 @@ Json echo_of(StageOptions options) {
 
 }  // namespace
 
-Json file_identity(const fs::path& file) {
-  std::error_code error;
-  return {fs::weakly_canonical(file, error).string(), fs::file_size(file, error),
-          fs::last_write_time(file, error).time_since_epoch().count()};
+Inputs inputs_of(const Options& options) {
+  const auto of = [](const fs::path& file) {
+    std::error_code error;
+    return fs::is_regular_file(file, error) ? pipeline::file_fingerprint(file) : std::string();
+  };
+  return {pipeline::model_fingerprint(checkpoint::resolve(options.model)), of(options.text),
+          of(options.train), of(options.test), of(options.calibration)};
 }
 
-Json folder_identity(const fs::path& folder) {
-  std::vector<fs::path> files;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.is_regular_file(error)) files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
-  Json json = Json::array();
-  for (const fs::path& file : files) json.push_back(file_identity(file));
-  return json;
-}
-
-Json statistics_key(const RowSpec& row, const Options& options) {
+Json statistics_key(const RowSpec& row, const Inputs& inputs) {
   if (!row.calibrate) return nullptr;
-  return {{"options", echo_of(*row.calibrate)},
-          {"model", folder_identity(checkpoint::resolve(options.model))},
-          {"data", file_identity(options.calibration)}};
+  return {
+      {"options", echo_of(*row.calibrate)}, {"model", inputs.model}, {"data", inputs.calibration}};
 }
 
-Json plan_key(const RowSpec& row, const Options& options) {
+Json plan_key(const RowSpec& row, const Inputs& inputs) {
   if (!row.plan) return nullptr;
   return {{"options", echo_of(*row.plan)},
           {"candidates", row.plan_candidates},
-          {"statistics", row.plan->metric == "frobenius" ? Json() : statistics_key(row, options)},
-          {"model", folder_identity(checkpoint::resolve(options.model))}};
+          {"statistics", row.plan->metric == "frobenius" ? Json() : statistics_key(row, inputs)},
+          {"model", inputs.model}};
 }
 
-fs::path shared_statistics(const RowSpec& row, const Options& options, Progress& progress) {
-  const fs::path file = place(options, "statistics", statistics_key(row, options), ".safetensors");
+fs::path shared_statistics(const RowSpec& row, const Options& options, const Inputs& inputs,
+                           Progress& progress) {
+  const fs::path file =
+      shared_file(options, "statistics", statistics_key(row, inputs), ".safetensors");
   std::error_code error;
   if (fs::exists(file, error)) return file;
   fs::create_directories(file.parent_path());
@@ -86,8 +70,9 @@ fs::path shared_statistics(const RowSpec& row, const Options& options, Progress&
   return file;
 }
 
-fs::path shared_plan(const RowSpec& row, const Options& options, Progress& progress) {
-  const fs::path file = place(options, "plan", plan_key(row, options), ".json");
+fs::path shared_plan(const RowSpec& row, const Options& options, const Inputs& inputs,
+                     Progress& progress) {
+  const fs::path file = shared_file(options, "plan", plan_key(row, inputs), ".json");
   std::error_code error;
   if (fs::exists(file, error)) return file;
   fs::create_directories(file.parent_path());
@@ -95,10 +80,10 @@ fs::path shared_plan(const RowSpec& row, const Options& options, Progress& progr
   planning.model = options.model;
   planning.output = file;
   if (row.calibrate && row.plan->metric != "frobenius") {
-    planning.stats = shared_statistics(row, options, progress);
+    planning.stats = shared_statistics(row, options, inputs, progress);
   }
   if (!row.plan_candidates.is_null()) {
-    const fs::path formats = place(options, "candidates", row.plan_candidates, ".json");
+    const fs::path formats = shared_file(options, "candidates", row.plan_candidates, ".json");
     io::write_json(formats, row.plan_candidates);
     planning.candidates = formats.string();
   }

@@ -12,17 +12,20 @@
 
 namespace qloft::compare {
 
-// Path, size and time: whether a file is still the same.
-io::Json file_identity(const std::filesystem::path& file);
-io::Json folder_identity(const std::filesystem::path& folder);
+// Fingerprints of the contents of what rows read; empty: not given.
+struct Inputs {
+  std::string model, text, train, test, calibration;
+};
+Inputs inputs_of(const Options& options);
 
 // What the row's statistics, or its plan, depend on; null where it has none.
-io::Json statistics_key(const RowSpec& row, const Options& options);
-io::Json plan_key(const RowSpec& row, const Options& options);
+io::Json statistics_key(const RowSpec& row, const Inputs& inputs);
+io::Json plan_key(const RowSpec& row, const Inputs& inputs);
 
 // The file, made now if no row before needed the same.
 std::filesystem::path shared_statistics(const RowSpec& row, const Options& options,
-                                        Progress& progress);
-std::filesystem::path shared_plan(const RowSpec& row, const Options& options, Progress& progress);
+                                        const Inputs& inputs, Progress& progress);
+std::filesystem::path shared_plan(const RowSpec& row, const Options& options,
+                                  const Inputs& inputs, Progress& progress);
 
 }  // namespace qloft::compare

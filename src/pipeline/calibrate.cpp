@@ -11,9 +11,10 @@
 #include "load.h"
 #include "qloft/calibrate.h"
 #include "qloft/core.h"
+#include "qloft/core/fingerprint.h"
+#include "qloft/pipeline/resume.h"
 #include "qloft/statistics.h"
 #include "qloft/text/chat.h"
-#include "resumable.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -143,11 +144,11 @@ void collect_fisher(LoadedModel& loaded, const std::vector<text::Example>& examp
 }
 
 // The first layer whose Gram matrices are not safely in the file.
-std::int64_t first_layer(const ResumableFolder& folder) {
+std::int64_t first_layer(const Journal& journal) {
   std::int64_t next = 0;
-  for (const io::Json& line : folder.lines()) {
-    const auto layer = line.find("layer");
-    if (layer != line.end() && layer->is_number_integer()) {
+  for (const io::Json& piece : journal.pieces()) {
+    const auto layer = piece.find("layer");
+    if (layer != piece.end() && layer->is_number_integer()) {
       next = std::max(next, layer->get<std::int64_t>() + 1);
     }
   }
@@ -155,8 +156,7 @@ std::int64_t first_layer(const ResumableFolder& folder) {
 }
 
 void collect_gram(LoadedModel& loaded, const std::vector<text::Example>& examples,
-                  const ResumableFolder& folder, io::SafetensorsWriter& writer,
-                  Progress& progress) {
+                  ResumableFolder& folder, io::SafetensorsWriter& writer, Progress& progress) {
   const auto linears = model::linear_layers(loaded.model.architecture());
   const std::int64_t layers = loaded.model.architecture().layers;
   const std::int64_t per_layer = static_cast<std::int64_t>(std::count_if(
@@ -164,12 +164,13 @@ void collect_gram(LoadedModel& loaded, const std::vector<text::Example>& example
       [](const model::LinearShape& linear) { return linear.input_of == linear.name; }));
   std::int64_t written = 0;
   calibrate::collect_gram(
-      loaded.model, examples, first_layer(folder),
+      loaded.model, examples, first_layer(folder.journal()),
       [&](std::int64_t layer, const std::string& name, const Matrix& gram) {
         writer.write(name + ".weight.gram", bytes_of(statistics::upper_triangle(gram.view())));
         if (++written % per_layer != 0) return;
         writer.flush();
-        folder.append(io::Json({{"layer", layer}}).dump() + "\n");
+        folder.journal().add({{"layer", layer}});
+        folder.journal().flush();
       },
       progress);
 }
@@ -182,6 +183,15 @@ void say_where_tokens_are_few(const std::vector<model::LinearShape>& linears, st
   progress.warn(std::to_string(tokens) + " tokens are fewer than the " + std::to_string(widest) +
                 " inputs of the widest matrix: its Gram matrix is singular and will be damped; "
                 "more --samples or a greater --length would help");
+}
+
+// Of what the sequences hold, whatever text and tokenizer gave it.
+std::string fingerprint_of(const std::vector<text::Example>& examples) {
+  std::uint64_t hash = examples.size();
+  for (const text::Example& example : examples) {
+    hash = mix(mix(hash, bytes_of(example.ids)), bytes_of(example.learn));
+  }
+  return hex(hash);
 }
 
 }  // namespace
@@ -218,16 +228,13 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   const auto linears = model::linear_layers(loaded.model.architecture());
   if (report.gram) say_where_tokens_are_few(linears, origin.tokens, progress);
 
-  io::Json work = {{"model", identity_of(loaded.source.folder())},
-                   {"adapter", options.model.adapter},
-                   {"bare", options.model.bare},
+  io::Json work = {{"model", weights_fingerprint(loaded.source.folder())},
+                   {"adapter", adapter_fingerprint(loaded.source, options.model)},
                    {"dtype", options.model.dtype},
                    {"matmul", options.model.matmul},
-                   {"data", fs::weakly_canonical(options.data, error).string()},
-                   {"data_bytes", fs::file_size(options.data, error)},
+                   {"sequences", fingerprint_of(examples)},
                    {"gram", report.gram},
                    {"fisher", report.fisher}};
-  for (const auto& [key, value] : statistics::to_metadata(origin)) work["origin"][key] = value;
   ResumableFolder folder(options.output, options.overwrite, loaded.source.folder(), work, progress);
   const fs::path file = folder.path() / kFile;
   report.resumed = folder.resumes() && fs::exists(file, error);

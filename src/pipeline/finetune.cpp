@@ -16,6 +16,7 @@
 #include "qloft/core/file.h"
 #include "qloft/core/random.h"
 #include "qloft/core/threads.h"
+#include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
 #include "qloft/text/chat.h"
 #include "qloft/text/data.h"
@@ -362,6 +363,7 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   model::Model model = source ? model::Model::load(*source, load, progress)
                               : model::Model::random(architecture, load, training.seed);
   if (lora) model.attach(kAdapterName, *adapter, /*train=*/true);
+  training.base = source ? weights_fingerprint(folder) : "random weights";
   training.setup = setup_of(options, lora ? &adapter->config : nullptr);
   training.folder = output.state_folder();
   training.log_folder = output.path();

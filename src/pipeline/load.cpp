@@ -5,6 +5,7 @@
 
 #include "qloft/core/error.h"
 #include "qloft/core/threads.h"
+#include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
 
 namespace qloft::pipeline {
@@ -53,15 +54,30 @@ void check_model_options(const ModelOptions& options) {
   load_options(options.device, options.dtype, options.matmul);
 }
 
-std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& source,
-                                             const ModelOptions& options) {
+namespace {
+
+std::optional<std::filesystem::path> adapter_folder(const checkpoint::Checkpoint& source,
+                                                    const ModelOptions& options) {
   if (options.bare) return std::nullopt;
-  if (!options.adapter.empty()) return adapter::load(options.adapter);
+  if (!options.adapter.empty()) return options.adapter;
   const auto inside = source.folder() / "adapter";
   if (quantized::read_config(source) && std::filesystem::exists(inside / "adapter_config.json")) {
-    return adapter::load(inside);
+    return inside;
   }
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& source,
+                                             const ModelOptions& options) {
+  const auto folder = adapter_folder(source, options);
+  return folder ? std::optional(adapter::load(*folder)) : std::nullopt;
+}
+
+std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const ModelOptions& options) {
+  const auto folder = adapter_folder(source, options);
+  return folder ? model_fingerprint(*folder) : std::string();
 }
 
 LoadedModel load_model(const ModelOptions& options, Progress& progress) {

@@ -29,6 +29,9 @@ model::LoadOptions load_options(const std::string& device, const std::string& dt
 std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& source,
                                              const ModelOptions& options);
 
+// Of its contents; empty: there is none.
+std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const ModelOptions& options);
+
 LoadedModel load_model(const ModelOptions& options, Progress& progress);
 
 }  // namespace qloft::pipeline

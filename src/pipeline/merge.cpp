@@ -10,8 +10,8 @@
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
+#include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
-#include "resumable.h"
 #include "words.h"
 
 namespace qloft::pipeline {
@@ -179,9 +179,9 @@ void write_config(const Input& input, const fs::path& folder) {
 io::Json work_of(const Input& input) {
   io::Json work;
   work["merge"] = short_name(input.type);
-  work["model"] = identity_of(input.source.folder());
+  work["model"] = weights_fingerprint(input.source.folder());
   if (input.adapter) {
-    work["adapter"] = identity_of(input.adapter_folder);
+    work["adapter"] = weights_fingerprint(input.adapter_folder);
     work["scale"] = io::read_json(input.adapter_folder / "adapter_config.json");
   }
   return work;

@@ -16,9 +16,9 @@
 #include "qloft/adapter.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/error.h"
+#include "qloft/pipeline/resume.h"
 #include "qloft/plan.h"
 #include "qloft/quantized.h"
-#include "resumable.h"
 #include "words.h"
 
 namespace qloft::pipeline {
@@ -171,13 +171,6 @@ void refuse_unknown_inputs(const std::vector<QuantizeTarget>& targets, const std
   }
 }
 
-// Its name, size and time, to tell whether it is still the same.
-io::Json identity_of_file(const fs::path& file) {
-  std::error_code error;
-  return {fs::weakly_canonical(file, error).string(), fs::file_size(file, error),
-          fs::last_write_time(file, error).time_since_epoch().count()};
-}
-
 std::string shown(double bits) {
   char text[32];
   std::snprintf(text, sizeof text, "%.4g", bits);
@@ -285,9 +278,10 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
 
   const auto statistics = open_statistics(o.stats, recipe.metric, source);
   if (statistics) refuse_unknown_inputs(targets, o.metric);
-  io::Json key = {{"model", identity_of(source.folder())}, {"rank", o.rank}, {"metric", o.metric}};
+  io::Json key = {
+      {"model", weights_fingerprint(source.folder())}, {"rank", o.rank}, {"metric", o.metric}};
   if (statistics) {
-    key["statistics"] = identity_of_file(o.stats);
+    key["statistics"] = file_fingerprint(o.stats);
     key["damping"] = recipe.damping;
   }
   for (const quant::Format& format : formats) {

@@ -2,27 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "clock.h"
-#include "json_lines.h"
 #include "qloft/core/error.h"
-#include "qloft/core/file.h"
-#include "qloft/core/hash.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
-
-std::string hash_of(const std::string& text) {
-  Fnv1a hash;
-  hash.add(text);
-  char digits[17];
-  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash.value()));
-  return digits;
-}
 
 std::optional<std::vector<double>> errors_of(const io::Json& line, std::size_t formats) {
   const auto list = line.find("errors");
@@ -38,33 +26,19 @@ std::optional<std::vector<double>> errors_of(const io::Json& line, std::size_t f
 
 }  // namespace
 
-ErrorFile::ErrorFile(const fs::path& folder, const io::Json& key, std::size_t formats)
-    : path_(folder / ("errors-" + hash_of(key.dump()) + ".jsonl")) {
-  const std::vector<io::Json> lines = read_lines(path_);
-  if (lines.empty() || lines.front().find("key") == lines.front().end() ||
-      lines.front()["key"] != key) {
-    write_file(path_, io::Json{{"key", key}}.dump() + "\n");
-    return;
-  }
-  for (const io::Json& line : lines) {
-    const auto name = line.find("name");
-    auto errors = errors_of(line, formats);
-    if (name == line.end() || !name->is_string() || !errors) continue;
+ErrorFile::ErrorFile(const fs::path& folder, const io::Json& work, std::size_t formats)
+    : journal_(folder / ("errors-" + work_name(work) + ".jsonl"), work) {
+  for (const io::Json& piece : journal_.pieces()) {
+    const auto name = piece.find("name");
+    auto errors = errors_of(piece, formats);
+    if (name == piece.end() || !name->is_string() || !errors) continue;
     errors_[name->get<std::string>()] = std::move(*errors);
   }
 }
 
 void ErrorFile::add(const std::string& name, std::vector<double> errors) {
-  io::Json line;
-  line["name"] = name;
-  line["errors"] = errors;
-  lines_ += line.dump() + "\n";
+  journal_.add({{"name", name}, {"errors", errors}});
   errors_[name] = std::move(errors);
-}
-
-void ErrorFile::flush() {
-  if (!lines_.empty()) append_lines(path_, lines_);
-  lines_.clear();
 }
 
 void find_errors(const checkpoint::Checkpoint& source, const std::vector<QuantizeTarget>& targets,

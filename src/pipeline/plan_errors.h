@@ -11,28 +11,27 @@
 #include "qloft/core/progress.h"
 #include "qloft/decompose.h"
 #include "qloft/io.h"
+#include "qloft/pipeline/resume.h"
 #include "targets.h"
 
 namespace qloft::pipeline {
 
-// The first line of the file is {"key": ...}: everything that the errors depend on; every further
-// one {"name": ..., "errors": [...]}. What was kept for another key is replaced.
+// A journal (qloft/pipeline/resume.h) with a piece {"name": ..., "errors": [...]} a matrix.
 class ErrorFile {
  public:
   // FOLDER/errors-HASH.jsonl.
-  ErrorFile(const std::filesystem::path& folder, const io::Json& key, std::size_t formats);
+  ErrorFile(const std::filesystem::path& folder, const io::Json& work, std::size_t formats);
 
-  const std::filesystem::path& path() const { return path_; }
+  const std::filesystem::path& path() const { return journal_.path(); }
   // By weight name.
   const std::map<std::string, std::vector<double>>& errors() const { return errors_; }
   void add(const std::string& name, std::vector<double> errors);
   // What was added is on the disk when it returns.
-  void flush();
+  void flush() { journal_.flush(); }
 
  private:
-  std::filesystem::path path_;
+  Journal journal_;
   std::map<std::string, std::vector<double>> errors_;
-  std::string lines_;
 };
 
 // Finds the errors that `file` does not hold yet. Throws Interrupted where progress asks to stop;

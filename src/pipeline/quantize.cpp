@@ -11,9 +11,9 @@
 #include "matrix_statistics.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
+#include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
 #include "quantize_plan.h"
-#include "resumable.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -94,8 +94,8 @@ std::vector<io::TensorInfo> output_tensors(
 class QuantizedOutput {
  public:
   QuantizedOutput(const QuantizePlan& plan, const checkpoint::Checkpoint& source,
-                  const ResumableFolder& folder)
-      : folder_(folder) {
+                  ResumableFolder& folder)
+      : journal_(folder.journal()) {
     const auto modules = modules_of(plan);
     const auto entries = entries_of(plan);
     auto tensors = output_tensors(source, entries);
@@ -110,8 +110,8 @@ class QuantizedOutput {
     writer_.emplace(folder.path(), std::move(tensors),
                     resumes ? checkpoint::Writer::Mode::resume : checkpoint::Writer::Mode::create);
     if (!resumes) return;
-    for (const io::Json& line : folder.lines()) {
-      auto matrix = matrix_from_json(line);
+    for (const io::Json& piece : journal_.pieces()) {
+      auto matrix = matrix_from_json(piece);
       if (!matrix || !entries.contains(matrix->name)) continue;
       const auto parts = quantized::tensors_of(matrix->name, entries.at(matrix->name));
       const bool whole = std::all_of(parts.begin(), parts.end(), [&](const io::TensorInfo& part) {
@@ -128,7 +128,7 @@ class QuantizedOutput {
            QuantizedMatrix matrix) {
     quantized::write_matrix(*writer_, target.weight(), result.q);
     if (adapter_ && target.adapted) adapter_->write(target.module, {result.a, result.b});
-    lines_ += to_json(matrix).dump() + "\n";
+    journal_.add(to_json(matrix));
     done_[target.weight()] = std::move(matrix);
     if (seconds_since(flushed_) > kSecondsBetweenFlushes) flush();
   }
@@ -136,18 +136,16 @@ class QuantizedOutput {
   // Factors and report first: what the writer's journal lists is whole everywhere.
   void flush() {
     if (adapter_) adapter_->flush();
-    if (!lines_.empty()) folder_.append(lines_);
-    lines_.clear();
+    journal_.flush();
     writer_->checkpoint();
     flushed_ = Clock::now();
   }
 
  private:
-  const ResumableFolder& folder_;
+  Journal& journal_;
   std::optional<adapter::Writer> adapter_;
   std::optional<checkpoint::Writer> writer_;
   std::map<std::string, QuantizedMatrix> done_;
-  std::string lines_;
   Clock::time_point flushed_ = Clock::now();
 };
 
@@ -292,7 +290,7 @@ QuantizeReport quantize(const QuantizeOptions& options, Progress& progress) {
   const checkpoint::Checkpoint source(checkpoint::resolve(options.model));
   const QuantizePlan plan = plan_quantize(options, source);
   io::Json work = to_json(plan);
-  work["model"] = identity_of(source.folder());
+  work["model"] = weights_fingerprint(source.folder());
   ResumableFolder folder(options.output, options.overwrite, source.folder(), work, progress);
 
   QuantizeReport report;

@@ -10,6 +10,7 @@
 #include "matrix_statistics.h"
 #include "plan_file.h"
 #include "qloft/core/error.h"
+#include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
 #include "words.h"
 
@@ -134,6 +135,7 @@ QuantizePlan plan_quantize(const QuantizeOptions& options, const checkpoint::Che
   check_targets(plan.targets, plan.recipe.rank, source);
   if (auto statistics = open_statistics(options.stats, plan.recipe.metric, source)) {
     plan.statistics.emplace(std::move(*statistics));
+    plan.statistics_fingerprint = file_fingerprint(options.stats);
   }
 
   plan.adapter.rank = options.rank;
@@ -160,7 +162,7 @@ io::Json to_json(const QuantizePlan& plan) {
   json["iterations"] = recipe.iterations;
   json["exact"] = recipe.exact_svd;
   if (plan.statistics) {
-    json["statistics"] = statistics::to_metadata(plan.statistics->origin());
+    json["statistics"] = plan.statistics_fingerprint;
     json["damping"] = recipe.damping;
   }
   json["seed"] = recipe.seed;

@@ -20,6 +20,7 @@ struct QuantizePlan {
   ElementType adapter_type = ElementType::f32;
   std::vector<QuantizeTarget> targets;         // in the order of the forward pass
   std::optional<statistics::File> statistics;  // where the metric needs them
+  std::string statistics_fingerprint;
 
   bool has_adapter() const;
   std::string format_text() const;  // of the targets, for reports: one, or how many

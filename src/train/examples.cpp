@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <span>
 
-#include "fingerprint.h"
 #include "qloft/core/error.h"
+#include "qloft/core/fingerprint.h"
 
 namespace qloft::train {
 namespace {

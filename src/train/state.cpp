@@ -64,6 +64,7 @@ io::Json to_json(const Place& place, const Identity& identity, std::int64_t opti
                    {"schedule", schedule_options(identity)},
                    {"data", identity.data},
                    {"model", identity.model},
+                   {"base", identity.options.base},
                    {"threads", identity.threads}};
   if (place.best_validation_loss) json["best_validation_loss"] = *place.best_validation_loss;
   return json;
@@ -183,7 +184,10 @@ Resumed load_state(const fs::path& folder, const Identity& identity, AdamW& opti
   if (member<std::string>(json, "data", path) != identity.data) {
     throw InputError({path, "data"}, "the saved run was trained on other data");
   }
-  if (member<std::string>(json, "model", path) != identity.model) {
+  // States of earlier versions lack the fingerprint of all weights.
+  const bool other_base =
+      json.contains("base") && member<std::string>(json, "base", path) != identity.options.base;
+  if (other_base || member<std::string>(json, "model", path) != identity.model) {
     throw InputError({path, "model"}, "the saved run trained another model");
   }
   place.tokens = member<std::int64_t>(json, "tokens", path);

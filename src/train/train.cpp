@@ -11,11 +11,11 @@
 
 #include "batches.h"
 #include "examples.h"
-#include "fingerprint.h"
 #include "metrics.h"
 #include "optimizer.h"
 #include "order.h"
 #include "qloft/core/error.h"
+#include "qloft/core/fingerprint.h"
 #include "qloft/core/threads.h"
 #include "state.h"
 
@@ -28,12 +28,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::string hex(std::uint64_t value) {
-  std::array<char, 17> text{};
-  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(value));
-  return text.data();
-}
-
 // Names and shapes of the dense weights that are not trained, and some of their values.
 std::string fingerprint_of(const model::Model& model) {
   constexpr std::int64_t kSamples = 1024;
@@ -43,13 +37,14 @@ std::string fingerprint_of(const model::Model& model) {
   at::NoGradGuard no_grad;
   for (const auto& [name, tensor] : model.dense_weights()) {
     if (trained.contains(tensor.data_ptr())) continue;
-    hash = mix(hash, std::as_bytes(std::span(name)));
+    hash = mix(hash, name);
     for (const std::int64_t size : tensor.sizes())
       hash = mix(hash, static_cast<std::uint64_t>(size));
     const at::Tensor flat = tensor.detach().reshape(-1);
     const std::int64_t stride = std::max<std::int64_t>(1, flat.numel() / kSamples);
     const at::Tensor samples = flat.slice(0, 0, flat.numel(), stride).contiguous().cpu();
-    hash = mix(hash, {static_cast<const std::byte*>(samples.data_ptr()), samples.nbytes()});
+    hash =
+        mix(hash, std::span(static_cast<const std::byte*>(samples.data_ptr()), samples.nbytes()));
   }
   return hex(hash);
 }

@@ -257,6 +257,16 @@ TEST_F(Compare, TakesFinishedRowsFromTheirFilesAndRemakesOnlyWhatChanged) {
   EXPECT_GT(other.rows[1].bits_per_weight, again.rows[1].bits_per_weight);
 }
 
+TEST_F(Compare, TakesRowsOfTheSameContentsElsewhereAndAtAnotherHour) {
+  compare::run(options(kTwoRows), silent_);
+  fs::copy(folder_ / "base", folder_ / "copy");
+  fs::last_write_time(folder_ / "text.txt",
+                      fs::file_time_type::clock::now() + std::chrono::hours(1));
+  Options o = options(kTwoRows);
+  o.model = (folder_ / "copy").string();
+  for (const Row& row : compare::run(o, silent_).rows) EXPECT_TRUE(row.reused) << row.name;
+}
+
 TEST_F(Compare, RemakesTheRowsOfChangedData) {
   run(options(kTwoRows), silent_);
   write_file(folder_ / "text.txt", std::string(test::kLetters) + std::string(test::kLetters));

@@ -10,6 +10,7 @@
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/model.h"
+#include "qloft/pipeline/quantize.h"
 #include "qloft/quantized.h"
 #include "temporary_folder.h"
 
@@ -128,6 +129,29 @@ TEST_F(Finetune, AnInterruptedRunResumesToTheSameFile) {
   EXPECT_EQ(read_file(folder_ / "whole/adapter_model.safetensors"),
             read_file(folder_ / "broken/adapter_model.safetensors"));
   EXPECT_FALSE(fs::exists(folder_ / "broken.partial"));
+}
+
+TEST_F(Finetune, ResumesOnTheSamePackedWeightsAlone) {
+  make_base();
+  QuantizeOptions low;
+  low.model = (folder_ / "base").string();
+  low.output = folder_ / "low";
+  low.overwrite = true;
+  low.method = "qlora";
+  low.rank = 4;
+  low.block = 16;
+  quantize(low, silent_);
+  FinetuneOptions o = options("low", "tuned");
+  StopAt progress(3);
+  EXPECT_THROW(finetune(o, progress), Interrupted);
+  o.train.resume = true;
+  low.bits = 2;
+  quantize(low, silent_);
+  EXPECT_EQ(refused(o), "model");
+  // Written anew, at another hour: the contents are what counts.
+  low.bits = 4;
+  quantize(low, silent_);
+  EXPECT_EQ(refused(o), "accepted");
 }
 
 TEST_F(Finetune, AResumedRunKeepsTheAdaptersScaleAndItsKindOfProducts) {

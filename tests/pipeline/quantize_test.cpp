@@ -167,6 +167,25 @@ TEST_F(Quantize, GoesOnAfterAnInterruptionToTheSameBytes) {
   }
 }
 
+TEST_F(Quantize, GoesOnWhereTheModelHasOnlyAnotherTimeAndBeginsAnewWhereItHasOtherWeights) {
+  const fs::path weights = folder_ / "base/model.safetensors";
+  test::StoppingProgress stopping(5);
+  EXPECT_THROW(quantize(options("out"), stopping), Interrupted);
+  fs::last_write_time(weights, fs::file_time_type::clock::now() + std::chrono::hours(1));
+  test::StoppingProgress later(8);
+  EXPECT_THROW(quantize(options("out"), later), Interrupted);
+  EXPECT_NE(later.notes.find("finished 5 of 14"), std::string::npos) << later.notes;
+  // The last byte: of a weight, and of no other length.
+  const fs::file_time_type time = fs::last_write_time(weights);
+  std::string bytes = read_file(weights);
+  bytes.back() ^= 1;
+  write_file(weights, bytes);
+  fs::last_write_time(weights, time);
+  test::StoppingProgress again(100);
+  EXPECT_EQ(quantize(options("out"), again).resumed, 0);
+  EXPECT_NE(again.notes.find("beginning anew"), std::string::npos);
+}
+
 TEST_F(Quantize, BeginsAnewWithOtherOptions) {
   test::StoppingProgress stopping(5);
   EXPECT_THROW(quantize(options("out"), stopping), Interrupted);

@@ -41,6 +41,8 @@ struct Options {
   bool resume = false;
   // What else a resumed run must share with the one that was interrupted, in one line.
   std::string setup;
+  // A fingerprint of the weights that the run began on, dense and packed.
+  std::string base;
 
   // Throws InputError naming the field that is out of range.
   void validate() const;

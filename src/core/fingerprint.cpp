@@ -1,0 +1,93 @@
+#include "qloft/core/fingerprint.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "qloft/core/error.h"
+#include "qloft/core/threads.h"
+
+namespace qloft {
+namespace {
+
+constexpr std::int64_t kChunk = 8 << 20;
+
+// Several words at a time, so that the processor has independent products to make. The rest of the
+// bytes are filled up with zeros.
+std::uint64_t hash_of_chunk(std::span<const std::byte> bytes) {
+  constexpr std::size_t kLanes = 4;
+  std::array<std::uint64_t, kLanes> lanes = {1, 2, 3, 4};
+  std::array<std::uint64_t, kLanes> words{};
+  for (std::size_t at = 0; at < bytes.size(); at += sizeof words) {
+    if (bytes.size() - at < sizeof words) words = {};
+    std::memcpy(words.data(), bytes.data() + at, std::min(sizeof words, bytes.size() - at));
+    for (std::size_t i = 0; i < kLanes; ++i) lanes[i] = mix(lanes[i], words[i]);
+  }
+  std::uint64_t hash = bytes.size();
+  for (const std::uint64_t lane : lanes) hash = mix(hash, lane);
+  return hash;
+}
+
+struct FileToHash {
+  int value;
+  ~FileToHash() {
+    if (value >= 0) ::close(value);
+  }
+};
+
+}  // namespace
+
+std::uint64_t mix(std::uint64_t hash, std::span<const std::byte> bytes) {
+  hash = mix(hash, bytes.size());
+  for (std::size_t i = 0; i < bytes.size(); i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + i, std::min<std::size_t>(8, bytes.size() - i));
+    hash = mix(hash, word);
+  }
+  return hash;
+}
+
+std::uint64_t mix(std::uint64_t hash, std::string_view text) {
+  return mix(hash, std::as_bytes(std::span(text)));
+}
+
+std::string hex(std::uint64_t hash) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (int shift = 60; shift >= 0; shift -= 4) text += kDigits[(hash >> shift) & 15];
+  return text;
+}
+
+std::uint64_t fingerprint_of_file(const std::filesystem::path& path) {
+  const FileToHash file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  struct stat status {};
+  if (file.value < 0 || ::fstat(file.value, &status) != 0 || !S_ISREG(status.st_mode)) {
+    throw InputError({path, {}}, "no such file");
+  }
+  const std::int64_t size = status.st_size;
+  std::vector<std::uint64_t> hashes(static_cast<std::size_t>((size + kChunk - 1) / kChunk));
+  parallel_for(size, kChunk, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<std::byte> bytes(static_cast<std::size_t>(end - begin));
+    std::size_t done = 0;
+    while (done < bytes.size()) {
+      const ssize_t count = ::pread(file.value, bytes.data() + done, bytes.size() - done,
+                                    begin + static_cast<std::int64_t>(done));
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) throw SystemError({path, {}}, "cannot read", errno);
+      if (count == 0) throw InputError({path, {}}, "became shorter while it was read");
+      done += static_cast<std::size_t>(count);
+    }
+    hashes[static_cast<std::size_t>(begin / kChunk)] = hash_of_chunk(bytes);
+  });
+  std::uint64_t hash = static_cast<std::uint64_t>(size);
+  for (const std::uint64_t one : hashes) hash = mix(hash, one);
+  return hash;
+}
+
+}  // namespace qloft

@@ -1,0 +1,179 @@
+#include "qloft/pipeline/resume.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <system_error>
+
+#include "qloft/core/error.h"
+#include "qloft/core/fingerprint.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kJournal = ".journal.jsonl";
+// By which earlier versions knew an interrupted run; it is begun anew.
+constexpr const char* kFormerWorkFile = ".work.json";
+
+// The lines are on the disk when it returns.
+void append_lines(const fs::path& file, std::string_view lines) {
+  const int descriptor = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor < 0) throw SystemError({file, {}}, "cannot open for writing", errno);
+  int error = 0;
+  while (!lines.empty() && error == 0) {
+    const ssize_t written = ::write(descriptor, lines.data(), lines.size());
+    if (written >= 0) {
+      lines.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno != EINTR) {
+      error = errno;
+    }
+  }
+  if (error == 0 && ::fsync(descriptor) != 0) error = errno;
+  ::close(descriptor);
+  if (error != 0) throw SystemError({file, {}}, "cannot write", error);
+}
+
+// The objects so far, none where there is no file.
+std::vector<io::Json> read_lines(const fs::path& file) {
+  std::vector<io::Json> out;
+  std::error_code error;
+  if (!fs::exists(file, error)) return out;
+  const std::string text = read_file(file);
+  std::size_t begin = 0;
+  for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    io::Json line = io::Json::parse(text.substr(begin, end - begin), nullptr, false);
+    if (line.is_object()) out.push_back(std::move(line));
+  }
+  // The next line must not grow from a torn one.
+  if (begin < text.size()) append_lines(file, "\n");
+  return out;
+}
+
+template <typename Wanted>
+std::string fingerprint_of(const fs::path& folder, Wanted wanted) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.is_regular_file(error) && wanted(entry.path())) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  std::uint64_t hash = files.size();
+  for (const fs::path& file : files) {
+    hash = mix(mix(hash, file.filename().string()), fingerprint_of_file(file));
+  }
+  return hex(hash);
+}
+
+bool is_of_work(const io::Json& line, const io::Json& work) {
+  const auto key = line.find("key");
+  return key != line.end() && *key == work;
+}
+
+}  // namespace
+
+std::string file_fingerprint(const fs::path& file) {
+  return hex(fingerprint_of_file(file));
+}
+
+std::string weights_fingerprint(const fs::path& folder) {
+  return fingerprint_of(folder, [](const fs::path& file) {
+    return file.extension() == ".safetensors" || file.filename() == "config.json";
+  });
+}
+
+std::string model_fingerprint(const fs::path& folder) {
+  static constexpr std::string_view kReports[] = {"quantization_report.json"};
+  static constexpr std::string_view kRead[] = {".safetensors", ".json", ".jinja", ".model", ".txt"};
+  return fingerprint_of(folder, [](const fs::path& file) {
+    return std::ranges::find(kRead, file.extension().string()) != std::end(kRead) &&
+           std::ranges::find(kReports, file.filename().string()) == std::end(kReports);
+  });
+}
+
+std::string work_name(const io::Json& work) {
+  return hex(mix(0, work.dump()));
+}
+
+std::optional<io::Json> read_kept(const fs::path& file, const io::Json& work,
+                                  const std::string& name) {
+  std::error_code error;
+  if (!fs::exists(file, error)) return std::nullopt;
+  const io::Json json = io::Json::parse(read_file(file), nullptr, false);
+  if (!json.is_object() || !is_of_work(json, work) || !json.contains(name)) return std::nullopt;
+  return json[name];
+}
+
+void write_kept(const fs::path& file, const io::Json& work, const std::string& name,
+                const io::Json& result) {
+  io::write_json(file, {{"key", work}, {name, result}});
+}
+
+Journal::Journal(fs::path file, const io::Json& work) : file_(std::move(file)) {
+  std::vector<io::Json> lines = read_lines(file_);
+  if (!lines.empty() && is_of_work(lines.front(), work)) {
+    state_ = State::resumed;
+    pieces_.assign(std::make_move_iterator(lines.begin() + 1),
+                   std::make_move_iterator(lines.end()));
+    return;
+  }
+  std::error_code error;
+  if (fs::exists(file_, error)) state_ = State::replaced;
+  write_file(file_, io::Json{{"key", work}}.dump() + "\n");
+}
+
+void Journal::add(const io::Json& piece) {
+  lines_ += piece.dump() + "\n";
+}
+
+void Journal::flush() {
+  if (!lines_.empty()) append_lines(file_, lines_);
+  lines_.clear();
+}
+
+ResumableFolder::ResumableFolder(const fs::path& output, bool overwrite, const fs::path& model,
+                                 const io::Json& work, Progress& progress)
+    : staged_([&] {
+        if (output.empty()) throw InputError({{}, "output"}, "expected a folder to write to");
+        std::error_code error;
+        if (fs::equivalent(output, model, error)) {
+          throw InputError({output, {}}, "the output folder is the model itself");
+        }
+        return StagedFolder(output, overwrite);
+      }()) {
+  std::error_code error;
+  const bool ours =
+      fs::exists(path() / kJournal, error) || fs::exists(path() / kFormerWorkFile, error);
+  if (!ours && !overwrite && !fs::is_empty(path(), error)) {
+    throw InputError({path(), {}},
+                     "expected no interrupted run of another command (--overwrite removes it)");
+  }
+  if (fs::exists(path() / kJournal, error)) journal_.emplace(path() / kJournal, work);
+  if (journal_ && resumes()) return;
+  if (ours) {
+    progress.note(path().string() +
+                  ": an interrupted run had another model or other options; beginning anew");
+  }
+  staged_.start_afresh();
+  journal_.emplace(path() / kJournal, work);
+}
+
+void ResumableFolder::commit() {
+  std::error_code error;
+  fs::remove(path() / kJournal, error);
+  staged_.commit();
+}
+
+void ResumableFolder::commit_file(const std::string& name) {
+  std::error_code error;
+  fs::rename(path() / name, staged_.target(), error);
+  if (error) throw SystemError({staged_.target(), {}}, "cannot put in its place", error.value());
+  flush_to_disk(staged_.target());
+  fs::remove_all(path(), error);
+}
+
+}  // namespace qloft::pipeline
