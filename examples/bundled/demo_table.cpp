@@ -54,8 +54,8 @@ void print_table(const fs::path& model, const fs::path& out) {
   std::printf("%-24s %10s %9s %11s %12s %8s\n", "", "perplexity", "problems", "bits/weight",
               "on disk", "seconds");
   print({.label = "full precision", .reports = "full", .bytes = bytes_of_weights(model)}, results);
-  const std::vector<std::pair<std::string, std::string>> methods = {{"qlora", "QLoRA"},
-                                                                    {"loftq", "LoftQ"}};
+  const std::vector<std::pair<std::string, std::string>> methods = {
+      {"auto", "qloft"}, {"qlora", "QLoRA"}, {"loftq", "LoftQ"}};
   for (const auto& [name, label] : methods) {
     const Json quantized = report(results / (name + ".quantize.json"));
     const Json tuned = report(results / (name + ".finetune.json"));

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "qloft/architecture/memory.h"
 #include "qloft/core/progress.h"
 #include "qloft/evaluate/score.h"
 #include "qloft/io.h"
@@ -57,11 +58,7 @@ struct Row {
   double tune_seconds = 0;
   std::int64_t tune_steps = 0;
   // Predicted for this row's training, bytes; empty where it has none.
-  struct Memory {
-    double weights = 0, gradients = 0, optimizer = 0, activations = 0;
-    double total() const { return weights + gradients + optimizer + activations; }
-  };
-  std::optional<Memory> memory;
+  std::optional<model::TrainingMemory> memory;
   bool reused = false;  // taken from the row's file
 };
 

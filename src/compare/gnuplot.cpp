@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kWidth = 760;
 constexpr int kFontSize = 14;
-// As gnuplot reckons them: a letter of the key, what stands around an entry, a line.
+// As gnuplot measures them: a letter of the key, what stands around an entry, a line.
 constexpr double kLetterWidth = 0.61 * kFontSize;
 constexpr double kAroundEntry = 70;
 constexpr int kKeyLine = 22;

@@ -109,7 +109,7 @@ std::string inline_svg(const DrawnPlot& plot) {
   for (const char* ink : {"rgb(  1,   2,   3)", "rgb(1,2,3)", "#010203"}) {
     replace_all(svg, ink, "currentColor");
   }
-  // gnuplot's own ink would hide the page's.
+  // gnuplot's own ink would stand over the page's.
   for (const char* own : {" color=\"black\"", " color=\"white\""}) replace_all(svg, own, "");
   svg.insert(4, " role=\"img\" aria-label=\"" + escape(plot.plot.title) + "\"");
   return svg;

@@ -209,7 +209,7 @@ void add_error_by_iteration(std::vector<Plot>& plots, const Report& report) {
 }
 
 // "model.layers.3.mlp.up_proj.weight" -> 3 and "up_proj".
-std::optional<std::pair<int, std::string>> place_of(const std::string& weight) {
+std::optional<std::pair<int, std::string>> layer_and_kind(const std::string& weight) {
   static const std::string kLayers = "layers.";
   const std::size_t at = weight.find(kLayers);
   if (at == std::string::npos || weight.size() < at + kLayers.size() + 2) return std::nullopt;
@@ -225,10 +225,10 @@ void add_error_by_layer(std::vector<Plot>& plots, const Report& report) {
   for (const Row& row : report.rows) {
     std::map<int, std::pair<double, int>> layers;
     for (const RowMatrix& matrix : row.matrices) {
-      const auto place = place_of(matrix.name);
-      if (!place || matrix.relative_error.empty()) continue;
-      layers[place->first].first += matrix.relative_error.back();
-      layers[place->first].second += 1;
+      const auto key = layer_and_kind(matrix.name);
+      if (!key || matrix.relative_error.empty()) continue;
+      layers[key->first].first += matrix.relative_error.back();
+      layers[key->first].second += 1;
     }
     Series line{row.name, {}, false};
     for (const auto& [layer, sum] : layers) line.points.emplace_back(layer, sum.first / sum.second);
@@ -266,14 +266,13 @@ void add_bit_pictures(std::vector<Plot>& plots, const Report& report) {
     std::map<int, std::map<std::string, double>> cells;
     std::set<double> widths;
     for (const RowMatrix& matrix : row.matrices) {
-      const auto place = place_of(matrix.name);
-      if (!place) continue;
-      cells[place->first][place->second] = matrix.bits_per_weight;
+      const auto key = layer_and_kind(matrix.name);
+      if (!key) continue;
+      cells[key->first][key->second] = matrix.bits_per_weight;
       // Second-level scales of small matrices differ in the third digit: no mixture.
       widths.insert(std::round(matrix.bits_per_weight * 10));
-      if (std::find(grid.columns.begin(), grid.columns.end(), place->second) ==
-          grid.columns.end()) {
-        grid.columns.push_back(place->second);
+      if (std::find(grid.columns.begin(), grid.columns.end(), key->second) == grid.columns.end()) {
+        grid.columns.push_back(key->second);
       }
     }
     if (widths.size() < 2) continue;

@@ -18,10 +18,10 @@ using io::Json;
 
 // Options of quantize in whose place a plan stands.
 const std::vector<std::string> kFormatOptions = {
-    "bits",        "codebook",     "block",       "scale",       "scale_type",
+    "bits",        "size",         "codebook",    "block",       "scale",         "scale_type",
     "second_bits", "second_block", "second_type", "second_code", "target_modules"};
 // Options that the comparison sets itself.
-const std::set<std::string> kSetInQuantize = {"output", "overwrite", "plan", "stats"};
+const std::set<std::string> kSetInQuantize = {"output", "overwrite", "plan", "stats", "data"};
 const std::set<std::string> kSetInPlan = {"output", "overwrite", "stats"};
 const std::set<std::string> kSetInCalibrate = {"output", "overwrite", "data", "adapter", "bare"};
 const std::set<std::string> kSetInTune = {"data",    "output",      "overwrite", "resume",
@@ -273,8 +273,11 @@ RowSpec row_of(Draft draft, const std::string& field, const fs::path& file) {
   row.group = draft.group;
   row.field = field;
   if (!draft.quantize.is_null()) {
+    // Rows that name no method are of LoftQ.
+    Json quantize = {{"method", "loftq"}};
+    quantize.update(draft.quantize);
     row.quantize =
-        read_options<pipeline::QuantizeOptions>(draft.quantize, at("quantize"), kSetInQuantize);
+        read_options<pipeline::QuantizeOptions>(quantize, at("quantize"), kSetInQuantize);
   }
   if (!draft.calibrate.is_null()) {
     row.calibrate =

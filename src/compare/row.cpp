@@ -62,9 +62,9 @@ std::uint64_t safetensors_bytes(const fs::path& folder) {
   return bytes;
 }
 
-Row::Memory training_memory(const checkpoint::Checkpoint& source,
-                            const model::Architecture& architecture,
-                            const pipeline::FinetuneOptions& tune, const Row& row) {
+model::TrainingMemory training_memory(const checkpoint::Checkpoint& source,
+                                      const model::Architecture& architecture,
+                                      const pipeline::FinetuneOptions& tune, const Row& row) {
   model::TrainingShape shape;
   shape.rows = tune.train.batch;
   shape.length = tune.train.length;
@@ -78,10 +78,8 @@ Row::Memory training_memory(const checkpoint::Checkpoint& source,
   if (row.relative_error) {
     bits = [stored = row.bits_per_weight](std::int64_t, std::int64_t) { return stored; };
   }
-  const model::TrainingMemory memory =
-      tune.method == "full" ? model::full_training_memory(architecture, shape)
-                            : model::adapter_training_memory(architecture, shape, bits);
-  return {memory.weights, memory.gradients, memory.optimizer, memory.activations};
+  return tune.method == "full" ? model::full_training_memory(architecture, shape)
+                               : model::adapter_training_memory(architecture, shape, bits);
 }
 
 // `adapter`: a folder; empty: the one inside, if any.

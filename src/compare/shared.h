@@ -25,7 +25,7 @@ io::Json plan_key(const RowSpec& row, const Inputs& inputs);
 // The file, made now if no row before needed the same.
 std::filesystem::path shared_statistics(const RowSpec& row, const Options& options,
                                         const Inputs& inputs, Progress& progress);
-std::filesystem::path shared_plan(const RowSpec& row, const Options& options,
-                                  const Inputs& inputs, Progress& progress);
+std::filesystem::path shared_plan(const RowSpec& row, const Options& options, const Inputs& inputs,
+                                  Progress& progress);
 
 }  // namespace qloft::compare

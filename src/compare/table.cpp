@@ -2,24 +2,20 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "qloft/compare.h"
-#include "qloft/evaluate/task.h"
+#include "row_fields.h"
 
 namespace qloft::compare {
 namespace {
 
 constexpr const char* kNone = "-";
 
-std::string fixed(double value, int decimals) {
+std::string decimal(double value, int decimals) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", decimals, value);
   return text;
-}
-std::string fixed(const std::optional<double>& value, int decimals) {
-  return value ? fixed(*value, decimals) : kNone;
 }
 
 // "1.2 MB": decimal units.
@@ -27,54 +23,69 @@ std::string bytes_text(double bytes) {
   static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
   std::size_t unit = 0;
   for (; bytes >= 999.95 && unit + 1 < std::size(kUnits); ++unit) bytes /= 1000;
-  return fixed(bytes, unit == 0 ? 0 : 1) + " " + kUnits[unit];
+  return decimal(bytes, unit == 0 ? 0 : 1) + " " + kUnits[unit];
 }
 
 std::string score_text(const evaluate::ScoreInfo& info, const evaluate::Scores& scores) {
   const auto value = scores.find(info.key);
   if (!value) return kNone;
   const double unit = info.unit == evaluate::Unit::share ? 100 : 1;
-  std::string text = fixed(unit * *value, info.compared->decimals);
+  std::string text = decimal(unit * *value, info.compared->decimals);
   if (const auto error = scores.find(info.error)) {
-    text += " ± " + fixed(unit * *error, info.compared->decimals);
+    text += " ± " + decimal(unit * *error, info.compared->decimals);
   }
   return text;
 }
 
-struct Reading {
-  std::string title;
-  std::function<std::string(const Row&)> text;
-};
-
-std::vector<Reading> readings() {
-  std::vector<Reading> table = {
-      {"bits", [](const Row& r) { return fixed(r.bits_per_weight, 3); }},
-      {"size", [](const Row& r) { return bytes_text(static_cast<double>(r.bytes)); }},
-      {"rank", [](const Row& r) { return r.rank > 0 ? std::to_string(r.rank) : kNone; }},
-      {"T", [](const Row& r) { return r.iterations ? std::to_string(*r.iterations) : kNone; }},
-      {"error", [](const Row& r) { return fixed(r.relative_error, 4); }},
-  };
-  for (const evaluate::ScoreInfo& info : evaluate::compared_scores()) {
-    const std::string& title = info.compared->column;
-    table.push_back({title, [info](const Row& r) { return score_text(info, r.before); }});
-    table.push_back({title + ", tuned", [info](const Row& r) {
-                       return r.after ? score_text(info, *r.after) : kNone;
-                     }});
+// Titles and cells of a row for people: the fields that say how they are shown, and a pair of
+// columns a score.
+class CellVisitor {
+ public:
+  template <typename T>
+  void operator()(const std::string&, const T& field, const Shown& shown = {}) {
+    if (!shown.label.empty()) cells.emplace_back(shown.label, text_of(field, shown));
   }
-  const std::vector<Reading> costs = {
-      {"quantize s",
-       [](const Row& r) { return r.relative_error ? fixed(r.quantize_seconds, 1) : kNone; }},
-      {"quantize peak",
-       [](const Row& r) {
-         return r.relative_error ? bytes_text(static_cast<double>(r.quantize_peak_memory)) : kNone;
-       }},
-      {"tune s", [](const Row& r) { return r.after ? fixed(r.tune_seconds, 1) : kNone; }},
-      {"tune memory",
-       [](const Row& r) { return r.memory ? bytes_text(r.memory->total()) : kNone; }},
-  };
-  table.insert(table.end(), costs.begin(), costs.end());
-  return table;
-}
+  void operator()(const std::string&, const evaluate::Scores& before) { before_ = &before; }
+  void operator()(const std::string&, const std::optional<evaluate::Scores>& after) {
+    for (const evaluate::ScoreInfo& info : evaluate::compared_scores()) {
+      const std::string& title = info.compared->column;
+      cells.emplace_back(title, score_text(info, *before_));
+      cells.emplace_back(title + ", tuned", after ? score_text(info, *after) : kNone);
+    }
+  }
+
+  std::vector<std::pair<std::string, std::string>> cells;
+
+ private:
+  static std::string text_of(const std::string& field, const Shown&) { return field; }
+  template <typename T>
+  static std::string text_of(const std::vector<T>&, const Shown&) {
+    return kNone;
+  }
+  static std::string text_of(const model::TrainingMemory& field, const Shown& shown) {
+    return text_of(field.total(), shown);
+  }
+  template <typename T>
+  static std::string text_of(const std::optional<T>& field, const Shown& shown) {
+    return field ? text_of(*field, shown) : kNone;
+  }
+  template <typename T>
+  requires std::is_arithmetic_v<T>
+  static std::string text_of(T field, const Shown& shown) {
+    switch (shown.as) {
+      case Shown::As::absent:
+        return kNone;
+      case Shown::As::bytes:
+        return bytes_text(static_cast<double>(field));
+      case Shown::As::fixed:
+        return decimal(static_cast<double>(field), shown.decimals);
+      default:
+        return io::Json(field).dump();
+    }
+  }
+
+  const evaluate::Scores* before_ = nullptr;
+};
 
 // A text within a cell of a Markdown table.
 std::string markdown_cell(const std::string& text) {
@@ -99,30 +110,69 @@ std::string csv_line(const std::vector<std::string>& cells) {
   return out + "\n";
 }
 
-// A number with all its digits, or nothing.
-template <typename T>
-std::string digits(const T& value) {
-  return io::Json(value).dump();
-}
-template <typename T>
-std::string digits(const std::optional<T>& value) {
-  return value ? digits(*value) : "";
+// Titles and cells of every field that is one value, numbers with all their digits; a cell is empty
+// where the field says nothing of the row.
+class CsvVisitor {
+ public:
+  template <typename T>
+  void operator()(const std::string& key, const T& field, const Shown& shown = {}) {
+    titles.push_back(key);
+    cells.push_back(shown.as == Shown::As::absent ? "" : cell(field));
+  }
+  void operator()(const std::string&, const std::vector<RowMatrix>&) {}
+  void operator()(const std::string&, const evaluate::Scores& before) { before_ = &before; }
+  void operator()(const std::string&, const std::optional<evaluate::Scores>& after) {
+    for (const evaluate::ScoreInfo& info : evaluate::compared_scores()) {
+      add(info, info.key, *before_);
+      add(info, info.key + "_tuned", after.value_or(evaluate::Scores{}));
+    }
+  }
+
+  std::vector<std::string> titles, cells;
+
+ private:
+  static std::string cell(const std::string& text) { return csv_cell(text); }
+  static std::string cell(const model::TrainingMemory& memory) { return cell(memory.total()); }
+  template <typename T>
+  static std::string cell(const std::optional<T>& value) {
+    return value ? cell(*value) : "";
+  }
+  template <typename T>
+  requires std::is_arithmetic_v<T>
+  static std::string cell(T value) { return io::Json(value).dump(); }
+  void add(const evaluate::ScoreInfo& info, const std::string& title,
+           const evaluate::Scores& scores) {
+    titles.push_back(title);
+    cells.push_back(cell(scores.find(info.key)));
+    if (info.error.empty()) return;
+    titles.push_back(title + "_standard_error");
+    cells.push_back(cell(scores.find(info.error)));
+  }
+
+  const evaluate::Scores* before_ = nullptr;
+};
+
+template <typename Visitor>
+Visitor visited(Row row) {
+  Visitor visitor;
+  visit_fields(row, visitor);
+  return visitor;
 }
 
 }  // namespace
 
 Table table_of(const Report& report) {
+  std::vector<std::vector<std::pair<std::string, std::string>>> rows;
+  for (const Row& row : report.rows) rows.push_back(visited<CellVisitor>(row).cells);
   Table table;
-  table.columns.push_back({"row", false});
-  for (const Row& row : report.rows) table.rows.push_back({row.name});
-  for (const Reading& reading : readings()) {
-    std::vector<std::string> texts;
-    for (const Row& row : report.rows) texts.push_back(reading.text(row));
-    if (std::all_of(texts.begin(), texts.end(), [](const auto& text) { return text == kNone; })) {
+  table.rows.resize(rows.size());
+  const std::size_t columns = rows.empty() ? 0 : rows.front().size();
+  for (std::size_t c = 0; c < columns; ++c) {
+    if (std::ranges::all_of(rows, [c](const auto& row) { return row[c].second == kNone; })) {
       continue;
     }
-    table.columns.push_back({reading.title, true});
-    for (std::size_t i = 0; i < texts.size(); ++i) table.rows[i].push_back(std::move(texts[i]));
+    table.columns.push_back({rows.front()[c].first, c > 0});
+    for (std::size_t i = 0; i < rows.size(); ++i) table.rows[i].push_back(rows[i][c].second);
   }
   return table;
 }
@@ -144,40 +194,8 @@ std::string to_markdown(const Table& table) {
 }
 
 std::string to_csv(const Report& report) {
-  const auto infos = evaluate::compared_scores();
-  std::vector<std::string> titles = {"name",          "group",      "method",          "format",
-                                     "rank",          "iterations", "bits_per_weight", "bytes",
-                                     "relative_error"};
-  for (const evaluate::ScoreInfo& info : infos) {
-    for (const std::string& title : {info.key, info.key + "_tuned"}) {
-      titles.push_back(title);
-      if (!info.error.empty()) titles.push_back(title + "_standard_error");
-    }
-  }
-  for (const char* title : {"quantize_seconds", "quantize_peak_memory", "tune_seconds",
-                            "tune_steps", "training_memory"}) {
-    titles.emplace_back(title);
-  }
-  std::string out = csv_line(titles);
-  for (const Row& row : report.rows) {
-    const bool quantized = row.relative_error.has_value(), tuned = row.after.has_value();
-    std::vector<std::string> cells = {
-        csv_cell(row.name),          csv_cell(row.group), csv_cell(row.method),
-        csv_cell(row.format),        digits(row.rank),    digits(row.iterations),
-        digits(row.bits_per_weight), digits(row.bytes),   digits(row.relative_error)};
-    for (const evaluate::ScoreInfo& info : infos) {
-      for (const evaluate::Scores& scores : {row.before, row.after.value_or(evaluate::Scores{})}) {
-        cells.push_back(digits(scores.find(info.key)));
-        if (!info.error.empty()) cells.push_back(digits(scores.find(info.error)));
-      }
-    }
-    cells.push_back(quantized ? digits(row.quantize_seconds) : "");
-    cells.push_back(quantized ? digits(row.quantize_peak_memory) : "");
-    cells.push_back(tuned ? digits(row.tune_seconds) : "");
-    cells.push_back(tuned ? digits(row.tune_steps) : "");
-    cells.push_back(row.memory ? digits(row.memory->total()) : "");
-    out += csv_line(cells);
-  }
+  std::string out = csv_line(visited<CsvVisitor>(Row{}).titles);
+  for (const Row& row : report.rows) out += csv_line(visited<CsvVisitor>(row).cells);
   return out;
 }
 

@@ -123,15 +123,19 @@ void copy_file_whole(const fs::path& from, const fs::path& to) {
   file.commit();
 }
 
+void expect_replaceable_folder(const fs::path& target, bool overwrite) {
+  std::error_code error;
+  if (overwrite || !fs::exists(target, error)) return;
+  if (!fs::is_directory(target)) throw InputError({target, {}}, "exists and is not a folder");
+  if (!fs::is_empty(target)) {
+    throw InputError({target, {}}, "the output folder is not empty (--overwrite replaces it)");
+  }
+}
+
 StagedFolder::StagedFolder(fs::path target, bool overwrite) : target_(std::move(target)) {
   if (target_.filename().empty()) target_ = target_.parent_path();
+  expect_replaceable_folder(target_, overwrite);
   std::error_code error;
-  if (fs::exists(target_, error) && !overwrite) {
-    if (!fs::is_directory(target_)) throw InputError({target_, {}}, "exists and is not a folder");
-    if (!fs::is_empty(target_)) {
-      throw InputError({target_, {}}, "the output folder is not empty (--overwrite replaces it)");
-    }
-  }
   staging_ = target_;
   staging_ += ".partial";
   fs::create_directories(staging_, error);

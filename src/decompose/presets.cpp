@@ -47,6 +47,18 @@ constexpr quant::Format kUniformCode = {.bits = 4,
 
 const std::vector<Preset>& presets() {
   static const std::vector<Preset> table = {
+      // The default where nothing is known of the inputs: what measured best on real models.
+      {.name = "auto",
+       .summary = "what is best without data: the turns of LoftQ; with data: qloft, by a plan",
+       .quantizer = Quantizer::nearest,
+       .metric = Metric::frobenius,
+       .low_rank = LowRank::truncated_svd,
+       .loop = Loop::quantize_first,
+       .format = {.bits = 4,
+                  .codebook = quant::Codebook::nf,
+                  .block = 64,
+                  .second_level = quant::SecondLevel{}},
+       .iterations = 5},
       {.name = "qlora",
        .summary = "NF4 with double quantization; A random, B zero (Dettmers et al. 2023)",
        .quantizer = Quantizer::nearest,

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "load.h"
+#include "names.h"
 #include "qloft/architecture.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
@@ -21,7 +22,6 @@
 #include "qloft/text/chat.h"
 #include "qloft/text/data.h"
 #include "qloft/train.h"
-#include "words.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;

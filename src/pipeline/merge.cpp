@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "clock.h"
+#include "names.h"
 #include "qloft/adapter.h"
 #include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
@@ -12,7 +13,6 @@
 #include "qloft/core/memory.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
-#include "words.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;

@@ -8,9 +8,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "choices.h"
 #include "clock.h"
 #include "matrix_statistics.h"
+#include "names.h"
+#include "option_values.h"
 #include "plan_errors.h"
 #include "plan_file.h"
 #include "qloft/adapter.h"
@@ -19,7 +20,6 @@
 #include "qloft/pipeline/resume.h"
 #include "qloft/plan.h"
 #include "qloft/quantized.h"
-#include "words.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;

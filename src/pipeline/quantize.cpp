@@ -7,10 +7,14 @@
 #include <optional>
 #include <set>
 
+#include "automatic.h"
 #include "clock.h"
 #include "matrix_statistics.h"
 #include "qloft/core/error.h"
+#include "qloft/core/file.h"
 #include "qloft/core/memory.h"
+#include "qloft/io/field_json.h"
+#include "qloft/pipeline/report_fields.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
 #include "quantize_plan.h"
@@ -19,32 +23,10 @@ namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-io::Json to_json(const QuantizedMatrix& matrix) {
-  io::Json json;
-  json["name"] = matrix.name;
-  json["shape"] = {matrix.rows, matrix.columns};
-  json["format"] = matrix.format;
-  json["bits_per_weight"] = matrix.bits_per_weight;
-  json["relative_error"] = matrix.relative_error;
-  json["metric_error"] = matrix.metric_error;
-  json["svd_residual"] = matrix.svd_residual;
-  json["seconds"] = matrix.seconds;
-  return json;
-}
-
 // Of a line that this program wrote; nullopt where it is not one.
 std::optional<QuantizedMatrix> matrix_from_json(const io::Json& json) {
   try {
-    QuantizedMatrix matrix;
-    matrix.name = json.at("name").get<std::string>();
-    matrix.rows = json.at("shape").at(0).get<std::int64_t>();
-    matrix.columns = json.at("shape").at(1).get<std::int64_t>();
-    matrix.format = json.at("format").get<std::string>();
-    matrix.bits_per_weight = json.at("bits_per_weight").get<double>();
-    matrix.relative_error = json.at("relative_error").get<std::vector<double>>();
-    matrix.metric_error = json.at("metric_error").get<std::vector<double>>();
-    matrix.svd_residual = json.at("svd_residual").get<std::vector<double>>();
-    matrix.seconds = json.at("seconds").get<double>();
+    auto matrix = io::fields_from_json<QuantizedMatrix>(json);
     if (matrix.relative_error.empty() || matrix.metric_error.empty()) return std::nullopt;
     return matrix;
   } catch (const io::Json::exception&) {
@@ -128,7 +110,7 @@ class QuantizedOutput {
            QuantizedMatrix matrix) {
     quantized::write_matrix(*writer_, target.weight(), result.q);
     if (adapter_ && target.adapted) adapter_->write(target.module, {result.a, result.b});
-    journal_.add(to_json(matrix));
+    journal_.add(io::fields_to_json(matrix));
     done_[target.weight()] = std::move(matrix);
     if (seconds_since(flushed_) > kSecondsBetweenFlushes) flush();
   }
@@ -230,25 +212,17 @@ void write_config(const checkpoint::Checkpoint& source, const QuantizePlan& plan
 
 void write_report(const QuantizeOptions& options, const QuantizePlan& plan,
                   const QuantizeReport& report, const fs::path& folder) {
-  io::Json json;
+  io::Json json = io::fields_to_json(report);
+  // Where the folder lies, and what was finished when, is no part of what it holds.
+  json.erase("output");
+  json.erase("resumed");
   json["method"] = options.method;
-  json["format"] = report.format;
   json["rank"] = plan.recipe.rank;
   json["alpha"] = plan.adapter.alpha;
   json["iterations"] = plan.recipe.iterations;
   json["exact"] = plan.recipe.exact_svd;
   json["seed"] = plan.recipe.seed;
-  json["bits_per_weight"] = report.bits_per_weight;
-  json["adapter_bits_per_weight"] = report.adapter_bits_per_weight;
-  json["relative_error"] = report.relative_error;
-  json["metric"] = report.metric;
-  json["metric_error"] = report.metric_error;
-  json["seconds"] = report.seconds;
-  json["peak_memory"] = report.peak_memory;
-  json["matrices"] = io::Json::array();
-  for (const QuantizedMatrix& matrix : report.matrices) {
-    json["matrices"].push_back(to_json(matrix));
-  }
+  for (io::Json& matrix : json["matrices"]) matrix["shape"] = {matrix["rows"], matrix["columns"]};
   io::write_json(folder / "quantization_report.json", json);
 }
 
@@ -281,12 +255,19 @@ void summarize(const QuantizePlan& plan, const QuantizedOutput& output, Quantize
 }  // namespace
 
 void check_quantize(const QuantizeOptions& options) {
-  plan_quantize(options, checkpoint::Checkpoint(checkpoint::resolve(options.model)));
+  plan_quantize(without_work(options), checkpoint::Checkpoint(checkpoint::resolve(options.model)));
 }
 
-QuantizeReport quantize(const QuantizeOptions& options, Progress& progress) {
+QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
   const auto begin = Clock::now();
   reset_peak_resident_bytes();
+  const Resolved resolved = [&] {
+    if (!leaves_open(asked)) return Resolved{asked, {}, {}};
+    check_quantize(asked);
+    expect_replaceable_folder(asked.output, asked.overwrite);
+    return resolve(asked, progress);
+  }();
+  const QuantizeOptions& options = resolved.options;
   const checkpoint::Checkpoint source(checkpoint::resolve(options.model));
   const QuantizePlan plan = plan_quantize(options, source);
   io::Json work = to_json(plan);
@@ -295,6 +276,11 @@ QuantizeReport quantize(const QuantizeOptions& options, Progress& progress) {
 
   QuantizeReport report;
   report.output = options.output;
+  if (!resolved.chosen.empty()) {
+    report.chosen =
+        resolved.chosen + ", " + plan.format_text() + ", rank " + std::to_string(options.rank);
+    report.reason = resolved.reason;
+  }
   QuantizedOutput output(plan, source, folder);
   report.resumed = static_cast<std::int64_t>(output.done().size());
   if (report.resumed > 0) {
@@ -311,6 +297,7 @@ QuantizeReport quantize(const QuantizeOptions& options, Progress& progress) {
   write_report(options, plan, report, folder.path());
   output.writer().finish();
   folder.commit();
+  remove_work(options);
   return report;
 }
 

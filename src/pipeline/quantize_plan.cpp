@@ -6,13 +6,13 @@
 #include <optional>
 #include <set>
 
-#include "choices.h"
 #include "matrix_statistics.h"
+#include "names.h"
+#include "option_values.h"
 #include "plan_file.h"
 #include "qloft/core/error.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
-#include "words.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -35,6 +35,12 @@ void set_second_level(const QuantizeOptions& o, quant::Format& format) {
   }
 }
 
+int whole_bits(double bits) {
+  constexpr double kFarTooMany = 1e6;
+  if (bits == std::floor(bits)) return static_cast<int>(std::clamp(bits, -1.0, kFarTooMany));
+  throw InputError({{}, "bits"}, "expected a whole number for one format");
+}
+
 quant::Format format_of(const QuantizeOptions& o, quant::Format format) {
   if (o.codebook) {
     format.codebook =
@@ -42,7 +48,7 @@ quant::Format format_of(const QuantizeOptions& o, quant::Format format) {
     if (format.codebook == quant::Codebook::binary) format.bits = 1;
     if (format.codebook == quant::Codebook::ternary) format.bits = 2;
   }
-  if (o.bits) format.bits = *o.bits;
+  if (o.bits) format.bits = whole_bits(*o.bits);
   if (o.block) format.block = *o.block;
   if (o.scale) {
     format.scale_rule = named(*o.scale, "scale", quant::scale_rule_from_name, "absmax or mse");
@@ -65,6 +71,7 @@ void refuse_formats_beside_plan(const QuantizeOptions& o) {
     }
   };
   refuse(o.bits.has_value(), "bits");
+  refuse(o.size.has_value(), "size");
   refuse(o.codebook.has_value(), "codebook");
   refuse(o.block.has_value(), "block");
   refuse(o.scale.has_value(), "scale");

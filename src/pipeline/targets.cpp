@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "words.h"
+#include "names.h"
 
 namespace qloft::pipeline {
 namespace {

@@ -47,26 +47,26 @@ io::Json schedule_options(const Identity& identity) {
           {"steps", identity.steps}};
 }
 
-io::Json to_json(const Place& place, const Identity& identity, std::int64_t optimizer_steps) {
+io::Json to_json(const RunState& state, const Identity& identity, std::int64_t optimizer_steps) {
   io::Json json = {{"version", kStateVersion},
-                   {"step", place.step},
+                   {"step", state.step},
                    {"optimizer_steps", optimizer_steps},
-                   {"tokens", place.tokens},
-                   {"seconds", place.seconds},
-                   {"first_loss", place.first_loss},
-                   {"last_loss", place.last_loss},
+                   {"tokens", state.tokens},
+                   {"seconds", state.seconds},
+                   {"first_loss", state.first_loss},
+                   {"last_loss", state.last_loss},
                    {"best_validation_loss", nullptr},
-                   {"best_step", place.best_step},
-                   {"evaluated_step", place.evaluated_step},
-                   {"evaluations_without_better", place.evaluations_without_better},
-                   {"stopped_early", place.stopped_early},
+                   {"best_step", state.best_step},
+                   {"evaluated_step", state.evaluated_step},
+                   {"evaluations_without_better", state.evaluations_without_better},
+                   {"stopped_early", state.stopped_early},
                    {"options", result_options(identity.options)},
                    {"schedule", schedule_options(identity)},
                    {"data", identity.data},
                    {"model", identity.model},
                    {"base", identity.options.base},
                    {"threads", identity.threads}};
-  if (place.best_validation_loss) json["best_validation_loss"] = *place.best_validation_loss;
+  if (state.best_validation_loss) json["best_validation_loss"] = *state.best_validation_loss;
   return json;
 }
 
@@ -139,7 +139,7 @@ void copy_in(const io::SafetensorsFile& file, const std::string& name, at::Tenso
 
 }  // namespace
 
-void save_state(const fs::path& folder, const Place& place, const Identity& identity,
+void save_state(const fs::path& folder, const RunState& state, const Identity& identity,
                 const AdamW& optimizer) {
   std::vector<at::Tensor> kept;  // what the byte spans point into
   std::vector<io::NamedBytes> named;
@@ -152,7 +152,7 @@ void save_state(const fs::path& folder, const Place& place, const Identity& iden
     entry.bytes = {static_cast<const std::byte*>(kept.back().data_ptr()), kept.back().nbytes()};
     named.push_back(std::move(entry));
   }
-  const io::Json json = to_json(place, identity, optimizer.steps());
+  const io::Json json = to_json(state, identity, optimizer.steps());
   io::write_safetensors(folder / kStateFile, named, {{std::string(kMetadataKey), json.dump()}});
   io::write_json(folder / kStateJson, json);
 }
@@ -172,15 +172,15 @@ Resumed load_state(const fs::path& folder, const Identity& identity, AdamW& opti
     throw InputError({path, "version"}, "expected " + std::to_string(kStateVersion) + ", found " +
                                             std::to_string(version));
   }
-  Place place;
-  place.step = member<std::int64_t>(json, "step", path);
-  if (place.step < 0 || place.step > identity.steps) {
-    throw InputError({path, "step"}, "the saved run has done " + std::to_string(place.step) +
+  RunState state;
+  state.step = member<std::int64_t>(json, "step", path);
+  if (state.step < 0 || state.step > identity.steps) {
+    throw InputError({path, "step"}, "the saved run has done " + std::to_string(state.step) +
                                          " steps, this one ends after " +
                                          std::to_string(identity.steps));
   }
   expect_equal(member<io::Json>(json, "options", path), result_options(identity.options), path);
-  expect_same_rates(member<io::Json>(json, "schedule", path), identity, place.step, path);
+  expect_same_rates(member<io::Json>(json, "schedule", path), identity, state.step, path);
   if (member<std::string>(json, "data", path) != identity.data) {
     throw InputError({path, "data"}, "the saved run was trained on other data");
   }
@@ -190,16 +190,16 @@ Resumed load_state(const fs::path& folder, const Identity& identity, AdamW& opti
   if (other_base || member<std::string>(json, "model", path) != identity.model) {
     throw InputError({path, "model"}, "the saved run trained another model");
   }
-  place.tokens = member<std::int64_t>(json, "tokens", path);
-  place.seconds = member<double>(json, "seconds", path);
-  place.first_loss = member<double>(json, "first_loss", path);
-  place.last_loss = member<double>(json, "last_loss", path);
-  place.best_step = member<std::int64_t>(json, "best_step", path);
-  place.evaluated_step = member<std::int64_t>(json, "evaluated_step", path);
-  place.evaluations_without_better = member<std::int64_t>(json, "evaluations_without_better", path);
-  place.stopped_early = member<bool>(json, "stopped_early", path);
+  state.tokens = member<std::int64_t>(json, "tokens", path);
+  state.seconds = member<double>(json, "seconds", path);
+  state.first_loss = member<double>(json, "first_loss", path);
+  state.last_loss = member<double>(json, "last_loss", path);
+  state.best_step = member<std::int64_t>(json, "best_step", path);
+  state.evaluated_step = member<std::int64_t>(json, "evaluated_step", path);
+  state.evaluations_without_better = member<std::int64_t>(json, "evaluations_without_better", path);
+  state.stopped_early = member<bool>(json, "stopped_early", path);
   if (json.contains("best_validation_loss") && !json["best_validation_loss"].is_null()) {
-    place.best_validation_loss = member<double>(json, "best_validation_loss", path);
+    state.best_validation_loss = member<double>(json, "best_validation_loss", path);
   }
 
   const NamedTensors tensors = optimizer.state();
@@ -208,7 +208,7 @@ Resumed load_state(const fs::path& folder, const Identity& identity, AdamW& opti
   }
   for (const auto& [name, tensor] : tensors) copy_in(file, name, tensor);
   optimizer.set_steps(member<std::int64_t>(json, "optimizer_steps", path));
-  return {place, member<int>(json, "threads", path)};
+  return {state, member<int>(json, "threads", path)};
 }
 
 bool has_state(const fs::path& folder) {

@@ -20,8 +20,8 @@ inline constexpr std::string_view kStateFile = "training_state.safetensors";
 inline constexpr std::string_view kStateJson = "training_state.json";
 inline constexpr int kStateVersion = 1;
 
-// The place of a run, and what its summary has gathered so far.
-struct Place {
+// How far a run is, and what its summary has gathered so far.
+struct RunState {
   std::int64_t step = 0;  // done
   std::int64_t tokens = 0;
   double seconds = 0;
@@ -44,11 +44,11 @@ struct Identity {
 };
 
 // Both files are written whole or not at all. Throws SystemError where the disk is full.
-void save_state(const std::filesystem::path& folder, const Place& place, const Identity& identity,
-                const AdamW& optimizer);
+void save_state(const std::filesystem::path& folder, const RunState& state,
+                const Identity& identity, const AdamW& optimizer);
 
 struct Resumed {
-  Place place;
+  RunState state;
   int threads = 1;  // of the run that saved
 };
 

@@ -85,14 +85,14 @@ class Run {
 
   Summary run() {
     begin();
-    while (place_.step < steps_ && !place_.stopped_early) {
+    while (state_.step < steps_ && !state_.stopped_early) {
       take_step();
       if (evaluation_due()) evaluate();
-      if (place_.step == steps_ || place_.stopped_early) break;
-      if (options_.save_every > 0 && place_.step % options_.save_every == 0) save();
+      if (state_.step == steps_ || state_.stopped_early) break;
+      if (options_.save_every > 0 && state_.step % options_.save_every == 0) save();
       if (progress_.stop_requested()) stop();
     }
-    if (validation_ && place_.evaluated_step != place_.step) evaluate();
+    if (validation_ && state_.evaluated_step != state_.step) evaluate();
     save();
     progress_.end();
     return summary();
@@ -123,8 +123,8 @@ class Run {
   void begin() {
     if (options_.resume) {
       const Resumed resumed = load_state(options_.folder, identity_, optimizer_);
-      place_ = resumed.place;
-      saved_step_ = place_.step;
+      state_ = resumed.state;
+      saved_step_ = state_.step;
       if (resumed.threads != identity_.threads) {
         progress_.note("resumed on " + std::to_string(identity_.threads) + " threads, begun on " +
                        std::to_string(resumed.threads) +
@@ -134,19 +134,19 @@ class Run {
       remove_state(options_.folder);
     }
     const auto& log_folder = options_.log_folder.empty() ? options_.folder : options_.log_folder;
-    metrics_.emplace(log_folder, place_.step);
+    metrics_.emplace(log_folder, state_.step);
     model_.set_checkpointing(options_.checkpointing);
     model_.set_training(true);
-    seconds_before_ = place_.seconds;
+    seconds_before_ = state_.seconds;
     start_ = Clock::now();
     progress_.begin("train", static_cast<std::uint64_t>(steps_), "steps");
-    if (place_.step > 0) progress_.update(static_cast<std::uint64_t>(place_.step), "resumed");
+    if (state_.step > 0) progress_.update(static_cast<std::uint64_t>(state_.step), "resumed");
   }
 
   void take_step() {
     const auto start = Clock::now();
     const std::vector<Prepared> batches =
-        prepare_step(examples_, order_.step(place_.step), options_, model_.device());
+        prepare_step(examples_, order_.step(state_.step), options_, model_.device());
     std::int64_t learned = 0, tokens = 0;
     for (const Prepared& batch : batches) {
       learned += batch.learned;
@@ -155,27 +155,27 @@ class Run {
     // Dropout too is a function of the seed and the step, so that a resumed run draws the same.
     constexpr std::uint64_t kDropoutStream = 0x64726f70u;
     model_.set_dropout_seed(
-        mix(mix(options_.seed, kDropoutStream), static_cast<std::uint64_t>(place_.step)));
+        mix(mix(options_.seed, kDropoutStream), static_cast<std::uint64_t>(state_.step)));
     double sum = 0;
     for (const Prepared& batch : batches) {
       const model::Model::Loss loss = model_.loss(batch.input, batch.learn);
       sum += loss.sum.item<double>();
-      require_finite(sum, "loss", place_.step + 1);
+      require_finite(sum, "loss", state_.step + 1);
       (loss.sum / static_cast<double>(learned)).backward();
     }
     const double norm = optimizer_.gradient_norm();
-    require_finite(norm, "gradient norm", place_.step + 1);
-    const double rate = learning_rate(options_, place_.step, steps_);
+    require_finite(norm, "gradient norm", state_.step + 1);
+    const double rate = learning_rate(options_, state_.step, steps_);
     optimizer_.step(rate, clip_scale(norm, options_.clip));
 
-    if (place_.step == 0) place_.first_loss = sum / static_cast<double>(learned);
-    place_.last_loss = sum / static_cast<double>(learned);
-    place_.tokens += tokens;
-    place_.seconds = seconds_before_ + seconds_since(start_);
-    ++place_.step;
+    if (state_.step == 0) state_.first_loss = sum / static_cast<double>(learned);
+    state_.last_loss = sum / static_cast<double>(learned);
+    state_.tokens += tokens;
+    state_.seconds = seconds_before_ + seconds_since(start_);
+    ++state_.step;
     const double seconds = seconds_since(start);
-    metrics_->step({place_.step, place_.last_loss, rate, norm, place_.tokens,
-                    static_cast<double>(tokens) / seconds, place_.seconds});
+    metrics_->step({state_.step, state_.last_loss, rate, norm, state_.tokens,
+                    static_cast<double>(tokens) / seconds, state_.seconds});
     report(static_cast<double>(tokens), seconds);
   }
 
@@ -195,67 +195,67 @@ class Run {
     recent_tokens_ = kKept * recent_tokens_ + tokens;
     recent_seconds_ = kKept * recent_seconds_ + seconds;
     std::array<char, 96> note{};
-    std::snprintf(note.data(), note.size(), "loss %.4f, %.0f tokens/s", place_.last_loss,
+    std::snprintf(note.data(), note.size(), "loss %.4f, %.0f tokens/s", state_.last_loss,
                   recent_tokens_ / recent_seconds_);
     std::string text = note.data();
-    if (place_.best_validation_loss) {
+    if (state_.best_validation_loss) {
       std::snprintf(note.data(), note.size(), ", best validation %.4f",
-                    *place_.best_validation_loss);
+                    *state_.best_validation_loss);
       text += note.data();
     }
-    progress_.update(static_cast<std::uint64_t>(place_.step), text);
+    progress_.update(static_cast<std::uint64_t>(state_.step), text);
   }
 
   bool evaluation_due() const {
     const std::int64_t every =
         options_.evaluate_every > 0 ? options_.evaluate_every : order_.steps_per_epoch();
-    return validation_ && place_.step % every == 0;
+    return validation_ && state_.step % every == 0;
   }
 
   void evaluate() {
     const double loss = mean_loss(model_, *validation_, options_.batch);
-    require_finite(loss, "validation loss", place_.step);
+    require_finite(loss, "validation loss", state_.step);
     model_.set_training(true);
-    place_.evaluated_step = place_.step;
-    place_.seconds = seconds_before_ + seconds_since(start_);
-    metrics_->validation(place_.step, loss);
-    if (!place_.best_validation_loss || loss < *place_.best_validation_loss) {
-      place_.best_validation_loss = loss;
-      place_.best_step = place_.step;
-      place_.evaluations_without_better = 0;
-      if (save_) save_(place_.step);
+    state_.evaluated_step = state_.step;
+    state_.seconds = seconds_before_ + seconds_since(start_);
+    metrics_->validation(state_.step, loss);
+    if (!state_.best_validation_loss || loss < *state_.best_validation_loss) {
+      state_.best_validation_loss = loss;
+      state_.best_step = state_.step;
+      state_.evaluations_without_better = 0;
+      if (save_) save_(state_.step);
       return;
     }
-    ++place_.evaluations_without_better;
-    place_.stopped_early =
-        options_.patience > 0 && place_.evaluations_without_better >= options_.patience;
+    ++state_.evaluations_without_better;
+    state_.stopped_early =
+        options_.patience > 0 && state_.evaluations_without_better >= options_.patience;
   }
 
   void save() {
-    save_state(options_.folder, place_, identity_, optimizer_);
-    saved_step_ = place_.step;
-    if (!validation_ && save_) save_(place_.step);
+    save_state(options_.folder, state_, identity_, optimizer_);
+    saved_step_ = state_.step;
+    if (!validation_ && save_) save_(state_.step);
   }
 
   [[noreturn]] void stop() {
     save();
     progress_.end();
-    throw Interrupted({}, "stopped after step " + std::to_string(place_.step) + " of " +
+    throw Interrupted({}, "stopped after step " + std::to_string(state_.step) + " of " +
                               std::to_string(steps_) + "; --resume goes on from there");
   }
 
   Summary summary() const {
     Summary summary;
-    summary.steps = place_.step;
-    summary.tokens = place_.tokens;
-    summary.first_loss = place_.first_loss;
-    summary.last_loss = place_.last_loss;
-    summary.best_validation_loss = place_.best_validation_loss;
-    summary.best_step = place_.best_step;
-    summary.stopped_early = place_.stopped_early;
-    summary.seconds = place_.seconds;
-    if (place_.seconds > 0) {
-      summary.tokens_per_second = static_cast<double>(place_.tokens) / place_.seconds;
+    summary.steps = state_.step;
+    summary.tokens = state_.tokens;
+    summary.first_loss = state_.first_loss;
+    summary.last_loss = state_.last_loss;
+    summary.best_validation_loss = state_.best_validation_loss;
+    summary.best_step = state_.best_step;
+    summary.stopped_early = state_.stopped_early;
+    summary.seconds = state_.seconds;
+    if (state_.seconds > 0) {
+      summary.tokens_per_second = static_cast<double>(state_.tokens) / state_.seconds;
     }
     summary.truncated_examples = examples_.truncated();
     summary.skipped_examples = examples_.skipped();
@@ -272,7 +272,7 @@ class Run {
   std::int64_t steps_;
   AdamW optimizer_;
   Identity identity_;
-  Place place_;
+  RunState state_;
   std::optional<Metrics> metrics_;
   std::int64_t saved_step_ = -1;
   Clock::time_point start_;

@@ -10,7 +10,9 @@
 // last run's output holds), `lines` (how many lines of stderr it has), `exists` and `absent` may
 // too. `write: NAME TEXT` makes a file beforehand, `shell: COMMAND` prepares anything else. {llama}
 // is the bundled model, {golden} the folder of golden values, {tmp} an empty folder that is gone
-// afterwards, {out} a path in it.
+// afterwards, {out} a path in it. `input: TEXT` is what the runs that follow read.
+//
+// QLOFT_ISA is the program's own; with QLOFT_TEST_THREADS=N every run gets --threads N.
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -22,6 +24,8 @@
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "qloft/core/cpu.h"
 
 namespace {
 
@@ -74,7 +78,23 @@ std::string read(const fs::path& path) {
 
 class Cli : public ::testing::TestWithParam<Case> {};
 
+// False where QLOFT_ISA names an instruction set that this processor lacks.
+bool isa_is_here() {
+  const char* wanted = std::getenv("QLOFT_ISA");
+  if (wanted == nullptr) return true;
+  const auto sets = qloft::supported_instruction_sets();
+  return std::any_of(sets.begin(), sets.end(),
+                     [wanted](qloft::InstructionSet set) { return qloft::name(set) == wanted; });
+}
+
+std::string with_threads(const std::string& arguments) {
+  const char* threads = std::getenv("QLOFT_TEST_THREADS");
+  const bool command = !arguments.empty() && arguments.front() != '-';
+  return threads != nullptr && command ? arguments + " --threads " + threads : arguments;
+}
+
 TEST_P(Cli, BehavesAsTheCaseSays) {
+  if (!isa_is_here()) GTEST_SKIP() << "this processor lacks " << std::getenv("QLOFT_ISA");
   std::string pattern = (fs::temp_directory_path() / "qloft-cli-XXXXXX").string();
   ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
   const fs::path folder = pattern;
@@ -85,7 +105,7 @@ TEST_P(Cli, BehavesAsTheCaseSays) {
     return replace_all(text, "{tmp}", folder.string());
   };
   int status = 0;
-  std::string out, err;
+  std::string out, err, input = "/dev/null";
   for (const auto& [key, raw] : GetParam().lines) {
     const std::string value = expand(raw);
     if (key == "write") {
@@ -96,14 +116,17 @@ TEST_P(Cli, BehavesAsTheCaseSays) {
       ASSERT_EQ(std::system(value.c_str()), 0) << value;
     } else if (key == "run") {
       ASSERT_EQ(status, 0) << "an earlier run failed: " << err;
-      const std::string command = std::string(QLOFT_PROGRAM) + " " + value + " >" +
+      const std::string command = std::string(QLOFT_PROGRAM) + " " + with_threads(value) + " >" +
                                   (folder / ".stdout").string() + " 2>" +
-                                  (folder / ".stderr").string() + " </dev/null";
+                                  (folder / ".stderr").string() + " <" + input;
       const int raw_status = std::system(command.c_str());
       ASSERT_TRUE(WIFEXITED(raw_status)) << "the program crashed: " << value;
       status = WEXITSTATUS(raw_status);
       out = read(folder / ".stdout");
       err = read(folder / ".stderr");
+    } else if (key == "input") {
+      input = (folder / ".input").string();
+      std::ofstream(input) << replace_all(value, "\\n", "\n") << "\n";
     } else if (key == "status") {
       EXPECT_EQ(status, std::stoi(value)) << err;
     } else if (key == "stdout") {

@@ -40,19 +40,19 @@ Report fixed_report() {
   low.after = scores({{"perplexity", 6}, {"accuracy", 0.75}, {"standard_error", 0.03125}});
   low.tune_seconds = 2.5;
   low.tune_steps = 60;
-  low.memory = Row::Memory{1e6, 2e6, 3e6, 4e6};
+  low.memory = model::TrainingMemory{1e6, 2e6, 3e6, 4e6};
   report.rows = {full, low};
   return report;
 }
 
 TEST(CompareTable, LeavesOutWhatNoRowHasAndEscapesBars) {
   EXPECT_EQ(to_markdown(table_of(fixed_report())),
-            "| row | bits | size | rank | T | error | perplexity | perplexity, tuned | solved % | "
+            "| row | rank | T | bits | size | error | perplexity | perplexity, tuned | solved % | "
             "solved %, tuned | quantize s | quantize peak | tune s | tune memory |\n"
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
             "---: | ---: |\n"
-            "| full, 16 bits | 16.000 | 3.0 MB | - | - | - | 5.81 | - | - | - | - | - | - | - |\n"
-            "| a \\| b | 2.125 | 999 B | 16 | 5 | 0.4375 | 6.25 | 6.00 | 50.0 ± 6.2 | 75.0 ± 3.1 | "
+            "| full, 16 bits | - | - | 16.000 | 3.0 MB | - | 5.81 | - | - | - | - | - | - | - |\n"
+            "| a \\| b | 16 | 5 | 2.125 | 999 B | 0.4375 | 6.25 | 6.00 | 50.0 ± 6.2 | 75.0 ± 3.1 | "
             "1.2 | 2.5 MB | 2.5 | 10.0 MB |\n");
 }
 
@@ -62,7 +62,7 @@ TEST(CompareTable, KeepsEveryDigitAsCsv) {
             "perplexity,perplexity_tuned,loss,loss_tuned,accuracy,accuracy_standard_error,"
             "accuracy_tuned,accuracy_tuned_standard_error,quantize_seconds,quantize_peak_memory,"
             "tune_seconds,tune_steps,training_memory\n"
-            "\"full, 16 bits\",\"full, 16 bits\",none,,0,,16.0,2980000,,5.8125,,,,,,,,,,,,\n"
+            "\"full, 16 bits\",\"full, 16 bits\",none,,,,16.0,2980000,,5.8125,,,,,,,,,,,,\n"
             "a | b,LoftQ,loftq,\"2 bits \"\"nf\"\"\",16,5,2.125,999,0.4375,6.25,6.0,,,0.5,0.0625,"
             "0.75,0.03125,1.25,2500000,2.5,60,10000000.0\n");
 }

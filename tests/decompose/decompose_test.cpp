@@ -36,7 +36,7 @@ TEST(Presets, AnUnknownNameIsAnsweredWithTheKnownOnesAndTheNearest) {
     preset("lofq");
     FAIL();
   } catch (const InputError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("method: expected one of qlora, loftq, lq-lora, "));
+    EXPECT_THAT(error.what(), HasSubstr("method: expected one of auto, qlora, loftq, lq-lora, "));
     EXPECT_THAT(error.what(), EndsWith("found \"lofq\"; did you mean loftq?"));
   }
 }

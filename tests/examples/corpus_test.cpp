@@ -136,7 +136,8 @@ TEST_F(Corpus, RefusesWhatIsNotANumber) {
 
 TEST_F(Corpus, TableShowsEveryReport) {
   const fs::path model = folder_ / "model", results = folder_ / "results";
-  for (const std::string name : {"qlora", "qlora-tuned", "loftq", "loftq-tuned"}) {
+  for (const std::string name :
+       {"auto", "auto-tuned", "qlora", "qlora-tuned", "loftq", "loftq-tuned"}) {
     fs::create_directories(folder_ / name / "adapter");
   }
   fs::create_directories(model);
@@ -145,11 +146,12 @@ TEST_F(Corpus, TableShowsEveryReport) {
   const auto report = [&](const std::string& name, const nlohmann::json& value) {
     std::ofstream(results / (name + ".json")) << value;
   };
-  for (const std::string name : {"full", "qlora", "qlora-tuned", "loftq", "loftq-tuned"}) {
+  for (const std::string name :
+       {"full", "auto", "auto-tuned", "qlora", "qlora-tuned", "loftq", "loftq-tuned"}) {
     report(name + ".perplexity", {{"perplexity", 7.25}});
     report(name + ".problems", {{"accuracy", 0.815}});
   }
-  for (const std::string name : {"qlora", "loftq"}) {
+  for (const std::string name : {"auto", "qlora", "loftq"}) {
     report(name + ".quantize", {{"bits_per_weight", 2.13}, {"seconds", 1.5}});
     report(name + ".finetune", {{"seconds", 40.25}});
   }

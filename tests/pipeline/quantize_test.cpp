@@ -29,6 +29,7 @@ class Quantize : public ::testing::Test {
     options.model = (folder_ / "base").string();
     options.output = folder_ / output;
     options.bits = 3;
+    options.method = "loftq";
     options.block = 16;
     options.rank = 4;
     options.iterations = 2;

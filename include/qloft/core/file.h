@@ -37,12 +37,15 @@ std::string read_file(const std::filesystem::path& path);
 // Copies through an AtomicFile.
 void copy_file_whole(const std::filesystem::path& from, const std::filesystem::path& to);
 
+// Throws InputError when `target` exists and is not an empty folder, unless `overwrite`.
+void expect_replaceable_folder(const std::filesystem::path& target, bool overwrite);
+
 // An output folder that is built under `target` + ".partial" and renamed to `target` at commit(),
 // so that `target` is never seen half-written. A ".partial" folder that is found is taken up again:
 // its files stay, for work that resumes.
 class StagedFolder {
  public:
-  // Throws InputError when `target` exists and is not an empty folder, unless `overwrite`.
+  // Throws as expect_replaceable_folder.
   StagedFolder(std::filesystem::path target, bool overwrite);
 
   const std::filesystem::path& path() const { return staging_; }

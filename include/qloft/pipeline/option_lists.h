@@ -7,6 +7,7 @@
 #include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/evaluate.h"
 #include "qloft/pipeline/finetune.h"
+#include "qloft/pipeline/merge.h"
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
 
@@ -39,10 +40,13 @@ template <typename Visitor>
 void visit_options(QuantizeOptions& o, Visitor& v) {
   v("-o,--output", o.output, "the folder to write");
   v("--overwrite", o.overwrite, "replace it if it is not empty");
-  v("--method", o.method, "qlora, loftq, lq-lora, gptq-lora, cloq, qera, qera-approx or qloft");
+  v("--method", o.method,
+    "auto (the best there is, by what is given), or that of a paper: qlora, loftq, lq-lora, "
+    "gptq-lora, cloq, qera, qera-approx, qloft");
   v("--metric", o.metric,
     "frobenius, fisher, gram-diagonal, gram or fisher-gram (the method's own)");
   v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
+  v("--data", o.data, "in place of --stats: a text, or JSON Lines, to calibrate on");
   v("--damping", o.damping, "of Gram matrices, in parts of the diagonal's mean (0.01)");
   v("--rank", o.rank, "rank of the adapter; 0: none");
   v("--alpha", o.alpha, "its alpha (the rank, so that its scale is 1)");
@@ -55,7 +59,8 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
     "how the adapter is stored: f32, bf16, f16, or nf8 (8 bits)");
   v.group("Format");
   v("--plan", o.plan, "a plan of `qloft plan`: a format for each matrix, in place of the others");
-  v("--bits", o.bits, "1 to 8 (the method's own: 4)");
+  v("--bits", o.bits, "1 to 8 (the method's own: 4); 2.5 and the like: stored bits, by a plan");
+  v("--size", o.size, "in place of bits, by a plan: 400MB of all tensors and the adapter");
   v("--codebook", o.codebook,
     "nf, uniform, uniform-asymmetric, lloyd, binary, ternary, residual-binary or trellis");
   v("--block", o.block, "weights that share a scale: 16 to 4096; 0: a row");
@@ -145,6 +150,14 @@ void visit_options(EvaluateOptions& o, Visitor& v) {
     std::visit([&](auto& value) { v(setting.flags, value, setting.help); }, setting.value);
   }
   visit_options(o.model, v);
+}
+
+template <typename Visitor>
+void visit_options(MergeOptions& o, Visitor& v) {
+  v("-o,--output", o.output, "the folder to write");
+  v("--overwrite", o.overwrite, "replace it if it is not empty");
+  v("--adapter", o.adapter, "PEFT adapter folder; default: the one inside a quantized folder");
+  v("--dtype", o.dtype, "f32, bf16 or f16; default: config.json's");
 }
 
 template <typename Visitor>

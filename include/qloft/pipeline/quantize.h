@@ -15,16 +15,20 @@ struct QuantizeOptions {
   std::string model;  // a folder, or a hub name
   std::filesystem::path output;
   bool overwrite = false;
-  std::string method = "loftq";       // a preset of decompose; what is not set below comes from it
+  // A preset of decompose; what is not set below comes from it. auto: the loop of LoftQ, and with
+  // `data` or `stats` the method qloft with a plan.
+  std::string method = "auto";
   std::optional<std::string> metric;  // "frobenius", "fisher", "gram", ...
   std::optional<double> damping;      // of Gram matrices, in parts of the diagonal's mean
   std::filesystem::path stats;        // what calibrate wrote; the metrics but frobenius need it
+  std::filesystem::path data;         // in place of stats: a text, or JSON Lines, to calibrate on
 
   // A file of `plan`: a format for each matrix in place of all that follows up to second_code and
   // of target_modules, which must then not be set.
   std::optional<std::filesystem::path> plan;
 
-  std::optional<int> bits;                // 1 to 8
+  std::optional<double> bits;             // 1 to 8; 2.5: stored, by a plan
+  std::optional<std::string> size;        // in place of bits: as PlanOptions', by a plan
   std::optional<std::string> codebook;    // "nf", "uniform", ...
   std::optional<std::int64_t> block;      // 16 to 4096; 0: one block a row
   std::optional<std::string> scale;       // "absmax" or "mse"
@@ -60,6 +64,7 @@ struct QuantizedMatrix {
 
 struct QuantizeReport {
   std::filesystem::path output;
+  std::string chosen, reason;  // by the method auto: what, and why; else empty
   std::string format;          // of the matrices; "3 formats" where a plan mixes them
   double bits_per_weight = 0;  // stored bits over weights, all quantized matrices together
   // Stored bits of the adapter over the same weights: what it adds to bits_per_weight.
@@ -73,6 +78,9 @@ struct QuantizeReport {
   std::vector<QuantizedMatrix> matrices;
 };
 
+// With `data` the statistics are made first, and with a size, or bits that are no whole number, or
+// where the method auto has statistics, a plan; they stand in OUTPUT.work until the folder is done.
+//
 // Reads, decomposes and writes one matrix at a time: memory is that of the largest matrix, not of
 // the model. OUTPUT is built as OUTPUT.partial and renamed when it is whole; an interrupted run is
 // taken up at the next matrix if its options are the same, else begun anew (progress is told).

@@ -1,42 +1,11 @@
 #include "qloft/pipeline/calibrate.h"
 
-#include <fmt/format.h>
-
-#include "../command.h"
-#include "../table.h"
-#include "../terminal_progress.h"
+#include "../fields.h"
 #include "model_options.h"
 #include "qloft/pipeline/option_lists.h"
+#include "qloft/pipeline/report_fields.h"
 
 namespace qloft::cli {
-namespace {
-
-Json to_json(const pipeline::CalibrateReport& report) {
-  return {{"output", report.output.string()},
-          {"samples", report.samples},
-          {"tokens", report.tokens},
-          {"matrices", report.matrices},
-          {"gram", report.gram},
-          {"fisher", report.fisher},
-          {"bytes", report.bytes},
-          {"fisher_seconds", report.fisher_seconds},
-          {"gram_seconds", report.gram_seconds},
-          {"seconds", report.seconds},
-          {"peak_memory", report.peak_memory},
-          {"resumed", report.resumed}};
-}
-
-std::string to_text(const pipeline::CalibrateReport& report) {
-  return format_pairs({{"matrices", std::to_string(report.matrices)},
-                       {"sequences", std::to_string(report.samples)},
-                       {"tokens", std::to_string(report.tokens)},
-                       {"size", format_bytes(static_cast<double>(report.bytes))},
-                       {"peak memory", format_bytes(static_cast<double>(report.peak_memory))},
-                       {"time", clock_time(report.seconds)},
-                       {"written to", report.output.string()}});
-}
-
-}  // namespace
 
 Command calibrate_command() {
   return {"calibrate", "Collect what the metrics of quantize need",
@@ -51,11 +20,8 @@ Command calibrate_command() {
             app.get_option("--output")->required();
             return [options](Context& context) {
               const auto report = pipeline::calibrate(*options, context.progress);
-              context.print(to_text(report));
-              Json json = to_json(report);
-              OptionEcho echo(json["options"]);
-              pipeline::visit_options(*options, echo);
-              return json;
+              context.print(format_fields(report));
+              return report_json(report, *options);
             };
           }};
 }

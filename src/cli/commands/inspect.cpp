@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
-#include "../command.h"
+#include "../fields.h"
 #include "../table.h"
 #include "../terminal_progress.h"
 #include "model_options.h"
+#include "qloft/pipeline/report_fields.h"
 
 namespace qloft::cli {
 namespace {
@@ -51,31 +52,13 @@ std::string describe(const pipeline::InspectReport& report) {
 }
 
 std::string memory_table(const pipeline::InspectReport& report) {
-  std::vector<std::vector<std::string>> rows;
+  std::vector<std::string> methods;
+  std::vector<model::TrainingMemory> memories;
   for (const auto& row : report.memory) {
-    const auto& m = row.memory;
-    rows.push_back({row.method, format_bytes(m.weights), format_bytes(m.gradients),
-                    format_bytes(m.optimizer), format_bytes(m.activations),
-                    format_bytes(m.total())});
+    methods.push_back(row.method);
+    memories.push_back(row.memory);
   }
-  return format_table({{"training", Align::left},
-                       {"weights"},
-                       {"gradients"},
-                       {"optimizer"},
-                       {"activations"},
-                       {"total"}},
-                      rows);
-}
-
-std::string matrix_table(const pipeline::InspectReport& report) {
-  std::vector<std::vector<std::string>> rows;
-  for (const auto& m : report.matrices) {
-    rows.push_back({m.name, fmt::format("{} x {}", m.rows, m.columns), m.format,
-                    fmt::format("{:.3f}", m.bits_per_weight),
-                    m.relative_error ? fmt::format("{:.4f}", *m.relative_error) : "-"});
-  }
-  return format_table(
-      {{"matrix", Align::left}, {"shape"}, {"format", Align::left}, {"bits"}, {"error"}}, rows);
+  return format_rows("training", methods, memories);
 }
 
 Json to_json(const pipeline::InspectReport& report) {
@@ -92,27 +75,14 @@ Json to_json(const pipeline::InspectReport& report) {
                {"vocabulary_size", a.vocabulary_size},
                {"tensor_bytes", report.tensor_bytes}};
   for (const auto& row : report.memory) {
-    json["memory"][row.method] = {{"weights", row.memory.weights},
-                                  {"gradients", row.memory.gradients},
-                                  {"optimizer", row.memory.optimizer},
-                                  {"activations", row.memory.activations},
-                                  {"total", row.memory.total()}};
+    json["memory"][row.method] = io::fields_to_json(row.memory);
   }
   json["linear"] = Json::array();
   for (const auto& layer : report.linear) {
     json["linear"].push_back({{"name", layer.name}, {"out", layer.out}, {"in", layer.in}});
   }
   json["matrices"] = Json::array();
-  for (const auto& m : report.matrices) {
-    json["matrices"].push_back(
-        {{"name", m.name},
-         {"rows", m.rows},
-         {"columns", m.columns},
-         {"format", m.format},
-         {"bits_per_weight", m.bits_per_weight},
-         {"stored_bytes", m.stored_bytes},
-         {"relative_error", m.relative_error ? Json(*m.relative_error) : Json(nullptr)}});
-  }
+  for (const auto& matrix : report.matrices) json["matrices"].push_back(io::fields_to_json(matrix));
   if (!report.matrices.empty()) {
     json["bits_per_weight"] = report.bits_per_weight;
     json["relative_error"] =
@@ -135,7 +105,7 @@ Command inspect_command() {
             return [options](Context& context) {
               const auto report = pipeline::inspect(*options);
               context.print(describe(report) + "\n");
-              if (!report.matrices.empty()) context.print(matrix_table(report) + "\n");
+              if (!report.matrices.empty()) context.print(format_rows(report.matrices) + "\n");
               context.print(memory_table(report));
               Json json = to_json(report);
               OptionEcho echo(json["options"]);

@@ -1,63 +1,11 @@
 #include "qloft/pipeline/plan.h"
 
-#include <fmt/format.h>
-
-#include "../command.h"
-#include "../table.h"
-#include "../terminal_progress.h"
+#include "../fields.h"
 #include "model_options.h"
 #include "qloft/pipeline/option_lists.h"
+#include "qloft/pipeline/report_fields.h"
 
 namespace qloft::cli {
-namespace {
-
-Json to_json(const pipeline::PlanReport& report) {
-  Json json = {{"output", report.output.string()},
-               {"strategy", report.strategy},
-               {"matrices", report.matrices},
-               {"candidates", report.candidates},
-               {"bits_per_weight", report.bits_per_weight},
-               {"bytes", report.bytes},
-               {"model_bytes", report.model_bytes},
-               {"objective", report.objective},
-               {"bound", report.bound},
-               {"gap", report.gap},
-               {"seconds", report.seconds},
-               {"solve_seconds", report.solve_seconds},
-               {"known_errors", report.known},
-               {"errors_file", report.errors_file.string()}};
-  json["formats"] = Json::array();
-  for (const auto& f : report.formats) {
-    json["formats"].push_back({{"format", f.format},
-                               {"matrices", f.matrices},
-                               {"weights", f.weights},
-                               {"bits_per_weight", f.bits_per_weight}});
-  }
-  return json;
-}
-
-std::string to_text(const pipeline::PlanReport& report) {
-  std::int64_t weights = 0;
-  for (const auto& f : report.formats) weights += f.weights;
-  std::vector<std::vector<std::string>> rows;
-  for (const auto& f : report.formats) {
-    rows.push_back({f.format, std::to_string(f.matrices),
-                    fmt::format("{:.1f} %", 100.0 * static_cast<double>(f.weights) /
-                                                static_cast<double>(weights)),
-                    fmt::format("{:.3f}", f.bits_per_weight)});
-  }
-  return format_table({{"format", Align::left}, {"matrices"}, {"weights"}, {"bits"}}, rows) + "\n" +
-         format_pairs({{"bits per weight", fmt::format("{:.4f}", report.bits_per_weight)},
-                       {"model and adapter", format_bytes(static_cast<double>(report.model_bytes))},
-                       {"sum of errors", fmt::format("{:.6g}", report.objective)},
-                       {"gap to the bound", fmt::format("{:.4f} %", 100.0 * report.gap)},
-                       {"time", fmt::format("{} ({:.2f} s of it the choice)",
-                                            clock_time(report.seconds), report.solve_seconds)},
-                       {"errors kept in", report.errors_file.string()},
-                       {"written to", report.output.string()}});
-}
-
-}  // namespace
 
 Command plan_command() {
   return {"plan", "Choose a format for every matrix under a budget",
@@ -72,11 +20,9 @@ Command plan_command() {
             app.get_option("--output")->required();
             return [options](Context& context) {
               const auto report = pipeline::plan(*options, context.progress);
-              context.print(to_text(report));
-              Json json = to_json(report);
-              OptionEcho echo(json["options"]);
-              visit_options(*options, echo);
-              return json;
+              context.print(format_rows(report.formats) + "\n");
+              context.print(format_fields(report));
+              return report_json(report, *options);
             };
           }};
 }

@@ -1,0 +1,147 @@
+#pragma once
+// The fields of the stages' reports, each declared once (qloft/core/fields.h).
+
+#include <cstdint>
+
+#include "qloft/architecture/memory.h"
+#include "qloft/core/fields.h"
+#include "qloft/pipeline/calibrate.h"
+#include "qloft/pipeline/finetune.h"
+#include "qloft/pipeline/inspect.h"
+#include "qloft/pipeline/merge.h"
+#include "qloft/pipeline/plan.h"
+#include "qloft/pipeline/quantize.h"
+
+namespace qloft::model {
+
+template <typename Visitor>
+void visit_fields(TrainingMemory& m, Visitor& v) {
+  v("weights", m.weights, show::bytes("weights"));
+  v("gradients", m.gradients, show::bytes("gradients"));
+  v("optimizer", m.optimizer, show::bytes("optimizer"));
+  v("activations", m.activations, show::bytes("activations"));
+  double total = m.total();
+  v("total", total, show::bytes("total"));
+}
+
+}  // namespace qloft::model
+
+namespace qloft::pipeline {
+
+template <typename Visitor>
+void visit_fields(CalibrateReport& r, Visitor& v) {
+  v("matrices", r.matrices, show::text("matrices"));
+  v("samples", r.samples, show::text("sequences"));
+  v("tokens", r.tokens, show::text("tokens"));
+  v("gram", r.gram);
+  v("fisher", r.fisher);
+  v("bytes", r.bytes, show::bytes("size"));
+  v("fisher_seconds", r.fisher_seconds);
+  v("gram_seconds", r.gram_seconds);
+  v("peak_memory", r.peak_memory, show::bytes("peak memory"));
+  v("seconds", r.seconds, show::duration("time"));
+  v("resumed", r.resumed);
+  v("output", r.output, show::text("written to"));
+}
+
+template <typename Visitor>
+void visit_fields(PlannedFormat& f, Visitor& v) {
+  v("format", f.format, show::text("format"));
+  v("matrices", f.matrices, show::text("matrices"));
+  v("weights", f.weights, show::count("weights"));
+  v("bits_per_weight", f.bits_per_weight, show::fixed("bits", 3));
+}
+
+template <typename Visitor>
+void visit_fields(PlanReport& r, Visitor& v) {
+  v("formats", r.formats);
+  v("strategy", r.strategy);
+  v("matrices", r.matrices);
+  v("candidates", r.candidates);
+  v("bits_per_weight", r.bits_per_weight, show::fixed("bits per weight", 4));
+  v("bytes", r.bytes);
+  v("model_bytes", r.model_bytes, show::bytes("model and adapter"));
+  v("objective", r.objective, show::fixed("sum of errors", 4));
+  v("bound", r.bound);
+  v("gap", r.gap, show::percent("gap to the bound", 4));
+  v("seconds", r.seconds, show::duration("time"));
+  v("solve_seconds", r.solve_seconds, show::fixed("of it the choice, s", 2));
+  v("known_errors", r.known);
+  v("errors_file", r.errors_file, show::text("errors kept in"));
+  v("output", r.output, show::text("written to"));
+}
+
+template <typename Visitor>
+void visit_fields(QuantizedMatrix& m, Visitor& v) {
+  v("name", m.name);
+  v("rows", m.rows);
+  v("columns", m.columns);
+  v("format", m.format);
+  v("bits_per_weight", m.bits_per_weight);
+  v("relative_error", m.relative_error);
+  v("metric_error", m.metric_error);
+  v("svd_residual", m.svd_residual);
+  v("seconds", m.seconds);
+}
+
+template <typename Visitor>
+void visit_fields(QuantizeReport& r, Visitor& v) {
+  v("chosen", r.chosen, r.chosen.empty() ? Shown{} : show::text("chosen"));
+  v("reason", r.reason, r.reason.empty() ? Shown{} : show::text("because"));
+  v("matrices", r.matrices, show::text("matrices"));
+  v("format", r.format, show::text("format"));
+  v("bits_per_weight", r.bits_per_weight, show::fixed("bits per weight", 3));
+  v("adapter_bits_per_weight", r.adapter_bits_per_weight, show::fixed("of the adapter", 3));
+  v("relative_error", r.relative_error, show::fixed("mean error", 4));
+  v("metric", r.metric);
+  v("metric_error", r.metric_error,
+    r.metric == "frobenius" ? Shown{} : show::fixed("by " + r.metric, 4));
+  v("peak_memory", r.peak_memory, show::bytes("peak memory"));
+  v("seconds", r.seconds, show::duration("time"));
+  v("resumed", r.resumed);
+  v("output", r.output, show::text("written to"));
+}
+
+template <typename Visitor>
+void visit_fields(FinetuneReport& r, Visitor& v) {
+  train::Summary& s = r.summary;
+  v("method", r.method);
+  v("trained_parameters", r.trained_parameters, show::count("trained parameters"));
+  v("train_examples", r.train_examples);
+  v("validation_examples", r.validation_examples);
+  v("steps", s.steps, show::text("steps"));
+  v("tokens", s.tokens);
+  v("first_loss", s.first_loss, show::fixed("first loss", 4));
+  v("last_loss", s.last_loss, show::fixed("last loss", 4));
+  v("best_validation_loss", s.best_validation_loss, show::fixed("best validation loss", 4));
+  v("best_step", s.best_step, s.best_validation_loss ? show::text("at step") : Shown{});
+  v("stopped_early", s.stopped_early);
+  v("truncated_examples", s.truncated_examples);
+  v("skipped_examples", s.skipped_examples);
+  v("tokens_per_second", s.tokens_per_second, show::count("tokens per second"));
+  v("seconds", r.seconds, show::duration("time"));
+  v("output", r.output, show::text("written to"));
+}
+
+template <typename Visitor>
+void visit_fields(MergeReport& r, Visitor& v) {
+  v("merged", r.merged, show::text("merged modules"));
+  v("dequantized", r.dequantized, show::text("dequantized matrices"));
+  v("dtype", r.dtype, show::text("type"));
+  v("peak_memory", r.peak_memory);
+  v("seconds", r.seconds, show::duration("time"));
+  v("output", r.output, show::text("written to"));
+}
+
+template <typename Visitor>
+void visit_fields(InspectedMatrix& m, Visitor& v) {
+  v("name", m.name, show::text("matrix"));
+  v("rows", m.rows, show::text("rows"));
+  v("columns", m.columns, show::text("columns"));
+  v("format", m.format, show::text("format"));
+  v("bits_per_weight", m.bits_per_weight, show::fixed("bits", 3));
+  v("stored_bytes", m.stored_bytes);
+  v("relative_error", m.relative_error, show::fixed("error", 4));
+}
+
+}  // namespace qloft::pipeline

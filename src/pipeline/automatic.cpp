@@ -1,0 +1,217 @@
+#include "automatic.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "qloft/checkpoint.h"
+#include "qloft/core/error.h"
+#include "qloft/decompose.h"
+#include "qloft/io/option_json.h"
+#include "qloft/pipeline/calibrate.h"
+#include "qloft/pipeline/option_lists.h"
+#include "qloft/pipeline/plan.h"
+#include "qloft/pipeline/resume.h"
+#include "qloft/text/tokenizer.h"
+#include "targets.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kAuto = "auto";
+
+// What auto comes to. `loop`: in words.
+struct Choice {
+  std::string_view method;
+  std::string_view loop;
+  std::string_view reason;
+};
+constexpr Choice kWithoutStatistics = {
+    "auto", "LoftQ's loop",
+    "without data only the weights' own error is known; --data TEXT minds that of the outputs"};
+constexpr Choice kWithStatistics = {"qloft", "qloft's loop",
+                                    "the statistics say which errors change the model's outputs"};
+
+bool has_statistics(const QuantizeOptions& o) {
+  return !o.data.empty() || !o.stats.empty();
+}
+const Choice& choice_of(const QuantizeOptions& o) {
+  return has_statistics(o) ? kWithStatistics : kWithoutStatistics;
+}
+
+bool whole(double bits) {
+  return bits == std::floor(bits);
+}
+bool names_format(const QuantizeOptions& o) {
+  return o.codebook || o.block || o.scale || o.scale_type || o.second_bits || o.second_block ||
+         o.second_type || o.second_code;
+}
+// Whether formats come from a plan that quantize makes itself.
+bool plans(const QuantizeOptions& o) {
+  if (o.plan) return false;
+  if (o.size || (o.bits && !whole(*o.bits))) return true;
+  return o.method == kAuto && has_statistics(o) && !names_format(o);
+}
+
+void check(const QuantizeOptions& o) {
+  const auto refuse = [](bool wrong, const char* field, const std::string& message) {
+    if (wrong) throw InputError({{}, field}, message);
+  };
+  refuse(o.bits && !(std::isfinite(*o.bits) && *o.bits > 0), "bits", "expected a number above 0");
+  refuse(o.bits && o.size, "size", "expected bits or a size, found both");
+  refuse(o.plan && o.size, "size", "expected none beside --plan, which says it for each matrix");
+  refuse(!o.data.empty() && !o.stats.empty(), "data",
+         "expected a text or the statistics of one (--stats), found both");
+  if (!o.data.empty() && !fs::is_regular_file(o.data)) {
+    throw InputError({o.data, {}}, "no such file");
+  }
+}
+
+QuantizeOptions with_method(QuantizeOptions o) {
+  if (o.method == kAuto) o.method = choice_of(o).method;
+  return o;
+}
+
+decompose::Metric metric_of(const QuantizeOptions& o) {
+  const decompose::Metric own = decompose::preset(o.method).metric;
+  return o.metric ? decompose::metric_from_name(*o.metric).value_or(own) : own;
+}
+
+fs::path work_folder(const QuantizeOptions& o) {
+  fs::path folder = o.output;
+  if (folder.filename().empty()) folder = folder.parent_path();
+  folder += ".work";
+  return folder;
+}
+
+template <typename StageOptions>
+io::Json echo_of(StageOptions options) {
+  io::Json json = io::Json::object();
+  io::OptionEcho echo(json);
+  visit_options(options, echo);
+  json.erase("output");
+  return json;
+}
+
+// As long as calibrate's, or as the model and the text allow.
+std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
+  std::int64_t length = CalibrateOptions().length;
+  const auto positions =
+      model::parse_architecture(io::read_json(model / "config.json"), model / "config.json")
+          .max_positions;
+  if (positions > 0) length = std::min(length, positions);
+  if (o.data.extension() == ".jsonl") return length;
+  const auto ids = text::Tokenizer::load(model).encode(read_file(o.data));
+  return std::clamp<std::int64_t>(std::ssize(ids), 2, length);
+}
+
+fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
+  const decompose::Metric metric = metric_of(o);
+  const fs::path model = checkpoint::resolve(o.model);
+  CalibrateOptions calibration;
+  calibration.model.model = o.model;
+  calibration.data = o.data;
+  calibration.length = sequence_length(o, model);
+  calibration.gram = decompose::needs_gram(metric);
+  calibration.fisher = decompose::needs_fisher(metric);
+  calibration.seed = o.seed;
+  io::Json work = echo_of(calibration);
+  work["data"] = file_fingerprint(o.data);
+  work["model"] = model_fingerprint(model);
+  calibration.output = work_folder(o) / ("statistics-" + work_name(work) + ".safetensors");
+  if (!fs::exists(calibration.output)) calibrate(calibration, progress);
+  return calibration.output;
+}
+
+// Stored bits a weight of the method's format: a plan at them is no larger.
+double stored_bits(const QuantizeOptions& o, const checkpoint::Checkpoint& source) {
+  const quant::Format& format = decompose::preset(o.method).format;
+  const double more = o.bits ? *o.bits - format.bits : 0;  // its scales stay as they are
+  double bits = 0, weights = 0;
+  for (const QuantizeTarget& target :
+       targets_of(o.target_modules, read_dense_architecture(source), {{}, "target_modules"})) {
+    const auto size = static_cast<double>(target.rows) * static_cast<double>(target.columns);
+    bits += size * (format.bits_per_weight(target.rows, target.columns) + more);
+    weights += size;
+  }
+  return bits / weights;
+}
+
+fs::path make_plan(const QuantizeOptions& o, Progress& progress) {
+  const fs::path model = checkpoint::resolve(o.model);
+  const decompose::Preset& preset = decompose::preset(o.method);
+  PlanOptions planning;
+  planning.model = o.model;
+  planning.size = o.size;
+  if (!o.size) {
+    const bool given = o.bits && !whole(*o.bits);
+    planning.bits = given ? *o.bits : stored_bits(o, checkpoint::Checkpoint(model));
+  }
+  planning.candidates = preset.format.codebook == quant::Codebook::trellis ? "trellis" : "lq-lora";
+  planning.metric = decompose::name(metric_of(o));
+  planning.stats = o.stats;
+  planning.damping = o.damping.value_or(preset.damping);
+  planning.rank = o.rank;
+  planning.adapter_dtype = o.adapter_dtype;
+  planning.target_modules = o.target_modules;
+  io::Json work = echo_of(planning);
+  work["model"] = weights_fingerprint(model);
+  work["stats"] = o.stats.empty() ? "" : file_fingerprint(o.stats);
+  planning.output = work_folder(o) / ("plan-" + work_name(work) + ".json");
+  if (!fs::exists(planning.output)) plan(planning, progress);
+  return planning.output;
+}
+
+}  // namespace
+
+bool leaves_open(const QuantizeOptions& o) {
+  return o.method == kAuto || !o.data.empty() || plans(o);
+}
+
+QuantizeOptions without_work(const QuantizeOptions& options) {
+  check(options);
+  QuantizeOptions o = with_method(options);
+  if (!options.data.empty() && metric_of(o) == decompose::Metric::frobenius) {
+    throw InputError({{}, "data"},
+                     "the method " + o.method + " needs no statistics: expected no data");
+  }
+  if (!options.data.empty()) o.metric = "frobenius";
+  if (plans(options)) {
+    o.bits.reset();
+    o.size.reset();
+    if (names_format(o)) {
+      throw InputError({{}, "bits"},
+                       "expected a whole number beside options of one format; a plan, which others "
+                       "need, chooses among formats of its own");
+    }
+  }
+  return o;
+}
+
+Resolved resolve(const QuantizeOptions& options, Progress& progress) {
+  Resolved resolved{with_method(options), {}, {}};
+  QuantizeOptions& o = resolved.options;
+  const bool has_plan = plans(options), has_data = !o.data.empty();
+  if (has_plan || has_data) fs::create_directories(work_folder(o));
+  if (has_data) o.stats = make_statistics(o, progress);
+  o.data.clear();
+  if (has_plan) {
+    o.plan = make_plan(o, progress);
+    o.bits.reset();
+    o.size.reset();
+    o.target_modules.clear();  // the plan has them
+  }
+  if (options.method == kAuto) {
+    resolved.chosen = std::string(choice_of(options).loop) + (has_plan ? " with a plan" : "");
+    resolved.reason = choice_of(options).reason;
+  }
+  return resolved;
+}
+
+void remove_work(const QuantizeOptions& options) {
+  std::error_code error;
+  fs::remove_all(work_folder(options), error);
+}
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,165 @@
+// The method auto, data, sizes and bits that are no whole number.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "../train/toy.h"
+#include "qloft/core/error.h"
+#include "qloft/pipeline/finetune.h"
+#include "qloft/pipeline/quantize.h"
+#include "temporary_folder.h"
+
+namespace qloft::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// Remembers the stages; asks to stop within the one that begins so, after `units`.
+struct Stages : Progress {
+  explicit Stages(std::string stop_in_ = "-", std::uint64_t units_ = 0)
+      : stop_in(std::move(stop_in_)), units(units_) {}
+  void begin(std::string_view stage, std::uint64_t, std::string_view) override {
+    stages.emplace_back(stage);
+    if (units == 0) update(0, {});
+  }
+  void update(std::uint64_t done, std::string_view) override {
+    stop = stop || (stages.back().starts_with(stop_in) && done >= units);
+  }
+  bool stop_requested() const override { return stop; }
+
+  std::string stop_in;
+  std::uint64_t units;
+  std::vector<std::string> stages;
+  bool stop = false;
+};
+
+class Automatic : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    fs::create_directory(folder_ / "seed");
+    io::write_json(folder_ / "seed/config.json", test::toy_config());
+    test::write_toy_tokenizer(folder_ / "seed");
+    test::write_toy_texts(folder_ / "data.jsonl", 24);
+    FinetuneOptions train;
+    train.model = (folder_ / "seed").string();
+    train.data = {folder_ / "data.jsonl"};
+    train.output = folder_ / "base";
+    train.method = "full";
+    train.from_random = true;
+    train.train.max_steps = 1;
+    train.train.length = 32;
+    finetune(train, silent_);
+  }
+
+  QuantizeOptions options(const std::string& output) const {
+    QuantizeOptions o;
+    o.model = (folder_ / "base").string();
+    o.output = folder_ / output;
+    o.rank = 2;
+    return o;
+  }
+  std::string refused(const QuantizeOptions& o) {
+    try {
+      quantize(o, silent_);
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
+
+  test::TemporaryFolder folder_;
+  Progress silent_;
+};
+
+TEST_F(Automatic, IsTheLoopOfLoftqWithoutData) {
+  QuantizeOptions o = options("out");
+  o.bits = 3;
+  Stages stages;
+  const QuantizeReport report = quantize(o, stages);
+  EXPECT_THAT(report.chosen, HasSubstr("LoftQ's loop, nf3"));
+  EXPECT_THAT(report.reason, HasSubstr("--data TEXT"));
+  EXPECT_EQ(report.matrices[0].relative_error.size(), 5u);
+  EXPECT_THAT(stages.stages, ::testing::ElementsAre("quantize"));
+  o.method = "loftq";
+  o.output = folder_ / "named";
+  EXPECT_EQ(quantize(o, silent_).chosen, "");
+}
+
+TEST_F(Automatic, PlansForBitsThatAreNoWholeNumberAndForASize) {
+  QuantizeOptions o = options("out");
+  o.bits = 3.4;
+  const QuantizeReport report = quantize(o, silent_);
+  EXPECT_LE(report.bits_per_weight, 3.4);
+  EXPECT_GT(report.bits_per_weight, 3.3);
+  EXPECT_THAT(report.chosen, HasSubstr("LoftQ's loop with a plan"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.work"));
+
+  o.output = folder_ / "sized";
+  o.bits.reset();
+  o.size = "30KB";
+  EXPECT_GT(quantize(o, silent_).matrices.size(), 0u);
+  std::uint64_t bytes = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder_ / "sized")) {
+    if (entry.path().extension() == ".safetensors") bytes += entry.file_size();
+  }
+  EXPECT_LT(bytes, 30'000u + 10'000u);  // and the headers of the files
+}
+
+TEST_F(Automatic, CalibratesPlansAndQuantizesWithData) {
+  QuantizeOptions o = options("whole");
+  o.bits = 2;
+  o.data = folder_ / "data.jsonl";
+  Stages stages;
+  const QuantizeReport report = quantize(o, stages);
+  EXPECT_THAT(report.chosen, HasSubstr("qloft's loop with a plan"));
+  EXPECT_EQ(report.metric, "gram");
+  EXPECT_THAT(stages.stages, Contains(HasSubstr("errors of")));
+  EXPECT_FALSE(fs::exists(folder_ / "whole.work"));
+
+  // Stopped at its second matrix, it goes on there: statistics and plan are taken as they are.
+  o.output = folder_ / "stopped";
+  Stages stop("quantize", 2);
+  EXPECT_THROW(quantize(o, stop), Interrupted);
+  EXPECT_TRUE(fs::exists(folder_ / "stopped.work"));
+  Stages again;
+  EXPECT_EQ(quantize(o, again).resumed, 2);
+  EXPECT_THAT(again.stages, Not(Contains(HasSubstr("errors of"))));
+  EXPECT_FALSE(fs::exists(folder_ / "stopped.work"));
+  for (const char* file : {"model.safetensors", "adapter/adapter_model.safetensors"}) {
+    EXPECT_EQ(read_file(folder_ / "stopped" / file), read_file(folder_ / "whole" / file)) << file;
+  }
+}
+
+TEST_F(Automatic, RefusesWhatDoesNotFitBeforeAnyWork) {
+  QuantizeOptions o = options("out");
+  o.bits = -2;
+  EXPECT_EQ(refused(o), "bits: expected a number above 0");
+  o.bits = 2.5;
+  o.size = "1MB";
+  EXPECT_EQ(refused(o), "size: expected bits or a size, found both");
+  o.size.reset();
+  o.codebook = "lloyd";
+  EXPECT_THAT(refused(o), HasSubstr("bits: expected a whole number beside options of one format"));
+  o = options("out");
+  o.data = folder_ / "nowhere.txt";
+  EXPECT_THAT(refused(o), HasSubstr("nowhere.txt: no such file"));
+  o.data = folder_ / "data.jsonl";
+  o.stats = folder_ / "stats";
+  EXPECT_THAT(refused(o), HasSubstr("data: expected a text or the statistics of one"));
+  o.stats.clear();
+  o.rank = 999;
+  EXPECT_THAT(refused(o), HasSubstr("expected a rank of at most"));
+  fs::create_directory(folder_ / "out");
+  write_file(folder_ / "out/kept", "");
+  o.rank = 2;
+  EXPECT_THAT(refused(o), HasSubstr("the output folder is not empty"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.work"));
+}
+
+}  // namespace
+}  // namespace qloft::pipeline
