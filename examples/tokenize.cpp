@@ -5,7 +5,7 @@
 #include <iostream>
 
 #include "qloft/core/error.h"
-#include "qloft/text/tokenizer.h"
+#include "qloft/tokenizer.h"
 
 int main(int count, char** arguments) {
   if (count != 3) {
@@ -13,7 +13,7 @@ int main(int count, char** arguments) {
     return 2;
   }
   try {
-    const auto tokenizer = qloft::text::Tokenizer::load(arguments[1]);
+    const auto tokenizer = qloft::tokenizer::Tokenizer::load(arguments[1]);
     const auto ids = tokenizer.encode(arguments[2]);
     for (const auto id : ids) std::cout << id << ' ' << tokenizer.token(id) << '\n';
     std::cout << tokenizer.decode(ids) << '\n';

@@ -1,12 +1,13 @@
 // Any bytes are a template that renders, or an InputError; rendering twice gives the same.
 
+#include "qloft/chat_template.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "qloft/core/error.h"
-#include "qloft/text/chat.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace qloft;
@@ -19,9 +20,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     "tools": [{"type": "function", "function": {"name": "f", "parameters": {"x": [1, true, null]}}}],
     "n": 3, "add_generation_prompt": true})");
   try {
-    const text::ChatTemplate chat(source, "<s>", "</s>");
-    const text::Rendering first = chat.render_marked(variables);
-    const text::Rendering second = chat.render_marked(variables);
+    const chat_template::ChatTemplate chat(source, "<s>", "</s>");
+    const chat_template::Rendering first = chat.render_marked(variables);
+    const chat_template::Rendering second = chat.render_marked(variables);
     if (!timed && (first.text != second.text || first.generated != second.generated)) {
       __builtin_trap();
     }

@@ -6,26 +6,27 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "pipeline.h"
 #include "qloft/core/error.h"
-#include "tokenizer/pipeline.h"
-#include "tokenizer/sentencepiece_file.h"
-#include "tokenizer/unicode.h"
+#include "sentencepiece_file.h"
+#include "unicode.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace qloft;
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   try {
-    text::parse_sentencepiece(bytes, "input");
+    tokenizer::parse_sentencepiece(bytes, "input");
   } catch (const InputError&) {
   }
   try {
-    const text::Pipeline pipeline = text::make_pipeline(io::parse_json(bytes, "input"), "input");
+    const tokenizer::Pipeline pipeline =
+        tokenizer::make_pipeline(io::parse_json(bytes, "input"), "input");
     for (const std::string_view sample :
          {std::string_view("The  naïve 12,345 <s>\r\n e\u0301 \xF0\x9F\x91\xA9 \xFF end "),
           bytes.substr(0, 256)}) {
       const auto ids = pipeline.encode(sample, true);
-      if (!text::is_valid_utf8(pipeline.decode(ids, false))) __builtin_trap();
-      for (const text::TokenId id : ids) {
+      if (!data::is_valid_utf8(pipeline.decode(ids, false))) __builtin_trap();
+      for (const tokenizer::TokenId id : ids) {
         if (pipeline.token(id) == nullptr) __builtin_trap();
       }
     }

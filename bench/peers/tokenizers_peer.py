@@ -1,4 +1,4 @@
-"""Times tokenizers (0.23.3) on one thread: the peer of bench/text/tokenizer_bench.cpp.
+"""Times tokenizers (0.23.3) on one thread: the peer of bench/tokenizer/tokenizer_bench.cpp.
 
     TOKENIZERS_PARALLELISM=false python bench/peers/tokenizers_peer.py FOLDER FILE
 """

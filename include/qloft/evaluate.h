@@ -6,13 +6,13 @@
 #include "qloft/evaluate/score.h"
 #include "qloft/evaluate/task.h"
 #include "qloft/model.h"
-#include "qloft/text/tokenizer.h"
+#include "qloft/tokenizer.h"
 
 namespace qloft::evaluate {
 
 struct Subject {
   model::Model& model;
-  const text::Tokenizer& tokenizer;
+  const tokenizer::Tokenizer& tokenizer;
   const checkpoint::Checkpoint& source;  // of chat template and end tokens
 };
 

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "qloft/core/progress.h"
+#include "qloft/data.h"
 #include "qloft/model.h"
-#include "qloft/text/data.h"
 #include "qloft/train/options.h"
 #include "qloft/train/summary.h"
 
@@ -46,14 +46,14 @@ std::int64_t warmup_steps(const Options& options, std::int64_t steps);
 // state that is missing or of other options, other data or another model; ComputationError naming
 // the step and the last save where the loss or the gradient is not a number; Interrupted after
 // saving where progress asks to stop.
-Summary train(model::Model& model, const text::DataSet& data,
+Summary train(model::Model& model, const data::DataSet& data,
               const std::vector<std::int64_t>& train_indices,
               const std::vector<std::int64_t>& validation_indices, const Options& options,
               const Save& save, Progress& progress);
 
 // Mean loss over the predictions that count of these examples, `batch` at a time, nothing learned.
 // Leaves the model out of training mode. Throws InputError if none counts.
-double validation_loss(model::Model& model, const text::DataSet& data,
+double validation_loss(model::Model& model, const data::DataSet& data,
                        const std::vector<std::int64_t>& indices, std::int64_t batch);
 
 }  // namespace qloft::train

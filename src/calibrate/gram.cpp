@@ -25,14 +25,14 @@ void finish(Matrix& gram, std::int64_t tokens) {
 
 }  // namespace
 
-void collect_gram(model::Model& model, std::span<const text::Example> examples,
+void collect_gram(model::Model& model, std::span<const data::Example> examples,
                   std::int64_t first_layer, const GramSink& sink, Progress& progress) {
   const model::Architecture& architecture = model.architecture();
   const auto linears = model::linear_layers(architecture);
   const auto per_layer = static_cast<std::size_t>(std::ssize(linears) / architecture.layers);
   std::int64_t tokens = 0;
   std::vector<at::Tensor> states;
-  for (const text::Example& example : examples) {
+  for (const data::Example& example : examples) {
     if (example.ids.empty()) continue;
     states.push_back(model.embed(ids_of(example, model)));
     tokens += std::ssize(example.ids);

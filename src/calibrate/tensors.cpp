@@ -16,12 +16,12 @@ at::Tensor row_of(const Values& values) {
 
 }  // namespace
 
-at::Tensor ids_of(const text::Example& example, const model::Model& model) {
+at::Tensor ids_of(const data::Example& example, const model::Model& model) {
   return row_of(example.ids).to(model.device());
 }
 
-at::Tensor learn_of(const text::Example& example) {
-  return row_of(example.learn);
+at::Tensor loss_mask_of(const data::Example& example) {
+  return row_of(example.loss_mask);
 }
 
 }  // namespace qloft::calibrate

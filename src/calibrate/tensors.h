@@ -5,14 +5,14 @@
 
 #include <utility>
 
+#include "qloft/data.h"
 #include "qloft/model.h"
-#include "qloft/text/data.h"
 
 namespace qloft::calibrate {
 
 // int64 [1, length].
-at::Tensor ids_of(const text::Example& example, const model::Model& model);
-at::Tensor learn_of(const text::Example& example);
+at::Tensor ids_of(const data::Example& example, const model::Model& model);
+at::Tensor loss_mask_of(const data::Example& example);
 
 // The model has this observer while the object lives.
 class Observed {

@@ -7,7 +7,7 @@
 
 namespace qloft::calibrate {
 
-std::vector<text::Example> windows(std::span<const text::TokenId> ids, std::int64_t samples,
+std::vector<data::Example> windows(std::span<const tokenizer::TokenId> ids, std::int64_t samples,
                                    std::int64_t length, std::uint64_t seed) {
   if (length < 2) {
     throw InputError({{}, "length"}, "expected at least 2, found " + std::to_string(length));
@@ -27,11 +27,11 @@ std::vector<text::Example> windows(std::span<const text::TokenId> ids, std::int6
   random.shuffle(std::span(chosen));
   if (count > samples) chosen.resize(static_cast<std::size_t>(samples));
   std::ranges::sort(chosen);
-  std::vector<text::Example> out;
+  std::vector<data::Example> out;
   for (const std::int64_t window : chosen) {
-    text::Example example;
+    data::Example example;
     example.ids.assign(ids.begin() + window * length, ids.begin() + (window + 1) * length);
-    example.learn.assign(example.ids.size(), 1);
+    example.loss_mask.assign(example.ids.size(), 1);
     out.push_back(std::move(example));
   }
   return out;

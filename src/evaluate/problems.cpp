@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "qloft/core/error.h"
+#include "qloft/data.h"
 #include "qloft/io.h"
-#include "qloft/text/data.h"
 
 namespace qloft::evaluate {
 namespace {
@@ -44,11 +44,11 @@ std::string few_shot_prefix(const std::filesystem::path& file, std::int64_t coun
     throw InputError({file, {}}, "expected " + std::to_string(count) + " worked examples, found " +
                                      std::to_string(examples.size()));
   }
-  const text::DataOptions format;
+  const data::DataOptions format;
   std::string prefix;
   for (const Problem& example : examples) {
-    prefix += text::question_prompt(example.question, format) +
-              text::question_completion(example.answer, format) + "\n\n";
+    prefix += data::question_prompt(example.question, format) +
+              data::question_completion(example.answer, format) + "\n\n";
   }
   return prefix;
 }

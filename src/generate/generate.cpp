@@ -15,7 +15,7 @@
 namespace qloft::generate {
 namespace {
 
-at::Tensor row_of_ids(std::span<const text::TokenId> ids) {
+at::Tensor row_of_ids(std::span<const tokenizer::TokenId> ids) {
   auto tensor = at::empty({1, static_cast<std::int64_t>(ids.size())}, at::kLong);
   std::copy(ids.begin(), ids.end(), tensor.data_ptr<std::int64_t>());
   return tensor;
@@ -34,12 +34,12 @@ std::span<float> row(at::Tensor& logits, std::int64_t i) {
   return {logits.data_ptr<float>() + i * logits.size(1), width};
 }
 
-bool ends(const Options& options, text::TokenId id) {
+bool ends(const Options& options, tokenizer::TokenId id) {
   return !options.ignore_eos &&
          std::find(options.eos.begin(), options.eos.end(), id) != options.eos.end();
 }
 
-void check(const model::Model& model, const std::vector<text::TokenId>& prompt,
+void check(const model::Model& model, const std::vector<tokenizer::TokenId>& prompt,
            const Options& options) {
   options.sampling.validate();
   if (prompt.empty()) throw InputError({{}, "prompt"}, "expected at least one token, found none");
@@ -48,7 +48,7 @@ void check(const model::Model& model, const std::vector<text::TokenId>& prompt,
                      "expected 0 or more, found " + std::to_string(options.max_tokens));
   }
   const std::int64_t vocabulary = model.architecture().vocabulary_size;
-  for (const text::TokenId id : prompt) {
+  for (const tokenizer::TokenId id : prompt) {
     if (id < 0 || id >= vocabulary) {
       throw InputError({{}, "prompt"}, "token " + std::to_string(id) +
                                            " is outside the model's vocabulary of " +
@@ -59,13 +59,13 @@ void check(const model::Model& model, const std::vector<text::TokenId>& prompt,
 
 // One row's way from logits to text.
 struct RowState {
-  std::vector<text::TokenId> seen;  // prompt and new ids
+  std::vector<tokenizer::TokenId> seen;  // prompt and new ids
   TextWriter writer;
   Random random;
   Result result;
   bool finished = false;
 
-  RowState(const std::vector<text::TokenId>& prompt, const text::Tokenizer& tokenizer,
+  RowState(const std::vector<tokenizer::TokenId>& prompt, const tokenizer::Tokenizer& tokenizer,
            const Options& options, const Sink& sink, std::uint64_t stream)
       : seen(prompt),
         writer(tokenizer, options.stop, sink),
@@ -74,7 +74,7 @@ struct RowState {
   // Takes the next id from `logits`; after it `finished` may be set.
   void step(std::span<float> logits, const Options& options) {
     penalize_repetition(logits, seen, options.sampling.repetition_penalty);
-    const text::TokenId id = sample(logits, options.sampling, random);
+    const tokenizer::TokenId id = sample(logits, options.sampling, random);
     if (ends(options, id)) {
       finish(StopReason::eos);
       return;
@@ -98,8 +98,8 @@ struct RowState {
 
 }  // namespace
 
-Result generate(model::Model& model, const text::Tokenizer& tokenizer,
-                const std::vector<text::TokenId>& prompt, const Options& options,
+Result generate(model::Model& model, const tokenizer::Tokenizer& tokenizer,
+                const std::vector<tokenizer::TokenId>& prompt, const Options& options,
                 const Sink& sink) {
   Session session(
       model, tokenizer,
@@ -107,8 +107,8 @@ Result generate(model::Model& model, const text::Tokenizer& tokenizer,
   return session.reply(prompt, options, sink);
 }
 
-std::vector<Result> generate_batch(model::Model& model, const text::Tokenizer& tokenizer,
-                                   const std::vector<std::vector<text::TokenId>>& prompts,
+std::vector<Result> generate_batch(model::Model& model, const tokenizer::Tokenizer& tokenizer,
+                                   const std::vector<std::vector<tokenizer::TokenId>>& prompts,
                                    const Options& options) {
   if (prompts.empty()) return {};
   const at::NoGradGuard no_gradients;
@@ -174,7 +174,7 @@ std::vector<Result> generate_batch(model::Model& model, const text::Tokenizer& t
   return results;
 }
 
-Session::Session(model::Model& model, text::Tokenizer tokenizer, std::int64_t capacity)
+Session::Session(model::Model& model, tokenizer::Tokenizer tokenizer, std::int64_t capacity)
     : model_(&model), tokenizer_(std::move(tokenizer)), capacity_(capacity) {
   reset();
 }
@@ -184,7 +184,7 @@ void Session::reset() {
   held_.clear();
 }
 
-Result Session::reply(const std::vector<text::TokenId>& whole_prompt, const Options& options,
+Result Session::reply(const std::vector<tokenizer::TokenId>& whole_prompt, const Options& options,
                       const Sink& sink) {
   check(*model_, whole_prompt, options);
   const at::NoGradGuard no_gradients;
@@ -209,7 +209,7 @@ Result Session::reply(const std::vector<text::TokenId>& whole_prompt, const Opti
       held_.begin());
   cache_->truncate(static_cast<std::int64_t>(common));
   held_ = whole_prompt;
-  std::span<const text::TokenId> fresh = std::span(whole_prompt).subspan(common);
+  std::span<const tokenizer::TokenId> fresh = std::span(whole_prompt).subspan(common);
   while (true) {
     const model::Input input{row_of_ids(fresh).to(model_->device()), {}, {}};
     auto logits = last_logits(*model_, input, *cache_);
@@ -221,21 +221,21 @@ Result Session::reply(const std::vector<text::TokenId>& whole_prompt, const Opti
   return std::move(state.result);
 }
 
-std::vector<text::TokenId> end_tokens(const checkpoint::Checkpoint& source,
-                                      const text::Tokenizer& tokenizer) {
+std::vector<tokenizer::TokenId> end_tokens(const checkpoint::Checkpoint& source,
+                                           const tokenizer::Tokenizer& tokenizer) {
   const auto read = [](const io::Json& json) {
-    std::vector<text::TokenId> ids;
+    std::vector<tokenizer::TokenId> ids;
     const auto found = json.find("eos_token_id");
     if (found == json.end()) return ids;
-    if (found->is_number_integer()) ids.push_back(found->get<text::TokenId>());
+    if (found->is_number_integer()) ids.push_back(found->get<tokenizer::TokenId>());
     if (found->is_array()) {
       for (const auto& id : *found) {
-        if (id.is_number_integer()) ids.push_back(id.get<text::TokenId>());
+        if (id.is_number_integer()) ids.push_back(id.get<tokenizer::TokenId>());
       }
     }
     return ids;
   };
-  std::vector<text::TokenId> ids;
+  std::vector<tokenizer::TokenId> ids;
   const auto file = source.folder() / "generation_config.json";
   if (std::filesystem::exists(file)) ids = read(io::read_json(file));
   if (ids.empty()) ids = read(source.config());

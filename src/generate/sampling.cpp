@@ -28,26 +28,26 @@ void Sampling::validate() const {
         "a number above 0", repetition_penalty);
 }
 
-void penalize_repetition(std::span<float> logits, std::span<const text::TokenId> seen,
+void penalize_repetition(std::span<float> logits, std::span<const tokenizer::TokenId> seen,
                          double penalty) {
   if (penalty == 1) return;
-  std::vector<text::TokenId> ids(seen.begin(), seen.end());
+  std::vector<tokenizer::TokenId> ids(seen.begin(), seen.end());
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  for (const text::TokenId id : ids) {
+  for (const tokenizer::TokenId id : ids) {
     if (id < 0 || static_cast<std::size_t>(id) >= logits.size()) continue;
     float& logit = logits[static_cast<std::size_t>(id)];
     logit = static_cast<float>(logit < 0 ? logit * penalty : logit / penalty);
   }
 }
 
-text::TokenId sample(std::span<float> logits, const Sampling& sampling, Random& random) {
+tokenizer::TokenId sample(std::span<float> logits, const Sampling& sampling, Random& random) {
   std::size_t best = 0;
   for (std::size_t i = 0; i < logits.size(); ++i) {
     if (std::isnan(logits[i])) throw ComputationError({}, "a logit is not a number");
     if (logits[i] > logits[best]) best = i;
   }
-  if (sampling.temperature == 0) return static_cast<text::TokenId>(best);
+  if (sampling.temperature == 0) return static_cast<tokenizer::TokenId>(best);
 
   // Candidates in falling order of probability; ties in the order of ids.
   std::vector<std::uint32_t> order(logits.size());
@@ -86,10 +86,10 @@ text::TokenId sample(std::span<float> logits, const Sampling& sampling, Random& 
   total = std::accumulate(weights.begin(), weights.end(), 0.0);
   double target = random.uniform() * total;
   for (std::size_t i = 0; i + 1 < weights.size(); ++i) {
-    if (target < weights[i]) return static_cast<text::TokenId>(order[i]);
+    if (target < weights[i]) return static_cast<tokenizer::TokenId>(order[i]);
     target -= weights[i];
   }
-  return static_cast<text::TokenId>(order[weights.size() - 1]);
+  return static_cast<tokenizer::TokenId>(order[weights.size() - 1]);
 }
 
 }  // namespace qloft::generate

@@ -15,11 +15,11 @@ std::size_t held_back(std::string_view text, const std::vector<std::string>& sto
   return longest;
 }
 
-TextWriter::TextWriter(const text::Tokenizer& tokenizer, const std::vector<std::string>& stop,
+TextWriter::TextWriter(const tokenizer::Tokenizer& tokenizer, const std::vector<std::string>& stop,
                        const Sink& sink)
     : decoder_(tokenizer, true), stop_(stop), sink_(sink) {}
 
-bool TextWriter::push(text::TokenId id) {
+bool TextWriter::push(tokenizer::TokenId id) {
   const std::size_t before = text_.size();
   text_ += decoder_.push(id);
   std::size_t end = std::string::npos;

@@ -12,11 +12,11 @@ namespace qloft::generate {
 
 class TextWriter {
  public:
-  TextWriter(const text::Tokenizer& tokenizer, const std::vector<std::string>& stop,
+  TextWriter(const tokenizer::Tokenizer& tokenizer, const std::vector<std::string>& stop,
              const Sink& sink);
 
   // False once the text has ended (a stop string, or a sink that wants no more).
-  bool push(text::TokenId id);
+  bool push(tokenizer::TokenId id);
   // Releases what was held back.
   void finish();
 
@@ -26,7 +26,7 @@ class TextWriter {
  private:
   void release(std::size_t end);
 
-  text::StreamDecoder decoder_;
+  tokenizer::StreamDecoder decoder_;
   const std::vector<std::string>& stop_;
   const Sink& sink_;
   std::string text_;          // everything decoded, cut at a stop string

@@ -12,7 +12,7 @@
 #include "qloft/pipeline/option_lists.h"
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/resume.h"
-#include "qloft/text/tokenizer.h"
+#include "qloft/tokenizer.h"
 #include "targets.h"
 
 namespace qloft::pipeline {
@@ -102,7 +102,7 @@ std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
           .max_positions;
   if (positions > 0) length = std::min(length, positions);
   if (o.data.extension() == ".jsonl") return length;
-  const auto ids = text::Tokenizer::load(model).encode(read_file(o.data));
+  const auto ids = tokenizer::Tokenizer::load(model).encode(read_file(o.data));
   return std::clamp<std::int64_t>(std::ssize(ids), 2, length);
 }
 

@@ -10,11 +10,11 @@
 #include "clock.h"
 #include "load.h"
 #include "qloft/calibrate.h"
+#include "qloft/chat_template.h"
 #include "qloft/core.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/statistics.h"
-#include "qloft/text/chat.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -30,7 +30,7 @@ std::span<const std::byte> bytes_of(const auto& values) {
 }
 
 // The sequences that these options draw.
-std::vector<text::Example> draw(const CalibrateOptions& options, const LoadedModel& loaded) {
+std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedModel& loaded) {
   const std::int64_t longest = loaded.model.architecture().max_positions;
   if (longest > 0 && options.length > longest) {
     throw InputError({{}, "length"}, "expected at most the model's " + std::to_string(longest) +
@@ -44,12 +44,12 @@ std::vector<text::Example> draw(const CalibrateOptions& options, const LoadedMod
     throw InputError({{}, "samples"},
                      "expected at least 1, found " + std::to_string(options.samples));
   }
-  text::DataOptions format;
+  data::DataOptions format;
   format.max_length = options.length;
-  const text::DataSet data(
+  const data::DataSet data(
       {options.data},
-      text::ExampleReader(loaded.tokenizer, text::ChatTemplate::load(loaded.source.folder()),
-                          format));
+      data::ExampleReader(loaded.tokenizer,
+                          chat_template::ChatTemplate::load(loaded.source.folder()), format));
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(data.size()));
   std::iota(chosen.begin(), chosen.end(), 0);
   Random(options.seed).shuffle(std::span(chosen));
@@ -113,7 +113,7 @@ std::vector<float> root_means(const std::vector<double>& sums, std::int64_t sequ
   return out;
 }
 
-void collect_fisher(LoadedModel& loaded, const std::vector<text::Example>& examples,
+void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examples,
                     const ResumableFolder& folder, io::SafetensorsWriter& writer,
                     Progress& progress) {
   calibrate::Fisher fisher;
@@ -155,7 +155,7 @@ std::int64_t first_layer(const Journal& journal) {
   return next;
 }
 
-void collect_gram(LoadedModel& loaded, const std::vector<text::Example>& examples,
+void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& examples,
                   ResumableFolder& folder, io::SafetensorsWriter& writer, Progress& progress) {
   const auto linears = model::linear_layers(loaded.model.architecture());
   const std::int64_t layers = loaded.model.architecture().layers;
@@ -186,10 +186,10 @@ void say_where_tokens_are_few(const std::vector<model::LinearShape>& linears, st
 }
 
 // Of what the sequences hold, whatever text and tokenizer gave it.
-std::string fingerprint_of(const std::vector<text::Example>& examples) {
+std::string fingerprint_of(const std::vector<data::Example>& examples) {
   std::uint64_t hash = examples.size();
-  for (const text::Example& example : examples) {
-    hash = mix(mix(hash, bytes_of(example.ids)), bytes_of(example.learn));
+  for (const data::Example& example : examples) {
+    hash = mix(mix(hash, bytes_of(example.ids)), bytes_of(example.loss_mask));
   }
   return hex(hash);
 }
@@ -213,7 +213,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
     throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
   }
   LoadedModel loaded = load_model(options.model, progress);
-  const std::vector<text::Example> examples = draw(options, loaded);
+  const std::vector<data::Example> examples = draw(options, loaded);
   statistics::Origin origin{.model = options.model.model,
                             .fingerprint = statistics::fingerprint_of(loaded.source),
                             .data = options.data.filename().string(),
@@ -221,7 +221,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
                             .length = 0,
                             .tokens = 0,
                             .seed = options.seed};
-  for (const text::Example& example : examples) {
+  for (const data::Example& example : examples) {
     origin.length = std::max(origin.length, std::ssize(example.ids));
     origin.tokens += std::ssize(example.ids);
   }

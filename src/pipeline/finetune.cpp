@@ -13,14 +13,14 @@
 #include "load.h"
 #include "names.h"
 #include "qloft/architecture.h"
+#include "qloft/chat_template.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/core/random.h"
 #include "qloft/core/threads.h"
+#include "qloft/data.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
-#include "qloft/text/chat.h"
-#include "qloft/text/data.h"
 #include "qloft/train.h"
 
 namespace qloft::pipeline {
@@ -282,17 +282,18 @@ void write_weights(const model::Model& model, const fs::path& folder, ElementTyp
 // ------------------------------------------------------------------------------- data
 
 struct Data {
-  text::DataSet set;
-  text::DataSet::Split split;
+  data::DataSet set;
+  data::DataSet::Split split;
 };
 
 Data read_data(const FinetuneOptions& options, const fs::path& tokenizer_folder,
                std::int64_t length) {
-  text::DataOptions data_options;
+  data::DataOptions data_options;
   data_options.max_length = length;
-  const text::ExampleReader reader(text::Tokenizer::load(tokenizer_folder),
-                                   text::ChatTemplate::load(tokenizer_folder), data_options);
-  text::DataSet set(options.data, reader);
+  const data::ExampleReader reader(tokenizer::Tokenizer::load(tokenizer_folder),
+                                   chat_template::ChatTemplate::load(tokenizer_folder),
+                                   data_options);
+  data::DataSet set(options.data, reader);
   if (!options.validation) {
     auto split = set.split(options.validation_share, options.train.seed);
     return {std::move(set), std::move(split)};
@@ -300,8 +301,8 @@ Data read_data(const FinetuneOptions& options, const fs::path& tokenizer_folder,
   // One set of all files: the lines of the validation file follow the others.
   std::vector<fs::path> files = options.data;
   files.push_back(*options.validation);
-  text::DataSet all(files, reader);
-  text::DataSet::Split split;
+  data::DataSet all(files, reader);
+  data::DataSet::Split split;
   split.train.resize(static_cast<std::size_t>(set.size()));
   split.validation.resize(static_cast<std::size_t>(all.size() - set.size()));
   std::iota(split.train.begin(), split.train.end(), std::int64_t{0});

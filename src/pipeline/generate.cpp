@@ -4,16 +4,16 @@
 
 #include "clock.h"
 #include "load.h"
+#include "qloft/chat_template.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/generate.h"
-#include "qloft/text/chat.h"
 
 namespace qloft::pipeline {
 namespace {
 
-text::ChatTemplate need_chat_template(const checkpoint::Checkpoint& source) {
-  auto found = text::ChatTemplate::load(source.folder());
+chat_template::ChatTemplate need_chat_template(const checkpoint::Checkpoint& source) {
+  auto found = chat_template::ChatTemplate::load(source.folder());
   if (!found) throw InputError({source.folder(), "chat_template"}, "the checkpoint has none");
   return std::move(*found);
 }
@@ -64,9 +64,9 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
 struct Conversation::State {
   ChatOptions options;
   LoadedModel loaded;
-  text::ChatTemplate chat;
+  chat_template::ChatTemplate chat;
   generate::Options settings;
-  std::vector<text::Message> messages;
+  std::vector<chat_template::Message> messages;
   std::vector<std::string> adapters;
   std::string active;
   std::unique_ptr<generate::Session> session;

@@ -85,7 +85,7 @@ LoadedModel load_model(const ModelOptions& options, Progress& progress) {
   at::set_num_threads(1);
   const auto load = load_options(options.device, options.dtype, options.matmul);
   checkpoint::Checkpoint source(checkpoint::resolve(options.model));
-  auto tokenizer = text::Tokenizer::load(source.folder());
+  auto tokenizer = tokenizer::Tokenizer::load(source.folder());
   auto model = model::Model::load(source, load, progress);
   if (const auto adapter = find_adapter(source, options)) {
     model.attach("default", *adapter, /*train=*/false);

@@ -10,13 +10,13 @@
 #include "qloft/core/progress.h"
 #include "qloft/model.h"
 #include "qloft/pipeline/model_options.h"
-#include "qloft/text/tokenizer.h"
+#include "qloft/tokenizer.h"
 
 namespace qloft::pipeline {
 
 struct LoadedModel {
   checkpoint::Checkpoint source;
-  text::Tokenizer tokenizer;
+  tokenizer::Tokenizer tokenizer;
   model::Model model;
 };
 

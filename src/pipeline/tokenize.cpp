@@ -14,7 +14,7 @@ std::int64_t tokenize(const TokenizeOptions& options,
   if (!std::filesystem::is_regular_file(options.file)) {
     throw InputError({options.file, {}}, "no such file");
   }
-  const auto tokenizer = text::Tokenizer::load(checkpoint::resolve(options.model));
+  const auto tokenizer = tokenizer::Tokenizer::load(checkpoint::resolve(options.model));
   std::ifstream stream(options.file, std::ios::binary);
   std::string line;
   std::int64_t count = 0;

@@ -12,10 +12,10 @@ namespace qloft::train {
 namespace {
 
 // Padding is never looked at: any id of the vocabulary does.
-constexpr text::TokenId kPad = 0;
+constexpr tokenizer::TokenId kPad = 0;
 
 template <typename To, typename From>
-at::Tensor to_tensor(const std::vector<From>& values, const text::Batch& batch, at::ScalarType type,
+at::Tensor to_tensor(const std::vector<From>& values, const data::Batch& batch, at::ScalarType type,
                      at::Device device) {
   at::Tensor tensor = at::empty({batch.rows, batch.length}, type);
   std::copy(values.begin(), values.end(), tensor.data_ptr<To>());
@@ -24,12 +24,12 @@ at::Tensor to_tensor(const std::vector<From>& values, const text::Batch& batch, 
 
 }  // namespace
 
-Prepared prepare(const text::Batch& batch, at::Device device) {
+Prepared prepare(const data::Batch& batch, at::Device device) {
   Prepared prepared;
   prepared.tokens = batch.tokens();
-  prepared.learned = batch.learned();
+  prepared.predictions = batch.predictions();
   prepared.input.ids = to_tensor<std::int64_t>(batch.ids, batch, at::kLong, device);
-  prepared.learn = to_tensor<std::uint8_t>(batch.learn, batch, at::kByte, device);
+  prepared.loss_mask = to_tensor<std::uint8_t>(batch.loss_mask, batch, at::kByte, device);
   // Padding at a row's end comes after all that attends: one segment a row needs no mask.
   const bool several = std::any_of(batch.segments.begin(), batch.segments.end(),
                                    [](std::int32_t segment) { return segment > 0; });
@@ -45,13 +45,13 @@ std::vector<Prepared> prepare_step(const Examples& examples,
                                    const Options& options, at::Device device) {
   std::vector<Prepared> step;
   for (const MicroBatch& places : micro_batches) {
-    const std::vector<text::Example> read = examples.get(places);
-    if (options.batching == text::Batching::padded) {
-      step.push_back(prepare(text::make_padded_batch(read, kPad), device));
+    const std::vector<data::Example> read = examples.get(places);
+    if (options.batching == data::Batching::padded) {
+      step.push_back(prepare(data::make_padded_batch(read, kPad), device));
       continue;
     }
-    for (const text::Batch& batch :
-         text::make_packed_batches(read, options.length, options.batch, kPad)) {
+    for (const data::Batch& batch :
+         data::make_packed_batches(read, options.length, options.batch, kPad)) {
       step.push_back(prepare(batch, device));
     }
   }
@@ -71,17 +71,17 @@ double mean_loss(model::Model& model, const Examples& examples, std::int64_t bat
   std::int64_t count = 0;
   for (std::int64_t begin = 0; begin < examples.size(); begin += batch) {
     const std::int64_t end = std::min(begin + batch, examples.size());
-    const std::vector<text::Example> read =
+    const std::vector<data::Example> read =
         examples.get({places.begin() + begin, places.begin() + end});
-    const Prepared prepared = prepare(text::make_padded_batch(read, kPad), model.device());
-    const model::Model::Loss loss = model.loss(prepared.input, prepared.learn);
+    const Prepared prepared = prepare(data::make_padded_batch(read, kPad), model.device());
+    const model::Model::Loss loss = model.loss(prepared.input, prepared.loss_mask);
     sum += loss.sum.item<double>();
     count += loss.count;
   }
   return sum / static_cast<double>(count);
 }
 
-double validation_loss(model::Model& model, const text::DataSet& data,
+double validation_loss(model::Model& model, const data::DataSet& data,
                        const std::vector<std::int64_t>& indices, std::int64_t batch) {
   Progress silent;
   return mean_loss(model, Examples(data, indices, silent), std::max<std::int64_t>(1, batch));

@@ -11,12 +11,12 @@ namespace qloft::train {
 
 struct Prepared {
   model::Input input;
-  at::Tensor learn;          // u8 [rows, length]
-  std::int64_t tokens = 0;   // without padding
-  std::int64_t learned = 0;  // predictions that count
+  at::Tensor loss_mask;          // u8 [rows, length]
+  std::int64_t tokens = 0;       // without padding
+  std::int64_t predictions = 0;  // predictions that count
 };
 
-Prepared prepare(const text::Batch& batch, at::Device device);
+Prepared prepare(const data::Batch& batch, at::Device device);
 
 // The micro-batches of one step. A packed one has options.length columns.
 std::vector<Prepared> prepare_step(const Examples& examples,

@@ -11,14 +11,15 @@ namespace {
 
 constexpr std::int64_t kBlock = 1024;
 
-bool has_prediction(const text::Example& example) {
-  return example.learn.size() > 1 && std::any_of(example.learn.begin() + 1, example.learn.end(),
-                                                 [](std::uint8_t learn) { return learn != 0; });
+bool has_prediction(const data::Example& example) {
+  return example.loss_mask.size() > 1 &&
+         std::any_of(example.loss_mask.begin() + 1, example.loss_mask.end(),
+                     [](std::uint8_t counts) { return counts != 0; });
 }
 
 }  // namespace
 
-Examples::Examples(const text::DataSet& data, const std::vector<std::int64_t>& indices,
+Examples::Examples(const data::DataSet& data, const std::vector<std::int64_t>& indices,
                    Progress& progress)
     : data_(data) {
   const auto count = static_cast<std::int64_t>(indices.size());
@@ -28,7 +29,7 @@ Examples::Examples(const text::DataSet& data, const std::vector<std::int64_t>& i
     const std::int64_t end = std::min(begin + kBlock, count);
     const auto block = std::span(indices).subspan(static_cast<std::size_t>(begin),
                                                   static_cast<std::size_t>(end - begin));
-    const std::vector<text::Example> examples = data.get(block);
+    const std::vector<data::Example> examples = data.get(block);
     for (std::size_t i = 0; i < examples.size(); ++i) take(block[i], examples[i]);
     progress.update(static_cast<std::uint64_t>(end), {});
   }
@@ -41,27 +42,27 @@ Examples::Examples(const text::DataSet& data, const std::vector<std::int64_t>& i
   }
 }
 
-void Examples::take(std::int64_t index, const text::Example& example) {
+void Examples::take(std::int64_t index, const data::Example& example) {
   truncated_ += example.truncated;
   if (!has_prediction(example)) {
     ++skipped_;
     return;
   }
   fingerprint_ = mix(fingerprint_, std::as_bytes(std::span(example.ids)));
-  fingerprint_ = mix(fingerprint_, std::as_bytes(std::span(example.learn)));
+  fingerprint_ = mix(fingerprint_, std::as_bytes(std::span(example.loss_mask)));
   const auto length = static_cast<std::int64_t>(example.ids.size());
   const auto kept = static_cast<std::int64_t>(ids_.size());
   if (offsets_.size() == indices_.size() && kept + length <= kKeptTokens) {
     offsets_.push_back(kept);
     ids_.insert(ids_.end(), example.ids.begin(), example.ids.end());
-    learn_.insert(learn_.end(), example.learn.begin(), example.learn.end());
+    loss_mask_.insert(loss_mask_.end(), example.loss_mask.begin(), example.loss_mask.end());
   }
   indices_.push_back(index);
   lengths_.push_back(static_cast<std::int32_t>(length));
 }
 
-std::vector<text::Example> Examples::get(const MicroBatch& places) const {
-  std::vector<text::Example> examples(places.size());
+std::vector<data::Example> Examples::get(const MicroBatch& places) const {
+  std::vector<data::Example> examples(places.size());
   for (std::size_t i = 0; i < places.size(); ++i) {
     const auto place = static_cast<std::size_t>(places[i]);
     if (place >= offsets_.size()) {
@@ -71,7 +72,7 @@ std::vector<text::Example> Examples::get(const MicroBatch& places) const {
     const auto begin = static_cast<std::ptrdiff_t>(offsets_[place]);
     const auto end = begin + lengths_[place];
     examples[i].ids.assign(ids_.begin() + begin, ids_.begin() + end);
-    examples[i].learn.assign(learn_.begin() + begin, learn_.begin() + end);
+    examples[i].loss_mask.assign(loss_mask_.begin() + begin, loss_mask_.begin() + end);
   }
   return examples;
 }

@@ -1,6 +1,6 @@
 #pragma once
 // The examples of a run, read and checked once before it begins, so that a broken line, truncation
-// and what there is to learn are known before the first step.
+// and examples without a prediction that counts are known before the first step.
 
 #include <cstdint>
 #include <string>
@@ -8,7 +8,7 @@
 
 #include "order.h"
 #include "qloft/core/progress.h"
-#include "qloft/text/data.h"
+#include "qloft/data.h"
 
 namespace qloft::train {
 
@@ -16,7 +16,7 @@ class Examples {
  public:
   // Reads the examples of `indices` on all threads. Throws what the data set throws; InputError if
   // none of them has a prediction that counts.
-  Examples(const text::DataSet& data, const std::vector<std::int64_t>& indices, Progress& progress);
+  Examples(const data::DataSet& data, const std::vector<std::int64_t>& indices, Progress& progress);
 
   // The ones with a prediction that counts; the others are left out.
   std::int64_t size() const { return static_cast<std::int64_t>(lengths_.size()); }
@@ -27,20 +27,20 @@ class Examples {
   std::uint64_t fingerprint() const { return fingerprint_; }
 
   // By place, from memory where they are kept, else from the files.
-  std::vector<text::Example> get(const MicroBatch& places) const;
+  std::vector<data::Example> get(const MicroBatch& places) const;
 
   // Ids beyond this many are read from the files each time they are needed.
   static constexpr std::int64_t kKeptTokens = std::int64_t{1} << 23;
 
  private:
-  void take(std::int64_t index, const text::Example& example);
+  void take(std::int64_t index, const data::Example& example);
 
-  text::DataSet data_;
+  data::DataSet data_;
   std::vector<std::int64_t> indices_;
   std::vector<std::int32_t> lengths_;
   std::vector<std::int64_t> offsets_;  // of the kept ones, a prefix
-  std::vector<text::TokenId> ids_;
-  std::vector<std::uint8_t> learn_;
+  std::vector<tokenizer::TokenId> ids_;
+  std::vector<std::uint8_t> loss_mask_;
   std::int64_t truncated_ = 0;
   std::int64_t skipped_ = 0;
   std::uint64_t fingerprint_ = 0;

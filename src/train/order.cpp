@@ -56,12 +56,12 @@ Order::Order(std::vector<std::int32_t> lengths, const Options& options)
       accumulate_(options.accumulate),
       row_length_(options.length),
       seed_(options.seed) {
-  if (batching_ == text::Batching::packed) pack_rows();
+  if (batching_ == data::Batching::packed) pack_rows();
 }
 
 std::int64_t Order::steps_per_epoch() const {
   const auto units = static_cast<std::int64_t>(
-      batching_ == text::Batching::packed ? rows_.size() : lengths_.size());
+      batching_ == data::Batching::packed ? rows_.size() : lengths_.size());
   return ceil_divide(ceil_divide(units, batch_), accumulate_);
 }
 
@@ -84,7 +84,7 @@ std::vector<std::int64_t> Order::permutation(std::uint64_t stream) const {
 void Order::plan_epoch(std::int64_t epoch) {
   if (epoch == planned_) return;
   epoch_.clear();
-  if (batching_ == text::Batching::padded) {
+  if (batching_ == data::Batching::padded) {
     plan_padded(epoch);
   } else {
     std::vector<std::size_t> order(rows_.size());

@@ -36,7 +36,7 @@ class Order {
   void pack_rows();
 
   std::vector<std::int32_t> lengths_;
-  text::Batching batching_;
+  data::Batching batching_;
   std::int64_t batch_, accumulate_, row_length_;
   std::uint64_t seed_;
   std::vector<MicroBatch> rows_;   // packed: the examples of each row
@@ -45,7 +45,7 @@ class Order {
 };
 
 // Examples laid into rows of `length` tokens first-fit decreasing, ties in the given order: the
-// same rows as text::make_packed_batches gives, also for any subset of whole rows.
+// same rows as data::make_packed_batches gives, also for any subset of whole rows.
 std::vector<MicroBatch> first_fit_rows(const std::vector<std::int64_t>& examples,
                                        const std::vector<std::int32_t>& lengths,
                                        std::int64_t length);

@@ -30,7 +30,7 @@ io::Json result_options(const Options& options) {
           {"batch", options.batch},
           {"accumulate", options.accumulate},
           {"length", options.length},
-          {"batching", options.batching == text::Batching::packed ? "packed" : "padded"},
+          {"batching", options.batching == data::Batching::packed ? "packed" : "padded"},
           {"checkpointing", options.checkpointing},
           {"seed", options.seed},
           {"evaluate_every", options.evaluate_every},

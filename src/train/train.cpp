@@ -64,7 +64,7 @@ std::int64_t total_steps(const Options& options, std::int64_t steps_per_epoch) {
 
 class Run {
  public:
-  Run(model::Model& model, const text::DataSet& data,
+  Run(model::Model& model, const data::DataSet& data,
       const std::vector<std::int64_t>& train_indices,
       const std::vector<std::int64_t>& validation_indices, const Options& options, const Save& save,
       Progress& progress)
@@ -99,7 +99,7 @@ class Run {
   }
 
  private:
-  static std::optional<Examples> read_validation(const text::DataSet& data,
+  static std::optional<Examples> read_validation(const data::DataSet& data,
                                                  const std::vector<std::int64_t>& indices,
                                                  Progress& progress) {
     if (indices.empty()) return std::nullopt;
@@ -147,9 +147,9 @@ class Run {
     const auto start = Clock::now();
     const std::vector<Prepared> batches =
         prepare_step(examples_, order_.step(state_.step), options_, model_.device());
-    std::int64_t learned = 0, tokens = 0;
+    std::int64_t predictions = 0, tokens = 0;
     for (const Prepared& batch : batches) {
-      learned += batch.learned;
+      predictions += batch.predictions;
       tokens += batch.tokens;
     }
     // Dropout too is a function of the seed and the step, so that a resumed run draws the same.
@@ -158,18 +158,18 @@ class Run {
         mix(mix(options_.seed, kDropoutStream), static_cast<std::uint64_t>(state_.step)));
     double sum = 0;
     for (const Prepared& batch : batches) {
-      const model::Model::Loss loss = model_.loss(batch.input, batch.learn);
+      const model::Model::Loss loss = model_.loss(batch.input, batch.loss_mask);
       sum += loss.sum.item<double>();
       require_finite(sum, "loss", state_.step + 1);
-      (loss.sum / static_cast<double>(learned)).backward();
+      (loss.sum / static_cast<double>(predictions)).backward();
     }
     const double norm = optimizer_.gradient_norm();
     require_finite(norm, "gradient norm", state_.step + 1);
     const double rate = learning_rate(options_, state_.step, steps_);
     optimizer_.step(rate, clip_scale(norm, options_.clip));
 
-    if (state_.step == 0) state_.first_loss = sum / static_cast<double>(learned);
-    state_.last_loss = sum / static_cast<double>(learned);
+    if (state_.step == 0) state_.first_loss = sum / static_cast<double>(predictions);
+    state_.last_loss = sum / static_cast<double>(predictions);
     state_.tokens += tokens;
     state_.seconds = seconds_before_ + seconds_since(start_);
     ++state_.step;
@@ -282,7 +282,7 @@ class Run {
 
 }  // namespace
 
-Summary train(model::Model& model, const text::DataSet& data,
+Summary train(model::Model& model, const data::DataSet& data,
               const std::vector<std::int64_t>& train_indices,
               const std::vector<std::int64_t>& validation_indices, const Options& options,
               const Save& save, Progress& progress) {

@@ -27,12 +27,12 @@ model::Architecture tiny() {
   return a;
 }
 
-text::Example sequence(std::int64_t length, std::uint64_t seed) {
-  text::Example out;
+data::Example sequence(std::int64_t length, std::uint64_t seed) {
+  data::Example out;
   Random random(seed);
   for (std::int64_t i = 0; i < length; ++i) {
-    out.ids.push_back(static_cast<text::TokenId>(random.below(512)));
-    out.learn.push_back(i % 3 == 0 ? 0 : 1);
+    out.ids.push_back(static_cast<tokenizer::TokenId>(random.below(512)));
+    out.loss_mask.push_back(i % 3 == 0 ? 0 : 1);
   }
   return out;
 }
@@ -44,32 +44,32 @@ at::Tensor tensor_of(const auto& values) {
 }
 
 TEST(Windows, AreDrawnOnceEachAndStayInOrder) {
-  std::vector<text::TokenId> ids(103);
+  std::vector<tokenizer::TokenId> ids(103);
   std::iota(ids.begin(), ids.end(), 0);
   const auto drawn = windows(ids, 4, 10, 1);
   ASSERT_EQ(drawn.size(), 4u);
   for (std::size_t i = 0; i < drawn.size(); ++i) {
     EXPECT_EQ(drawn[i].ids.size(), 10u);
     EXPECT_EQ(drawn[i].ids[0] % 10, 0);
-    EXPECT_EQ(drawn[i].learn, std::vector<std::uint8_t>(10, 1));
+    EXPECT_EQ(drawn[i].loss_mask, std::vector<std::uint8_t>(10, 1));
     EXPECT_GT(drawn[i].ids[0], i > 0 ? drawn[i - 1].ids[0] : -1);
   }
   EXPECT_NE(windows(ids, 4, 10, 2)[0].ids, windows(ids, 4, 10, 3)[0].ids);
 }
 
 TEST(Windows, AreAsManyAsTheTextHas) {
-  EXPECT_EQ(windows(std::vector<text::TokenId>(103), 50, 10, 0).size(), 10u);
-  EXPECT_THROW(windows(std::vector<text::TokenId>(9), 50, 10, 0), InputError);
-  EXPECT_THROW(windows(std::vector<text::TokenId>(9), 0, 3, 0), InputError);
-  EXPECT_THROW(windows(std::vector<text::TokenId>(9), 1, 1, 0), InputError);
+  EXPECT_EQ(windows(std::vector<tokenizer::TokenId>(103), 50, 10, 0).size(), 10u);
+  EXPECT_THROW(windows(std::vector<tokenizer::TokenId>(9), 50, 10, 0), InputError);
+  EXPECT_THROW(windows(std::vector<tokenizer::TokenId>(9), 0, 3, 0), InputError);
+  EXPECT_THROW(windows(std::vector<tokenizer::TokenId>(9), 1, 1, 0), InputError);
 }
 
 // torch's own gradients of all weights are the reference.
 TEST(Fisher, IsTheMeanSquareOfTorchsGradientsByRowAndColumn) {
   auto trained = model::Model::random(tiny(), {.train_weights = true}, 3);
   auto frozen = model::Model::random(tiny(), {}, 3);
-  const text::Example example = sequence(40, 5);
-  const auto loss = trained.loss({tensor_of(example.ids), {}, {}}, tensor_of(example.learn));
+  const data::Example example = sequence(40, 5);
+  const auto loss = trained.loss({tensor_of(example.ids), {}, {}}, tensor_of(example.loss_mask));
   (loss.sum / static_cast<double>(loss.count)).backward();
   for (const bool checkpointing : {false, true}) {
     frozen.set_checkpointing(checkpointing);
@@ -102,8 +102,8 @@ TEST(Fisher, AddsUpOverSequencesAndLeavesOutOneThatTeachesNothing) {
   Fisher once, twice;
   add_fisher(model, sequence(20, 1), once);
   add_fisher(model, sequence(20, 1), twice);
-  text::Example nothing = sequence(20, 2);
-  nothing.learn.assign(20, 0);
+  data::Example nothing = sequence(20, 2);
+  nothing.loss_mask.assign(20, 0);
   add_fisher(model, nothing, twice);
   add_fisher(model, sequence(20, 1), twice);
   for (const auto& [name, sums] : once) {
@@ -115,7 +115,7 @@ TEST(Fisher, AddsUpOverSequencesAndLeavesOutOneThatTeachesNothing) {
 // The inputs that a whole forward pass shows an observer are the reference.
 TEST(Gram, IsTheMeanOfInputsTimesInputsOfTheWholeModel) {
   auto model = model::Model::random(tiny(), {}, 3);
-  const std::vector<text::Example> examples = {sequence(30, 1), sequence(17, 2)};
+  const std::vector<data::Example> examples = {sequence(30, 1), sequence(17, 2)};
   std::map<std::string, at::Tensor> expected;
   model.observe({.input =
                      [&](const std::string& name, MatrixView<const float> input) {
@@ -129,7 +129,7 @@ TEST(Gram, IsTheMeanOfInputsTimesInputsOfTheWholeModel) {
                        sum += x.t().mm(x) / 47.0;
                      },
                  .gradient = {}});
-  for (const text::Example& example : examples) {
+  for (const data::Example& example : examples) {
     const at::NoGradGuard no_grad;
     model.hidden({tensor_of(example.ids), {}, {}});
   }
@@ -160,7 +160,7 @@ TEST(Gram, IsTheMeanOfInputsTimesInputsOfTheWholeModel) {
 
 TEST(Gram, BeginsAtALaterLayerWithTheSameNumbers) {
   auto model = model::Model::random(tiny(), {}, 3);
-  const std::vector<text::Example> examples = {sequence(30, 1)};
+  const std::vector<data::Example> examples = {sequence(30, 1)};
   const auto collect = [&](std::int64_t first) {
     std::map<std::string, Matrix> found;
     Progress silent;

@@ -33,7 +33,7 @@ class Tasks : public ::testing::Test {
     const checkpoint::Checkpoint source(model);
     auto loaded = model::Model::load(source, {}, progress_);
     loaded.set_training(false);
-    const auto tokenizer = text::Tokenizer::load(model);
+    const auto tokenizer = tokenizer::Tokenizer::load(model);
     if (request.settings.empty()) request.settings = all_settings();
     task(name).check(request, progress_);
     const Subject subject{loaded, tokenizer, source};

@@ -12,10 +12,10 @@
 namespace qloft::generate {
 namespace {
 
-std::map<text::TokenId, int> draw(const std::vector<float>& logits, const Sampling& sampling,
-                                  int times) {
+std::map<tokenizer::TokenId, int> draw(const std::vector<float>& logits, const Sampling& sampling,
+                                       int times) {
   Random random(3);
-  std::map<text::TokenId, int> counts;
+  std::map<tokenizer::TokenId, int> counts;
   for (int i = 0; i < times; ++i) {
     auto copy = logits;
     ++counts[sample(copy, sampling, random)];
@@ -48,7 +48,7 @@ TEST(Sample, EachFilterKeepsOnlyItsTokens) {
   const struct {
     const char* what;
     Sampling sampling;
-    std::vector<text::TokenId> kept;
+    std::vector<tokenizer::TokenId> kept;
   } cases[] = {
       {"top-k 2", {.temperature = 1, .top_k = 2}, {1, 2}},
       {"top-k beyond the vocabulary", {.temperature = 1, .top_k = 99}, {0, 1, 2, 3}},
@@ -58,7 +58,7 @@ TEST(Sample, EachFilterKeepsOnlyItsTokens) {
       {"min-p 1", {.temperature = 1, .min_p = 1}, {1}},
   };
   for (const auto& c : cases) {
-    std::vector<text::TokenId> seen;
+    std::vector<tokenizer::TokenId> seen;
     for (const auto& [id, count] : draw(logits, c.sampling, 2000)) seen.push_back(id);
     EXPECT_EQ(seen, c.kept) << c.what;
   }
@@ -72,7 +72,7 @@ TEST(Sample, ALogitThatIsNotANumberStopsTheRun) {
 
 TEST(PenalizeRepetition, WeakensEachSeenIdOnce) {
   std::vector<float> logits = {2, -2, 3, 1};
-  penalize_repetition(logits, std::vector<text::TokenId>{0, 1, 0, 99}, 2.0);
+  penalize_repetition(logits, std::vector<tokenizer::TokenId>{0, 1, 0, 99}, 2.0);
   EXPECT_EQ(logits, (std::vector<float>{1, -4, 3, 1}));
 }
 

@@ -1,9 +1,9 @@
-"""Writes src/text/tokenizer/unicode_table.inc: the character classes that the tokenizers library uses.
+"""Writes src/tokenizer/unicode_table.inc: the character classes that the tokenizers library uses.
 
 Needs tokenizers==0.23.3 and CPython 3.11 (its unicodedata is Unicode 14.0, as PCRE2 10.42's tables;
 the additions are what Oniguruma, inside tokenizers, knows beyond that).
 
-    python tests/golden/make_unicode_table.py > src/text/tokenizer/unicode_table.inc
+    python tests/golden/make_unicode_table.py > src/tokenizer/unicode_table.inc
 """
 
 import sys

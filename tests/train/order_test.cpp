@@ -26,7 +26,7 @@ std::vector<std::int64_t> epoch_of(Order& order, std::int64_t epoch) {
   return examples;
 }
 
-Options options_of(text::Batching batching, std::int64_t batch, std::int64_t accumulate) {
+Options options_of(data::Batching batching, std::int64_t batch, std::int64_t accumulate) {
   Options options;
   options.batching = batching;
   options.batch = batch;
@@ -36,9 +36,9 @@ Options options_of(text::Batching batching, std::int64_t batch, std::int64_t acc
   return options;
 }
 
-class EveryBatching : public ::testing::TestWithParam<text::Batching> {};
+class EveryBatching : public ::testing::TestWithParam<data::Batching> {};
 INSTANTIATE_TEST_SUITE_P(, EveryBatching,
-                         ::testing::Values(text::Batching::padded, text::Batching::packed));
+                         ::testing::Values(data::Batching::padded, data::Batching::packed));
 
 TEST_P(EveryBatching, AnEpochReadsEveryExampleOnce) {
   Order order(ragged_lengths(301), options_of(GetParam(), 4, 3));
@@ -69,7 +69,7 @@ TEST_P(EveryBatching, AStepIsTheSameHoweverItIsReached) {
 
 TEST(Order, PaddedBatchesHoldSimilarLengths) {
   const auto lengths = ragged_lengths(512);
-  Order order(lengths, options_of(text::Batching::padded, 8, 1));
+  Order order(lengths, options_of(data::Batching::padded, 8, 1));
   std::int64_t padded = 0, tokens = 0;
   for (std::int64_t step = 0; step < order.steps_per_epoch(); ++step) {
     for (const MicroBatch& batch : order.step(step)) {
@@ -86,7 +86,7 @@ TEST(Order, PaddedBatchesHoldSimilarLengths) {
 }
 
 TEST(Order, TheLastStepOfAnEpochMayBeShort) {
-  Order order(ragged_lengths(10), options_of(text::Batching::padded, 4, 2));
+  Order order(ragged_lengths(10), options_of(data::Batching::padded, 4, 2));
   ASSERT_EQ(order.steps_per_epoch(), 2);
   EXPECT_EQ(order.step(0).size(), 2u);
   EXPECT_EQ(order.step(1).size(), 1u);
@@ -94,16 +94,16 @@ TEST(Order, TheLastStepOfAnEpochMayBeShort) {
 
 TEST(Order, APackedStepFitsTheRowsThatItStandsFor) {
   const auto lengths = ragged_lengths(301);
-  Order order(lengths, options_of(text::Batching::packed, 4, 1));
+  Order order(lengths, options_of(data::Batching::packed, 4, 1));
   for (std::int64_t step = 0; step < order.steps_per_epoch(); ++step) {
     for (const MicroBatch& places : order.step(step)) {
-      std::vector<text::Example> examples;
+      std::vector<data::Example> examples;
       for (const std::int64_t place : places) {
         const auto length = static_cast<std::size_t>(lengths[static_cast<std::size_t>(place)]);
         examples.push_back(
-            {std::vector<text::TokenId>(length, 1), std::vector<std::uint8_t>(length, 1)});
+            {std::vector<tokenizer::TokenId>(length, 1), std::vector<std::uint8_t>(length, 1)});
       }
-      ASSERT_EQ(text::make_packed_batches(examples, 64, 4, 0).size(), 1u);
+      ASSERT_EQ(data::make_packed_batches(examples, 64, 4, 0).size(), 1u);
     }
   }
 }

@@ -11,8 +11,8 @@
 
 #include "qloft/architecture.h"
 #include "qloft/core/file.h"
+#include "qloft/data.h"
 #include "qloft/io.h"
-#include "qloft/text/data.h"
 
 namespace qloft::test {
 
@@ -78,12 +78,12 @@ inline std::filesystem::path write_toy_texts(const std::filesystem::path& file, 
   return file;
 }
 
-inline text::DataSet toy_data(const std::filesystem::path& folder, int count,
+inline data::DataSet toy_data(const std::filesystem::path& folder, int count,
                               std::int64_t max_length = 32) {
   write_toy_tokenizer(folder);
-  text::DataOptions options;
+  data::DataOptions options;
   options.max_length = max_length;
-  const text::ExampleReader reader(text::Tokenizer::load(folder), std::nullopt, options);
+  const data::ExampleReader reader(tokenizer::Tokenizer::load(folder), std::nullopt, options);
   return {{write_toy_texts(folder / "data.jsonl", count)}, reader};
 }
 

@@ -117,7 +117,7 @@ TEST(Train, TheLossFallsOnAToySet) {
 struct Case {
   std::string name;
   Method method;
-  text::Batching batching;
+  data::Batching batching;
   std::int64_t accumulate;
   bool validation;
 };
@@ -128,9 +128,9 @@ void PrintTo(const Case& c, std::ostream* out) {
 class Resume : public ::testing::TestWithParam<Case> {};
 INSTANTIATE_TEST_SUITE_P(
     , Resume,
-    ::testing::Values(Case{"LoraWithDropout", Method::lora, text::Batching::padded, 1, true},
-                      Case{"LoraPacked", Method::lora, text::Batching::packed, 2, false},
-                      Case{"FullBf16", Method::full_bf16, text::Batching::padded, 2, true}),
+    ::testing::Values(Case{"LoraWithDropout", Method::lora, data::Batching::padded, 1, true},
+                      Case{"LoraPacked", Method::lora, data::Batching::packed, 2, false},
+                      Case{"FullBf16", Method::full_bf16, data::Batching::padded, 2, true}),
     [](const auto& test) { return test.param.name; });
 
 TEST_P(Resume, EqualsAnUninterruptedRunBitForBit) {
@@ -294,7 +294,7 @@ TEST(Train, PackedAndPaddedRowsGiveTheSameLoss) {
   options.batch = 8;
   Progress silent;
   std::vector<double> losses;
-  for (const auto batching : {text::Batching::padded, text::Batching::packed}) {
+  for (const auto batching : {data::Batching::padded, data::Batching::packed}) {
     options.batching = batching;
     options.length = 64;
     model::Model model = toy_model(Method::full_f32);

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "qloft/text/tokenizer.h"
+#include "qloft/tokenizer.h"
 
 namespace qloft::generate {
 
@@ -27,14 +27,14 @@ struct Options {
   Sampling sampling;
   std::int64_t max_tokens = 128;
   bool ignore_eos = false;
-  std::vector<std::string> stop;   // the text ends before the first of these
-  std::vector<text::TokenId> eos;  // from generation_config.json, config.json or the tokenizer
+  std::vector<std::string> stop;        // the text ends before the first of these
+  std::vector<tokenizer::TokenId> eos;  // from generation_config.json, config.json or the tokenizer
 };
 
 enum class StopReason { length, eos, stop_string, interrupted };
 
 struct Result {
-  std::vector<text::TokenId> ids;  // the new ones, without eos
+  std::vector<tokenizer::TokenId> ids;  // the new ones, without eos
   std::string text;
   StopReason reason = StopReason::length;
 };

@@ -27,7 +27,7 @@ struct GenerateOptions {
 };
 
 struct GenerateReport {
-  std::vector<text::TokenId> prompt_ids;
+  std::vector<tokenizer::TokenId> prompt_ids;
   generate::Result result;
   double prompt_seconds = 0;  // until the first new token
   double seconds = 0;

@@ -90,7 +90,7 @@ void visit_options(train::Options& o, Visitor& v) {
   v("--accumulate", o.accumulate, "micro-batches a step");
   v("--length", o.length, "tokens of a packed row, and of the longest example");
   v("--batching",
-    choice(o.batching, {{"padded", text::Batching::padded}, {"packed", text::Batching::packed}}),
+    choice(o.batching, {{"padded", data::Batching::padded}, {"packed", data::Batching::packed}}),
     "one example a row, or several");
   v("--weight-decay", o.weight_decay, "AdamW's decoupled weight decay");
   v("--beta1", o.beta1, "AdamW's first decay rate");

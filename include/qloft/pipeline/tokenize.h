@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "qloft/text/tokenizer.h"
+#include "qloft/tokenizer.h"
 
 namespace qloft::pipeline {
 
@@ -20,7 +20,7 @@ struct TokenizeOptions {
 
 struct TokenizedLine {
   std::string text;
-  std::vector<text::TokenId> ids;
+  std::vector<tokenizer::TokenId> ids;
   std::string decoded;  // with `decode` only
 };
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "qloft/text/data.h"
+#include "qloft/data.h"
 
 namespace qloft::train {
 
@@ -29,7 +29,7 @@ struct Options {
   std::int64_t batch = 4;       // sequences (or packed rows) a micro-batch
   std::int64_t accumulate = 1;  // micro-batches a step
   std::int64_t length = 512;    // of packed rows
-  text::Batching batching = text::Batching::padded;
+  data::Batching batching = data::Batching::padded;
   bool checkpointing = false;
   std::uint64_t seed = 0;           // of the data order and of dropout
   std::int64_t save_every = 0;      // steps; 0: only at the end

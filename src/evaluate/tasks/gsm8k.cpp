@@ -10,10 +10,10 @@
 #include "problems.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/data.h"
 #include "qloft/evaluate.h"
 #include "qloft/generate.h"
 #include "qloft/io.h"
-#include "qloft/text/data.h"
 #include "tasks/row.h"
 
 namespace qloft::evaluate {
@@ -98,7 +98,7 @@ io::Json prediction(std::int64_t index, const Problem& problem, const std::strin
 Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const fs::path& data,
                     Progress& progress) {
   const AnswerRule rule = rule_of(options.rule);
-  const text::DataOptions format;
+  const data::DataOptions format;
   const auto problems = read_problems(data, options.limit);
   const std::string prefix = few_shot_prefix(options.few_shot_data, options.few_shot);
 
@@ -117,11 +117,11 @@ Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const f
   for (std::int64_t first = 0; first < total; first += options.batch) {
     if (progress.stop_requested()) throw Interrupted({}, "stopped");
     const std::int64_t last = std::min(total, first + options.batch);
-    std::vector<std::vector<text::TokenId>> prompts;
+    std::vector<std::vector<tokenizer::TokenId>> prompts;
     for (std::int64_t i = first; i < last; ++i) {
       const Problem& problem = problems[static_cast<std::size_t>(i)];
       prompts.push_back(
-          subject.tokenizer.encode(prefix + text::question_prompt(problem.question, format)));
+          subject.tokenizer.encode(prefix + data::question_prompt(problem.question, format)));
     }
     const auto results =
         generate::generate_batch(subject.model, subject.tokenizer, prompts, generation);

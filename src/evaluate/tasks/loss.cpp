@@ -7,10 +7,10 @@
 #include <string>
 
 #include "finite.h"
+#include "qloft/chat_template.h"
 #include "qloft/core/error.h"
+#include "qloft/data.h"
 #include "qloft/evaluate.h"
-#include "qloft/text/chat.h"
-#include "qloft/text/data.h"
 #include "qloft/train.h"
 #include "tasks/row.h"
 
@@ -39,20 +39,21 @@ void check_examples(const LossOptions& options, const fs::path& data, Progress&)
 
 Scores run_loss(const Subject& subject, const LossOptions& options, const fs::path& file,
                 Progress&) {
-  text::DataOptions format;
+  data::DataOptions format;
   const std::int64_t longest = subject.model.architecture().max_positions;
   if (longest > 0) format.max_length = std::min(format.max_length, longest);
-  const text::DataSet data(
-      {file}, text::ExampleReader(subject.tokenizer,
-                                  text::ChatTemplate::load(subject.source.folder()), format));
+  const data::DataSet data(
+      {file},
+      data::ExampleReader(subject.tokenizer,
+                          chat_template::ChatTemplate::load(subject.source.folder()), format));
   const std::int64_t examples =
       options.limit > 0 ? std::min(options.limit, data.size()) : data.size();
   std::vector<std::int64_t> indices(static_cast<std::size_t>(examples));
   std::iota(indices.begin(), indices.end(), 0);
   const double loss = train::validation_loss(subject.model, data, indices, options.batch);
   for (std::int64_t i = 0; !std::isfinite(loss) && i < examples; ++i) {
-    const text::Example example = data.get(i);
-    if (std::ranges::count(example.learn, 0) == std::ssize(example.learn)) continue;
+    const data::Example example = data.get(i);
+    if (std::ranges::count(example.loss_mask, 0) == std::ssize(example.loss_mask)) continue;
     expect_finite(train::validation_loss(subject.model, data, {i}, 1),
                   {file, "example " + std::to_string(i + 1)});
   }

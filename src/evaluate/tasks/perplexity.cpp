@@ -41,7 +41,7 @@ void check_text(const PerplexityOptions& options, const fs::path& data, Progress
   if (!fs::is_regular_file(data)) throw InputError({data, {}}, "no such file");
 }
 
-model::Model::Loss loss_of_windows(const Subject& subject, const text::TokenId* ids,
+model::Model::Loss loss_of_windows(const Subject& subject, const tokenizer::TokenId* ids,
                                    std::int64_t rows, std::int64_t window) {
   auto batch = at::empty({rows, window}, at::kLong);
   std::copy_n(ids, rows * window, batch.data_ptr<std::int64_t>());

@@ -1,2 +1,3 @@
 #include "qloft/low.h"
+
 #include "part.h"

@@ -1,0 +1,123 @@
+#pragma once
+// Training and evaluation data: JSON Lines to examples of ids with a loss mask, and examples to
+// batches.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "qloft/chat_template.h"
+#include "qloft/tokenizer.h"
+
+namespace qloft::data {
+
+// One sequence. loss_mask[i] != 0: the prediction of ids[i] counts in the loss. loss_mask and ids
+// have the same length; the first id of a sequence is never predicted.
+struct Example {
+  std::vector<tokenizer::TokenId> ids;
+  std::vector<std::uint8_t> loss_mask;
+  bool truncated = false;
+  std::int64_t dropped = 0;  // ids that truncation cut off the end
+};
+
+struct DataOptions {
+  std::int64_t max_length = 1024;
+  bool append_eos = true;  // after text, completions and answers (chat templates bring their own)
+  // What stands around a question and its answer: "Question: {question}\nAnswer: {answer}".
+  std::string question_prefix = "Question: ";
+  std::string answer_prefix = "\nAnswer:";
+  // Between answer_prefix and the answer. It belongs to the answer's side, because tokenizers glue
+  // a space to the word that follows.
+  std::string answer_separator = " ";
+};
+
+// What the model sees before it answers, the same in training and in evaluation:
+// question_prefix + question + answer_prefix.
+std::string question_prompt(const std::string& question, const DataOptions& options);
+// What it should continue with: answer_separator + answer.
+std::string question_completion(const std::string& answer, const DataOptions& options);
+
+// Turns one line of JSON into an example. Fields, the first that fits: `messages` (chat template,
+// with `tools` and `documents` where the line has them; loss on assistant turns only), `prompt` +
+// `completion`, `question` + `answer` (loss on the second part only), `text` (loss on everything).
+//
+// A prompt's ids are always those of tokenizer.encode(prompt), so that generation meets what
+// training saw; the rest is the tail of encoding both parts at once, or, where the prompt's ids are
+// not a prefix of that, the completion encoded on its own without an added space before it.
+// A conversation's ids are those of the whole rendered text without added special tokens.
+class ExampleReader {
+ public:
+  // Throws InputError where max_length is not positive.
+  ExampleReader(tokenizer::Tokenizer tokenizer, std::optional<chat_template::ChatTemplate> chat,
+                DataOptions options);
+  // Throws InputError naming file, line and field.
+  Example read(const std::string& line, const std::filesystem::path& file,
+               std::int64_t line_number) const;
+  const DataOptions& options() const { return options_; }
+
+ private:
+  tokenizer::Tokenizer tokenizer_;
+  std::optional<chat_template::ChatTemplate> chat_;
+  DataOptions options_;
+};
+
+// The lines of several .jsonl files, indexed by offset in one pass and read when asked for: memory
+// is 8 bytes a line. Blank lines and a byte-order mark are skipped. Immutable: one object serves
+// all threads. Cheap to copy.
+class DataSet {
+ public:
+  // Throws InputError naming the file that is missing, not regular, or (all of them) without a
+  // line.
+  DataSet(std::vector<std::filesystem::path> files, ExampleReader reader);
+  std::int64_t size() const;
+  // 0 <= index < size(). Throws InputError naming file and line; SystemError where the file cannot
+  // be read.
+  Example get(std::int64_t index) const;
+  // The same, in this order, on all threads.
+  std::vector<Example> get(std::span<const std::int64_t> indices) const;
+  // The last `share` of a seeded permutation goes to the second index list (at least one example,
+  // and never all); both ascending. Throws InputError unless 0 <= share < 1, or where there are too
+  // few examples to share.
+  struct Split {
+    std::vector<std::int64_t> train, validation;
+  };
+  Split split(double validation_share, std::uint64_t seed) const;
+
+ private:
+  struct State;
+  std::shared_ptr<const State> state_;
+};
+
+// A batch of `rows` sequences of equal `length`, padded with `pad`. Packed rows hold several
+// examples one behind the other: position restarts at 0 with each (and attention must not cross:
+// segment changes there). loss_mask is 0 where nothing can be predicted: padding, and the first
+// position of each segment.
+struct Batch {
+  std::int64_t rows = 0;
+  std::int64_t length = 0;
+  std::vector<tokenizer::TokenId> ids;  // [rows, length]
+  std::vector<std::uint8_t> loss_mask;  // [rows, length]
+  std::vector<std::int32_t> positions;  // [rows, length]; 0 in padding
+  std::vector<std::int32_t> segments;   // [rows, length]; from 0 in each row; -1: padding
+  std::int64_t tokens() const;          // without padding
+  std::int64_t predictions() const;     // that count: loss_mask[i] with i > 0 in its segment
+};
+
+enum class Batching { padded, packed };
+
+// As long as the longest example; row i holds examples[i].
+Batch make_padded_batch(std::span<const Example> examples, tokenizer::TokenId pad);
+// Batches of `rows` examples of similar length, the longest first (a machine that is too small says
+// so at once); the last batch may have fewer rows.
+std::vector<Batch> make_padded_batches(std::span<const Example> examples, std::int64_t rows,
+                                       tokenizer::TokenId pad);
+// First-fit decreasing into rows of `length`; the last batch may have fewer rows. Examples without
+// ids are left out. Throws InputError where an example is longer than a row.
+std::vector<Batch> make_packed_batches(std::span<const Example> examples, std::int64_t length,
+                                       std::int64_t rows, tokenizer::TokenId pad);
+
+}  // namespace qloft::data

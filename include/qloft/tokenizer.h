@@ -1,0 +1,68 @@
+#pragma once
+// Text to ids and back, as Hugging Face's tokenizers does it.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qloft::tokenizer {
+
+using TokenId = std::int32_t;
+
+// tokenizer.json (BPE, byte-level or with byte fallback), or tokenizer.model through SentencePiece
+// where there is no tokenizer.json. Immutable: one object serves all threads. Cheap to copy.
+class Tokenizer {
+ public:
+  // Throws InputError naming the file and the field of what is missing, broken or not supported.
+  static Tokenizer load(const std::filesystem::path& model_folder);
+
+  // `special`: let the post-processor add its tokens (<s> ...). Special tokens that stand in the
+  // text are recognised either way, as transformers does. Invalid UTF-8 becomes U+FFFD.
+  std::vector<TokenId> encode(std::string_view text, bool special = true) const;
+  // What transformers' decode(ids, skip_special_tokens, clean_up_tokenization_spaces=False) gives.
+  std::string decode(std::span<const TokenId> ids, bool skip_special = false) const;
+
+  std::int64_t vocabulary_size() const;  // the highest id + 1, added tokens included
+  std::optional<TokenId> token_id(std::string_view token) const;
+  std::string token(TokenId id) const;  // throws InputError if out of range
+  bool is_special(TokenId id) const;
+  // From tokenizer_config.json / special_tokens_map.json; empty where the model has none.
+  std::optional<TokenId> bos() const;
+  std::optional<TokenId> eos() const;
+  std::optional<TokenId> pad() const;
+
+ private:
+  friend class StreamDecoder;
+  struct State;
+  std::shared_ptr<const State> state_;
+};
+
+// Decodes id by id; push() gives back the text that is complete, never a broken character.
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(Tokenizer tokenizer, bool skip_special = true);
+  // Ids that came before the stream (a prompt): their text is not returned again, but for a
+  // character that the stream completes.
+  void prime(std::span<const TokenId> ids);
+  std::string push(TokenId id);
+  std::string finish();  // what is still held back
+
+ private:
+  std::size_t unfinished_tail() const;  // bytes of a character that is not whole yet
+  void prepend_tail(const std::vector<TokenId>& ids, std::string& tail) const;
+  std::string decode_all() const;
+  std::string advance();
+
+  Tokenizer tokenizer_;
+  bool skip_special_;
+  std::vector<TokenId> context_;  // given out already; decoding what follows depends on it
+  std::vector<TokenId> fresh_;    // since the last clean cut between characters
+  std::string emitted_;           // what was given out of context_ and fresh_
+};
+
+}  // namespace qloft::tokenizer

@@ -1,0 +1,30 @@
+#pragma once
+// A conversation to ids, with the assistant's answers marked.
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "qloft/data.h"
+
+namespace qloft::data {
+
+struct MarkedText {
+  std::string text;
+  // Bytes that the model is to produce: [first, second), ascending, apart from each other.
+  std::vector<std::pair<std::size_t, std::size_t>> answers;
+};
+
+// Renders `line` ({"messages": [...], "tools": ..., "documents": ...}) and finds the assistant's
+// answers: by the template's own {% generation %} blocks, or by rendering the conversation up to
+// each answer and up to its end. An answer ends with what the template puts behind it (the end of
+// turn). Throws InputError where the template fails, or where the answers cannot be told apart.
+MarkedText render_conversation(const chat_template::ChatTemplate& chat, const io::Json& line);
+
+// The ids of the whole text without added special tokens. A token that reaches over the edge of an
+// answer belongs to what generation would have to produce, so it counts at the beginning of an
+// answer and not behind its end.
+Example encode_marked(const tokenizer::Tokenizer& tokenizer, const MarkedText& marked);
+
+}  // namespace qloft::data

@@ -1,0 +1,89 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "line_index.h"
+#include "qloft/core/error.h"
+#include "qloft/core/random.h"
+#include "qloft/core/threads.h"
+#include "qloft/data.h"
+
+namespace qloft::data {
+
+struct DataSet::State {
+  std::vector<LineIndex> files;
+  std::vector<std::int64_t> first;  // the index of each file's first line
+  std::int64_t size = 0;
+  ExampleReader reader;
+};
+
+DataSet::DataSet(std::vector<std::filesystem::path> files, ExampleReader reader) {
+  if (files.empty()) throw InputError("expected at least one data file");
+  State state{{}, {}, 0, std::move(reader)};
+  state.files.reserve(files.size());
+  for (std::filesystem::path& file : files) {
+    state.first.push_back(state.size);
+    state.size += state.files.emplace_back(std::move(file)).size();
+  }
+  if (state.size == 0) {
+    throw InputError({state.files.front().path(), {}}, "expected lines of JSON, found none");
+  }
+  state_ = std::make_shared<const State>(std::move(state));
+}
+
+std::int64_t DataSet::size() const {
+  return state_->size;
+}
+
+Example DataSet::get(std::int64_t index) const {
+  if (index < 0 || index >= state_->size) {
+    throw InputError({{}, "example " + std::to_string(index)},
+                     "out of range: the data has " + std::to_string(state_->size) + " lines");
+  }
+  const auto after = std::upper_bound(state_->first.begin(), state_->first.end(), index);
+  const auto which = static_cast<std::size_t>(after - state_->first.begin()) - 1;
+  const LineIndex& file = state_->files[which];
+  const std::int64_t local = index - state_->first[which];
+  return state_->reader.read(file.line(local), file.path(), file.line_number(local));
+}
+
+std::vector<Example> DataSet::get(std::span<const std::int64_t> indices) const {
+  std::vector<Example> examples(indices.size());
+  parallel_for(static_cast<std::int64_t>(indices.size()), 16,
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   const auto at = static_cast<std::size_t>(i);
+                   examples[at] = get(indices[at]);
+                 }
+               });
+  return examples;
+}
+
+DataSet::Split DataSet::split(double validation_share, std::uint64_t seed) const {
+  if (!(validation_share >= 0 && validation_share < 1)) {
+    throw InputError({{}, "validation share"}, "expected a number from 0 to below 1, found " +
+                                                   std::to_string(validation_share));
+  }
+  Split split;
+  split.train.resize(static_cast<std::size_t>(size()));
+  std::iota(split.train.begin(), split.train.end(), std::int64_t{0});
+  if (validation_share == 0) return split;
+  if (size() < 2) {
+    throw InputError({state_->files.front().path(), {}},
+                     "one example cannot be shared between training and validation");
+  }
+  Random random(seed);
+  random.shuffle(std::span(split.train));
+  const auto wanted =
+      static_cast<std::int64_t>(std::llround(validation_share * static_cast<double>(size())));
+  const std::int64_t kept = size() - std::clamp<std::int64_t>(wanted, 1, size() - 1);
+  const auto border = split.train.begin() + kept;
+  split.validation.assign(border, split.train.end());
+  split.train.erase(border, split.train.end());
+  std::sort(split.train.begin(), split.train.end());
+  std::sort(split.validation.begin(), split.validation.end());
+  return split;
+}
+
+}  // namespace qloft::data

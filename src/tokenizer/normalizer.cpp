@@ -1,0 +1,140 @@
+#include "normalizer.h"
+
+#include <algorithm>
+
+#include "qloft/core/error.h"
+
+namespace qloft::tokenizer {
+namespace {
+
+// How far Replace may lengthen a text: times its bytes, and bytes on top.
+constexpr std::size_t kGrowth = 64;
+constexpr std::size_t kFreeGrowth = 1 << 20;
+constexpr std::size_t kMaximumTotal = std::size_t{1} << 30;  // after all steps
+constexpr std::size_t kMaximumSteps = 64;
+
+void run(const Normalizer::Prepend& step, NormalizedText& in) {
+  if (in.text.empty()) return;
+  in.text.insert(0, step.text);
+  if (in.first_bytes > 0) in.first_bytes += step.text.size();
+}
+
+void run(const Normalizer::Replace& step, NormalizedText& in) {
+  const std::size_t limit = kGrowth * in.text.size() + kFreeGrowth;
+  NormalizedText out;
+  std::size_t copied = 0;
+  const auto copy_until = [&](std::size_t end) {
+    out.text.append(in.text, copied, end - copied);
+    if (in.first_bytes > copied) out.first_bytes += std::min(in.first_bytes, end) - copied;
+  };
+  step.pattern.for_each(in.text, [&](std::size_t begin, std::size_t end) {
+    copy_until(begin);
+    out.text += step.content;
+    if (end <= in.first_bytes) out.first_bytes += step.content.size();
+    copied = end;
+    if (out.text.size() > limit) throw InputError("a normalizer makes the text too long");
+  });
+  if (copied == 0 && out.text.empty()) return;
+  copy_until(in.text.size());
+  in = std::move(out);
+}
+
+// The first characters of the result take the place of the first character.
+void replace_text(NormalizedText& in, std::string text) {
+  if (in.first_bytes > 0) {
+    in.first_bytes = text.empty() ? 0 : character_at(text, 0).size;
+  }
+  in.text = std::move(text);
+}
+
+void run(const Normalizer::Form& step, NormalizedText& in) {
+  replace_text(in, normalize(in.text, step.form));
+}
+
+void run(const Normalizer::Lowercase&, NormalizedText& in) {
+  replace_text(in, lowercase(in.text));
+}
+
+void run(const Normalizer::StripAccents&, NormalizedText& in) {
+  NormalizedText out;
+  for (std::size_t i = 0; i < in.text.size();) {
+    const Character c = character_at(in.text, i);
+    if ((character_class(c.code) & combining) == 0) {
+      out.text.append(in.text, i, c.size);
+      if (i < in.first_bytes) out.first_bytes += c.size;
+    }
+    i += c.size;
+  }
+  in = std::move(out);
+}
+
+void run(const Normalizer::Strip& step, NormalizedText& in) {
+  std::size_t begin = 0, end = in.text.size();
+  while (step.left && begin < end && is_space(character_at(in.text, begin).code)) {
+    begin += character_at(in.text, begin).size;
+  }
+  while (step.right && end > begin && is_space(character_before(in.text, end).code)) {
+    end -= character_before(in.text, end).size;
+  }
+  in.text = in.text.substr(begin, end - begin);
+  in.first_bytes = std::min(in.first_bytes > begin ? in.first_bytes - begin : 0, in.text.size());
+}
+
+}  // namespace
+
+Normalizer Normalizer::read(const Field& field) {
+  Normalizer normalizer;
+  normalizer.add(field);
+  return normalizer;
+}
+
+void Normalizer::add(const Field& field) {
+  if (steps_.size() >= kMaximumSteps) field.fail_with("expected fewer normalizers");
+  switch (field.at("type").choice({"Sequence", "Prepend", "Replace", "NFC", "NFD", "NFKC", "NFKD",
+                                   "Lowercase", "StripAccents", "Strip"})) {
+    case 0:
+      for (const Field& part : field.at("normalizers").elements()) add(part);
+      break;
+    case 1:
+      steps_.push_back(Prepend{field.at("prepend").string()});
+      break;
+    case 2:
+      steps_.push_back(Replace{Pattern::read(field.at("pattern")), field.at("content").string()});
+      break;
+    case 3:
+      steps_.push_back(Form{NormalForm::nfc});
+      break;
+    case 4:
+      steps_.push_back(Form{NormalForm::nfd});
+      break;
+    case 5:
+      steps_.push_back(Form{NormalForm::nfkc});
+      break;
+    case 6:
+      steps_.push_back(Form{NormalForm::nfkd});
+      break;
+    case 7:
+      steps_.push_back(Lowercase{});
+      break;
+    case 8:
+      steps_.push_back(StripAccents{});
+      break;
+    default:
+      steps_.push_back(Strip{field.at("strip_left").boolean(), field.at("strip_right").boolean()});
+  }
+}
+
+void Normalizer::apply(NormalizedText& text) const {
+  for (const Step& step : steps_) {
+    std::visit([&](const auto& kind) { run(kind, text); }, step);
+    if (text.text.size() > kMaximumTotal) throw InputError("a normalizer makes the text too long");
+  }
+}
+
+std::string Normalizer::apply(std::string_view text) const {
+  NormalizedText normalized{std::string(text), 0};
+  apply(normalized);
+  return std::move(normalized.text);
+}
+
+}  // namespace qloft::tokenizer

@@ -1,0 +1,215 @@
+#include "pre_tokenizer.h"
+
+#include <algorithm>
+
+#include "split.h"
+#include "unicode.h"
+
+namespace qloft::tokenizer {
+namespace {
+
+constexpr std::ptrdiff_t kMaximumByteLevels = 4;  // each may double the text
+constexpr std::size_t kMaximumSteps = 64;         // each is a level of calls
+
+// GPT-2's words, which ByteLevel with use_regex splits by.
+const Pattern& gpt2_words() {
+  static const Pattern pattern{
+      Regex(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)")};
+  return pattern;
+}
+
+SplitBehavior read_behavior(const Field& field) {
+  constexpr SplitBehavior kOrder[] = {SplitBehavior::removed, SplitBehavior::isolated,
+                                      SplitBehavior::merged_with_previous,
+                                      SplitBehavior::merged_with_next, SplitBehavior::contiguous};
+  return kOrder[field.choice(
+      {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"})];
+}
+
+template <class Next>
+void step_run(const PreTokenizer::Split& step, const Piece& piece, Next&& next) {
+  split(
+      piece.text, step.behavior, step.invert,
+      [&](auto&& emit) { step.pattern.for_each(piece.text, emit); },
+      [&](std::size_t begin, std::size_t end) { next(piece.part(begin, end)); });
+}
+
+template <class Next>
+void step_run(const PreTokenizer::SplitByClass& step, const Piece& piece, Next&& next) {
+  split(
+      piece.text, step.behavior, false,
+      [&](auto&& emit) {
+        for (std::size_t i = 0; i < piece.text.size();) {
+          const Character c = character_at(piece.text, i);
+          if (character_class(c.code) & step.classes) emit(i, i + c.size);
+          i += c.size;
+        }
+      },
+      [&](std::size_t begin, std::size_t end) { next(piece.part(begin, end)); });
+}
+
+template <class Next>
+void step_run(const PreTokenizer::Words&, const Piece& piece, Next&& next) {
+  const auto kind_at = [&](std::size_t at, std::size_t& size) {
+    const Character c = character_at(piece.text, at);
+    size = c.size;
+    return character_class(c.code) & (word | space);
+  };
+  std::size_t size = 0;
+  for (std::size_t begin = 0; begin < piece.text.size();) {
+    const int kind = kind_at(begin, size);
+    std::size_t end = begin + size;
+    while (end < piece.text.size() && kind_at(end, size) == kind) end += size;
+    if (kind != space) next(piece.part(begin, end));
+    begin = end;
+  }
+}
+
+template <class Next>
+void step_run(const PreTokenizer::ByteLevel& step, const Piece& whole, Next&& next) {
+  Piece piece = whole;
+  std::string prefixed;
+  if (step.add_prefix_space && !piece.text.starts_with(' ')) {
+    prefixed = " " + std::string(piece.text);
+    piece = {prefixed, piece.first_bytes > 0 ? piece.first_bytes + 1 : 0};
+  }
+  const auto send = [&](const Piece& part) {
+    if (!step.as_characters) {
+      next(part);
+      return;
+    }
+    std::string characters;
+    characters.reserve(part.text.size() * 2);
+    for (const char byte : part.text) {
+      append_character(characters, byte_level_character(static_cast<unsigned char>(byte)));
+    }
+    next(Piece{characters, part.first_bytes > 0 ? character_at(characters, 0).size : 0u});
+  };
+  if (!step.use_regex) {
+    send(piece);
+    return;
+  }
+  split(
+      piece.text, SplitBehavior::isolated, false,
+      [&](auto&& emit) { gpt2_words().for_each(piece.text, emit); },
+      [&](std::size_t begin, std::size_t end) { send(piece.part(begin, end)); });
+}
+
+template <class Next>
+void step_run(const PreTokenizer::Metaspace& step, const Piece& piece, Next&& next) {
+  using Prepend = PreTokenizer::Metaspace::Prepend;
+  std::string text;
+  text.reserve(piece.text.size() * 2);
+  std::size_t first_bytes = piece.first_bytes;
+  if (piece.text.starts_with(' ') && first_bytes > 0) first_bytes += step.replacement.size() - 1;
+  for (const char c : piece.text) {
+    if (c == ' ') {
+      text += step.replacement;
+    } else {
+      text += c;
+    }
+  }
+  if (!text.starts_with(step.replacement) &&
+      (step.prepend == Prepend::always ||
+       (step.prepend == Prepend::first && piece.first_bytes > 0))) {
+    text.insert(0, step.replacement);
+    if (first_bytes > 0) first_bytes += step.replacement.size();
+  }
+  const Piece changed{text, first_bytes};
+  if (!step.split) {
+    next(changed);
+    return;
+  }
+  const Pattern pattern(step.replacement);
+  split(
+      changed.text, SplitBehavior::merged_with_next, false,
+      [&](auto&& emit) { pattern.for_each(changed.text, emit); },
+      [&](std::size_t begin, std::size_t end) { next(changed.part(begin, end)); });
+}
+
+}  // namespace
+
+PreTokenizer PreTokenizer::read(const Field& field) {
+  PreTokenizer pre_tokenizer;
+  pre_tokenizer.add(field);
+  return pre_tokenizer;
+}
+
+void PreTokenizer::add(const Field& field) {
+  if (steps_.size() >= kMaximumSteps) field.fail_with("expected fewer pre-tokenizers");
+  switch (field.at("type").choice({"Sequence", "Split", "ByteLevel", "Digits", "Metaspace",
+                                   "Whitespace", "WhitespaceSplit", "Punctuation"})) {
+    case 0:
+      for (const Field& part : field.at("pretokenizers").elements()) add(part);
+      break;
+    case 1:
+      steps_.push_back(Split{Pattern::read(field.at("pattern")),
+                             read_behavior(field.at("behavior")), field.boolean("invert", false)});
+      break;
+    case 2:
+      if (std::count_if(steps_.begin(), steps_.end(), [](const Step& step) {
+            return std::holds_alternative<ByteLevel>(step);
+          }) >= kMaximumByteLevels) {
+        field.fail_with("expected fewer of ByteLevel");
+      }
+      steps_.push_back(ByteLevel{field.boolean("add_prefix_space", true),
+                                 field.boolean("use_regex", true), true});
+      break;
+    case 3:
+      steps_.push_back(SplitByClass{numeric, field.boolean("individual_digits", false)
+                                                 ? SplitBehavior::isolated
+                                                 : SplitBehavior::contiguous});
+      break;
+    case 4: {
+      Metaspace step{{}, Metaspace::Prepend::always, field.boolean("split", true)};
+      append_character(step.replacement, field.at("replacement").character());
+      if (const auto scheme = field.find("prepend_scheme")) {
+        step.prepend =
+            static_cast<Metaspace::Prepend>(scheme->choice({"first", "never", "always"}));
+      } else if (!field.boolean("add_prefix_space", true)) {
+        step.prepend = Metaspace::Prepend::never;
+      }
+      steps_.push_back(std::move(step));
+      break;
+    }
+    case 5:
+      steps_.push_back(Words{});
+      break;
+    case 6:
+      steps_.push_back(SplitByClass{space, SplitBehavior::removed});
+      break;
+    default: {
+      const auto behavior = field.find("behavior");
+      steps_.push_back(
+          SplitByClass{punctuation, behavior ? read_behavior(*behavior) : SplitBehavior::isolated});
+    }
+  }
+}
+
+bool PreTokenizer::ends_in_byte_level() const {
+  if (steps_.empty() || !std::holds_alternative<ByteLevel>(steps_.back())) return false;
+  for (std::size_t i = 0; i + 1 < steps_.size(); ++i) {
+    if (std::holds_alternative<ByteLevel>(steps_[i])) return false;
+  }
+  return true;
+}
+
+void PreTokenizer::leave_raw_bytes() {
+  std::get<ByteLevel>(steps_.back()).as_characters = false;
+}
+
+void PreTokenizer::run_from(std::size_t index, const Piece& piece, const Bpe& model,
+                            std::vector<TokenId>& ids) const {
+  if (piece.text.empty()) return;
+  if (index == steps_.size()) {
+    model.encode(piece.text, ids);
+    return;
+  }
+  std::visit(
+      [&](const auto& step) {
+        step_run(step, piece, [&](const Piece& part) { run_from(index + 1, part, model, ids); });
+      },
+      steps_[index]);
+}
+
+}  // namespace qloft::tokenizer

@@ -1,0 +1,137 @@
+#include <nlohmann/json.hpp>
+
+#include "pipeline.h"
+#include "qloft/core/error.h"
+
+namespace qloft::tokenizer {
+namespace {
+
+Vocabulary read_vocabulary(const Field& field) {
+  const io::Json& json = field.json();
+  if (!json.is_object()) field.fail("an object of tokens and ids");
+  Vocabulary vocabulary;
+  vocabulary.reserve(json.size());
+  const std::int64_t limit = Vocabulary::id_limit(json.size());
+  for (const auto& [token, id] : json.items()) {
+    const Field entry(id, field.file(), field.path());
+    if (!id.is_number_integer() || entry.integer() < 0 || entry.integer() >= limit) {
+      Field(id, field.file(), field.path() + "[\"" + token + "\"]")
+          .fail("an id from 0 to " + std::to_string(limit - 1));
+    }
+    vocabulary.add(token, static_cast<TokenId>(id.get<std::int64_t>()));
+  }
+  return vocabulary;
+}
+
+// "a b" or ["a", "b"].
+std::vector<std::pair<std::string, std::string>> read_merges(const Field& field) {
+  const io::Json& json = field.json();
+  if (!json.is_array()) field.fail("an array");
+  std::vector<std::pair<std::string, std::string>> merges;
+  merges.reserve(json.size());
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const io::Json& merge = json[i];
+    if (merge.is_string()) {
+      const std::string& text = merge.get_ref<const std::string&>();
+      if (text.starts_with("#version")) continue;
+      const std::size_t space = text.find(' ');
+      if (space != text.npos && text.find(' ', space + 1) == text.npos) {
+        merges.emplace_back(text.substr(0, space), text.substr(space + 1));
+        continue;
+      }
+    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
+               merge[1].is_string()) {
+      merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
+      continue;
+    }
+    Field(merge, field.file(), field.path() + "[" + std::to_string(i) + "]")
+        .fail("two tokens, as \"a b\" or [\"a\", \"b\"]");
+  }
+  return merges;
+}
+
+BpeOptions read_options(const Field& model) {
+  if (const auto dropout = model.find("dropout")) {
+    if (!dropout->json().is_number() || dropout->json().get<double>() != 0) {
+      dropout->fail("null or 0");
+    }
+  }
+  BpeOptions options;
+  options.unknown = model.string("unk_token", "");
+  options.continuing_prefix = model.string("continuing_subword_prefix", "");
+  options.end_suffix = model.string("end_of_word_suffix", "");
+  options.fuse_unknown = model.boolean("fuse_unk", false);
+  options.byte_fallback = model.boolean("byte_fallback", false);
+  options.ignore_merges = model.boolean("ignore_merges", false);
+  return options;
+}
+
+Bpe read_model(const Field& model, PreTokenizer& pre_tokenizer) {
+  if (const auto type = model.find("type")) type->choice({"BPE"});
+  BpeOptions options = read_options(model);
+  options.raw_bytes = pre_tokenizer.ends_in_byte_level() && options.continuing_prefix.empty() &&
+                      options.end_suffix.empty() && !options.byte_fallback;
+  if (options.raw_bytes) pre_tokenizer.leave_raw_bytes();
+  try {
+    return Bpe(read_vocabulary(model.at("vocab")), read_merges(model.at("merges")),
+               std::move(options));
+  } catch (const InputError& error) {
+    if (!error.location().file.empty()) throw;
+    // The model knows the field but not the file.
+    const std::string message = error.what();
+    throw InputError({model.file(), error.location().field},
+                     message.substr(message.find(": ") + 2));
+  }
+}
+
+}  // namespace
+
+AddedToken read_added_token(const Field& field) {
+  AddedToken token;
+  token.content = field.at("content").string();
+  token.single_word = field.boolean("single_word", false);
+  token.lstrip = field.boolean("lstrip", false);
+  token.rstrip = field.boolean("rstrip", false);
+  token.special = field.boolean("special", false);
+  token.normalized = field.boolean("normalized", !token.special);
+  return token;
+}
+
+Pipeline read_tokenizer_json(const std::filesystem::path& file) {
+  return make_pipeline(io::read_json(file), file);
+}
+
+Pipeline make_pipeline(const io::Json& json, const std::filesystem::path& file) {
+  const Field root(json, file);
+  if (const auto version = root.find("version")) version->choice({"1.0"});
+  Normalizer normalizer;
+  if (const auto field = root.find("normalizer")) normalizer = Normalizer::read(*field);
+  PreTokenizer pre_tokenizer;
+  if (const auto field = root.find("pre_tokenizer")) pre_tokenizer = PreTokenizer::read(*field);
+  Decoder decoder;
+  if (const auto field = root.find("decoder")) decoder = Decoder::read(*field);
+  Bpe model = read_model(root.at("model"), pre_tokenizer);
+  AddedTokens added;
+  if (const auto field = root.find("added_tokens")) {
+    for (const Field& entry : field->elements()) {
+      AddedToken token = read_added_token(entry);
+      if (token.content.empty()) continue;
+      added.add(std::move(token), model.vocabulary(), normalizer);
+    }
+  }
+  Pipeline pipeline{std::move(normalizer),
+                    std::move(pre_tokenizer),
+                    std::move(model),
+                    std::move(added),
+                    PostProcessor(),
+                    std::move(decoder),
+                    {},
+                    {},
+                    {}};
+  if (const auto field = root.find("post_processor")) {
+    pipeline.post_processor = PostProcessor::read(*field, pipeline.id_end());
+  }
+  return pipeline;
+}
+
+}  // namespace qloft::tokenizer
