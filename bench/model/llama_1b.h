@@ -4,8 +4,10 @@
 
 #include <ATen/Parallel.h>
 
+#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "qloft/architecture.h"
 #include "qloft/core.h"
 #include "qloft/model.h"
 
@@ -13,30 +15,24 @@ namespace qloft::model {
 
 inline constexpr std::int64_t kRank = 64;
 
-inline Architecture llama_1b() {
-  Architecture a;
-  a.family = "llama";
-  a.hidden_size = 2048;
-  a.intermediate_size = 5632;
-  a.layers = 22;
-  a.heads = 32;
-  a.key_value_heads = 4;
-  a.head_dim = 64;
-  a.vocabulary_size = 32000;
-  a.max_positions = 2048;
-  a.rms_norm_epsilon = 1e-5;
-  a.layer_uses_window.assign(22, 0);
-  return a;
+inline architecture::Layout llama_1b() {
+  const io::Json config = {{"model_type", "llama"},     {"hidden_size", 2048},
+                           {"intermediate_size", 5632}, {"num_hidden_layers", 22},
+                           {"num_attention_heads", 32}, {"num_key_value_heads", 4},
+                           {"vocab_size", 32000},       {"max_position_embeddings", 2048},
+                           {"rms_norm_eps", 1e-5}};
+  return architecture::read_layout(config, "config.json");
 }
 
-inline adapter::Adapter random_adapter(const Architecture& architecture) {
+inline adapter::Adapter random_adapter(const architecture::Layout& layout) {
   adapter::Adapter out;
   out.config.rank = kRank;
   out.config.alpha = static_cast<double>(kRank);
   Random random(2);
-  for (const LinearShape& linear : linear_layers(architecture)) {
-    auto& factors = out.modules[linear.name];
-    factors = {Matrix(kRank, linear.in), Matrix(linear.out, kRank)};
+  for (const architecture::ParameterId id : architecture::linear_layers(layout)) {
+    const architecture::Parameter& linear = layout.parameter(id);
+    auto& factors = out.modules[linear.module()];
+    factors = {Matrix(kRank, linear.columns()), Matrix(linear.rows(), kRank)};
     random.fill_normal(factors.a.values(), 0.f, 0.02f);
   }
   return out;

@@ -15,19 +15,20 @@ namespace {
 void Decode(benchmark::State& state) {
   constexpr std::int64_t kPrompt = 64, kNew = 16;
   Model& model = packed_model(static_cast<int>(state.range(0)), at::kFloat, state.range(2) != 0);
-  if (state.range(1) != 0 && model.adapters().empty()) {
-    model.attach("a", random_adapter(model.architecture()), false);
+  const bool adapted = state.range(1) != 0;
+  if (adapted && model.adapters().empty()) {
+    model.attach("a", random_adapter(model.layout()), false);
   }
-  model.activate(state.range(1) != 0 ? "a" : "");
+  const std::vector<AdapterId> adapters = {adapted ? model.find_adapter("a") : kNoAdapter};
   model.set_training(false);
   const at::NoGradGuard no_grad;
   auto cache = model.make_cache(1, kPrompt + kNew);
-  model.hidden({at::randint(0, 32000, {1, kPrompt}, at::kLong), {}, {}}, &cache);
+  model.hidden({at::randint(0, 32000, {1, kPrompt}, at::kLong), {}, {}, adapters}, &cache);
   at::Tensor next = at::tensor({1}, at::kLong).reshape({1, 1});
   for (auto _ : state) {
     cache.truncate(kPrompt);
     for (std::int64_t i = 0; i < kNew; ++i) {
-      next = model.logits(model.hidden({next, {}, {}}, &cache)).argmax(-1);
+      next = model.logits(model.hidden({next, {}, {}, adapters}, &cache)).argmax(-1);
     }
   }
   state.counters["tokens/s"] = benchmark::Counter(static_cast<double>(state.iterations() * kNew),

@@ -18,15 +18,15 @@ constexpr std::int64_t kLength = 512;
 void TrainStep(benchmark::State& state) {
   model::Model& model = model::packed_model(4, state.range(0) == 0 ? at::kFloat : at::kBFloat16,
                                             /*output_matrix=*/false, state.range(1) != 0);
-  if (model.adapters().empty())
-    model.attach("a", model::random_adapter(model.architecture()), true);
+  if (model.adapters().empty()) model.attach("a", model::random_adapter(model.layout()), true);
   model.set_checkpointing(state.range(2) != 0);
   model.set_training(true);
-  const model::Input input{at::randint(0, 32000, {1, kLength}, at::kLong), {}, {}};
+  const model::Input input{
+      at::randint(0, 32000, {1, kLength}, at::kLong), {}, {}, {model.find_adapter("a")}};
   train::AdamW optimizer(model.trainable(), {});
   reset_peak_resident_bytes();
   for (auto _ : state) {
-    const auto loss = model.loss(input, {});
+    const auto loss = objectives::next_token(model, input);
     (loss.sum / static_cast<double>(loss.count)).backward();
     optimizer.step(1e-4, 1.0);
   }

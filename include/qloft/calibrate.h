@@ -32,16 +32,20 @@ using Fisher = std::map<std::string, FisherSums>;  // by linear layer
 // Adds one sequence; the loss is the mean over its predictions that count (a sequence without one
 // adds nothing). The gradient of a weight is made and squared a few rows at a time: no statistic of
 // a matrix's size is held. The model's observer is replaced and then removed.
-void add_fisher(model::Model& model, const data::Example& example, Fisher& fisher);
+void add_fisher(model::Model& model, model::AdapterId adapter, const data::Example& example,
+                Fisher& fisher);
 
-// Mean of x x^T over all tokens' inputs x of a linear layer and of those that share its input
-// (LinearShape::input_of): both triangles.
-using GramSink = std::function<void(std::int64_t layer, const std::string& name, Matrix gram)>;
+// Mean of x x^T over the inputs x of a linear layer, of those that share its input
+// (architecture::Parameter::input_of), and of all experts of a block together: both triangles.
+using GramSink = std::function<void(const std::string& module, Matrix gram)>;
+// After the last Gram matrix of block `index`; of the output matrix: the number of blocks.
+using BlockDone = std::function<void(std::int64_t index)>;
 
-// Takes all sequences through one decoder layer after the other, so that the activations between
-// two layers and the Gram matrices of one layer are all that is held; layers before `first_layer`
-// are passed without collecting. Throws Interrupted where progress asks to stop.
-void collect_gram(model::Model& model, std::span<const data::Example> examples,
-                  std::int64_t first_layer, const GramSink& sink, Progress& progress);
+// Takes all sequences through one block after the other, so that the activations between two blocks
+// and the Gram matrices of one block are all that is held; blocks before `first_block` are passed
+// without collecting. Throws Interrupted where progress asks to stop.
+void collect_gram(model::Model& model, model::AdapterId adapter,
+                  std::span<const data::Example> examples, std::int64_t first_block,
+                  const GramSink& sink, const BlockDone& done, Progress& progress);
 
 }  // namespace qloft::calibrate

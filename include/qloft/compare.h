@@ -58,7 +58,7 @@ struct Row {
   double tune_seconds = 0;
   std::int64_t tune_steps = 0;
   // Predicted for this row's training, bytes; empty where it has none.
-  std::optional<model::TrainingMemory> memory;
+  std::optional<architecture::TrainingMemory> memory;
   bool reused = false;  // taken from the row's file
 };
 

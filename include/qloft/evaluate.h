@@ -12,6 +12,7 @@ namespace qloft::evaluate {
 
 struct Subject {
   model::Model& model;
+  model::AdapterId adapter;  // that its passes use
   const tokenizer::Tokenizer& tokenizer;
   const checkpoint::Checkpoint& source;  // of chat template and end tokens
 };

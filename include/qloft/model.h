@@ -1,6 +1,6 @@
 #pragma once
-// model: one decoder that is Llama, Mistral, Qwen2 or Qwen3 by its configuration. Linear layers are
-// dense or packed, with adapters attached by name. Never writes files.
+// model: a decoder as its Layout describes it. Matrices are dense or packed; adapters are attached
+// by name, and which one a row of a batch uses is said in each pass. Never writes files.
 
 #include <ATen/core/Tensor.h>
 
@@ -14,10 +14,11 @@
 
 #include "qloft/adapter.h"
 #include "qloft/architecture.h"
-#include "qloft/checkpoint.h"
 #include "qloft/core/matrix.h"
 #include "qloft/core/progress.h"
+#include "qloft/model/adapter_id.h"
 #include "qloft/quant.h"
+#include "qloft/quantized/model_files.h"
 
 namespace qloft::model {
 
@@ -31,7 +32,7 @@ struct LoadOptions {
   at::ScalarType stored = at::kFloat;  // of dense weights that Model::random makes
 };
 
-// Keys and values of past positions, one pair a layer.
+// Keys and values of past positions, one pair a block.
 class KeyValueCache;
 
 // The input of one forward pass. ids, positions: int64 [rows, length]. segments: int64 [rows,
@@ -41,8 +42,9 @@ class KeyValueCache;
 // 0).
 struct Input {
   at::Tensor ids;
-  at::Tensor positions;  // undefined: 0, 1, 2, ... (after what the cache holds)
-  at::Tensor segments;
+  at::Tensor positions = {};  // undefined: 0, 1, 2, ... (after what the cache holds)
+  at::Tensor segments = {};
+  std::vector<AdapterId> adapters = {};  // of each row; one: of all rows; none: the bare base model
 };
 
 // Called by the linear layers that adapters address, under their names, as activations pass: what
@@ -59,29 +61,29 @@ struct Observer {
 
 class Model {
  public:
-  // Dense tensors, or packed ones where config.json has a qloft quantization_config. A missing,
-  // extra or misshapen tensor is an InputError that names it.
-  static Model load(const checkpoint::Checkpoint& source, const LoadOptions& options,
+  // Dense tensors, or packed ones where config.json has a qloft quantization_config.
+  static Model load(const quantized::ModelFiles& files, const LoadOptions& options,
                     Progress& progress);
-  // Random weights: normal by the architecture's initializer_range, biases zero, norms one; for
-  // training from nothing. `format`: the linear layers are packed by it, one after the other, and
-  // with `output_matrix` lm_head too.
-  static Model random(const Architecture& architecture, const LoadOptions& options,
+  // Random weights: normal by the layout's initializer_range, biases zero, norms one; for training
+  // from nothing. `format`: the linear layers are packed by it, one after the other, and with
+  // `output_matrix` the output matrix too.
+  static Model random(const architecture::Layout& layout, const LoadOptions& options,
                       std::uint64_t seed, const std::optional<quant::Format>& format = std::nullopt,
                       bool output_matrix = false);
 
-  const Architecture& architecture() const;
+  const architecture::Layout& layout() const;
   at::Device device() const;
   at::ScalarType dtype() const;
 
-  // Attaches a copy of the adapter under `name` and makes it the active one; factors are f32.
+  // Attaches a copy of the adapter under `name`, in place of one of that name; factors are f32.
   // `train`: they require gradients. Throws InputError if it names a module that the model lacks or
   // whose shape differs.
-  void attach(const std::string& name, const adapter::Adapter& adapter, bool train);
+  AdapterId attach(const std::string& name, const adapter::Adapter& adapter, bool train);
+  // Throws InputError where none of this name is attached.
+  AdapterId find_adapter(const std::string& name) const;
   // The adapter as it stands now (after training).
   adapter::Adapter extract(const std::string& name) const;
-  // An empty name: the bare base model.
-  void activate(const std::string& name);
+  void detach(const std::string& name);
   std::vector<std::string> adapters() const;
 
   // What gradients go to, by name, in a fixed order.
@@ -89,20 +91,17 @@ class Model {
   // Every dense weight under its checkpoint name (full fine-tuning writes these).
   std::vector<std::pair<std::string, at::Tensor>> dense_weights() const;
 
-  // Final hidden states after the last norm: [rows, length, hidden_size].
+  // What the output matrix is applied to: f32 or bf16 [rows, length, its columns].
   at::Tensor hidden(const Input& input, KeyValueCache* cache = nullptr);
-  // hidden x output matrix: f32 [..., vocabulary].
-  at::Tensor logits(const at::Tensor& hidden);
-
-  // The summed negative log-likelihood (natural log, f64 on the host side, f32 scalar with gradient
-  // here) of the predictions that count, and how many they are. Position i predicts ids[i + 1] of
-  // the same segment; it counts where learn[i + 1] != 0 (undefined: everywhere). Logits are made
-  // and dropped in chunks of rows, forward and backward: the full logits of a batch never exist.
-  struct Loss {
-    at::Tensor sum;
-    std::int64_t count = 0;
-  };
-  Loss loss(const Input& input, const at::Tensor& learn);
+  // hidden [rows, ..., columns] to logits: f32 [rows, ..., vocabulary]. `adapters` as in Input: of
+  // the output matrix.
+  at::Tensor logits(const at::Tensor& hidden, const std::vector<AdapterId>& adapters = {});
+  // -sum over i of log softmax(logits of hidden[positions_i])[targets_i], natural log, without the
+  // logits of all positions at once. hidden [n, columns], positions and targets int64 CPU; position
+  // p is of row p / length, whose adapter `adapters` names as in Input.
+  at::Tensor cross_entropy(const at::Tensor& hidden, const at::Tensor& positions,
+                           const at::Tensor& targets, const std::vector<AdapterId>& adapters,
+                           std::int64_t length);
 
   // Recompute activations in the backward pass, layer by layer, rather than keep them.
   void set_checkpointing(bool on);
@@ -114,11 +113,12 @@ class Model {
 
   // The one observer from here on; an empty one: none.
   void observe(Observer observer);
-  // The forward pass in pieces, for those who take many inputs through one layer after the other:
-  // hidden(ids) is the last norm of layer(layers - 1, ... layer(0, embed(ids))). Positions are 0,
-  // 1, 2, ...; without gradients.
-  at::Tensor embed(const at::Tensor& ids);
-  at::Tensor layer(std::int64_t index, const at::Tensor& x);
+  // The forward pass in pieces, for those who take many inputs through one block after the other:
+  // hidden(input) is finish(block(layers - 1, ... block(0, embed(input)))). Positions are 0, 1, 2,
+  // ...; without gradients.
+  at::Tensor embed(const Input& input);
+  at::Tensor block(std::int64_t index, const at::Tensor& x, const std::vector<AdapterId>& adapters);
+  at::Tensor finish(const at::Tensor& x, const std::vector<AdapterId>& adapters);
 
   // An empty cache for `rows` sequences of up to `capacity` positions.
   KeyValueCache make_cache(std::int64_t rows, std::int64_t capacity) const;

@@ -31,7 +31,8 @@ double learning_rate(const Options& options, std::int64_t step, std::int64_t ste
 // The warm-up of `options` in whole steps of `steps`.
 std::int64_t warmup_steps(const Options& options, std::int64_t steps);
 
-// AdamW (Loshchilov & Hutter 2019) on the model's trainable tensors; weight decay on those of two
+// AdamW (Loshchilov & Hutter 2019) on the model's trainable tensors, in passes with `adapter`
+// (model::kNoAdapter: none); weight decay on those of two
 // or more dimensions. Writes to options.folder, which must exist: training_state.safetensors and
 // training_state.json every save_every steps, at a stop and at the end; to options.log_folder
 // metrics.jsonl (a line a step: step, loss, learning_rate, gradient_norm, tokens and seconds since
@@ -46,14 +47,14 @@ std::int64_t warmup_steps(const Options& options, std::int64_t steps);
 // state that is missing or of other options, other data or another model; ComputationError naming
 // the step and the last save where the loss or the gradient is not a number; Interrupted after
 // saving where progress asks to stop.
-Summary train(model::Model& model, const data::DataSet& data,
+Summary train(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
               const std::vector<std::int64_t>& train_indices,
               const std::vector<std::int64_t>& validation_indices, const Options& options,
               const Save& save, Progress& progress);
 
 // Mean loss over the predictions that count of these examples, `batch` at a time, nothing learned.
 // Leaves the model out of training mode. Throws InputError if none counts.
-double validation_loss(model::Model& model, const data::DataSet& data,
+double validation_loss(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
                        const std::vector<std::int64_t>& indices, std::int64_t batch);
 
 }  // namespace qloft::train

@@ -6,7 +6,7 @@
 
 #include "qloft/core/error.h"
 
-namespace qloft::model {
+namespace qloft::architecture {
 namespace {
 
 // The value as it stands in the file, cut to a length that fits in one line.
@@ -106,4 +106,4 @@ double Fields::required_number(const char* key, double low, double high) const {
   return *value;
 }
 
-}  // namespace qloft::model
+}  // namespace qloft::architecture

@@ -9,7 +9,7 @@
 
 #include "qloft/io.h"
 
-namespace qloft::model {
+namespace qloft::architecture {
 
 // One JSON object and where it stands in the file. A field that is null counts as missing.
 class Fields {
@@ -43,4 +43,4 @@ class Fields {
   std::string prefix_;  // "rope_parameters." within a nested object
 };
 
-}  // namespace qloft::model
+}  // namespace qloft::architecture

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-namespace qloft::model {
+namespace qloft::architecture {
 namespace {
 
 constexpr double kF32 = 4;
-// The loss makes logits for so many of them, or rows, at a time (src/model/loss.cpp).
+// The loss makes logits for so many of them, or rows, at a time (next_token.cpp of objectives).
 constexpr double kLogitsAtOnce = 1 << 24;
 constexpr double kMostLossRows = 1024;
 
@@ -14,94 +14,149 @@ double element_bytes(const TrainingShape& shape) {
   return static_cast<double>(byte_size(shape.activations));
 }
 
-struct Sizes {
-  double tokens, hidden, inner, queries, keys, heads, vocabulary, layers;
+// What the backward pass needs of one token.
+struct TokenSizes {
+  double elements = 0;  // of activations, in their type
+  double floats = 0;    // f32 values: statistics of norms and attention
+  double linears = 0;   // linear layers with adapters: x A^T of each is kept
+  double inner = 0;     // of the widest MLP
 
-  Sizes(const Architecture& a, const TrainingShape& shape)
-      : tokens(static_cast<double>(shape.rows * shape.length)),
-        hidden(static_cast<double>(a.hidden_size)),
-        inner(static_cast<double>(a.intermediate_size)),
-        queries(static_cast<double>(a.heads * a.head_dim)),
-        keys(static_cast<double>(a.key_value_heads * a.head_dim)),
-        heads(static_cast<double>(a.heads)),
-        vocabulary(static_cast<double>(a.vocabulary_size)),
-        layers(static_cast<double>(a.layers)) {}
+  TokenSizes& operator+=(const TokenSizes& other) {
+    elements += other.elements;
+    floats += other.floats;
+    linears += other.linears;
+    inner = std::max(inner, other.inner);
+    return *this;
+  }
 };
 
-// What one layer keeps for its backward pass: the residual stream before each norm, both norms'
-// results, q, k, v and what attention made of them, gate, up and their product.
-double layer_activations(const Architecture& a, const TrainingShape& shape, const Sizes& n,
-                         double rank) {
-  double elements = 4 * n.hidden + 2 * n.queries + 2 * n.keys + 3 * n.inner;
-  if (a.norm_qk) elements += n.queries + n.keys;
-  // One f32 a query and head, one a norm, and x A^T of seven linear layers.
-  const double floats = n.heads + 2 + 7 * rank;
-  return n.tokens * (elements * element_bytes(shape) + floats * kF32);
+// q, k, v and what attention made of them.
+TokenSizes sizes_of(const Attention& a, const Layout&) {
+  const auto queries = static_cast<double>(a.heads * a.head_dim);
+  const auto keys = static_cast<double>(a.key_value_heads * a.head_dim);
+  TokenSizes out;
+  out.elements = 2 * queries + 2 * keys;
+  if (!a.query_norms.empty()) out.elements += queries + keys;
+  out.floats = static_cast<double>(a.heads);
+  out.linears = a.query.linear == a.key.linear ? 2 : 4;
+  return out;
+}
+
+// Gate, up and their product.
+TokenSizes sizes_of(const Mlp& mlp, const Layout& layout) {
+  TokenSizes out;
+  out.inner = static_cast<double>(layout.parameter(mlp.down).columns());
+  out.elements = (mlp.gate ? 3 : 2) * out.inner;
+  out.linears = mlp.gate && mlp.gate->linear != mlp.up.linear ? 3 : 2;
+  return out;
+}
+
+TokenSizes sizes_of(const Experts& experts, const Layout& layout) {
+  TokenSizes one = sizes_of(experts.experts.front(), layout);
+  // The chosen experts' inputs and results are kept, too.
+  one.elements += 2 * static_cast<double>(layout.hidden_size);
+  TokenSizes out;
+  for (std::int64_t i = 0; i < experts.chosen; ++i) out += one;
+  if (experts.shared) out += sizes_of(*experts.shared, layout);
+  return out;
+}
+
+// With the residual stream before each norm, and the norm's result.
+TokenSizes sizes_of(const Block& block, const Layout& layout) {
+  TokenSizes out;
+  for (const Branch& branch : block.branches) {
+    out += std::visit([&](const auto& body) { return sizes_of(body, layout); }, branch.body);
+    out.elements += 2 * static_cast<double>(layout.hidden_size);
+    out.floats += 1;
+    if (branch.after || branch.after_sum) {
+      out.elements += static_cast<double>(layout.hidden_size);
+      out.floats += 1;
+    }
+  }
+  return out;
+}
+
+double bytes_of(const TokenSizes& sizes, const TrainingShape& shape, double tokens, double rank) {
+  return tokens *
+         (sizes.elements * element_bytes(shape) + (sizes.floats + sizes.linears * rank) * kF32);
 }
 
 // The largest set of temporaries of one layer's backward pass: gradients of the MLP's three inner
 // tensors and of its input; bf16 ones have f32 twins while they are summed.
-double backward_working_set(const TrainingShape& shape, const Sizes& n) {
+double backward_working_set(const TrainingShape& shape, double tokens, double inner,
+                            double hidden) {
   const double twins = shape.activations == ElementType::f32 ? 0 : 1;
-  const double elements = 3 * n.inner + 3 * n.hidden;
-  return n.tokens * elements * (element_bytes(shape) + twins * kF32);
+  return tokens * (3 * inner + 3 * hidden) * (element_bytes(shape) + twins * kF32);
 }
 
 // With checkpointing only one layer's tensors are there, and what its backward pass has used of
 // them is free again when the largest gradients, those of gate and up, are made.
-double recomputed_working_set(const TrainingShape& shape, const Sizes& n) {
+double recomputed_working_set(const TrainingShape& shape, double tokens, double inner,
+                              double hidden) {
   const double twins = shape.activations == ElementType::f32 ? 0 : 1;
-  return n.tokens * (2 * n.inner + n.hidden) * (element_bytes(shape) + twins * kF32);
+  return tokens * (2 * inner + hidden) * (element_bytes(shape) + twins * kF32);
 }
 
-double loss_working_set(const TrainingShape& shape, const Sizes& n) {
-  const double rows = std::min({n.tokens, kMostLossRows, kLogitsAtOnce / n.vocabulary});
-  return rows * n.vocabulary * kF32 + 2 * n.tokens * n.hidden * element_bytes(shape);
+double loss_working_set(const Layout& layout, const TrainingShape& shape, double tokens) {
+  const auto vocabulary = static_cast<double>(layout.vocabulary_size);
+  const double rows = std::min({tokens, kMostLossRows, kLogitsAtOnce / vocabulary});
+  return rows * vocabulary * kF32 +
+         2 * tokens * static_cast<double>(layout.hidden_size) * element_bytes(shape);
 }
 
-double activations(const Architecture& a, const TrainingShape& shape, double rank) {
-  const Sizes n(a, shape);
-  const double layer = layer_activations(a, shape, n, rank);
-  const double stream = n.tokens * n.hidden * element_bytes(shape);
-  const double loss = loss_working_set(shape, n);
-  const double backward = backward_working_set(shape, n);
-  if (shape.checkpointing) {
-    return n.layers * stream + std::max(loss, layer + recomputed_working_set(shape, n));
+double activations(const Layout& layout, const TrainingShape& shape, double rank) {
+  const auto tokens = static_cast<double>(shape.rows * shape.length);
+  const auto hidden = static_cast<double>(layout.hidden_size);
+  double all = 0, largest = 0, inner = 0;
+  for (const Block& block : layout.blocks) {
+    const TokenSizes sizes = sizes_of(block, layout);
+    const double bytes = bytes_of(sizes, shape, tokens, rank);
+    all += bytes;
+    largest = std::max(largest, bytes);
+    inner = std::max(inner, sizes.inner);
   }
-  return n.layers * layer + std::max(loss, backward);
+  const double loss = loss_working_set(layout, shape, tokens);
+  if (shape.checkpointing) {
+    const double streams =
+        static_cast<double>(layout.layers()) * tokens * hidden * element_bytes(shape);
+    return streams + std::max(loss, largest + recomputed_working_set(shape, tokens, inner, hidden));
+  }
+  return all + std::max(loss, backward_working_set(shape, tokens, inner, hidden));
 }
 
 }  // namespace
 
-TrainingMemory full_training_memory(const Architecture& architecture, const TrainingShape& shape) {
-  const auto parameters = static_cast<double>(parameter_count(architecture));
+TrainingMemory full_training_memory(const Layout& layout, const TrainingShape& shape) {
+  const auto parameters = static_cast<double>(parameter_count(layout));
   TrainingMemory memory;
   memory.weights = parameters * kF32;
   memory.gradients = parameters * kF32;
   memory.optimizer = parameters * 2 * kF32;
-  memory.activations = activations(architecture, shape, 0);
+  memory.activations = activations(layout, shape, 0);
   return memory;
 }
 
 TrainingMemory adapter_training_memory(
-    const Architecture& architecture, const TrainingShape& shape,
+    const Layout& layout, const TrainingShape& shape,
     const std::optional<std::function<double(std::int64_t, std::int64_t)>>& bits_per_weight) {
   const double dense_bits = 8 * static_cast<double>(byte_size(shape.weights));
   double linear = 0, linear_bits = 0, trained = 0;
-  for (const LinearShape& layer : linear_layers(architecture)) {
-    const double elements = static_cast<double>(layer.out) * static_cast<double>(layer.in);
+  for (const ParameterId id : linear_layers(layout)) {
+    const Parameter& weight = layout.parameter(id);
+    const auto elements = static_cast<double>(weight.elements());
     linear += elements;
-    linear_bits +=
-        elements * (bits_per_weight ? (*bits_per_weight)(layer.out, layer.in) : dense_bits);
-    trained += static_cast<double>(shape.rank) * static_cast<double>(layer.out + layer.in);
+    linear_bits += elements * (bits_per_weight ? (*bits_per_weight)(weight.rows(), weight.columns())
+                                               : dense_bits);
+    trained +=
+        static_cast<double>(shape.rank) * static_cast<double>(weight.rows() + weight.columns());
   }
-  const double others = static_cast<double>(parameter_count(architecture)) - linear;
+  const double others = static_cast<double>(parameter_count(layout)) - linear;
   TrainingMemory memory;
   memory.weights = (linear_bits + others * dense_bits) / 8 + trained * kF32;
   memory.gradients = trained * kF32;
   memory.optimizer = trained * 2 * kF32;
-  memory.activations = activations(architecture, shape, static_cast<double>(shape.rank));
+  memory.activations = activations(layout, shape, static_cast<double>(shape.rank));
   return memory;
 }
 
-}  // namespace qloft::model
+}  // namespace qloft::architecture

@@ -5,17 +5,19 @@
 #include <string_view>
 #include <utility>
 
-namespace qloft::model {
+namespace qloft::architecture {
 namespace {
 
 constexpr double kLargest = 1e12;
 
-constexpr std::array<std::pair<std::string_view, RopeType>, 5> kTypes = {{
+constexpr std::array<std::pair<std::string_view, RopeType>, 7> kTypes = {{
     {"default", RopeType::standard},
     {"linear", RopeType::linear},
     {"dynamic", RopeType::dynamic},
     {"llama3", RopeType::llama3},
     {"yarn", RopeType::yarn},
+    {"longrope", RopeType::longrope},
+    {"su", RopeType::longrope},  // as Phi-3's first configs spell it
 }};
 
 RopeType type_of(const Fields& fields) {
@@ -69,41 +71,95 @@ void read_llama3(const Fields& fields, double max_positions, Rope& rope) {
       fields.number("original_max_position_embeddings", 1, kLargest).value_or(max_positions);
 }
 
+// A factor for each pair of rotated dimensions.
+std::vector<double> read_factors(const Fields& fields, const char* key, std::int64_t dimensions) {
+  const io::Json* list = fields.find(key);
+  const std::string expected = "expected " + std::to_string(dimensions / 2) + " numbers above 0";
+  if (list == nullptr || !list->is_array() || std::ssize(*list) != dimensions / 2) {
+    fields.fail(key, expected);
+  }
+  std::vector<double> out;
+  for (const io::Json& value : *list) {
+    const double factor = value.is_number() ? value.get<double>() : 0;
+    if (!(factor > 0 && factor <= kLargest)) fields.fail(key, expected);
+    out.push_back(factor);
+  }
+  return out;
+}
+
+// LongRoPE (Ding et al. 2024), with the temperature of Phi-3.
+void read_longrope(const Fields& config, const Fields& fields, double max_positions, Rope& rope) {
+  const auto original = config.number("original_max_position_embeddings", 1, kLargest);
+  rope.original_max_positions = original.value_or(
+      fields.number("original_max_position_embeddings", 1, kLargest).value_or(max_positions));
+  rope.factor =
+      fields.number("factor", 1e-6, kLargest).value_or(max_positions / rope.original_max_positions);
+  rope.short_factors = read_factors(fields, "short_factor", rope.dimensions);
+  rope.long_factors = read_factors(fields, "long_factor", rope.dimensions);
+  rope.attention_factor =
+      rope.factor <= 1
+          ? 1.0
+          : std::sqrt(1 + std::log(rope.factor) / std::log(rope.original_max_positions));
+  if (const auto given = fields.number("attention_factor", 1e-6, kLargest)) {
+    rope.attention_factor = *given;
+  }
+}
+
+std::int64_t rotated(const Fields& fields, const char* key, double share, std::int64_t head_dim) {
+  const auto dimensions = static_cast<std::int64_t>(static_cast<double>(head_dim) * share);
+  if (dimensions < 2 || dimensions % 2 != 0) {
+    fields.fail(key, "expected a share that makes an even number of dimensions of a head's " +
+                         std::to_string(head_dim) + ", found " + std::to_string(share));
+  }
+  return dimensions;
+}
+
 }  // namespace
 
-Rope parse_rope(const Fields& config, std::int64_t max_positions) {
-  Rope rope;
-  rope.theta = config.number("rope_theta", 1, kLargest).value_or(rope.theta);
-  // The older name wins where a file has both, as in transformers.
-  auto fields = config.object("rope_scaling");
-  if (!fields) fields = config.object("rope_parameters");
-  if (!fields) return rope;
-
-  rope.theta = fields->number("rope_theta", 1, kLargest).value_or(rope.theta);
-  for (const char* nested : {"full_attention", "sliding_attention"}) {
-    if (fields->has(nested)) fields->fail(nested, "one rotary embedding for all layers expected");
-  }
-  if (fields->number("partial_rotary_factor", 0, 1).value_or(1) != 1) {
-    fields->fail("partial_rotary_factor", "expected 1");
-  }
-  rope.type = type_of(*fields);
+void read_rope(const Fields& config, const Fields& fields, std::int64_t max_positions,
+               std::int64_t head_dim, double partial, Rope& rope) {
+  rope.theta = fields.number("rope_theta", 1, kLargest).value_or(rope.theta);
+  const double share = fields.number("partial_rotary_factor", 0, 1).value_or(partial);
+  rope.dimensions = rotated(fields, "partial_rotary_factor", share, head_dim);
+  rope.type = type_of(fields);
   const double longest = static_cast<double>(max_positions);
   switch (rope.type) {
     case RopeType::standard:
       break;
     case RopeType::linear:
     case RopeType::dynamic:
-      rope.factor = fields->required_number("factor", 1e-6, kLargest);
+      rope.factor = fields.required_number("factor", 1e-6, kLargest);
       rope.original_max_positions = longest;
       break;
     case RopeType::llama3:
-      read_llama3(*fields, longest, rope);
+      read_llama3(fields, longest, rope);
       break;
     case RopeType::yarn:
-      read_yarn(*fields, longest, rope);
+      read_yarn(fields, longest, rope);
+      break;
+    case RopeType::longrope:
+      read_longrope(config, fields, longest, rope);
       break;
   }
+}
+
+Rope parse_rope(const Fields& config, std::int64_t max_positions, std::int64_t head_dim,
+                const RopeDefaults& defaults) {
+  Rope rope;
+  rope.theta = config.number(defaults.theta_key, 1, kLargest).value_or(defaults.theta);
+  const double partial = config.number(defaults.partial_key, 0, 1).value_or(defaults.partial);
+  // The older name wins where a file has both, as in transformers.
+  auto fields = config.object("rope_scaling");
+  if (!fields) fields = config.object("rope_parameters");
+  if (!fields) {
+    rope.dimensions = rotated(config, defaults.partial_key, partial, head_dim);
+    return rope;
+  }
+  for (const char* nested : {"full_attention", "sliding_attention"}) {
+    if (fields->has(nested)) fields->fail(nested, "one rotary embedding for all layers expected");
+  }
+  read_rope(config, *fields, max_positions, head_dim, partial, rope);
   return rope;
 }
 
-}  // namespace qloft::model
+}  // namespace qloft::architecture

@@ -1,14 +1,29 @@
 #pragma once
-// The rotary embedding's part of config.json.
+// Reading rotary embeddings from config.json.
 
 #include <cstdint>
 
 #include "fields.h"
-#include "qloft/architecture.h"
+#include "qloft/architecture/rope.h"
 
-namespace qloft::model {
+namespace qloft::architecture {
 
-// From "rope_parameters", or "rope_theta" and "rope_scaling" beside it. `config` is the whole file.
-Rope parse_rope(const Fields& config, std::int64_t max_positions);
+// What a family has where config.json says nothing.
+struct RopeDefaults {
+  double theta = 10000;
+  double partial = 1;  // the share of a head's dimensions that is rotated
+  const char* theta_key = "rope_theta";
+  const char* partial_key = "partial_rotary_factor";
+};
 
-}  // namespace qloft::model
+// The one embedding of all layers, in the older (rope_theta, rope_scaling) and the newer
+// (rope_parameters) spelling.
+Rope parse_rope(const Fields& config, std::int64_t max_positions, std::int64_t head_dim,
+                const RopeDefaults& defaults = {});
+
+// The same from `fields`, what rope_scaling or an entry of rope_parameters holds; theta and share
+// are those of `rope` unless it says otherwise.
+void read_rope(const Fields& config, const Fields& fields, std::int64_t max_positions,
+               std::int64_t head_dim, double partial, Rope& rope);
+
+}  // namespace qloft::architecture

@@ -5,6 +5,7 @@
 #include "qloft/calibrate.h"
 #include "qloft/core.h"
 #include "qloft/linalg.h"
+#include "qloft/objectives.h"
 #include "tensors.h"
 
 namespace qloft::calibrate {
@@ -46,14 +47,16 @@ void add_squares(MatrixView<const float> input, MatrixView<const float> gradient
 
 }  // namespace
 
-void add_fisher(model::Model& model, const data::Example& example, Fisher& fisher) {
+void add_fisher(model::Model& model, model::AdapterId adapter, const data::Example& example,
+                Fisher& fisher) {
   const Observed observed(
       model, {.input = {},
               .gradient = [&fisher](const std::string& name, MatrixView<const float> input,
                                     MatrixView<const float> gradient) {
                 add_squares(input, gradient, fisher[name]);
               }});
-  const auto loss = model.loss({ids_of(example, model), {}, {}}, loss_mask_of(example));
+  const auto loss = objectives::next_token(
+      model, {.ids = ids_of(example, model), .adapters = {adapter}}, loss_mask_of(example));
   if (loss.count > 0) (loss.sum / static_cast<double>(loss.count)).backward();
 }
 

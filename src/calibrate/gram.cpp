@@ -1,9 +1,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+#include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "qloft/backend/tensor.h"
 #include "qloft/calibrate.h"
 #include "qloft/core.h"
 #include "qloft/linalg.h"
@@ -23,48 +26,83 @@ void finish(Matrix& gram, std::int64_t tokens) {
   }
 }
 
+// The Gram matrices of one block, or of the output matrix, by the module whose name they bear.
+class Grams {
+ public:
+  Grams(const architecture::Layout& layout, std::int64_t block) {
+    for (const architecture::ParameterId id : architecture::adaptable(layout)) {
+      const architecture::Parameter& parameter = layout.parameter(id);
+      if (parameter.layer != block) continue;
+      const bool own = parameter.input_of == id;
+      if (own) grams_[parameter.module()] = Matrix(parameter.columns(), parameter.columns());
+      // An expert sees some of the tokens only: those of all experts are summed.
+      if (own || parameter.expert >= 0) {
+        named_[parameter.module()] = layout.parameter(parameter.input_of).module();
+      }
+    }
+  }
+
+  void add(const std::string& module, MatrixView<const float> input) {
+    const auto name = named_.find(module);
+    if (name != named_.end()) linalg::add_gram(input, grams_.at(name->second).view());
+  }
+  void finish(std::int64_t tokens, const GramSink& sink) {
+    for (auto& [module, gram] : grams_) {
+      calibrate::finish(gram, tokens);
+      sink(module, std::move(gram));
+    }
+  }
+
+ private:
+  std::map<std::string, Matrix> grams_;
+  std::map<std::string, std::string> named_;
+};
+
 }  // namespace
 
-void collect_gram(model::Model& model, std::span<const data::Example> examples,
-                  std::int64_t first_layer, const GramSink& sink, Progress& progress) {
-  const model::Architecture& architecture = model.architecture();
-  const auto linears = model::linear_layers(architecture);
-  const auto per_layer = static_cast<std::size_t>(std::ssize(linears) / architecture.layers);
+void collect_gram(model::Model& model, model::AdapterId adapter,
+                  std::span<const data::Example> examples, std::int64_t first_block,
+                  const GramSink& sink, const BlockDone& done, Progress& progress) {
+  const architecture::Layout& layout = model.layout();
+  const std::vector<model::AdapterId> adapters = {adapter};
   std::int64_t tokens = 0;
   std::vector<at::Tensor> states;
   for (const data::Example& example : examples) {
     if (example.ids.empty()) continue;
-    states.push_back(model.embed(ids_of(example, model)));
+    states.push_back(model.embed({.ids = ids_of(example, model), .adapters = adapters}));
     tokens += std::ssize(example.ids);
   }
-  progress.begin("Gram matrices", static_cast<std::uint64_t>(architecture.layers) * states.size(),
+  const std::int64_t blocks = layout.layers();
+  progress.begin("Gram matrices", static_cast<std::uint64_t>(blocks + 1) * states.size(),
                  "sequences");
-  std::uint64_t done = 0;
-  for (std::int64_t layer = 0; layer < architecture.layers; ++layer) {
-    std::map<std::string, Matrix> grams;
-    for (std::size_t i = 0; layer >= first_layer && i < per_layer; ++i) {
-      const auto& linear = linears[static_cast<std::size_t>(layer) * per_layer + i];
-      if (linear.input_of == linear.name) grams[linear.name] = Matrix(linear.in, linear.in);
-    }
+  std::uint64_t passed = 0;
+  for (std::int64_t block = 0; block <= blocks; ++block) {
+    const bool last = block == blocks;  // the output matrix
+    const bool wanted = block >= first_block;
+    Grams grams(layout, last ? -1 : block);
     {
-      const Observed observed(
-          model, {.input =
-                      [&grams](const std::string& name, MatrixView<const float> input) {
-                        const auto gram = grams.find(name);
-                        if (gram != grams.end()) linalg::add_gram(input, gram->second.view());
-                      },
-                  .gradient = {}});
+      const Observed observed(model,
+                              {.input =
+                                   [&](const std::string& module, MatrixView<const float> input) {
+                                     if (wanted) grams.add(module, input);
+                                   },
+                               .gradient = {}});
       for (at::Tensor& state : states) {
         if (progress.stop_requested()) throw Interrupted({}, "stopped");
-        state = model.layer(layer, state);
-        progress.update(++done, "layer " + std::to_string(layer + 1) + " of " +
-                                    std::to_string(architecture.layers));
+        if (last) {
+          grams.add(layout.parameter(layout.output.matrix).module(),
+                    backend::matrix_of(backend::as_f32(model.finish(state, adapters))));
+        } else {
+          state = model.block(block, state, adapters);
+        }
+        progress.update(++passed, last ? "output matrix"
+                                       : "layer " + std::to_string(block + 1) + " of " +
+                                             std::to_string(blocks));
       }
     }
-    for (auto& [name, gram] : grams) {
-      finish(gram, tokens);
-      sink(layer, name, std::move(gram));
-    }
+    if (!wanted) continue;
+    grams.finish(tokens, sink);
+    done(block);
   }
   progress.end();
 }

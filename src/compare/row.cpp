@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "qloft/architecture.h"
 #include "qloft/architecture/memory.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/decompose.h"
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/option_lists.h"
+#include "qloft/quantized/model_files.h"
 #include "shared.h"
 
 namespace qloft::compare {
@@ -44,11 +44,11 @@ Json preset_key(const std::optional<pipeline::QuantizeOptions>& options) {
 }
 
 // Bits of a stored weight of the linear layers, in full precision.
-double stored_bits(const checkpoint::Checkpoint& source, const model::Architecture& architecture) {
+double stored_bits(const quantized::ModelFiles& files) {
   double bits = 0, weights = 0;
-  for (const auto& layer : model::linear_layers(architecture)) {
-    const auto size = static_cast<double>(layer.out) * static_cast<double>(layer.in);
-    bits += 8 * size * static_cast<double>(byte_size(source.info(layer.name + ".weight").type));
+  for (const architecture::ParameterId id : architecture::linear_layers(files.layout())) {
+    const auto size = static_cast<double>(files.layout().parameter(id).elements());
+    bits += 8 * size * static_cast<double>(byte_size(files.type(id)));
     weights += size;
   }
   return weights > 0 ? bits / weights : 0;
@@ -62,24 +62,24 @@ std::uint64_t safetensors_bytes(const fs::path& folder) {
   return bytes;
 }
 
-model::TrainingMemory training_memory(const checkpoint::Checkpoint& source,
-                                      const model::Architecture& architecture,
-                                      const pipeline::FinetuneOptions& tune, const Row& row) {
-  model::TrainingShape shape;
+architecture::TrainingMemory training_memory(const quantized::ModelFiles& files,
+                                             const pipeline::FinetuneOptions& tune,
+                                             const Row& row) {
+  architecture::TrainingShape shape;
   shape.rows = tune.train.batch;
   shape.length = tune.train.length;
-  if (architecture.max_positions > 0)
-    shape.length = std::min(shape.length, architecture.max_positions);
+  const architecture::Layout& layout = files.layout();
+  if (layout.max_positions > 0) shape.length = std::min(shape.length, layout.max_positions);
   shape.rank = row.rank;
   shape.checkpointing = tune.train.checkpointing;
   shape.activations = tune.dtype == "bf16" ? ElementType::bf16 : ElementType::f32;
-  shape.weights = source.info("model.embed_tokens.weight").type;
+  shape.weights = files.type(layout.embedding.tokens);
   std::optional<std::function<double(std::int64_t, std::int64_t)>> bits;
   if (row.relative_error) {
     bits = [stored = row.bits_per_weight](std::int64_t, std::int64_t) { return stored; };
   }
-  return tune.method == "full" ? model::full_training_memory(architecture, shape)
-                               : model::adapter_training_memory(architecture, shape, bits);
+  return tune.method == "full" ? architecture::full_training_memory(layout, shape)
+                               : architecture::adapter_training_memory(layout, shape, bits);
 }
 
 // `adapter`: a folder; empty: the one inside, if any.
@@ -191,8 +191,7 @@ void check_row(const RowSpec& row, const Options& options) {
 Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Options& options,
             const Inputs& inputs, Progress& progress) {
   const fs::path model = checkpoint::resolve(options.model);
-  const checkpoint::Checkpoint source(model);
-  const auto architecture = model::parse_architecture(source.config(), model / "config.json");
+  const quantized::ModelFiles files(model);
   const fs::path work = options.output / "work" / plan.slug;
   fs::create_directories(work);
 
@@ -209,7 +208,7 @@ Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Optio
   } else {
     row.method = plan.tune ? plan.tune->method : "none";
     row.rank = row.method == "lora" ? plan.tune->rank.value_or(16) : 0;
-    row.bits_per_weight = stored_bits(source, architecture);
+    row.bits_per_weight = stored_bits(files);
   }
   row.bytes = safetensors_bytes(base);
   row.before = measure(tasks, options, base, {}, progress);
@@ -225,7 +224,7 @@ Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Optio
     row.tune_seconds = report.seconds;
     row.tune_steps = report.summary.steps;
     if (plan.quantize && (tune.fresh || row.rank == 0)) row.rank = tune.rank.value_or(16);
-    row.memory = training_memory(source, architecture, tune, row);
+    row.memory = training_memory(files, tune, row);
     const bool full = tune.method == "full";
     row.after = measure(tasks, options, full ? tune.output : base, full ? fs::path() : tune.output,
                         progress);

@@ -62,7 +62,7 @@ class CellVisitor {
   static std::string text_of(const std::vector<T>&, const Shown&) {
     return kNone;
   }
-  static std::string text_of(const model::TrainingMemory& field, const Shown& shown) {
+  static std::string text_of(const architecture::TrainingMemory& field, const Shown& shown) {
     return text_of(field.total(), shown);
   }
   template <typename T>
@@ -132,7 +132,7 @@ class CsvVisitor {
 
  private:
   static std::string cell(const std::string& text) { return csv_cell(text); }
-  static std::string cell(const model::TrainingMemory& memory) { return cell(memory.total()); }
+  static std::string cell(const architecture::TrainingMemory& memory) { return cell(memory.total()); }
   template <typename T>
   static std::string cell(const std::optional<T>& value) {
     return value ? cell(*value) : "";

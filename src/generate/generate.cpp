@@ -26,7 +26,7 @@ at::Tensor last_logits(model::Model& model, const model::Input& input,
                        model::KeyValueCache& cache) {
   const auto hidden = model.hidden(input, &cache);
   const auto last = hidden.select(1, hidden.size(1) - 1);
-  return model.logits(last).to(at::kCPU, at::kFloat).contiguous();
+  return model.logits(last, input.adapters).to(at::kCPU, at::kFloat).contiguous();
 }
 
 std::span<float> row(at::Tensor& logits, std::int64_t i) {
@@ -47,7 +47,7 @@ void check(const model::Model& model, const std::vector<tokenizer::TokenId>& pro
     throw InputError({{}, "max_tokens"},
                      "expected 0 or more, found " + std::to_string(options.max_tokens));
   }
-  const std::int64_t vocabulary = model.architecture().vocabulary_size;
+  const std::int64_t vocabulary = model.layout().vocabulary_size;
   for (const tokenizer::TokenId id : prompt) {
     if (id < 0 || id >= vocabulary) {
       throw InputError({{}, "prompt"}, "token " + std::to_string(id) +
@@ -140,7 +140,7 @@ std::vector<Result> generate_batch(model::Model& model, const tokenizer::Tokeniz
   }
   auto cache = model.make_cache(count, longest + options.max_tokens);
   model::Input input{ids.to(model.device()), positions.to(model.device()),
-                     segments.to(model.device())};
+                     segments.to(model.device()), {options.adapter}};
 
   std::vector<std::int64_t> alive(prompts.size());  // which prompt each row of the cache belongs to
   for (std::size_t i = 0; i < alive.size(); ++i) alive[i] = static_cast<std::int64_t>(i);
@@ -166,7 +166,7 @@ std::vector<Result> generate_batch(model::Model& model, const tokenizer::Tokeniz
       next_positions.data_ptr<std::int64_t>()[r] = static_cast<std::int64_t>(seen.size()) - 1;
     }
     input = {next.to(model.device()), next_positions.to(model.device()),
-             at::zeros({left, 1}, at::kLong).to(model.device())};
+             at::zeros({left, 1}, at::kLong).to(model.device()), {options.adapter}};
   }
   std::vector<Result> results;
   results.reserve(rows.size());
@@ -211,7 +211,8 @@ Result Session::reply(const std::vector<tokenizer::TokenId>& whole_prompt, const
   held_ = whole_prompt;
   std::span<const tokenizer::TokenId> fresh = std::span(whole_prompt).subspan(common);
   while (true) {
-    const model::Input input{row_of_ids(fresh).to(model_->device()), {}, {}};
+    const model::Input input{.ids = row_of_ids(fresh).to(model_->device()),
+                             .adapters = {options.adapter}};
     auto logits = last_logits(*model_, input, *cache_);
     state.step(row(logits, 0), options);
     if (state.finished) break;

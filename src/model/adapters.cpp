@@ -1,7 +1,9 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "qloft/core/error.h"
 #include "state.h"
@@ -17,14 +19,15 @@ std::string shape_text(std::int64_t rows, std::int64_t columns) {
 
 void check_factors(const Linear& linear, const adapter::Factors& factors) {
   const std::int64_t rank = factors.a.rows();
-  if (factors.a.columns() == linear.in() && factors.b.rows() == linear.out() &&
+  if (factors.a.columns() == linear.weight.columns() && factors.b.rows() == linear.weight.rows() &&
       factors.b.columns() == rank) {
     return;
   }
-  throw InputError({{}, linear.name}, "expected adapter factors for a weight of " +
-                                          shape_text(linear.out(), linear.in()) + ", found A " +
-                                          shape_text(rank, factors.a.columns()) + " and B " +
-                                          shape_text(factors.b.rows(), factors.b.columns()));
+  throw InputError({{}, linear.module},
+                   "expected adapter factors for a weight of " +
+                       shape_text(linear.weight.rows(), linear.weight.columns()) + ", found A " +
+                       shape_text(rank, factors.a.columns()) + " and B " +
+                       shape_text(factors.b.rows(), factors.b.columns()));
 }
 
 Tensor to_tensor(const Matrix& matrix, at::Device device, bool train) {
@@ -46,11 +49,11 @@ Matrix to_matrix(const Tensor& tensor) {
 
 }  // namespace
 
-void Model::attach(const std::string& name, const adapter::Adapter& adapter, bool train) {
+AdapterId Model::attach(const std::string& name, const adapter::Adapter& adapter, bool train) {
   if (name.empty()) throw InputError({{}, "adapter"}, "expected a name");
   State& state = *state_;
   std::map<std::string, Linear*> linears;
-  state.for_each_linear([&](Linear& linear) { linears[linear.name] = &linear; });
+  state.for_each_adaptable([&](Linear& linear) { linears[linear.module] = &linear; });
   for (const auto& [module, factors] : adapter.modules) {
     const auto found = linears.find(module);
     if (found == linears.end()) {
@@ -58,44 +61,58 @@ void Model::attach(const std::string& name, const adapter::Adapter& adapter, boo
     }
     check_factors(*found->second, factors);
   }
+  auto entry = std::ranges::find(state.adapters, name, &State::Attached::name);
+  if (entry == state.adapters.end()) {
+    // A detached adapter's id is free again.
+    entry = std::ranges::find(state.adapters, std::string(), &State::Attached::name);
+  }
+  if (entry == state.adapters.end()) entry = state.adapters.insert(entry, State::Attached{});
+  const auto id = static_cast<std::size_t>(entry - state.adapters.begin());
+  *entry = {name, adapter.config, train};
   for (auto& [module, linear] : linears) {
-    linear->adapters.erase(name);
+    linear->adapters.resize(std::max(linear->adapters.size(), id + 1));
+    linear->adapters[id].reset();
     const auto factors = adapter.modules.find(module);
     if (factors == adapter.modules.end()) continue;
-    linear->adapters[name] = {.a = to_tensor(factors->second.a, state.device, train),
-                              .b = to_tensor(factors->second.b, state.device, train),
-                              .scale = adapter.config.scale_of(module),
-                              .dropout = adapter.config.dropout};
+    linear->adapters[id] = LowRank{.a = to_tensor(factors->second.a, state.device, train),
+                                   .b = to_tensor(factors->second.b, state.device, train),
+                                   .scale = adapter.config.scale_of(module),
+                                   .dropout = adapter.config.dropout};
   }
-  state.adapters[name] = {adapter.config, train};
-  activate(name);
+  return static_cast<AdapterId>(id);
+}
+
+AdapterId Model::find_adapter(const std::string& name) const {
+  const auto found = std::ranges::find(state_->adapters, name, &State::Attached::name);
+  if (name.empty() || found == state_->adapters.end()) no_such_adapter(name);
+  return static_cast<AdapterId>(found - state_->adapters.begin());
+}
+
+void Model::detach(const std::string& name) {
+  const AdapterId id = find_adapter(name);
+  state_->adapters[static_cast<std::size_t>(id)] = {};
+  state_->for_each_adaptable([&](Linear& linear) {
+    if (linear.factors(id) != nullptr) linear.adapters[static_cast<std::size_t>(id)].reset();
+  });
 }
 
 adapter::Adapter Model::extract(const std::string& name) const {
-  const auto found = state_->adapters.find(name);
-  if (found == state_->adapters.end()) no_such_adapter(name);
+  const AdapterId id = find_adapter(name);
   adapter::Adapter out;
-  out.config = found->second.config;
-  state_->for_each_linear([&](const Linear& linear) {
-    const auto factors = linear.adapters.find(name);
-    if (factors == linear.adapters.end()) return;
-    out.modules[linear.name] = {to_matrix(factors->second.a), to_matrix(factors->second.b)};
+  out.config = state_->adapters[static_cast<std::size_t>(id)].config;
+  state_->for_each_adaptable([&](const Linear& linear) {
+    const LowRank* factors = linear.factors(id);
+    if (factors == nullptr) return;
+    out.modules[linear.module] = {to_matrix(factors->a), to_matrix(factors->b)};
   });
   return out;
 }
 
-void Model::activate(const std::string& name) {
-  if (!name.empty() && !state_->adapters.contains(name)) no_such_adapter(name);
-  state_->active = name;
-  state_->for_each_linear([&](Linear& linear) {
-    const auto found = linear.adapters.find(name);
-    linear.active = found == linear.adapters.end() ? nullptr : &found->second;
-  });
-}
-
 std::vector<std::string> Model::adapters() const {
   std::vector<std::string> names;
-  for (const auto& [name, attached] : state_->adapters) names.push_back(name);
+  for (const auto& attached : state_->adapters) {
+    if (!attached.name.empty()) names.push_back(attached.name);
+  }
   return names;
 }
 
@@ -104,13 +121,14 @@ std::vector<std::pair<std::string, Tensor>> Model::trainable() const {
   for (auto& [name, tensor] : dense_weights()) {
     if (tensor.requires_grad()) out.emplace_back(name, tensor);
   }
-  for (const auto& [name, attached] : state_->adapters) {
-    if (!attached.train) continue;
-    state_->for_each_linear([&](const Linear& linear) {
-      const auto found = linear.adapters.find(name);
-      if (found == linear.adapters.end()) return;
-      out.emplace_back(linear.name + ".lora_A." + name, found->second.a);
-      out.emplace_back(linear.name + ".lora_B." + name, found->second.b);
+  for (std::size_t i = 0; i < state_->adapters.size(); ++i) {
+    const State::Attached& attached = state_->adapters[i];
+    if (attached.name.empty() || !attached.train) continue;
+    state_->for_each_adaptable([&](const Linear& linear) {
+      const LowRank* factors = linear.factors(static_cast<AdapterId>(i));
+      if (factors == nullptr) return;
+      out.emplace_back(linear.module + ".lora_A." + attached.name, factors->a);
+      out.emplace_back(linear.module + ".lora_B." + attached.name, factors->b);
     });
   }
   return out;

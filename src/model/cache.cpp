@@ -61,11 +61,14 @@ KeyValueCache Model::make_cache(std::int64_t rows, std::int64_t capacity) const 
   auto state = std::make_shared<KeyValueCache::State>();
   state->rows = rows;
   state->capacity = capacity;
-  const Architecture& a = state_->architecture;
   const auto options = at::TensorOptions(state_->dtype).device(state_->device);
-  for (std::int64_t layer = 0; layer < a.layers; ++layer) {
-    for (auto* tensors : {&state->keys, &state->values}) {
-      tensors->push_back(at::empty({rows, a.key_value_heads, capacity, a.head_dim}, options));
+  for (const auto& block : state_->layout.blocks) {
+    for (const auto& branch : block.branches) {
+      const auto* a = std::get_if<architecture::Attention>(&branch.body);
+      if (a == nullptr) continue;
+      for (auto* tensors : {&state->keys, &state->values}) {
+        tensors->push_back(at::empty({rows, a->key_value_heads, capacity, a->head_dim}, options));
+      }
     }
   }
   state->segments = at::zeros({rows, capacity}, at::kLong);

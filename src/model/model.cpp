@@ -4,20 +4,16 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/embedding.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/tensor.h>
 
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "block.h"
-#include "loss.h"
-#include "norm.h"
+#include "blocks/block.h"
+#include "blocks/norm.h"
+#include "blocks/positions.h"
 #include "qloft/core.h"
 #include "state.h"
-#include "tensor.h"
 
 namespace qloft::model {
 namespace {
@@ -38,17 +34,16 @@ void check_like_ids(const Tensor& tensor, const Tensor& ids, const char* name) {
                    "expected int64 " + shape_text(ids) + ", found " + shape_text(tensor));
 }
 
-void check_input(const Input& input, const Architecture& architecture,
-                 const KeyValueCache::State* cache) {
+void check_input(const Input& input, const Layout& layout, const KeyValueCache::State* cache) {
   const Tensor& ids = input.ids;
   if (!ids.defined() || ids.dim() != 2 || ids.scalar_type() != at::kLong) {
     throw InputError({{}, "ids"}, "expected int64 [rows, length]");
   }
   if (ids.numel() > 0) {
     const auto low = ids.min().item<std::int64_t>(), high = ids.max().item<std::int64_t>();
-    if (low < 0 || high >= architecture.vocabulary_size) {
+    if (low < 0 || high >= layout.vocabulary_size) {
       throw InputError({{}, "ids"}, "expected ids below the vocabulary's size of " +
-                                        std::to_string(architecture.vocabulary_size) + ", found " +
+                                        std::to_string(layout.vocabulary_size) + ", found " +
                                         std::to_string(low < 0 ? low : high));
     }
   }
@@ -66,63 +61,88 @@ void check_input(const Input& input, const Architecture& architecture,
   }
 }
 
-// Rows of the embedding: [rows, length, hidden_size] in `dtype`.
-Tensor embed(const Weight& embedding, const Tensor& ids, at::ScalarType dtype) {
-  if (!embedding.packed) return at::embedding(embedding.dense, ids).to(dtype);
-  const Tensor flat = ids.to(at::kCPU).contiguous();
-  const std::int64_t* values = flat.data_ptr<std::int64_t>();
-  Tensor out = at::empty({ids.size(0), ids.size(1), embedding.columns()}, at::kFloat);
-  const auto rows = matrix_of(out);
-  parallel_for(flat.numel(), 8, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      quant::dequantize(*embedding.packed, rows.block(i, 0, 1, rows.columns), values[i]);
-    }
-  });
-  return out.to(ids.device(), dtype);
-}
-
 // The segments that attention looks at: those of the cache and, after them, of this input.
 Tensor segments_for(const Input& input, KeyValueCache::State* cache) {
   const Tensor given =
       input.segments.defined() ? input.segments.to(at::kCPU).contiguous() : Tensor();
   if (cache == nullptr) return given;
   const std::int64_t length = input.ids.size(1);
-  const Tensor place = cache->segments.narrow(1, cache->length, length);
+  const Tensor own = cache->segments.narrow(1, cache->length, length);
   if (given.defined()) {
-    place.copy_(given);
+    own.copy_(given);
     cache->has_segments = cache->has_segments || given.ne(0).any().item<bool>();
   } else {
-    place.zero_();
+    own.zero_();
   }
   return cache->has_segments ? cache->segments.narrow(1, 0, cache->length + length) : Tensor();
 }
 
-// Indices into ids.flatten() of the positions whose prediction of the next id counts.
-std::vector<std::int64_t> predicting_positions(const Input& input, const Tensor& learn) {
-  const std::int64_t rows = input.ids.size(0), length = input.ids.size(1);
-  const Tensor segments =
-      input.segments.defined() ? input.segments.to(at::kCPU).contiguous() : Tensor();
-  const Tensor learned = learn.defined() ? learn.to(at::kCPU).ne(0).contiguous() : Tensor();
-  std::vector<std::int64_t> out;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t i = row * length; i + 1 < (row + 1) * length; ++i) {
-      if (segments.defined()) {
-        const std::int64_t* s = segments.data_ptr<std::int64_t>();
-        if (s[i] < 0 || s[i] != s[i + 1]) continue;
-      }
-      if (learned.defined() && !learned.data_ptr<bool>()[i + 1]) continue;
-      out.push_back(i);
-    }
+// The positions of an input where it names none.
+Tensor positions_of(const Input& input, std::int64_t past) {
+  if (input.positions.defined()) return input.positions;
+  return at::arange(past, past + input.ids.size(1), input.ids.options())
+      .expand({input.ids.size(0), input.ids.size(1)});
+}
+
+// Embeddings of ids and, where the model has learned ones, of positions: [rows, length,
+// hidden_size].
+Tensor embed_tokens(const Pass& pass, const Tensor& ids, const Tensor& positions) {
+  const Model::State& state = *pass.state;
+  const auto& embedding = state.layout.embedding;
+  Tensor x = backend::look_up(state.linear(embedding.tokens).weight, ids, state.dtype);
+  if (embedding.multiplier != 1) {
+    // Rounded to the activations' type first, as transformers does.
+    const auto multiplier = static_cast<float>(embedding.multiplier);
+    x = x * (state.dtype == at::kBFloat16 ? round_to(multiplier, ElementType::bf16) : multiplier);
   }
-  return out;
+  if (embedding.projection != architecture::kNoParameter) x = apply(pass, embedding.projection, x);
+  if (embedding.positions == architecture::kNoParameter) return x;
+  const Weight& table = state.linear(embedding.positions).weight;
+  const std::int64_t most = table.rows() - embedding.position_offset;
+  const std::int64_t last = positions.numel() > 0 ? positions.max().item<std::int64_t>() : 0;
+  if (last >= most) {
+    throw InputError({{}, "positions"}, "expected positions below the model's " +
+                                            std::to_string(most) + ", found " +
+                                            std::to_string(last));
+  }
+  return x + backend::look_up(table, positions + embedding.position_offset, state.dtype);
+}
+
+Pass begin_pass(const Model::State& state, const Tensor& positions,
+                const std::vector<AdapterId>& adapters) {
+  Pass pass;
+  pass.state = &state;
+  choose_adapters(pass, adapters, positions.size(0), positions.size(1));
+  for (const architecture::Rope& rope : state.layout.ropes) {
+    pass.rotations.push_back(make_rotation(rope, positions));
+  }
+  return pass;
+}
+
+Tensor finish_pass(const Pass& pass, const Tensor& x) {
+  const auto& output = pass.layout().output;
+  const Tensor normed = normalize(pass, output.norm, x);
+  if (output.projection == architecture::kNoParameter) return normed;
+  return apply(pass, output.projection, normed);
+}
+
+void check_activations(const Tensor& x, const Layout& layout) {
+  if (x.dim() == 3 && x.size(2) == layout.hidden_size) return;
+  throw Error({{}, "block"}, "expected activations [rows, length, " +
+                                 std::to_string(layout.hidden_size) + "], found " + shape_text(x));
+}
+
+Tensor counted_positions(const Tensor& x) {
+  return at::arange(x.size(1), at::TensorOptions(at::kLong).device(x.device()))
+      .expand({x.size(0), x.size(1)});
 }
 
 }  // namespace
 
 Model::Model(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-const Architecture& Model::architecture() const {
-  return state_->architecture;
+const Layout& Model::layout() const {
+  return state_->layout;
 }
 at::Device Model::device() const {
   return state_->device;
@@ -145,36 +165,35 @@ void Model::observe(Observer observer) {
   state_->observer = observer.input || observer.gradient
                          ? std::make_shared<const Observer>(std::move(observer))
                          : nullptr;
-  state_->for_each_linear([&](Linear& linear) { linear.observer = state_->observer; });
 }
 
-Tensor Model::embed(const Tensor& ids) {
-  check_input({ids, {}, {}}, state_->architecture, nullptr);
+Tensor Model::embed(const Input& input) {
+  check_input(input, state_->layout, nullptr);
   const at::NoGradGuard no_grad;
-  return model::embed(state_->embedding, ids, state_->dtype);
+  const Tensor positions = positions_of(input, 0);
+  return embed_tokens(begin_pass(*state_, positions, input.adapters), input.ids, positions);
 }
 
-Tensor Model::layer(std::int64_t index, const Tensor& x) {
-  const Architecture& a = state_->architecture;
-  if (index < 0 || index >= a.layers || x.dim() != 3 || x.size(2) != a.hidden_size) {
-    throw Error({{}, "layer"}, "expected activations [rows, length, " +
-                                   std::to_string(a.hidden_size) + "] for a layer below " +
-                                   std::to_string(a.layers) + ", found " + shape_text(x) +
-                                   " for layer " + std::to_string(index));
+Tensor Model::block(std::int64_t index, const Tensor& x, const std::vector<AdapterId>& adapters) {
+  check_activations(x, state_->layout);
+  if (index < 0 || index >= state_->layout.layers()) {
+    throw Error({{}, "block"}, "expected a block below " + std::to_string(state_->layout.layers()) +
+                                   ", found " + std::to_string(index));
   }
   const at::NoGradGuard no_grad;
-  Pass pass;
-  pass.architecture = &a;
-  const Tensor positions = at::arange(x.size(1), at::TensorOptions(at::kLong).device(x.device()))
-                               .expand({x.size(0), x.size(1)});
-  pass.rotation = make_rotation(a.rope, a.head_dim, positions);
-  return forward(state_->layers[static_cast<std::size_t>(index)], index, x, pass);
+  return forward_block(begin_pass(*state_, counted_positions(x), adapters), index, x);
+}
+
+Tensor Model::finish(const Tensor& x, const std::vector<AdapterId>& adapters) {
+  check_activations(x, state_->layout);
+  const at::NoGradGuard no_grad;
+  return finish_pass(begin_pass(*state_, counted_positions(x), adapters), x);
 }
 
 Tensor Model::hidden(const Input& input, KeyValueCache* cache) {
   State& state = *state_;
   KeyValueCache::State* past = cache != nullptr ? &cache->state() : nullptr;
-  check_input(input, state.architecture, past);
+  check_input(input, state.layout, past);
   std::optional<at::NoGradGuard> no_grad;
   std::optional<at::AutoDispatchBelowADInplaceOrView> no_tracking;  // of views: decoding makes many
   if (past != nullptr) {
@@ -182,15 +201,8 @@ Tensor Model::hidden(const Input& input, KeyValueCache* cache) {
     no_tracking.emplace();
   }
 
-  Tensor positions = input.positions;
-  if (!positions.defined()) {
-    const std::int64_t first = past != nullptr ? past->length : 0;
-    positions = at::arange(first, first + input.ids.size(1), input.ids.options())
-                    .expand({input.ids.size(0), input.ids.size(1)});
-  }
-  Pass pass;
-  pass.architecture = &state.architecture;
-  pass.rotation = make_rotation(state.architecture.rope, state.architecture.head_dim, positions);
+  const Tensor positions = positions_of(input, past != nullptr ? past->length : 0);
+  Pass pass = begin_pass(state, positions, input.adapters);
   pass.segments = segments_for(input, past);
   pass.cache = past;
   if (state.training) {
@@ -198,36 +210,16 @@ Tensor Model::hidden(const Input& input, KeyValueCache* cache) {
     pass.dropout_seed = (state.dropout_seed + ++state.dropout_calls * kCallStride) | 1u;
   }
 
-  Tensor x = model::embed(state.embedding, input.ids, state.dtype);
+  Tensor x = embed_tokens(pass, input.ids, positions);
   if (state.observer != nullptr && state.observer->gradient && at::GradMode::is_enabled()) {
     x.requires_grad_(true);
   }
   const bool checkpointed = state.checkpointing && at::GradMode::is_enabled();
-  for (std::int64_t i = 0; i < state.architecture.layers; ++i) {
-    const Layer& layer = state.layers[static_cast<std::size_t>(i)];
-    x = checkpointed ? forward_checkpointed(layer, i, x, pass) : forward(layer, i, x, pass);
+  for (std::int64_t i = 0; i < state.layout.layers(); ++i) {
+    x = checkpointed ? forward_block_checkpointed(pass, i, x) : forward_block(pass, i, x);
   }
   if (past != nullptr) past->length += input.ids.size(1);
-  return rms_norm(x, state.norm, state.architecture.rms_norm_epsilon);
-}
-
-Tensor Model::logits(const Tensor& hidden) {
-  return state_->head.forward(hidden, 0).to(at::kFloat);
-}
-
-Model::Loss Model::loss(const Input& input, const Tensor& learn) {
-  if (learn.defined() && learn.sizes() != input.ids.sizes()) {
-    throw InputError({{}, "learn"},
-                     "expected " + shape_text(input.ids) + ", found " + shape_text(learn));
-  }
-  const Tensor states = hidden(input, nullptr);
-  const auto positions = predicting_positions(input, learn);
-  const Tensor index = at::tensor(at::ArrayRef<std::int64_t>(positions), at::kLong);
-  const Tensor targets = input.ids.to(at::kCPU).flatten().index_select(0, index + 1);
-  const Tensor chosen =
-      states.view({-1, states.size(-1)}).index_select(0, index.to(states.device()));
-  return {summed_loss(chosen, state_->head.weight, targets),
-          static_cast<std::int64_t>(positions.size())};
+  return finish_pass(pass, x);
 }
 
 }  // namespace qloft::model

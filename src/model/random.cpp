@@ -5,13 +5,13 @@
 
 #include <span>
 
-#include "parts.h"
 #include "qloft/core.h"
-#include "tensor.h"
+#include "state.h"
 
 namespace qloft::model {
 namespace {
 
+using architecture::Role;
 using at::Tensor;
 
 // Normal values of standard deviation `deviation`: row r of matrix m is stream m * 2^32 + r of the
@@ -19,7 +19,7 @@ using at::Tensor;
 Tensor normal_matrix(std::int64_t rows, std::int64_t columns, double deviation, std::uint64_t seed,
                      std::uint64_t matrix) {
   Tensor out = at::empty({rows, columns}, at::kFloat);
-  const auto view = matrix_of(out);
+  const auto view = backend::matrix_of(out);
   parallel_for(rows, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       Random random(seed, (matrix << 32) + static_cast<std::uint64_t>(row));
@@ -32,35 +32,37 @@ Tensor normal_matrix(std::int64_t rows, std::int64_t columns, double deviation, 
 
 }  // namespace
 
-Model Model::random(const Architecture& architecture, const LoadOptions& options,
-                    std::uint64_t seed, const std::optional<quant::Format>& format,
-                    bool output_matrix) {
+Model Model::random(const Layout& layout, const LoadOptions& options, std::uint64_t seed,
+                    const std::optional<quant::Format>& format, bool output_matrix) {
   auto state = std::make_shared<State>();
-  state->architecture = architecture;
+  state->layout = layout;
   state->dtype = options.dtype;
   state->int8 = options.int8;
   state->device = options.device;
   std::uint64_t matrices = 0;
   const auto type = options.train_weights ? at::kFloat : options.stored;
-  Source source;
-  source.matrix = [&](const std::string& name, std::int64_t rows, std::int64_t columns) {
-    Tensor weight = normal_matrix(rows, columns, architecture.initializer_range, seed, matrices++);
-    const bool addressed =
-        name.find("_proj.") != std::string::npos || (output_matrix && name == "lm_head.weight");
+  ParameterSource source;
+  source.matrix = [&](ParameterId id) {
+    const architecture::Parameter& parameter = layout.parameter(id);
+    const Tensor weight = normal_matrix(parameter.rows(), parameter.columns(),
+                                        layout.initializer_range, seed, matrices++);
+    const bool packed =
+        parameter.role == Role::linear || (output_matrix && parameter.role == Role::output);
     Weight out;
-    if (format && addressed) {
-      out.packed =
-          std::make_shared<const quant::PackedMatrix>(quant::quantize(matrix_of(weight), *format));
+    if (format && packed) {
+      out.storage = std::make_shared<const quant::PackedMatrix>(
+          quant::quantize(backend::matrix_of(weight), *format));
     } else {
-      out.dense = weight.to(options.device, type).set_requires_grad(options.train_weights);
+      out.storage = weight.to(options.device, type).set_requires_grad(options.train_weights);
     }
     return out;
   };
-  source.vector = [&](const std::string& name, std::int64_t size) {
+  source.vector = [&](ParameterId id) {
+    const architecture::Parameter& parameter = layout.parameter(id);
     const auto values = at::TensorOptions(at::kFloat).device(options.device);
-    const bool bias = name.ends_with(".bias");
-    return (bias ? at::zeros({size}, values) : at::ones({size}, values))
-        .set_requires_grad(options.train_weights);
+    const Tensor out = parameter.role == Role::norm ? at::ones(parameter.shape, values)
+                                                    : at::zeros(parameter.shape, values);
+    return out.clone().set_requires_grad(options.train_weights);
   };
   build(*state, source);
   return Model(std::move(state));

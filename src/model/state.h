@@ -2,66 +2,84 @@
 // What a Model and a KeyValueCache hold.
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "linear.h"
+#include "qloft/backend.h"
 #include "qloft/model.h"
 
 namespace qloft::model {
 
-struct Layer {
-  at::Tensor input_norm, post_attention_norm;  // f32 [hidden_size]
-  at::Tensor q_norm, k_norm;                   // f32 [head_dim], undefined without norm_qk
-  Linear q, k, v, o, gate, up, down;
+using architecture::Layout;
+using architecture::ParameterId;
+using backend::LowRank;
+using backend::Weight;
 
-  // In the order of linear_layers().
-  template <typename Self, typename Body>
-  static void for_each_linear(Self& self, const Body& body) {
-    for (auto* linear : {&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down}) {
-      body(*linear);
-    }
+// A matrix of the layout.
+struct Linear {
+  std::string module;                            // that the weight belongs to, as PEFT names it
+  Weight weight;                                 // [out, in]; undefined: the parameter is a vector
+  at::Tensor bias;                               // f32 [out] or undefined
+  std::vector<std::optional<LowRank>> adapters;  // by AdapterId
+  std::uint64_t number = 0;                      // among those that adapters address
+
+  const LowRank* factors(AdapterId id) const {
+    const auto at = static_cast<std::size_t>(id);
+    return at < adapters.size() && adapters[at] ? &*adapters[at] : nullptr;
   }
 };
 
 struct Model::State {
-  Architecture architecture;
+  Layout layout;
   at::ScalarType dtype = at::kFloat;
   bool int8 = false;
   at::Device device = at::kCPU;
 
-  Weight embedding;  // [vocabulary, hidden_size]
-  std::vector<Layer> layers;
-  at::Tensor norm;  // f32 [hidden_size]
-  Linear head;      // shares the embedding's weight where embeddings are tied
+  // Both by ParameterId. A tied output matrix shares the embedding's weight.
+  std::vector<Linear> linears;
+  std::vector<at::Tensor> vectors;  // f32 norms and biases; undefined: the parameter is a matrix
 
   struct Attached {
+    std::string name;  // empty: detached
     adapter::Config config;
     bool train = false;
   };
-  std::map<std::string, Attached> adapters;
-  std::string active;
+  std::vector<Attached> adapters;  // by AdapterId
 
-  std::shared_ptr<const Observer> observer;  // what every linear layer has
+  std::shared_ptr<const Observer> observer;  // null: none
   bool checkpointing = false;
   bool training = false;
   std::uint64_t dropout_seed = 0;
   std::uint64_t dropout_calls = 0;
 
-  // body(Linear&) for the layers that adapters address, in the order of linear_layers().
+  Linear& linear(ParameterId id) { return linears[static_cast<std::size_t>(id)]; }
+  const Linear& linear(ParameterId id) const { return linears[static_cast<std::size_t>(id)]; }
+  const at::Tensor& vector(ParameterId id) const { return vectors[static_cast<std::size_t>(id)]; }
+
+  // body(Linear&) for the layers that adapters address, in the order of the forward pass.
   template <typename Body>
-  void for_each_linear(const Body& body) {
-    for (Layer& layer : layers) Layer::for_each_linear(layer, body);
+  void for_each_adaptable(const Body& body) {
+    for (const ParameterId id : architecture::adaptable(layout)) body(linear(id));
   }
 };
+
+// Where a model's parameters come from: matrices [out, in], and vectors as f32.
+struct ParameterSource {
+  std::function<Weight(ParameterId id)> matrix;
+  std::function<at::Tensor(ParameterId id)> vector;
+};
+// Fills linears and vectors, asking the source in the order of the layout.
+void build(Model::State& state, const ParameterSource& source);
 
 struct KeyValueCache::State {
   std::int64_t rows = 0;
   std::int64_t capacity = 0;
   std::int64_t length = 0;
-  std::vector<at::Tensor> keys, values;  // a layer: [rows, key_value_heads, capacity, head_dim]
+  std::vector<at::Tensor> keys, values;  // a block: [rows, key_value_heads, capacity, head_dim]
   at::Tensor segments;                   // int64 CPU [rows, capacity]
   bool has_segments = false;             // any segment but 0 was given
 };

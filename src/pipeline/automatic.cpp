@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "qloft/checkpoint.h"
+#include "qloft/architecture.h"
 #include "qloft/core/error.h"
 #include "qloft/decompose.h"
 #include "qloft/io/option_json.h"
@@ -98,7 +99,7 @@ io::Json echo_of(StageOptions options) {
 std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
   std::int64_t length = CalibrateOptions().length;
   const auto positions =
-      model::parse_architecture(io::read_json(model / "config.json"), model / "config.json")
+      architecture::read_layout(io::read_json(model / "config.json"), model / "config.json")
           .max_positions;
   if (positions > 0) length = std::min(length, positions);
   if (o.data.extension() == ".jsonl") return length;
@@ -125,12 +126,12 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
 }
 
 // Stored bits a weight of the method's format: a plan at them is no larger.
-double stored_bits(const QuantizeOptions& o, const checkpoint::Checkpoint& source) {
+double stored_bits(const QuantizeOptions& o, const fs::path& model) {
   const quant::Format& format = decompose::preset(o.method).format;
   const double more = o.bits ? *o.bits - format.bits : 0;  // its scales stay as they are
   double bits = 0, weights = 0;
   for (const QuantizeTarget& target :
-       targets_of(o.target_modules, read_dense_architecture(source), {{}, "target_modules"})) {
+       targets_of(o.target_modules, open_dense(model).layout(), {{}, "target_modules"})) {
     const auto size = static_cast<double>(target.rows) * static_cast<double>(target.columns);
     bits += size * (format.bits_per_weight(target.rows, target.columns) + more);
     weights += size;
@@ -146,7 +147,7 @@ fs::path make_plan(const QuantizeOptions& o, Progress& progress) {
   planning.size = o.size;
   if (!o.size) {
     const bool given = o.bits && !whole(*o.bits);
-    planning.bits = given ? *o.bits : stored_bits(o, checkpoint::Checkpoint(model));
+    planning.bits = given ? *o.bits : stored_bits(o, model);
   }
   planning.candidates = preset.format.codebook == quant::Codebook::trellis ? "trellis" : "lq-lora";
   planning.metric = decompose::name(metric_of(o));

@@ -31,7 +31,7 @@ std::span<const std::byte> bytes_of(const auto& values) {
 
 // The sequences that these options draw.
 std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedModel& loaded) {
-  const std::int64_t longest = loaded.model.architecture().max_positions;
+  const std::int64_t longest = loaded.model.layout().max_positions;
   if (longest > 0 && options.length > longest) {
     throw InputError({{}, "length"}, "expected at most the model's " + std::to_string(longest) +
                                          " positions, found " + std::to_string(options.length));
@@ -48,8 +48,8 @@ std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedMod
   format.max_length = options.length;
   const data::DataSet data(
       {options.data},
-      data::ExampleReader(loaded.tokenizer,
-                          chat_template::ChatTemplate::load(loaded.source.folder()), format));
+      data::ExampleReader(loaded.tokenizer, chat_template::ChatTemplate::load(loaded.source().folder()),
+                          format));
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(data.size()));
   std::iota(chosen.begin(), chosen.end(), 0);
   Random(options.seed).shuffle(std::span(chosen));
@@ -58,17 +58,17 @@ std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedMod
   return data.get(chosen);
 }
 
-std::vector<io::TensorInfo> tensors_of(const std::vector<model::LinearShape>& linears, bool gram,
-                                       bool fisher) {
+// Of the linear layers, and the Gram matrix of the output matrix.
+std::vector<io::TensorInfo> tensors_of(const architecture::Layout& layout, bool gram, bool fisher) {
   std::vector<io::TensorInfo> out;
-  for (const model::LinearShape& linear : linears) {
-    const std::string weight = linear.name + ".weight";
-    if (gram && linear.input_of == linear.name) {
-      out.push_back(statistics::gram_tensor(weight, linear.in));
+  for (const architecture::ParameterId id : architecture::adaptable(layout)) {
+    const architecture::Parameter& linear = layout.parameter(id);
+    if (gram && linear.input_of == id) {
+      out.push_back(statistics::gram_tensor(linear.name, linear.columns()));
     }
-    if (!fisher) continue;
-    out.push_back(statistics::fisher_rows_tensor(weight, linear.out));
-    out.push_back(statistics::fisher_columns_tensor(weight, linear.in));
+    if (!fisher || linear.role != architecture::Role::linear) continue;
+    out.push_back(statistics::fisher_rows_tensor(linear.name, linear.rows()));
+    out.push_back(statistics::fisher_columns_tensor(linear.name, linear.columns()));
   }
   return out;
 }
@@ -131,7 +131,8 @@ void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examp
                                 " sequences are finished and kept; the same command goes on from "
                                 "there");
     }
-    calibrate::add_fisher(loaded.model, examples[static_cast<std::size_t>(done)], fisher);
+    calibrate::add_fisher(loaded.model, loaded.adapter, examples[static_cast<std::size_t>(done)],
+                          fisher);
     progress.update(static_cast<std::uint64_t>(++done), "");
     if (done % kSequencesBetweenSaves == 0 || done == total) write_sums(state, fisher, done);
   }
@@ -157,17 +158,12 @@ std::int64_t first_layer(const Journal& journal) {
 
 void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& examples,
                   ResumableFolder& folder, io::SafetensorsWriter& writer, Progress& progress) {
-  const auto linears = model::linear_layers(loaded.model.architecture());
-  const std::int64_t layers = loaded.model.architecture().layers;
-  const std::int64_t per_layer = static_cast<std::int64_t>(std::count_if(
-      linears.begin(), linears.begin() + std::ssize(linears) / layers,
-      [](const model::LinearShape& linear) { return linear.input_of == linear.name; }));
-  std::int64_t written = 0;
   calibrate::collect_gram(
-      loaded.model, examples, first_layer(folder.journal()),
-      [&](std::int64_t layer, const std::string& name, const Matrix& gram) {
-        writer.write(name + ".weight.gram", bytes_of(statistics::upper_triangle(gram.view())));
-        if (++written % per_layer != 0) return;
+      loaded.model, loaded.adapter, examples, first_layer(folder.journal()),
+      [&](const std::string& module, const Matrix& gram) {
+        writer.write(module + ".weight.gram", bytes_of(statistics::upper_triangle(gram.view())));
+      },
+      [&](std::int64_t layer) {
         writer.flush();
         folder.journal().add({{"layer", layer}});
         folder.journal().flush();
@@ -175,10 +171,12 @@ void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& example
       progress);
 }
 
-void say_where_tokens_are_few(const std::vector<model::LinearShape>& linears, std::int64_t tokens,
+void say_where_tokens_are_few(const architecture::Layout& layout, std::int64_t tokens,
                               Progress& progress) {
   std::int64_t widest = 0;
-  for (const model::LinearShape& linear : linears) widest = std::max(widest, linear.in);
+  for (const architecture::ParameterId id : architecture::adaptable(layout)) {
+    widest = std::max(widest, layout.parameter(id).columns());
+  }
   if (tokens >= widest) return;
   progress.warn(std::to_string(tokens) + " tokens are fewer than the " + std::to_string(widest) +
                 " inputs of the widest matrix: its Gram matrix is singular and will be damped; "
@@ -215,7 +213,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   LoadedModel loaded = load_model(options.model, progress);
   const std::vector<data::Example> examples = draw(options, loaded);
   statistics::Origin origin{.model = options.model.model,
-                            .fingerprint = statistics::fingerprint_of(loaded.source),
+                            .fingerprint = statistics::fingerprint_of(loaded.source()),
                             .data = options.data.filename().string(),
                             .samples = std::ssize(examples),
                             .length = 0,
@@ -225,21 +223,21 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
     origin.length = std::max(origin.length, std::ssize(example.ids));
     origin.tokens += std::ssize(example.ids);
   }
-  const auto linears = model::linear_layers(loaded.model.architecture());
-  if (report.gram) say_where_tokens_are_few(linears, origin.tokens, progress);
+  const architecture::Layout& layout = loaded.model.layout();
+  if (report.gram) say_where_tokens_are_few(layout, origin.tokens, progress);
 
-  io::Json work = {{"model", weights_fingerprint(loaded.source.folder())},
-                   {"adapter", adapter_fingerprint(loaded.source, options.model)},
+  io::Json work = {{"model", weights_fingerprint(loaded.files.folder())},
+                   {"adapter", adapter_fingerprint(loaded.source(), options.model)},
                    {"dtype", options.model.dtype},
                    {"matmul", options.model.matmul},
                    {"sequences", fingerprint_of(examples)},
                    {"gram", report.gram},
                    {"fisher", report.fisher}};
-  ResumableFolder folder(options.output, options.overwrite, loaded.source.folder(), work, progress);
+  ResumableFolder folder(options.output, options.overwrite, loaded.files.folder(), work, progress);
   const fs::path file = folder.path() / kFile;
   report.resumed = folder.resumes() && fs::exists(file, error);
   io::SafetensorsWriter writer(
-      file, tensors_of(linears, report.gram, report.fisher), statistics::to_metadata(origin),
+      file, tensors_of(layout, report.gram, report.fisher), statistics::to_metadata(origin),
       report.resumed ? io::SafetensorsWriter::Mode::reopen : io::SafetensorsWriter::Mode::create);
   if (report.fisher) {
     const auto start = Clock::now();
@@ -256,7 +254,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
 
   report.samples = origin.samples;
   report.tokens = origin.tokens;
-  report.matrices = std::ssize(linears);
+  report.matrices = std::ssize(architecture::linear_layers(layout));
   report.bytes = fs::file_size(options.output, error);
   report.seconds = seconds_since(begin);
   report.peak_memory = peak_resident_bytes();

@@ -20,15 +20,18 @@
 #include "qloft/core/threads.h"
 #include "qloft/data.h"
 #include "qloft/pipeline/resume.h"
-#include "qloft/quantized.h"
+#include "qloft/quantized/model_files.h"
+#include "qloft/chat_template.h"
+#include "qloft/data.h"
 #include "qloft/train.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-using model::Architecture;
-using model::LinearShape;
+using architecture::Layout;
+using architecture::Parameter;
+using architecture::ParameterId;
 
 constexpr const char* kAdapterName = "default";
 constexpr const char* kTrainingFolder = "training";
@@ -63,23 +66,25 @@ void check(const FinetuneOptions& o) {
   o.train.validate();
 }
 
-std::vector<std::string> linear_names(const std::vector<LinearShape>& layers) {
+std::vector<std::string> names_of(const Layout& layout, const std::vector<ParameterId>& matrices) {
   std::vector<std::string> names;
-  for (const LinearShape& layer : layers) {
-    const std::string name = last_part(layer.name);
+  for (const ParameterId id : matrices) {
+    const std::string name = last_part(layout.parameter(id).module());
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
   return names;
 }
 
-adapter::Adapter fresh_adapter(const Architecture& architecture, const FinetuneOptions& options) {
-  const std::vector<LinearShape> layers = model::linear_layers(architecture);
-  const std::vector<std::string> known = linear_names(layers);
+adapter::Adapter fresh_adapter(const Layout& layout, const FinetuneOptions& options) {
+  const std::vector<ParameterId> matrices = architecture::adaptable(layout);
+  const std::vector<std::string> known = names_of(layout, matrices);
   adapter::Adapter adapter;
   adapter.config.rank = options.rank.value_or(16);
   adapter.config.alpha = options.alpha.value_or(static_cast<double>(adapter.config.rank));
   adapter.config.rslora = options.rslora;
-  adapter.config.target_modules = options.target_modules.empty() ? known : options.target_modules;
+  adapter.config.target_modules = options.target_modules.empty()
+                                      ? names_of(layout, architecture::linear_layers(layout))
+                                      : options.target_modules;
   const auto& targets = adapter.config.target_modules;
   for (const std::string& target : targets) {
     if (std::find(known.begin(), known.end(), target) != known.end()) continue;
@@ -90,19 +95,21 @@ adapter::Adapter fresh_adapter(const Architecture& architecture, const FinetuneO
   }
   const std::int64_t rank = adapter.config.rank;
   Random random(options.train.seed);
-  for (const LinearShape& layer : layers) {
-    if (std::find(targets.begin(), targets.end(), last_part(layer.name)) == targets.end()) continue;
-    if (rank > std::min(layer.in, layer.out)) {
-      throw InputError({{}, "rank"},
-                       "expected at most " + std::to_string(std::min(layer.in, layer.out)) +
-                           ", the rank of " + layer.name + ", found " + std::to_string(rank));
+  for (const ParameterId id : matrices) {
+    const Parameter& matrix = layout.parameter(id);
+    const std::string module = matrix.module();
+    if (std::find(targets.begin(), targets.end(), last_part(module)) == targets.end()) continue;
+    const std::int64_t most = std::min(matrix.rows(), matrix.columns());
+    if (rank > most) {
+      throw InputError({{}, "rank"}, "expected at most " + std::to_string(most) + ", the rank of " +
+                                         module + ", found " + std::to_string(rank));
     }
-    adapter::Factors factors{Matrix(rank, layer.in), Matrix(layer.out, rank)};
-    const double bound = 1 / std::sqrt(static_cast<double>(layer.in));
+    adapter::Factors factors{Matrix(rank, matrix.columns()), Matrix(matrix.rows(), rank)};
+    const double bound = 1 / std::sqrt(static_cast<double>(matrix.columns()));
     for (float& value : factors.a.values()) {
       value = static_cast<float>(bound * (2 * random.uniform() - 1));
     }
-    adapter.modules.emplace(layer.name, std::move(factors));
+    adapter.modules.emplace(module, std::move(factors));
   }
   return adapter;
 }
@@ -126,8 +133,8 @@ void expect_as_continued(const adapter::Config& config, const FinetuneOptions& o
   }
 }
 
-adapter::Adapter first_adapter(const checkpoint::Checkpoint& source,
-                               const Architecture& architecture, const FinetuneOptions& options) {
+adapter::Adapter first_adapter(const checkpoint::Checkpoint& source, const Layout& layout,
+                               const FinetuneOptions& options) {
   ModelOptions where;
   where.bare = options.fresh;
   if (options.adapter) where.adapter = options.adapter->string();
@@ -136,7 +143,7 @@ adapter::Adapter first_adapter(const checkpoint::Checkpoint& source,
     expect_as_continued(found->config, options,
                         options.adapter.value_or(source.folder() / "adapter"));
   } else {
-    found = fresh_adapter(architecture, options);
+    found = fresh_adapter(layout, options);
   }
   if (options.dropout) found->config.dropout = *options.dropout;
   std::error_code error;
@@ -247,30 +254,38 @@ io::Json saved_config(io::Json config, ElementType type) {
   return config;
 }
 
-at::ScalarType torch_type(ElementType type) {
-  return type == ElementType::f32    ? at::kFloat
-         : type == ElementType::bf16 ? at::kBFloat16
-                                     : at::kHalf;
+Matrix values_of(const at::Tensor& tensor) {
+  const at::Tensor plain = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
+  const std::int64_t columns = plain.size(-1);
+  Matrix out(plain.numel() / std::max<std::int64_t>(1, columns), columns);
+  std::copy_n(plain.data_ptr<float>(), plain.numel(), out.data());
+  return out;
 }
 
-// Writes all dense weights beside and moves them into `folder` when they are whole.
+// Writes all dense weights beside, as checkpoints of this family are published, and moves them into
+// `folder` when they are whole.
 void write_weights(const model::Model& model, const fs::path& folder, ElementType type) {
+  const Layout& layout = model.layout();
   const auto weights = model.dense_weights();
   std::vector<io::TensorInfo> tensors;
   for (const auto& [name, tensor] : weights) {
-    io::TensorInfo info;
-    info.name = name;
-    info.type = type;
-    info.shape = tensor.sizes().vec();
-    tensors.push_back(std::move(info));
+    const Parameter& parameter = layout.parameter(architecture::find(layout, name));
+    for (auto& info : quantized::published_tensors(parameter, type)) {
+      tensors.push_back(std::move(info));
+    }
   }
   const fs::path beside = folder / "weights.partial";
   fs::remove_all(beside);
   fs::create_directories(beside);
   checkpoint::Writer writer(beside, std::move(tensors), checkpoint::Writer::Mode::create);
   for (const auto& [name, tensor] : weights) {
-    const at::Tensor value = tensor.detach().to(torch_type(type)).cpu().contiguous();
-    writer.write(name, {static_cast<const std::byte*>(value.data_ptr()), value.nbytes()});
+    const Parameter& parameter = layout.parameter(architecture::find(layout, name));
+    const Matrix values = values_of(tensor);
+    const auto pieces = quantized::published_tensors(parameter, type);
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+      writer.write(pieces[piece].name,
+                   quantized::published_bytes(parameter, piece, values.view(), type));
+    }
   }
   writer.finish();
   for (const auto& entry : fs::directory_iterator(beside)) {
@@ -337,34 +352,35 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   const fs::path folder = checkpoint::resolve(options.model);
   const fs::path config_file = folder / "config.json";
   const io::Json config = io::read_json(config_file);
-  const Architecture architecture = model::parse_architecture(config, config_file);
+  std::optional<quantized::ModelFiles> files;
+  if (!options.from_random) files.emplace(folder);
+  const Layout layout = files ? files->layout() : architecture::read_layout(config, config_file);
   const fs::path tokenizer_folder = options.tokenizer.value_or(folder);
 
   train::Options training = options.train;
-  if (architecture.max_positions > 0 && training.length > architecture.max_positions) {
-    training.length = architecture.max_positions;
+  if (layout.max_positions > 0 && training.length > layout.max_positions) {
+    training.length = layout.max_positions;
     progress.note("length " + std::to_string(training.length) +
                   ": the model has no more positions");
   }
   const Data data = read_data(options, tokenizer_folder, training.length);
 
-  std::optional<checkpoint::Checkpoint> source;
-  if (!options.from_random) source.emplace(folder);
-  refuse(!lora && source && quantized::read_config(*source), "method",
+  refuse(!lora && files && files->quantization(), "method",
          "full fine-tuning needs full-precision weights, found a quantized folder: train its "
          "adapter (--method lora)");
   std::optional<adapter::Adapter> adapter;
-  if (lora) adapter = first_adapter(*source, architecture, options);
+  if (lora) adapter = first_adapter(files->source(), layout, options);
   const ElementType type = lora ? ElementType::f32 : save_type(config, options);
 
   OutputFolder output(options);
   output.begin(training.resume, options.overwrite);
   auto load = load_options(options.device, options.dtype, options.matmul);
   load.train_weights = !lora;
-  model::Model model = source ? model::Model::load(*source, load, progress)
-                              : model::Model::random(architecture, load, training.seed);
-  if (lora) model.attach(kAdapterName, *adapter, /*train=*/true);
-  training.base = source ? weights_fingerprint(folder) : "random weights";
+  model::Model model = files ? model::Model::load(*files, load, progress)
+                             : model::Model::random(layout, load, training.seed);
+  model::AdapterId trained = model::kNoAdapter;
+  if (lora) trained = model.attach(kAdapterName, *adapter, /*train=*/true);
+  training.base = files ? weights_fingerprint(folder) : "random weights";
   training.setup = setup_of(options, lora ? &adapter->config : nullptr);
   training.folder = output.state_folder();
   training.log_folder = output.path();
@@ -379,8 +395,8 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
     }
   };
   FinetuneReport report;
-  report.summary = train::train(model, data.set, data.split.train, data.split.validation, training,
-                                save, progress);
+  report.summary = train::train(model, trained, data.set, data.split.train, data.split.validation,
+                                training, save, progress);
   if (!lora) {
     io::write_json(output.path() / "config.json", saved_config(config, type));
     checkpoint::copy_companions(folder, output.path());

@@ -18,6 +18,10 @@ chat_template::ChatTemplate need_chat_template(const checkpoint::Checkpoint& sou
   return std::move(*found);
 }
 
+model::AdapterId adapter_id(const model::Model& model, const std::string& name) {
+  return name == "base" ? model::kNoAdapter : model.find_adapter(name);
+}
+
 }  // namespace
 
 GenerateReport generate(const GenerateOptions& options, const generate::Sink& sink,
@@ -35,7 +39,7 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
 
   GenerateReport report;
   if (options.chat) {
-    const auto chat = need_chat_template(loaded.source);
+    const auto chat = need_chat_template(loaded.source());
     report.prompt_ids = loaded.tokenizer.encode(chat.render({{"user", prompt}}, true), false);
   } else {
     report.prompt_ids = loaded.tokenizer.encode(prompt);
@@ -44,8 +48,9 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
   settings.sampling = options.sampling;
   settings.max_tokens = options.max_tokens;
   settings.ignore_eos = options.ignore_eos;
+  settings.adapter = loaded.adapter;
   settings.stop = options.stop;
-  settings.eos = generate::end_tokens(loaded.source, loaded.tokenizer);
+  settings.eos = generate::end_tokens(loaded.source(), loaded.tokenizer);
 
   const auto start = Clock::now();
   bool first = true;
@@ -76,7 +81,7 @@ Conversation::Conversation(const ChatOptions& options, Progress& progress) {
   check_model_options(options.model);
   options.sampling.validate();
   LoadedModel loaded = load_model(options.model, progress);
-  auto chat = need_chat_template(loaded.source);
+  auto chat = need_chat_template(loaded.source());
   state_ = std::make_unique<State>(
       State{options, std::move(loaded), std::move(chat), {}, {}, {}, {}, nullptr});
   State& s = *state_;
@@ -96,11 +101,11 @@ Conversation::Conversation(const ChatOptions& options, Progress& progress) {
     s.adapters.push_back(std::move(name));
   }
   s.loaded.model.set_training(false);
-  s.loaded.model.activate(s.active == "base" ? "" : s.active);
+  s.settings.adapter = adapter_id(s.loaded.model, s.active);
   s.settings.sampling = options.sampling;
   s.settings.max_tokens = options.max_tokens;
-  s.settings.eos = generate::end_tokens(s.loaded.source, s.loaded.tokenizer);
-  const std::int64_t longest = s.loaded.model.architecture().max_positions;
+  s.settings.eos = generate::end_tokens(s.loaded.source(), s.loaded.tokenizer);
+  const std::int64_t longest = s.loaded.model.layout().max_positions;
   const std::int64_t context = longest > 0 ? std::min(options.context, longest) : options.context;
   s.session = std::make_unique<generate::Session>(s.loaded.model, s.loaded.tokenizer, context);
   clear();
@@ -141,7 +146,7 @@ void Conversation::switch_adapter(const std::string& name) {
     for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
     throw InputError({{}, "adapter"}, "expected one of " + list + ", found '" + name + "'");
   }
-  state_->loaded.model.activate(name == "base" ? "" : name);
+  state_->settings.adapter = adapter_id(state_->loaded.model, name);
   state_->active = name;
   state_->session->reset();
 }

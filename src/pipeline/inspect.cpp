@@ -6,7 +6,7 @@
 
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
-#include "qloft/quantized.h"
+#include "qloft/quantized/model_files.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -64,10 +64,19 @@ void inspect_matrices(const checkpoint::Checkpoint& source,
                              static_cast<double>(report.tensor_bytes);
 }
 
+// The type of the first norm or other dense weight.
+ElementType dense_type(const quantized::ModelFiles& files) {
+  for (std::size_t i = 0; i < files.layout().parameters.size(); ++i) {
+    const auto id = static_cast<architecture::ParameterId>(i);
+    if (files.packed(id) == nullptr) return files.type(id);
+  }
+  return ElementType::bf16;
+}
+
 // `stored`: the type of the dense weights on disk.
-std::vector<MemoryRow> memory_table(const model::Architecture& architecture, ElementType stored,
+std::vector<MemoryRow> memory_table(const architecture::Layout& layout, ElementType stored,
                                     const InspectOptions& options) {
-  model::TrainingShape shape;
+  architecture::TrainingShape shape;
   shape.rows = options.batch;
   shape.length = options.tokens;
   shape.rank = options.rank;
@@ -75,15 +84,15 @@ std::vector<MemoryRow> memory_table(const model::Architecture& architecture, Ele
   shape.activations = options.dtype == "bf16" ? ElementType::bf16 : ElementType::f32;
   shape.weights = stored;
   std::vector<MemoryRow> table;
-  table.push_back({"full", model::full_training_memory(architecture, shape)});
-  table.push_back({"lora", model::adapter_training_memory(architecture, shape, std::nullopt)});
+  table.push_back({"full", architecture::full_training_memory(layout, shape)});
+  table.push_back({"lora", architecture::adapter_training_memory(layout, shape, std::nullopt)});
   for (const int bits : options.bits) {
     quant::Format format;
     format.bits = bits;
     format.validate();
     table.push_back({"qlora-" + std::to_string(bits),
-                     model::adapter_training_memory(
-                         architecture, shape, [format](std::int64_t rows, std::int64_t columns) {
+                     architecture::adapter_training_memory(
+                         layout, shape, [format](std::int64_t rows, std::int64_t columns) {
                            return format.bits_per_weight(rows, columns);
                          })});
   }
@@ -102,18 +111,17 @@ InspectReport inspect(const InspectOptions& options) {
       throw InputError({{}, name}, "expected at least 1, found " + std::to_string(value));
     }
   }
-  const checkpoint::Checkpoint source(checkpoint::resolve(options.model));
+  const quantized::ModelFiles files(checkpoint::resolve(options.model));
+  const checkpoint::Checkpoint& source = files.source();
   InspectReport report;
-  report.architecture = model::parse_architecture(source.config(), source.folder() / "config.json");
-  report.parameters = model::parameter_count(report.architecture);
-  report.linear = model::linear_layers(report.architecture);
-  for (const auto& layer : report.linear) report.linear_parameters += layer.out * layer.in;
-  for (const auto& name : source.names()) report.tensor_bytes += source.info(name).bytes();
-  report.memory =
-      memory_table(report.architecture, source.info("model.embed_tokens.weight").type, options);
-  if (const auto config = quantized::read_config(source)) {
-    inspect_matrices(source, *config, report);
+  report.layout = files.layout();
+  report.parameters = architecture::parameter_count(report.layout);
+  for (const architecture::ParameterId id : architecture::linear_layers(report.layout)) {
+    report.linear_parameters += report.layout.parameter(id).elements();
   }
+  for (const auto& name : source.names()) report.tensor_bytes += source.info(name).bytes();
+  report.memory = memory_table(report.layout, dense_type(files), options);
+  if (files.quantization()) inspect_matrices(source, *files.quantization(), report);
   return report;
 }
 

@@ -84,14 +84,15 @@ LoadedModel load_model(const ModelOptions& options, Progress& progress) {
   // The work is in our own threads; torch's would wait for it in a loop and take their place.
   at::set_num_threads(1);
   const auto load = load_options(options.device, options.dtype, options.matmul);
-  checkpoint::Checkpoint source(checkpoint::resolve(options.model));
-  auto tokenizer = tokenizer::Tokenizer::load(source.folder());
-  auto model = model::Model::load(source, load, progress);
-  if (const auto adapter = find_adapter(source, options)) {
-    model.attach("default", *adapter, /*train=*/false);
+  quantized::ModelFiles files(checkpoint::resolve(options.model));
+  auto tokenizer = tokenizer::Tokenizer::load(files.folder());
+  auto model = model::Model::load(files, load, progress);
+  model::AdapterId id = model::kNoAdapter;
+  if (const auto adapter = find_adapter(files.source(), options)) {
+    id = model.attach("default", *adapter, /*train=*/false);
   }
   model.set_training(false);
-  return {std::move(source), std::move(tokenizer), std::move(model)};
+  return {std::move(files), std::move(tokenizer), std::move(model), id};
 }
 
 }  // namespace qloft::pipeline

@@ -15,9 +15,12 @@
 namespace qloft::pipeline {
 
 struct LoadedModel {
-  checkpoint::Checkpoint source;
+  quantized::ModelFiles files;
   tokenizer::Tokenizer tokenizer;
   model::Model model;
+  model::AdapterId adapter = model::kNoAdapter;  // that the options mean
+
+  const checkpoint::Checkpoint& source() const { return files.source(); }
 };
 
 // How a model is loaded by options of these names. Throws InputError for a device that this build

@@ -1,5 +1,6 @@
 #include "qloft/pipeline/merge.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -7,40 +8,37 @@
 #include "clock.h"
 #include "names.h"
 #include "qloft/adapter.h"
-#include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
 #include "qloft/pipeline/resume.h"
-#include "qloft/quantized.h"
+#include "qloft/quantized/model_files.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kEmbedding = "model.embed_tokens.weight";
-constexpr const char* kHead = "lm_head.weight";
-
 bool is_float(ElementType type) {
   return type == ElementType::f32 || type == ElementType::f16 || type == ElementType::bf16;
 }
 
-// One tensor of the output and where it comes from.
+// One parameter of the output.
 struct Item {
-  io::TensorInfo info;
-  std::string source;                            // name in the model
-  std::optional<quantized::MatrixEntry> packed;  // how it is stored there
+  architecture::ParameterId id = architecture::kNoParameter;
+  ElementType type = ElementType::f32;
   const adapter::Factors* factors = nullptr;
-  std::string module;
 };
 
 struct Input {
-  checkpoint::Checkpoint source;
-  model::Architecture architecture;
-  std::optional<quantized::QuantizationConfig> quantization;
+  quantized::ModelFiles files;
+  architecture::Layout layout;  // with an output matrix of its own where the adapter changes it
   std::optional<adapter::Adapter> adapter;
   fs::path adapter_folder;
   ElementType type = ElementType::bf16;
+
+  const architecture::Parameter& parameter(const Item& item) const {
+    return layout.parameter(item.id);
+  }
 };
 
 ElementType output_type(const std::string& wanted, const io::Json& config) {
@@ -62,75 +60,60 @@ const char* torch_name(ElementType type) {
   return type == ElementType::f32 ? "float32" : type == ElementType::f16 ? "float16" : "bfloat16";
 }
 
+bool has_output(const adapter::Adapter& adapter, const architecture::Layout& layout) {
+  return adapter.modules.contains(layout.parameter(layout.output.matrix).module());
+}
+
 Input open_input(const MergeOptions& options) {
-  checkpoint::Checkpoint source(checkpoint::resolve(options.model));
-  auto architecture = model::parse_architecture(source.config(), source.folder() / "config.json");
-  auto quantization = quantized::read_config(source);
-  Input input{std::move(source), std::move(architecture), std::move(quantization), {}, {}, {}};
+  quantized::ModelFiles files(checkpoint::resolve(options.model));
+  Input input{files, files.layout(), {}, {}, {}};
   input.adapter_folder =
-      options.adapter.empty() ? input.source.folder() / "adapter" : fs::path(options.adapter);
-  const bool inside = input.quantization && fs::exists(input.adapter_folder);
+      options.adapter.empty() ? files.folder() / "adapter" : fs::path(options.adapter);
+  const bool inside = files.quantization() && fs::exists(input.adapter_folder);
   if (!options.adapter.empty() || inside) input.adapter = adapter::load(input.adapter_folder);
-  if (!input.adapter && !input.quantization) {
+  if (!input.adapter && !files.quantization()) {
     throw InputError(
-        {input.source.folder(), {}},
+        {files.folder(), {}},
         "expected a quantized model or an adapter to merge (--adapter), found neither");
   }
-  input.type = output_type(options.dtype, input.source.config());
+  if (input.adapter && has_output(*input.adapter, input.layout) &&
+      architecture::has_tied_output(input.layout)) {
+    input.layout = architecture::untied(std::move(input.layout));
+  }
+  input.type = output_type(options.dtype, files.source().config());
   return input;
 }
 
-std::vector<std::int64_t> shape_of(const Input& input, const Item& item) {
-  if (item.packed) return {item.packed->rows, item.packed->columns};
-  return input.source.info(item.source).shape;
-}
-
 void check_factors(const Input& input, const Item& item) {
+  const architecture::Parameter& parameter = input.parameter(item);
   const std::vector<std::int64_t> found = {item.factors->b.rows(), item.factors->a.columns()};
-  if (item.info.shape == found) return;
-  throw InputError({input.adapter_folder, item.module},
+  if (parameter.shape == found) return;
+  throw InputError({input.adapter_folder, parameter.module()},
                    "expected factors for this model's weight of shape " +
-                       shape_text(item.info.shape) + ", found " + shape_text(found) +
+                       shape_text(parameter.shape) + ", found " + shape_text(found) +
                        " (an adapter for another model?)");
 }
 
-// Every tensor of a plain folder of this model. An adapter of a tied output matrix gives one more.
+// Every parameter of a plain folder of this model.
 std::vector<Item> plan_items(const Input& input) {
   std::vector<Item> items;
   std::map<std::string, const adapter::Factors*> open;
   if (input.adapter) {
     for (const auto& [module, factors] : input.adapter->modules) open[module] = &factors;
   }
-  const auto add = [&](const std::string& name, const std::string& from,
-                       const std::vector<std::int64_t>& shape) {
+  for (std::size_t i = 0; i < input.layout.parameters.size(); ++i) {
+    const architecture::Parameter& parameter = input.layout.parameters[i];
+    if (parameter.tied_to != architecture::kNoParameter) continue;
     Item item;
-    item.source = from;
-    item.module = name.ends_with(".weight") ? name.substr(0, name.size() - 7) : name;
-    if (input.quantization) {
-      const auto entry = input.quantization->matrices.find(from);
-      if (entry != input.quantization->matrices.end()) item.packed = entry->second;
-    }
-    item.info.name = name;
-    item.info.shape = shape_of(input, item);
-    if (item.info.shape != shape) {
-      throw InputError({input.source.folder(), from}, "expected the shape " + shape_text(shape) +
-                                                          " by config.json, found " +
-                                                          shape_text(item.info.shape));
-    }
-    if (const auto it = open.find(item.module); it != open.end()) {
-      item.factors = it->second;
+    item.id = static_cast<architecture::ParameterId>(i);
+    item.type = input.type;
+    const auto factors = parameter.is_matrix() ? open.find(parameter.module()) : open.end();
+    if (factors != open.end()) {
+      item.factors = factors->second;
       check_factors(input, item);
-      open.erase(it);
+      open.erase(factors);
     }
-    const ElementType stored = item.packed ? ElementType::f32 : input.source.info(from).type;
-    item.info.type = is_float(stored) ? input.type : stored;
-    items.push_back(std::move(item));
-  };
-  for (const model::TensorShape& tensor : model::expected_tensors(input.architecture)) {
-    add(tensor.name, tensor.name, tensor.shape);
-  }
-  if (input.architecture.tied_embeddings && open.contains("lm_head")) {
-    add(kHead, kEmbedding, {input.architecture.vocabulary_size, input.architecture.hidden_size});
+    items.push_back(item);
   }
   if (!open.empty()) {
     throw InputError({input.adapter_folder, open.begin()->first},
@@ -141,45 +124,55 @@ std::vector<Item> plan_items(const Input& input) {
 }
 
 void write_item(const Input& input, const Item& item, checkpoint::Writer& writer) {
-  const auto& source = input.source;
-  if (!item.packed && !item.factors && source.info(item.source).type == item.info.type) {
-    writer.write(item.info.name, source.bytes(item.source));
-    source.drop(item.source);
-    return;
-  }
-  Matrix weight;
-  if (item.packed) {
-    const auto packed = quantized::read_matrix(source, item.source, *item.packed);
-    for (const auto& part : quantized::tensors_of(item.source, *item.packed)) {
-      source.drop(part.name);
+  const quantized::ModelFiles& files = input.files;
+  const architecture::Parameter& parameter = input.parameter(item);
+  const auto tensors = quantized::published_tensors(parameter, item.type);
+  const bool dense = files.packed(item.id) == nullptr;
+  if (dense && item.factors == nullptr && files.type(item.id) == item.type) {
+    const auto bytes = files.bytes(item.id);
+    if (bytes && tensors.size() == 1) {
+      writer.write(tensors.front().name, *bytes);
+      files.drop(item.id);
+      return;
     }
-    weight = Matrix(packed.rows(), packed.columns());
-    quant::dequantize(packed, weight.view());
-  } else {
-    weight = source.read_matrix(item.source);
-    source.drop(item.source);
   }
-  if (item.factors) {
-    adapter::merge_into(weight.view(), *item.factors, input.adapter->config.scale_of(item.module),
-                        item.module);
+  Matrix weight = files.read_matrix(item.id);
+  files.drop(item.id);
+  if (item.factors != nullptr) {
+    const std::string module = parameter.module();
+    adapter::merge_into(weight.view(), *item.factors, input.adapter->config.scale_of(module),
+                        module);
   }
-  writer.write(item.info.name, checkpoint::convert_from_f32(weight.values(), item.info.type));
+  for (std::size_t piece = 0; piece < tensors.size(); ++piece) {
+    writer.write(tensors[piece].name,
+                 quantized::published_bytes(parameter, piece, weight.view(), item.type));
+  }
 }
 
 void write_config(const Input& input, const fs::path& folder) {
-  io::Json config = input.source.config();
+  io::Json config = input.files.source().config();
   config.erase("quantization_config");
   config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_name(input.type);
-  if (input.adapter && input.adapter->modules.contains("lm_head")) {
-    config["tie_word_embeddings"] = false;
-  }
+  if (!architecture::has_tied_output(input.layout)) config["tie_word_embeddings"] = false;
   io::write_json(folder / "config.json", config);
+}
+
+// What a checkpoint holds beside the text model: the image half of one for both. Buffers of old
+// checkpoints are left out.
+std::vector<std::string> kept_tensors(const Input& input) {
+  std::vector<std::string> out;
+  for (std::string& name : input.files.foreign()) {
+    const bool buffer = std::ranges::any_of(input.layout.foreign_suffixes,
+                                            [&](const auto& end) { return name.ends_with(end); });
+    if (!buffer) out.push_back(std::move(name));
+  }
+  return out;
 }
 
 io::Json work_of(const Input& input) {
   io::Json work;
   work["merge"] = short_name(input.type);
-  work["model"] = weights_fingerprint(input.source.folder());
+  work["model"] = weights_fingerprint(input.files.folder());
   if (input.adapter) {
     work["adapter"] = weights_fingerprint(input.adapter_folder);
     work["scale"] = io::read_json(input.adapter_folder / "adapter_config.json");
@@ -193,37 +186,58 @@ MergeReport merge(const MergeOptions& options, Progress& progress) {
   const auto begin = Clock::now();
   reset_peak_resident_bytes();
   const Input input = open_input(options);
+  for (const std::string& warning : input.files.warnings()) progress.warn(warning);
+  const checkpoint::Checkpoint& source = input.files.source();
   const std::vector<Item> items = plan_items(input);
-  ResumableFolder folder(options.output, options.overwrite, input.source.folder(), work_of(input),
+  ResumableFolder folder(options.output, options.overwrite, source.folder(), work_of(input),
                          progress);
   std::vector<io::TensorInfo> tensors;
-  for (const Item& item : items) tensors.push_back(item.info);
+  for (const Item& item : items) {
+    for (auto& tensor : quantized::published_tensors(input.parameter(item), item.type)) {
+      tensors.push_back(std::move(tensor));
+    }
+  }
+  const std::vector<std::string> others = kept_tensors(input);
+  for (const std::string& name : others) tensors.push_back(source.info(name));
   checkpoint::Writer writer(
       folder.path(), std::move(tensors),
       folder.resumes() ? checkpoint::Writer::Mode::resume : checkpoint::Writer::Mode::create);
   MergeReport report;
-  progress.begin("merge", items.size(), "tensors");
+  const std::uint64_t total = items.size() + others.size();
+  progress.begin("merge", total, "tensors");
   std::uint64_t done = 0;
   auto flushed = Clock::now();
-  for (const Item& item : items) {
+  const auto between = [&] {
     if (progress.stop_requested()) {
       writer.checkpoint();
       progress.end();
-      throw Interrupted({}, std::to_string(done) + " of " + std::to_string(items.size()) +
+      throw Interrupted({}, std::to_string(done) + " of " + std::to_string(total) +
                                 " tensors are written and kept; the same command goes on from "
                                 "there");
     }
-    if (!writer.written(item.info.name)) write_item(input, item, writer);
     if (seconds_since(flushed) > kSecondsBetweenFlushes) {
       writer.checkpoint();
       flushed = Clock::now();
     }
+  };
+  for (const Item& item : items) {
+    between();
+    const auto own = quantized::published_tensors(input.parameter(item), item.type);
+    const bool whole = std::ranges::all_of(
+        own, [&](const io::TensorInfo& tensor) { return writer.written(tensor.name); });
+    if (!whole) write_item(input, item, writer);
     report.merged += item.factors != nullptr;
-    report.dequantized += item.packed.has_value();
+    report.dequantized += input.files.packed(item.id) != nullptr;
+    progress.update(++done, "");
+  }
+  for (const std::string& name : others) {
+    between();
+    if (!writer.written(name)) writer.write(name, source.bytes(name));
+    source.drop(name);
     progress.update(++done, "");
   }
   progress.end();
-  checkpoint::copy_companions(input.source.folder(), folder.path());
+  checkpoint::copy_companions(source.folder(), folder.path());
   write_config(input, folder.path());
   writer.finish();
   folder.commit();

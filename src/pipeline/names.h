@@ -7,7 +7,7 @@
 
 namespace qloft::pipeline {
 
-// "q_proj" of "model.layers.0.self_attn.q_proj"
+// What stands after the last dot.
 inline std::string last_part(const std::string& module) {
   return module.substr(module.rfind('.') + 1);
 }

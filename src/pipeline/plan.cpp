@@ -106,35 +106,28 @@ fs::path folder_of(const PlanOptions& o) {
 }
 
 // The embedding counts with the first layer, the output matrix with the last.
-int layer_of(const std::string& module, std::int64_t layers) {
-  constexpr std::string_view kPrefix = "model.layers.";
-  if (module.starts_with(kPrefix)) return std::stoi(module.substr(kPrefix.size()));
-  return module == "lm_head" ? static_cast<int>(layers) - 1 : 0;
-}
-
-std::string group_of(const std::string& module) {
-  static const std::set<std::string> kTogether = {"q_proj", "k_proj", "v_proj"};
-  if (!kTogether.contains(last_part(module))) return {};
-  return module.substr(0, module.rfind('.'));
+int layer_of(const architecture::Parameter& parameter, std::int64_t layers) {
+  if (parameter.layer >= 0) return static_cast<int>(parameter.layer);
+  return parameter.role == architecture::Role::output ? static_cast<int>(layers) - 1 : 0;
 }
 
 // Without errors.
-plan::Table table_of(const std::vector<QuantizeTarget>& targets, std::int64_t layers,
+plan::Table table_of(const std::vector<QuantizeTarget>& targets, const architecture::Layout& layout,
                      const std::vector<quant::Format>& formats) {
   plan::Table table{formats, {}};
   for (const QuantizeTarget& target : targets) {
     table.matrices.push_back({.name = target.weight(),
                               .rows = target.rows,
                               .columns = target.columns,
-                              .layer = layer_of(target.module, layers),
-                              .group = group_of(target.module),
+                              .layer = layer_of(layout.parameter(target.id), layout.layers()),
+                              .group = layout.parameter(target.id).group,
                               .errors = {}});
   }
   return table;
 }
 
 // The tensors that stay as they are, and the adapter's.
-std::uint64_t other_bytes(const PlanOptions& o, const checkpoint::Checkpoint& source,
+std::uint64_t other_bytes(const PlanOptions& o, const quantized::ModelFiles& files,
                           const std::vector<QuantizeTarget>& targets) {
   std::uint64_t bytes = 0;
   const auto add = [&bytes](std::uint64_t more) { bytes = checked_add(bytes, more, "size"); };
@@ -142,13 +135,13 @@ std::uint64_t other_bytes(const PlanOptions& o, const checkpoint::Checkpoint& so
       o.adapter_dtype, "adapter_dtype", adapter::storage_from_name, "f32, bf16, f16 or nf8")));
   std::set<std::string> quantized_names;
   for (const QuantizeTarget& target : targets) {
-    quantized_names.insert(target.weight());
+    for (std::string& name : files.tensors(target.id)) quantized_names.insert(std::move(name));
     if (!target.adapted) continue;
     add(static_cast<std::uint64_t>(o.rank) *
         static_cast<std::uint64_t>(target.rows + target.columns) * element);
   }
-  for (const std::string& name : source.names()) {
-    if (!quantized_names.contains(name)) add(source.info(name).bytes());
+  for (const std::string& name : files.source().names()) {
+    if (!quantized_names.contains(name)) add(files.source().info(name).bytes());
   }
   return bytes;
 }
@@ -265,21 +258,20 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   const decompose::Recipe recipe = recipe_of(o);
   const fs::path folder = folder_of(o);
 
-  const checkpoint::Checkpoint source(checkpoint::resolve(o.model));
-  const model::Architecture architecture = read_dense_architecture(source);
+  const quantized::ModelFiles files = open_dense(checkpoint::resolve(o.model));
   std::vector<QuantizeTarget> targets =
-      targets_of(o.target_modules, architecture, {{}, "target_modules"});
-  check_targets(targets, o.rank, source);
-  const std::uint64_t others = other_bytes(o, source, targets);
-  plan::Table table = table_of(targets, architecture.layers, formats);
+      targets_of(o.target_modules, files.layout(), {{}, "target_modules"});
+  check_targets(targets, o.rank, files);
+  const std::uint64_t others = other_bytes(o, files, targets);
+  plan::Table table = table_of(targets, files.layout(), formats);
   const plan::Constraints constraints{.first_and_last_bits = o.first_last_bits,
                                       .same_in_group = o.same_qkv};
   const std::uint64_t budget = budget_of(o, table, constraints, others);
 
-  const auto statistics = open_statistics(o.stats, recipe.metric, source);
+  const auto statistics = open_statistics(o.stats, recipe.metric, files.source());
   if (statistics) refuse_unknown_inputs(targets, o.metric);
   io::Json key = {
-      {"model", weights_fingerprint(source.folder())}, {"rank", o.rank}, {"metric", o.metric}};
+      {"model", weights_fingerprint(files.folder())}, {"rank", o.rank}, {"metric", o.metric}};
   if (statistics) {
     key["statistics"] = file_fingerprint(o.stats);
     key["damping"] = recipe.damping;
@@ -291,7 +283,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   PlanReport report;
   report.known = std::ranges::count_if(
       targets, [&](const QuantizeTarget& t) { return file.errors().contains(t.weight()); });
-  find_errors(source, targets, formats, recipe, statistics, file, progress);
+  find_errors(files, targets, formats, recipe, statistics, file, progress);
 
   for (plan::MatrixRow& matrix : table.matrices) matrix.errors = file.errors().at(matrix.name);
   const plan::Allocation found = plan::allocate(table, budget, strategy, constraints, o.time_limit);

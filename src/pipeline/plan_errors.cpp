@@ -41,7 +41,7 @@ void ErrorFile::add(const std::string& name, std::vector<double> errors) {
   errors_[name] = std::move(errors);
 }
 
-void find_errors(const checkpoint::Checkpoint& source, const std::vector<QuantizeTarget>& targets,
+void find_errors(const quantized::ModelFiles& files, const std::vector<QuantizeTarget>& targets,
                  const std::vector<quant::Format>& formats, const decompose::Recipe& recipe,
                  const std::optional<statistics::File>& statistics, ErrorFile& file,
                  Progress& progress) {
@@ -64,14 +64,14 @@ void find_errors(const checkpoint::Checkpoint& source, const std::vector<Quantiz
     }
     decompose::Recipe its = recipe;
     if (!target.adapted) its.rank = 0;
-    const Matrix weight = source.read_matrix(target.weight());
-    source.drop(target.weight());
+    const Matrix weight = files.read_matrix(target.id);
+    files.drop(target.id);
     try {
       const decompose::Statistics known = statistics_of(statistics, target, its);
       file.add(target.weight(),
                decompose::format_errors(weight.view(), its, formats, known, target.weight()));
     } catch (const InputError& error) {
-      throw InputError({source.folder(), {}}, error.what());
+      throw InputError({files.folder(), {}}, error.what());
     }
     if (seconds_since(flushed) > kSecondsBetweenFlushes) {
       file.flush();

@@ -36,7 +36,7 @@ class ErrorFile {
 
 // Finds the errors that `file` does not hold yet. Throws Interrupted where progress asks to stop;
 // what was found is kept.
-void find_errors(const checkpoint::Checkpoint& source, const std::vector<QuantizeTarget>& targets,
+void find_errors(const quantized::ModelFiles& files, const std::vector<QuantizeTarget>& targets,
                  const std::vector<quant::Format>& formats, const decompose::Recipe& recipe,
                  const std::optional<statistics::File>& statistics, ErrorFile& file,
                  Progress& progress);

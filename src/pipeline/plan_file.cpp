@@ -103,9 +103,9 @@ PlanFile read_plan(const fs::path& file) {
 }
 
 std::vector<QuantizeTarget> targets_of(const PlanFile& plan, const fs::path& file,
-                                       const model::Architecture& architecture) {
+                                       const architecture::Layout& layout) {
   std::vector<QuantizeTarget> targets =
-      targets_of(plan.target_modules, architecture, {file, "target_modules"});
+      targets_of(plan.target_modules, layout, {file, "target_modules"});
   std::map<std::string, quant::Format> left = plan.matrices;
   std::vector<std::string> missing;
   for (QuantizeTarget& target : targets) {

@@ -30,6 +30,6 @@ PlanFile read_plan(const std::filesystem::path& file);
 // The model's matrices with the plan's formats. Throws InputError naming a matrix that the model
 // lacks, or those that the plan lacks.
 std::vector<QuantizeTarget> targets_of(const PlanFile& plan, const std::filesystem::path& file,
-                                       const model::Architecture& architecture);
+                                       const architecture::Layout& layout);
 
 }  // namespace qloft::pipeline

@@ -50,37 +50,57 @@ std::map<std::string, adapter::Writer::Shape> modules_of(const QuantizePlan& pla
   return modules;
 }
 
+// The tensors of the model that hold quantized matrices, and so are not in the output.
+std::set<std::string> replaced_tensors(const quantized::ModelFiles& files,
+                                       const QuantizePlan& plan) {
+  std::set<std::string> out;
+  for (const QuantizeTarget& target : plan.targets) {
+    for (std::string& name : files.tensors(target.id)) out.insert(std::move(name));
+  }
+  return out;
+}
+
 // Every tensor of the output in the order of the forward pass, then what else the model holds.
-std::vector<io::TensorInfo> output_tensors(
-    const checkpoint::Checkpoint& source,
-    const std::map<std::string, quantized::MatrixEntry>& entries) {
-  const auto architecture =
-      model::parse_architecture(source.config(), source.folder() / "config.json");
+std::vector<io::TensorInfo> output_tensors(const quantized::ModelFiles& files,
+                                           const QuantizePlan& plan) {
+  const auto entries = entries_of(plan);
+  const std::set<std::string> replaced = replaced_tensors(files, plan);
   std::vector<io::TensorInfo> out;
   std::set<std::string> seen;
   const auto add = [&](const std::string& name) {
-    if (!seen.insert(name).second) return;
-    const auto entry = entries.find(name);
-    if (entry == entries.end()) {
-      out.push_back(source.info(name));
-      return;
-    }
-    for (auto& part : quantized::tensors_of(name, entry->second)) out.push_back(std::move(part));
+    if (seen.insert(name).second) out.push_back(files.source().info(name));
   };
-  for (const model::TensorShape& tensor : model::expected_tensors(architecture)) add(tensor.name);
-  for (const std::string& name : source.names()) add(name);
+  const auto& parameters = files.layout().parameters;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const auto entry = entries.find(parameters[i].name);
+    if (entry != entries.end()) {
+      for (auto& part : quantized::tensors_of(entry->first, entry->second)) {
+        out.push_back(std::move(part));
+      }
+      continue;
+    }
+    for (const std::string& name : files.tensors(static_cast<architecture::ParameterId>(i))) {
+      if (replaced.contains(name)) {
+        throw InputError({{}, "target_modules"}, "expected all or none of the matrices in " + name +
+                                                     ", found some without " +
+                                                     parameters[i].module());
+      }
+      add(name);
+    }
+  }
+  for (const std::string& name : files.foreign()) add(name);
   return out;
 }
 
 // The files of one run, written in step, so that each matrix is in all of them or done again.
 class QuantizedOutput {
  public:
-  QuantizedOutput(const QuantizePlan& plan, const checkpoint::Checkpoint& source,
+  QuantizedOutput(const QuantizePlan& plan, const quantized::ModelFiles& files,
                   ResumableFolder& folder)
       : journal_(folder.journal()) {
     const auto modules = modules_of(plan);
     const auto entries = entries_of(plan);
-    auto tensors = output_tensors(source, entries);
+    auto tensors = output_tensors(files, plan);
     // The journal of the writer is the last file to appear: with it, the adapter is here too.
     const bool resumes = folder.resumes() && fs::exists(folder.path() / ".written");
     if (plan.has_adapter()) {
@@ -131,7 +151,7 @@ class QuantizedOutput {
   Clock::time_point flushed_ = Clock::now();
 };
 
-decompose::Decomposition decompose_one(const checkpoint::Checkpoint& source,
+decompose::Decomposition decompose_one(const quantized::ModelFiles& files,
                                        const QuantizeTarget& target, const QuantizePlan& plan) {
   decompose::Recipe recipe = plan.recipe;
   recipe.format = target.format;
@@ -141,16 +161,16 @@ decompose::Decomposition decompose_one(const checkpoint::Checkpoint& source,
     recipe.loop = decompose::Loop::once;
   }
   const decompose::Statistics statistics = statistics_of(plan.statistics, target, recipe);
-  const Matrix weight = source.read_matrix(target.weight());
-  source.drop(target.weight());
+  const Matrix weight = files.read_matrix(target.id);
+  files.drop(target.id);
   try {
     return decompose::decompose(weight.view(), recipe, statistics, target.weight());
   } catch (const InputError& error) {
-    throw InputError({source.folder(), {}}, error.what());
+    throw InputError({files.folder(), {}}, error.what());
   }
 }
 
-void quantize_matrices(const checkpoint::Checkpoint& source, const QuantizePlan& plan,
+void quantize_matrices(const quantized::ModelFiles& files, const QuantizePlan& plan,
                        QuantizedOutput& output, Progress& progress) {
   const std::uint64_t total = plan.targets.size();
   std::uint64_t done = output.done().size();
@@ -166,7 +186,7 @@ void quantize_matrices(const checkpoint::Checkpoint& source, const QuantizePlan&
                                 "there");
     }
     const auto begin = Clock::now();
-    const decompose::Decomposition result = decompose_one(source, target, plan);
+    const decompose::Decomposition result = decompose_one(files, target, plan);
     if (result.damping > plan.recipe.damping) {
       progress.note(target.weight() + ": its Gram matrix is singular; damped by " +
                     std::to_string(result.damping) + " of its diagonal's mean");
@@ -191,11 +211,12 @@ void quantize_matrices(const checkpoint::Checkpoint& source, const QuantizePlan&
 }
 
 // What is not quantized, as stored bytes.
-void copy_others(const checkpoint::Checkpoint& source, const QuantizePlan& plan,
+void copy_others(const quantized::ModelFiles& files, const QuantizePlan& plan,
                  QuantizedOutput& output) {
-  const auto entries = entries_of(plan);
+  const checkpoint::Checkpoint& source = files.source();
+  const std::set<std::string> replaced = replaced_tensors(files, plan);
   for (const std::string& name : source.names()) {
-    if (entries.contains(name) || output.writer().written(name)) continue;
+    if (replaced.contains(name) || output.writer().written(name)) continue;
     output.writer().write(name, source.bytes(name));
     source.drop(name);
   }
@@ -255,7 +276,7 @@ void summarize(const QuantizePlan& plan, const QuantizedOutput& output, Quantize
 }  // namespace
 
 void check_quantize(const QuantizeOptions& options) {
-  plan_quantize(without_work(options), checkpoint::Checkpoint(checkpoint::resolve(options.model)));
+  plan_quantize(without_work(options), open_dense(checkpoint::resolve(options.model)));
 }
 
 QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
@@ -268,8 +289,10 @@ QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
     return resolve(asked, progress);
   }();
   const QuantizeOptions& options = resolved.options;
-  const checkpoint::Checkpoint source(checkpoint::resolve(options.model));
-  const QuantizePlan plan = plan_quantize(options, source);
+  const quantized::ModelFiles files = open_dense(checkpoint::resolve(options.model));
+  for (const std::string& warning : files.warnings()) progress.warn(warning);
+  const checkpoint::Checkpoint& source = files.source();
+  const QuantizePlan plan = plan_quantize(options, files);
   io::Json work = to_json(plan);
   work["model"] = weights_fingerprint(source.folder());
   ResumableFolder folder(options.output, options.overwrite, source.folder(), work, progress);
@@ -281,14 +304,14 @@ QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
         resolved.chosen + ", " + plan.format_text() + ", rank " + std::to_string(options.rank);
     report.reason = resolved.reason;
   }
-  QuantizedOutput output(plan, source, folder);
+  QuantizedOutput output(plan, files, folder);
   report.resumed = static_cast<std::int64_t>(output.done().size());
   if (report.resumed > 0) {
     progress.note("an interrupted run had finished " + std::to_string(report.resumed) + " of " +
                   std::to_string(plan.targets.size()) + " matrices; going on from there");
   }
-  quantize_matrices(source, plan, output, progress);
-  copy_others(source, plan, output);
+  quantize_matrices(files, plan, output, progress);
+  copy_others(files, plan, output);
   summarize(plan, output, report);
   checkpoint::copy_companions(source.folder(), folder.path());
   write_config(source, plan, folder.path());

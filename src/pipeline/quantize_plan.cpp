@@ -105,7 +105,7 @@ std::string QuantizePlan::format_text() const {
   return std::to_string(formats.size()) + " formats";
 }
 
-QuantizePlan plan_quantize(const QuantizeOptions& options, const checkpoint::Checkpoint& source) {
+QuantizePlan plan_quantize(const QuantizeOptions& options, const quantized::ModelFiles& files) {
   QuantizePlan plan;
   const decompose::Preset& preset = decompose::preset(options.method);
   plan.recipe = decompose::recipe_from(preset);
@@ -132,15 +132,14 @@ QuantizePlan plan_quantize(const QuantizeOptions& options, const checkpoint::Che
   plan.adapter_type = named(options.adapter_dtype, "adapter_dtype", adapter::storage_from_name,
                             "f32, bf16, f16 or nf8");
 
-  const auto architecture = read_dense_architecture(source);
   if (options.plan) {
-    plan.targets = targets_of(read_plan(*options.plan), *options.plan, architecture);
+    plan.targets = targets_of(read_plan(*options.plan), *options.plan, files.layout());
   } else {
-    plan.targets = targets_of(options.target_modules, architecture, {{}, "target_modules"});
+    plan.targets = targets_of(options.target_modules, files.layout(), {{}, "target_modules"});
     for (QuantizeTarget& target : plan.targets) target.format = plan.recipe.format;
   }
-  check_targets(plan.targets, plan.recipe.rank, source);
-  if (auto statistics = open_statistics(options.stats, plan.recipe.metric, source)) {
+  check_targets(plan.targets, plan.recipe.rank, files);
+  if (auto statistics = open_statistics(options.stats, plan.recipe.metric, files.source())) {
     plan.statistics.emplace(std::move(*statistics));
     plan.statistics_fingerprint = file_fingerprint(options.stats);
   }

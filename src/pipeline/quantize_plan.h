@@ -26,8 +26,8 @@ struct QuantizePlan {
   std::string format_text() const;  // of the targets, for reports: one, or how many
 };
 
-// Checks options, architecture and the shapes of all tensors; throws InputError as quantize says.
-QuantizePlan plan_quantize(const QuantizeOptions& options, const checkpoint::Checkpoint& source);
+// Checks options against the model; throws InputError as quantize says.
+QuantizePlan plan_quantize(const QuantizeOptions& options, const quantized::ModelFiles& files);
 
 // Everything that the plan's output depends on but the model.
 io::Json to_json(const QuantizePlan& plan);

@@ -5,15 +5,16 @@
 #include <string>
 #include <vector>
 
-#include "qloft/architecture.h"
-#include "qloft/checkpoint.h"
+#include "qloft/architecture/layout.h"
 #include "qloft/core/error.h"
 #include "qloft/quant.h"
+#include "qloft/quantized/model_files.h"
 
 namespace qloft::pipeline {
 
 struct QuantizeTarget {
-  std::string module;  // "model.layers.0.self_attn.q_proj"
+  architecture::ParameterId id = architecture::kNoParameter;
+  std::string module;  // as PEFT names it
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   bool adapted = false;  // gets low-rank factors: linear layers do, the embedding does not
@@ -23,18 +24,18 @@ struct QuantizeTarget {
   std::string weight() const { return module + ".weight"; }
 };
 
-// The architecture of a model that can be quantized. Throws InputError for one that is quantized
-// already, or whose tensors are missing or misshapen.
-model::Architecture read_dense_architecture(const checkpoint::Checkpoint& source);
+// The files of a model that can be quantized. Throws InputError for one that is quantized already,
+// or whose tensors are not those of its config.json.
+quantized::ModelFiles open_dense(const std::filesystem::path& folder);
 
 // The linear layers of the decoder, or every matrix that `modules` names by the end of its name, in
 // the order of the forward pass. A name that the model lacks is an InputError at `where`.
 std::vector<QuantizeTarget> targets_of(const std::vector<std::string>& modules,
-                                       const model::Architecture& architecture,
+                                       const architecture::Layout& layout,
                                        const ErrorLocation& where);
 
-// Throws InputError naming a target whose weights are no floats, or that is smaller than `rank`.
+// Throws InputError naming a target that is smaller than `rank`.
 void check_targets(const std::vector<QuantizeTarget>& targets, std::int64_t rank,
-                   const checkpoint::Checkpoint& source);
+                   const quantized::ModelFiles& files);
 
 }  // namespace qloft::pipeline

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "qloft/objectives.h"
 #include "qloft/train.h"
 
 namespace qloft::train {
@@ -24,8 +25,10 @@ at::Tensor to_tensor(const std::vector<From>& values, const data::Batch& batch, 
 
 }  // namespace
 
-Prepared prepare(const data::Batch& batch, at::Device device) {
+Prepared prepare(const data::Batch& batch, const model::Model& model, model::AdapterId adapter) {
+  const at::Device device = model.device();
   Prepared prepared;
+  prepared.input.adapters = {adapter};
   prepared.tokens = batch.tokens();
   prepared.predictions = batch.predictions();
   prepared.input.ids = to_tensor<std::int64_t>(batch.ids, batch, at::kLong, device);
@@ -42,23 +45,25 @@ Prepared prepare(const data::Batch& batch, at::Device device) {
 
 std::vector<Prepared> prepare_step(const Examples& examples,
                                    const std::vector<MicroBatch>& micro_batches,
-                                   const Options& options, at::Device device) {
+                                   const Options& options, const model::Model& model,
+                                   model::AdapterId adapter) {
   std::vector<Prepared> step;
   for (const MicroBatch& places : micro_batches) {
     const std::vector<data::Example> read = examples.get(places);
     if (options.batching == data::Batching::padded) {
-      step.push_back(prepare(data::make_padded_batch(read, kPad), device));
+      step.push_back(prepare(data::make_padded_batch(read, kPad), model, adapter));
       continue;
     }
     for (const data::Batch& batch :
          data::make_packed_batches(read, options.length, options.batch, kPad)) {
-      step.push_back(prepare(batch, device));
+      step.push_back(prepare(batch, model, adapter));
     }
   }
   return step;
 }
 
-double mean_loss(model::Model& model, const Examples& examples, std::int64_t batch) {
+double mean_loss(model::Model& model, model::AdapterId adapter, const Examples& examples,
+                 std::int64_t batch) {
   at::NoGradGuard no_grad;
   model.set_training(false);
   std::vector<std::int64_t> places(static_cast<std::size_t>(examples.size()));
@@ -73,18 +78,19 @@ double mean_loss(model::Model& model, const Examples& examples, std::int64_t bat
     const std::int64_t end = std::min(begin + batch, examples.size());
     const std::vector<data::Example> read =
         examples.get({places.begin() + begin, places.begin() + end});
-    const Prepared prepared = prepare(data::make_padded_batch(read, kPad), model.device());
-    const model::Model::Loss loss = model.loss(prepared.input, prepared.loss_mask);
+    const Prepared prepared = prepare(data::make_padded_batch(read, kPad), model, adapter);
+    const objectives::Loss loss = objectives::next_token(model, prepared.input, prepared.loss_mask);
     sum += loss.sum.item<double>();
     count += loss.count;
   }
   return sum / static_cast<double>(count);
 }
 
-double validation_loss(model::Model& model, const data::DataSet& data,
+double validation_loss(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
                        const std::vector<std::int64_t>& indices, std::int64_t batch) {
   Progress silent;
-  return mean_loss(model, Examples(data, indices, silent), std::max<std::int64_t>(1, batch));
+  return mean_loss(model, adapter, Examples(data, indices, silent),
+                   std::max<std::int64_t>(1, batch));
 }
 
 }  // namespace qloft::train

@@ -16,14 +16,16 @@ struct Prepared {
   std::int64_t predictions = 0;  // predictions that count
 };
 
-Prepared prepare(const data::Batch& batch, at::Device device);
+Prepared prepare(const data::Batch& batch, const model::Model& model, model::AdapterId adapter);
 
 // The micro-batches of one step. A packed one has options.length columns.
 std::vector<Prepared> prepare_step(const Examples& examples,
                                    const std::vector<MicroBatch>& micro_batches,
-                                   const Options& options, at::Device device);
+                                   const Options& options, const model::Model& model,
+                                   model::AdapterId adapter);
 
 // Mean loss over all examples, `batch` at a time; leaves the model out of training mode.
-double mean_loss(model::Model& model, const Examples& examples, std::int64_t batch);
+double mean_loss(model::Model& model, model::AdapterId adapter, const Examples& examples,
+                 std::int64_t batch);
 
 }  // namespace qloft::train

@@ -17,6 +17,7 @@
 #include "qloft/core/error.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/core/threads.h"
+#include "qloft/objectives.h"
 #include "state.h"
 
 namespace qloft::train {
@@ -64,11 +65,12 @@ std::int64_t total_steps(const Options& options, std::int64_t steps_per_epoch) {
 
 class Run {
  public:
-  Run(model::Model& model, const data::DataSet& data,
+  Run(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
       const std::vector<std::int64_t>& train_indices,
       const std::vector<std::int64_t>& validation_indices, const Options& options, const Save& save,
       Progress& progress)
       : model_(model),
+        adapter_(adapter),
         options_(options),
         save_(save),
         progress_(progress),
@@ -146,7 +148,7 @@ class Run {
   void take_step() {
     const auto start = Clock::now();
     const std::vector<Prepared> batches =
-        prepare_step(examples_, order_.step(state_.step), options_, model_.device());
+        prepare_step(examples_, order_.step(state_.step), options_, model_, adapter_);
     std::int64_t predictions = 0, tokens = 0;
     for (const Prepared& batch : batches) {
       predictions += batch.predictions;
@@ -158,7 +160,7 @@ class Run {
         mix(mix(options_.seed, kDropoutStream), static_cast<std::uint64_t>(state_.step)));
     double sum = 0;
     for (const Prepared& batch : batches) {
-      const model::Model::Loss loss = model_.loss(batch.input, batch.loss_mask);
+      const objectives::Loss loss = objectives::next_token(model_, batch.input, batch.loss_mask);
       sum += loss.sum.item<double>();
       require_finite(sum, "loss", state_.step + 1);
       (loss.sum / static_cast<double>(predictions)).backward();
@@ -213,7 +215,7 @@ class Run {
   }
 
   void evaluate() {
-    const double loss = mean_loss(model_, *validation_, options_.batch);
+    const double loss = mean_loss(model_, adapter_, *validation_, options_.batch);
     require_finite(loss, "validation loss", state_.step);
     model_.set_training(true);
     state_.evaluated_step = state_.step;
@@ -263,6 +265,7 @@ class Run {
   }
 
   model::Model& model_;
+  model::AdapterId adapter_;
   const Options& options_;
   const Save& save_;
   Progress& progress_;
@@ -282,12 +285,13 @@ class Run {
 
 }  // namespace
 
-Summary train(model::Model& model, const data::DataSet& data,
+Summary train(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
               const std::vector<std::int64_t>& train_indices,
               const std::vector<std::int64_t>& validation_indices, const Options& options,
               const Save& save, Progress& progress) {
   options.validate();
-  return Run(model, data, train_indices, validation_indices, options, save, progress).run();
+  return Run(model, adapter, data, train_indices, validation_indices, options, save, progress)
+      .run();
 }
 
 }  // namespace qloft::train

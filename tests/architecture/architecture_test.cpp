@@ -7,7 +7,7 @@
 
 #include "qloft/core/error.h"
 
-namespace qloft::model {
+namespace qloft::architecture {
 namespace {
 
 using ::testing::ElementsAre;
@@ -19,8 +19,26 @@ io::Json small_llama() {
           {"vocab_size", 128},      {"rms_norm_eps", 1e-5},     {"max_position_embeddings", 512}};
 }
 
-Architecture parse(const io::Json& config) {
-  return parse_architecture(config, "m/config.json");
+Layout parse(const io::Json& config) {
+  return read_layout(config, "m/config.json");
+}
+
+std::vector<std::string> names_of(const Layout& layout) {
+  std::vector<std::string> out;
+  for (const Parameter& parameter : layout.parameters) out.push_back(parameter.name);
+  return out;
+}
+
+const Attention& attention_of(const Layout& layout, std::size_t block = 0) {
+  return std::get<Attention>(layout.blocks[block].branches[0].body);
+}
+
+std::vector<std::int64_t> windows_of(const Layout& layout) {
+  std::vector<std::int64_t> out;
+  for (std::size_t i = 0; i < layout.blocks.size(); ++i) {
+    out.push_back(attention_of(layout, i).window);
+  }
+  return out;
 }
 
 io::Json with(io::Json config, const io::Json& changes) {
@@ -37,56 +55,88 @@ std::string error_of(const io::Json& config) {
   return "no error";
 }
 
-TEST(Architecture, ReadsALlama) {
-  const Architecture a = parse(small_llama());
-  EXPECT_EQ(a.family, "llama");
-  EXPECT_EQ(a.head_dim, 16);
-  EXPECT_EQ(a.key_value_heads, 2);
-  EXPECT_EQ(a.rms_norm_epsilon, 1e-5);
-  EXPECT_EQ(a.rope.theta, 10000);
-  EXPECT_EQ(a.sliding_window, 0);
-  EXPECT_FALSE(a.bias_qkv || a.bias_output || a.bias_mlp || a.norm_qk || a.tied_embeddings);
+TEST(Layout, OfALlamaHasItsSizes) {
+  const Layout layout = parse(small_llama());
+  EXPECT_EQ(layout.family, "llama");
+  EXPECT_EQ(layout.layers(), 2);
+  EXPECT_EQ(attention_of(layout).head_dim, 16);
+  EXPECT_EQ(attention_of(layout).key_value_heads, 2);
+  EXPECT_EQ(attention_of(layout).window, 0);
+  EXPECT_DOUBLE_EQ(attention_of(layout).scale, 0.25);
+  EXPECT_EQ(layout.blocks[0].branches[0].before->epsilon, 1e-5);
+  EXPECT_EQ(layout.ropes.at(0).theta, 10000);
+  EXPECT_EQ(layout.ropes.at(0).dimensions, 16);
+  EXPECT_FALSE(has_tied_output(layout));
+  for (const std::string& name : names_of(layout)) EXPECT_FALSE(name.ends_with(".bias")) << name;
 }
 
-TEST(Architecture, GivesLlamaWithBiasesWhatItsConfigSays) {
-  const Architecture a = parse(with(small_llama(), {{"attention_bias", true}, {"mlp_bias", true}}));
-  EXPECT_TRUE(a.bias_qkv && a.bias_output && a.bias_mlp);
+TEST(Layout, OfALlamaHasTheBiasesThatItsConfigAnnounces) {
+  const Layout layout = parse(with(small_llama(), {{"attention_bias", true}, {"mlp_bias", true}}));
+  for (const ParameterId id : linear_layers(layout)) {
+    EXPECT_NE(layout.parameter(id).bias, kNoParameter) << layout.parameter(id).name;
+  }
 }
 
-TEST(Architecture, GivesEveryMistralLayerTheWindow) {
+TEST(Layout, OfAMistralHasTheWindowInEveryLayer) {
   const io::Json mistral = with(small_llama(), {{"model_type", "mistral"}});
-  EXPECT_EQ(parse(mistral).sliding_window, 4096);
-  EXPECT_THAT(parse(with(mistral, {{"sliding_window", 8}})).layer_uses_window, ElementsAre(1, 1));
-  const Architecture none = parse(with(mistral, {{"sliding_window", nullptr}}));
-  EXPECT_EQ(none.sliding_window, 0);
-  EXPECT_THAT(none.layer_uses_window, ElementsAre(0, 0));
+  EXPECT_THAT(windows_of(parse(mistral)), ElementsAre(4096, 4096));
+  EXPECT_THAT(windows_of(parse(with(mistral, {{"sliding_window", 8}}))), ElementsAre(8, 8));
+  EXPECT_THAT(windows_of(parse(with(mistral, {{"sliding_window", nullptr}}))), ElementsAre(0, 0));
 }
 
-TEST(Architecture, GivesQwen2BiasesOnQueryKeyAndValueOnly) {
-  const Architecture a = parse(with(small_llama(), {{"model_type", "qwen2"}}));
-  EXPECT_TRUE(a.bias_qkv);
-  EXPECT_FALSE(a.bias_output);
-  EXPECT_EQ(a.sliding_window, 0);
+TEST(Layout, OfAQwen2HasBiasesOnQueryKeyAndValueOnly) {
+  const auto names = names_of(parse(with(small_llama(), {{"model_type", "qwen2"}})));
+  EXPECT_THAT(names, testing::Contains("model.layers.1.self_attn.v_proj.bias"));
+  EXPECT_THAT(names, testing::Not(testing::Contains("model.layers.1.self_attn.o_proj.bias")));
 }
 
-TEST(Architecture, GivesQwenTheWindowWhereItIsAskedFor) {
+TEST(Layout, OfAQwenHasTheWindowWhereItIsAskedFor) {
   const io::Json qwen =
-      with(small_llama(), {{"model_type", "qwen2"}, {"use_sliding_window", true}});
-  EXPECT_THAT(parse(with(qwen, {{"max_window_layers", 1}})).layer_uses_window, ElementsAre(0, 1));
+      with(small_llama(),
+           {{"model_type", "qwen2"}, {"use_sliding_window", true}, {"sliding_window", 9}});
+  EXPECT_THAT(windows_of(parse(with(qwen, {{"max_window_layers", 1}}))), ElementsAre(0, 9));
   const io::Json types = {{"layer_types", {"sliding_attention", "full_attention"}}};
-  EXPECT_THAT(parse(with(qwen, types)).layer_uses_window, ElementsAre(1, 0));
-  EXPECT_EQ(parse(with(qwen, {{"max_window_layers", 2}})).sliding_window, 0);
+  EXPECT_THAT(windows_of(parse(with(qwen, types))), ElementsAre(9, 0));
+  EXPECT_THAT(windows_of(parse(with(qwen, {{"max_window_layers", 2}}))), ElementsAre(0, 0));
 }
 
-TEST(Architecture, GivesQwen3ItsOwnHeadSizeAndNorms) {
-  const Architecture a = parse(with(small_llama(), {{"model_type", "qwen3"}}));
-  EXPECT_EQ(a.head_dim, 128);
-  EXPECT_TRUE(a.norm_qk);
-  EXPECT_FALSE(a.bias_qkv);
-  EXPECT_EQ(parse(with(small_llama(), {{"model_type", "qwen3"}, {"head_dim", 32}})).head_dim, 32);
+TEST(Layout, OfAQwen3HasItsOwnHeadSizeAndNorms) {
+  const Layout layout = parse(with(small_llama(), {{"model_type", "qwen3"}}));
+  EXPECT_EQ(attention_of(layout).head_dim, 128);
+  EXPECT_THAT(names_of(layout), testing::Contains("model.layers.0.self_attn.k_norm.weight"));
+  const Layout narrow = parse(with(small_llama(), {{"model_type", "qwen3"}, {"head_dim", 32}}));
+  EXPECT_EQ(attention_of(narrow).head_dim, 32);
 }
 
-TEST(Architecture, ReadsBothSpellingsOfTheRotaryEmbedding) {
+TEST(Layout, OfASmolLm3LeavesLayersWithoutRotation) {
+  const Layout layout =
+      parse(with(small_llama(), {{"model_type", "smollm3"}, {"no_rope_layers", {1, 0}}}));
+  EXPECT_EQ(attention_of(layout, 0).rope, 0);
+  EXPECT_EQ(attention_of(layout, 1).rope, -1);
+}
+
+TEST(Layout, OfAGemma3RotatesLocalAndGlobalLayersByTheirOwnBase) {
+  const Layout layout = parse(
+      with(small_llama(),
+           {{"model_type", "gemma3_text"}, {"sliding_window_pattern", 2}, {"sliding_window", 5}}));
+  EXPECT_EQ(layout.ropes[static_cast<std::size_t>(attention_of(layout, 0).rope)].theta, 1e4);
+  EXPECT_EQ(layout.ropes[static_cast<std::size_t>(attention_of(layout, 1).rope)].theta, 1e6);
+  EXPECT_THAT(windows_of(layout), ElementsAre(5, 0));
+}
+
+TEST(Layout, OfMixtralStoresExpertsInBothSpellings) {
+  const Layout layout = parse(with(small_llama(), {{"model_type", "mixtral"}}));
+  const ParameterId id = find(layout, "model.layers.1.mlp.experts.3.gate_up_proj.weight");
+  ASSERT_NE(id, kNoParameter);
+  const Parameter& expert = layout.parameter(id);
+  EXPECT_THAT(expert.shape, ElementsAre(192, 64));
+  ASSERT_EQ(expert.storages.size(), 2u);
+  EXPECT_EQ(expert.storages[0][1].tensor, "model.layers.1.block_sparse_moe.experts.3.w3.weight");
+  EXPECT_EQ(expert.storages[1][0].tensor, "model.layers.1.mlp.experts.gate_up_proj");
+  EXPECT_EQ(expert.storages[1][0].index, 3);
+}
+
+TEST(Layout, ReadsBothSpellingsOfTheRotaryEmbedding) {
   const io::Json scaling = {{"factor", 8},
                             {"low_freq_factor", 1},
                             {"high_freq_factor", 4},
@@ -98,7 +148,7 @@ TEST(Architecture, ReadsBothSpellingsOfTheRotaryEmbedding) {
       with(small_llama(),
            {{"rope_parameters", with(scaling, {{"rope_type", "llama3"}, {"rope_theta", 500000}})}});
   for (const io::Json& config : {older, newer}) {
-    const Rope rope = parse(config).rope;
+    const Rope rope = parse(config).ropes.at(0);
     EXPECT_EQ(rope.type, RopeType::llama3);
     EXPECT_EQ(rope.theta, 500000);
     EXPECT_EQ(rope.factor, 8);
@@ -106,23 +156,23 @@ TEST(Architecture, ReadsBothSpellingsOfTheRotaryEmbedding) {
   }
 }
 
-TEST(Architecture, DerivesWhatYarnLeavesOut) {
+TEST(Layout, DerivesWhatYarnLeavesOut) {
   const io::Json yarn = {
       {"rope_type", "yarn"}, {"factor", nullptr}, {"original_max_position_embeddings", 128}};
-  const Rope rope = parse(with(small_llama(), {{"rope_parameters", yarn}})).rope;
+  const Rope rope = parse(with(small_llama(), {{"rope_parameters", yarn}})).ropes.at(0);
   EXPECT_EQ(rope.factor, 4);
   EXPECT_EQ(rope.beta_fast, 32);
   EXPECT_NEAR(rope.attention_factor, 1.1386294361119891, 1e-12);
 }
 
-TEST(Architecture, NamesTheFieldThatIsWrong) {
+TEST(Layout, NamesTheFieldThatIsWrong) {
   struct Case {
     io::Json change;
     const char* message;
   };
   const Case cases[] = {
-      {{{"model_type", "gpt2"}},
-       "m/config.json: model_type: expected one of llama, mistral, qwen2, qwen3, found \"gpt2\""},
+      {{{"model_type", "gpt1"}}, "m/config.json: model_type: expected one of falcon, gemma2, "},
+      {{{"model_type", "gpt1"}}, ", starcoder2, found \"gpt1\""},
       {{{"model_type", nullptr}}, "model_type: expected one of"},
       {{{"hidden_size", nullptr}}, "hidden_size: expected a whole number"},
       {{{"hidden_size", 63}}, "hidden_size: expected a multiple of num_attention_heads"},
@@ -132,11 +182,13 @@ TEST(Architecture, NamesTheFieldThatIsWrong) {
       {{{"num_hidden_layers", 1000000}}, "num_hidden_layers: expected"},
       {{{"num_key_value_heads", 3}}, "num_key_value_heads: expected a divisor"},
       {{{"head_dim", 15}}, "head_dim: expected an even number"},
-      {{{"hidden_act", "gelu"}}, "hidden_act: expected \"silu\", found \"gelu\""},
+      {{{"hidden_act", "mish"}}, "hidden_act: expected one of silu, swish, gelu, "},
       {{{"tie_word_embeddings", 1}}, "tie_word_embeddings: expected true or false, found 1"},
       {{{"rope_theta", "x"}}, "rope_theta: expected a number"},
       {{{"rope_scaling", 3}}, "rope_scaling: expected an object, found 3"},
-      {{{"rope_scaling", {{"type", "su"}}}}, "rope_scaling.type: expected one of default, linear"},
+      {{{"rope_scaling", {{"type", "x"}}}}, "rope_scaling.type: expected one of default, linear"},
+      {{{"rope_scaling", {{"type", "longrope"}}}}, "rope_scaling.short_factor: expected 8 numbers"},
+      {{{"partial_rotary_factor", 0.1}}, "partial_rotary_factor: expected a share"},
       {{{"rope_scaling", {{"type", "linear"}}}}, "rope_scaling.factor: expected a number"},
       {{{"rope_parameters", {{"full_attention", io::Json::object()}}}},
        "rope_parameters.full_attention: "},
@@ -148,40 +200,24 @@ TEST(Architecture, NamesTheFieldThatIsWrong) {
   EXPECT_THAT(error_of(io::Json::array()), HasSubstr("m/config.json: expected an object"));
 }
 
-TEST(Architecture, ListsLinearLayersInTheOrderOfTheForwardPass) {
-  const auto layers = linear_layers(parse(small_llama()));
+TEST(Layout, ListsLinearLayersInTheOrderOfTheForwardPass) {
+  const Layout layout = parse(small_llama());
+  const auto layers = linear_layers(layout);
   ASSERT_EQ(layers.size(), 14u);
-  EXPECT_EQ(layers[0].name, "model.layers.0.self_attn.q_proj");
-  EXPECT_EQ(layers[1].out, 32);
-  EXPECT_EQ(layers[13].name, "model.layers.1.mlp.down_proj");
-  EXPECT_EQ(layers[13].out, 64);
-  EXPECT_EQ(layers[13].in, 96);
+  EXPECT_EQ(layout.parameter(layers[0]).module(), "model.layers.0.self_attn.q_proj");
+  EXPECT_EQ(layout.parameter(layers[1]).rows(), 32);
+  const Parameter& last = layout.parameter(layers[13]);
+  EXPECT_EQ(last.module(), "model.layers.1.mlp.down_proj");
+  EXPECT_THAT(last.shape, ElementsAre(64, 96));
 }
 
-TEST(Architecture, CountsTiedEmbeddingsOnce) {
-  const std::int64_t untied = parameter_count(parse(small_llama()));
-  const Architecture tied = parse(with(small_llama(), {{"tie_word_embeddings", true}}));
-  EXPECT_EQ(untied, 2 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 64 * 96 + 2 * 64) + 64 + 2 * 128 * 64);
-  EXPECT_EQ(parameter_count(tied), untied - 128 * 64);
-  EXPECT_TRUE(is_redundant_tensor(tied, "lm_head.weight"));
-  EXPECT_FALSE(is_redundant_tensor(parse(small_llama()), "lm_head.weight"));
-}
-
-TEST(Architecture, ExpectsBiasesAndHeadNormsWhereThereAreAny) {
-  std::vector<std::string> names;
-  for (const auto& tensor :
-       expected_tensors(parse(with(small_llama(), {{"model_type", "qwen2"}})))) {
-    names.push_back(tensor.name);
-  }
-  EXPECT_THAT(names, testing::Contains("model.layers.1.self_attn.v_proj.bias"));
-  EXPECT_THAT(names, testing::Not(testing::Contains("model.layers.1.self_attn.o_proj.bias")));
-  names.clear();
-  for (const auto& tensor :
-       expected_tensors(parse(with(small_llama(), {{"model_type", "qwen3"}})))) {
-    names.push_back(tensor.name);
-  }
-  EXPECT_THAT(names, testing::Contains("model.layers.0.self_attn.k_norm.weight"));
+TEST(Layout, CountsTiedEmbeddingsOnce) {
+  const std::int64_t separate = parameter_count(parse(small_llama()));
+  const Layout tied = parse(with(small_llama(), {{"tie_word_embeddings", true}}));
+  EXPECT_EQ(separate, 2 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 64 * 96 + 2 * 64) + 64 + 2 * 128 * 64);
+  EXPECT_EQ(parameter_count(tied), separate - 128 * 64);
+  EXPECT_EQ(parameter_count(untied(tied)), separate);
 }
 
 }  // namespace
-}  // namespace qloft::model
+}  // namespace qloft::architecture

@@ -9,22 +9,21 @@
 #include <numeric>
 
 #include "qloft/core.h"
+#include "qloft/objectives.h"
 #include "small_llama.h"
 
 namespace qloft::calibrate {
 namespace {
 
-model::Architecture tiny() {
-  model::Architecture a = test::small_llama();
-  a.hidden_size = 48;
-  a.intermediate_size = 80;
-  a.layers = 2;
-  a.heads = 3;
-  a.key_value_heads = 1;
-  a.head_dim = 16;
-  a.initializer_range = 0.2;
-  a.layer_uses_window.assign(2, 0);
-  return a;
+architecture::Layout tiny() {
+  io::Json config = test::small_llama_config();
+  config.update({{"hidden_size", 48},
+                 {"intermediate_size", 80},
+                 {"num_hidden_layers", 2},
+                 {"num_attention_heads", 3},
+                 {"num_key_value_heads", 1},
+                 {"initializer_range", 0.2}});
+  return architecture::read_layout(config, "config.json");
 }
 
 data::Example sequence(std::int64_t length, std::uint64_t seed) {
@@ -69,12 +68,13 @@ TEST(Fisher, IsTheMeanSquareOfTorchsGradientsByRowAndColumn) {
   auto trained = model::Model::random(tiny(), {.train_weights = true}, 3);
   auto frozen = model::Model::random(tiny(), {}, 3);
   const data::Example example = sequence(40, 5);
-  const auto loss = trained.loss({tensor_of(example.ids), {}, {}}, tensor_of(example.loss_mask));
+  const auto loss =
+      objectives::next_token(trained, {tensor_of(example.ids)}, tensor_of(example.loss_mask));
   (loss.sum / static_cast<double>(loss.count)).backward();
   for (const bool checkpointing : {false, true}) {
     frozen.set_checkpointing(checkpointing);
     Fisher fisher;
-    add_fisher(frozen, example, fisher);
+    add_fisher(frozen, model::kNoAdapter, example, fisher);
     EXPECT_EQ(fisher.size(), 14u);
     for (const auto& [name, weight] : trained.dense_weights()) {
       const auto found = fisher.find(name.substr(0, name.rfind('.')));
@@ -100,12 +100,12 @@ TEST(Fisher, IsTheMeanSquareOfTorchsGradientsByRowAndColumn) {
 TEST(Fisher, AddsUpOverSequencesAndLeavesOutOneThatTeachesNothing) {
   auto model = model::Model::random(tiny(), {}, 3);
   Fisher once, twice;
-  add_fisher(model, sequence(20, 1), once);
-  add_fisher(model, sequence(20, 1), twice);
+  add_fisher(model, model::kNoAdapter, sequence(20, 1), once);
+  add_fisher(model, model::kNoAdapter, sequence(20, 1), twice);
   data::Example nothing = sequence(20, 2);
   nothing.loss_mask.assign(20, 0);
-  add_fisher(model, nothing, twice);
-  add_fisher(model, sequence(20, 1), twice);
+  add_fisher(model, model::kNoAdapter, nothing, twice);
+  add_fisher(model, model::kNoAdapter, sequence(20, 1), twice);
   for (const auto& [name, sums] : once) {
     EXPECT_NEAR(twice[name].rows[0] / sums.rows[0], 2.0, 1e-6);
     EXPECT_NEAR(twice[name].columns[0] / sums.columns[0], 2.0, 1e-6);
@@ -131,17 +131,18 @@ TEST(Gram, IsTheMeanOfInputsTimesInputsOfTheWholeModel) {
                  .gradient = {}});
   for (const data::Example& example : examples) {
     const at::NoGradGuard no_grad;
-    model.hidden({tensor_of(example.ids), {}, {}});
+    model.logits(model.hidden({tensor_of(example.ids)}));
   }
   model.observe({});
 
   std::map<std::string, Matrix> found;
   Progress silent;
   collect_gram(
-      model, examples, 0,
-      [&](std::int64_t, const std::string& name, Matrix gram) { found[name] = std::move(gram); },
-      silent);
-  EXPECT_EQ(found.size(), 8u);  // q, o, gate and down of two layers: the others share theirs
+      model, model::kNoAdapter, examples, 0,
+      [&](const std::string& name, Matrix gram) { found[name] = std::move(gram); },
+      [](std::int64_t) {}, silent);
+  // q, o, gate and down of two layers, whose inputs the others share, and the output matrix.
+  EXPECT_EQ(found.size(), 9u);
   for (const auto& [name, gram] : found) {
     const at::Tensor& reference = expected.at(name);
     const double scale = reference.abs().max().item<double>();
@@ -165,13 +166,13 @@ TEST(Gram, BeginsAtALaterLayerWithTheSameNumbers) {
     std::map<std::string, Matrix> found;
     Progress silent;
     collect_gram(
-        model, examples, first,
-        [&](std::int64_t, const std::string& name, Matrix gram) { found[name] = std::move(gram); },
-        silent);
+        model, model::kNoAdapter, examples, first,
+        [&](const std::string& name, Matrix gram) { found[name] = std::move(gram); },
+        [](std::int64_t) {}, silent);
     return found;
   };
   const auto all = collect(0), later = collect(1);
-  EXPECT_EQ(later.size(), 4u);
+  EXPECT_EQ(later.size(), 5u);
   for (const auto& [name, gram] : later) {
     EXPECT_TRUE(std::ranges::equal(gram.values(), all.at(name).values())) << name;
   }

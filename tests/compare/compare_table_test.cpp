@@ -40,7 +40,7 @@ Report fixed_report() {
   low.after = scores({{"perplexity", 6}, {"accuracy", 0.75}, {"standard_error", 0.03125}});
   low.tune_seconds = 2.5;
   low.tune_steps = 60;
-  low.memory = model::TrainingMemory{1e6, 2e6, 3e6, 4e6};
+  low.memory = architecture::TrainingMemory{1e6, 2e6, 3e6, 4e6};
   report.rows = {full, low};
   return report;
 }

@@ -30,13 +30,13 @@ class Tasks : public ::testing::Test {
 
   static fs::path bundled() { return fs::path(QLOFT_TEST_DATA) / "../examples/bundled/model"; }
   Scores run(const std::string& name, Request request, const fs::path& model = bundled()) {
-    const checkpoint::Checkpoint source(model);
-    auto loaded = model::Model::load(source, {}, progress_);
+    const quantized::ModelFiles files(model);
+    auto loaded = model::Model::load(files, {}, progress_);
     loaded.set_training(false);
     const auto tokenizer = tokenizer::Tokenizer::load(model);
     if (request.settings.empty()) request.settings = all_settings();
     task(name).check(request, progress_);
-    const Subject subject{loaded, tokenizer, source};
+    const Subject subject{loaded, model::kNoAdapter, tokenizer, files.source()};
     expect_finite_weights(subject);
     return task(name).run(subject, request, progress_);
   }

@@ -131,7 +131,8 @@ def check_that_fields_matter(folder, row, ids):
         for change in row.matters:
             config = AutoConfig.for_model(row.model_type, **(copy.deepcopy(row.fields) | change))
             model = AutoModelForCausalLM.from_pretrained(
-                folder, config=config, dtype=torch.float32, attn_implementation="eager").eval()
+                folder, config=config, dtype=torch.float32,
+                attn_implementation=make_models.attention_of(folder)).eval()
             difference = (model(input_ids=ids).logits - logits).abs().max().item()
             assert difference > LEAST_CHANGE, f"{folder.name}: {change} changes logits by {difference} only"
 

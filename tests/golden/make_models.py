@@ -65,8 +65,14 @@ GRADIENTS = [
 PROBED_POSITIONS = [0, 7, LENGTH - 1]
 
 
+def attention_of(folder):
+    """Plain attention; but with ALiBi, which transformers 5.23 adds twice in Falcon's, sdpa."""
+    return "sdpa" if json.loads((folder / "config.json").read_text()).get("alibi") else "eager"
+
+
 def fresh(folder):
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation=attention_of(folder)).eval()
 
 
 def write_checkpoint(folder, model_type, fields, dtype, rewrite, seed):

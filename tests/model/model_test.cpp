@@ -22,12 +22,12 @@ using testing::HasSubstr;
 
 Model small_model(const LoadOptions& options = {},
                   const std::optional<quant::Format>& format = std::nullopt) {
-  return Model::random(small_architecture(), options, 5, format);
+  return Model::random(small_layout(), options, 5, format);
 }
 
 double loss_of(Model& model, const Input& input) {
   const at::NoGradGuard no_grad;
-  return model.loss(input, {}).sum.item<double>();
+  return summed_loss(model, input).item<double>();
 }
 
 std::string error_of(const std::function<void()>& action) {
@@ -43,7 +43,7 @@ TEST(Model, IsTheSameForTheSameSeed) {
   const Input input{random_ids(1, 8), {}, {}};
   Model a = small_model(), b = small_model();
   EXPECT_EQ(loss_of(a, input), loss_of(b, input));
-  Model c = Model::random(small_architecture(), {}, 6);
+  Model c = Model::random(small_layout(), {}, 6);
   EXPECT_NE(loss_of(a, input), loss_of(c, input));
 }
 
@@ -64,38 +64,16 @@ TEST(Model, StaysNearItselfInBf16) {
   EXPECT_NEAR(loss_of(bf16, input), loss_of(f32, input), 0.02 * loss_of(f32, input));
 }
 
-TEST(Model, TreatsPackedSegmentsAsRowsOfTheirOwn) {
-  Model model = small_model();
-  const Tensor a = random_ids(1, 9, 1), b = random_ids(1, 6, 2);
-  Input packed{at::cat({a, b, at::zeros({1, 2}, at::kLong)}, 1), {}, {}};
-  packed.positions =
-      at::cat({at::arange(9), at::arange(6), at::zeros({2})}).to(at::kLong).unsqueeze(0);
-  packed.segments =
-      at::cat({at::zeros({9}), at::ones({6}), at::full({2}, -1)}).to(at::kLong).unsqueeze(0);
-  const auto loss = model.loss(packed, {});
-  EXPECT_EQ(loss.count, 8 + 5);
-  EXPECT_NEAR(loss.sum.item<double>(), loss_of(model, {a, {}, {}}) + loss_of(model, {b, {}, {}}),
-              1e-3);
-}
-
-TEST(Model, CountsOnlyWhatIsToBeLearned) {
-  Model model = small_model();
-  const Tensor ids = random_ids(1, 6);
-  const Tensor learn = at::tensor({1, 0, 0, 1, 0, 1}, at::kLong).unsqueeze(0);
-  EXPECT_EQ(model.loss({ids, {}, {}}, learn).count, 2);
-  EXPECT_EQ(model.loss({ids, {}, {}}, at::zeros({1, 6})).sum.item<float>(), 0.f);
-}
-
 TEST(Model, GivesTheSameGradientsWithCheckpointing) {
   for (const double dropout : {0.0, 0.5}) {
     std::vector<std::vector<Tensor>> gradients;
     for (const bool checkpointing : {false, true}) {
       Model model = small_model({}, quant::Format{});
-      model.attach("a", random_adapter(model.architecture(), 3, 9, dropout), true);
+      const AdapterId id = model.attach("a", random_adapter(model.layout(), 3, 9, dropout), true);
       model.set_checkpointing(checkpointing);
       model.set_training(true);
       model.set_dropout_seed(4);
-      model.loss({random_ids(2, 12), {}, {}}, {}).sum.backward();
+      summed_loss(model, {.ids = random_ids(2, 12), .adapters = {id}}).backward();
       auto& list = gradients.emplace_back();
       for (const auto& [name, tensor] : model.trainable()) list.push_back(tensor.grad());
     }
@@ -108,9 +86,9 @@ TEST(Model, GivesTheSameGradientsWithCheckpointing) {
 
 TEST(Model, HasTheSlopeOfCentralDifferencesInEveryAdapterFactor) {
   Model model = small_model({}, quant::Format{});
-  model.attach("a", random_adapter(model.architecture(), 3, 9), true);
-  const Input input{random_ids(2, 12), {}, {}};
-  const auto loss = [&] { return model.loss(input, {}).sum; };
+  const AdapterId id = model.attach("a", random_adapter(model.layout(), 3, 9), true);
+  const Input input{.ids = random_ids(2, 12), .adapters = {id}};
+  const auto loss = [&] { return summed_loss(model, input); };
   for (const auto& [name, tensor] : model.trainable()) {
     SCOPED_TRACE(name);
     expect_slope(tensor, loss, 1e-3, 0.02);
@@ -119,8 +97,8 @@ TEST(Model, HasTheSlopeOfCentralDifferencesInEveryAdapterFactor) {
 
 TEST(Model, DrawsDropoutFromItsSeedAndOnlyInTraining) {
   Model model = small_model();
-  model.attach("a", random_adapter(model.architecture(), 3, 9, 0.5), true);
-  const Input input{random_ids(1, 12), {}, {}};
+  const AdapterId id = model.attach("a", random_adapter(model.layout(), 3, 9, 0.5), true);
+  const Input input{.ids = random_ids(1, 12), .adapters = {id}};
   const double still = loss_of(model, input);
   EXPECT_EQ(loss_of(model, input), still);
   model.set_training(true);
@@ -131,11 +109,33 @@ TEST(Model, DrawsDropoutFromItsSeedAndOnlyInTraining) {
   EXPECT_EQ(loss_of(model, input), first);
 }
 
+TEST(Model, GivesIn8BitsTheLossOfFloatToAHundredthAndItsGradientsToATenth) {
+  const architecture::Layout layout = small_layout();
+  std::vector<std::vector<Tensor>> gradients;
+  std::vector<double> losses;
+  for (const bool int8 : {false, true}) {
+    const LoadOptions options{.int8 = int8};
+    Model model = Model::random(layout, options, 3, quant::Format{}, /*output_matrix=*/true);
+    const AdapterId id = model.attach("a", random_adapter(layout, 4, 5), /*train=*/true);
+    const Tensor loss = summed_loss(model, {.ids = random_ids(2, 20), .adapters = {id}});
+    losses.push_back(loss.item<double>() / 38);
+    loss.backward();
+    gradients.emplace_back();
+    for (const auto& [name, tensor] : model.trainable()) gradients.back().push_back(tensor.grad());
+  }
+  EXPECT_NEAR(losses[1], losses[0], 0.01 * losses[0]);
+  EXPECT_NE(losses[1], losses[0]);
+  for (std::size_t i = 0; i < gradients[0].size(); ++i) {
+    const double size = gradients[0][i].norm().item<double>();
+    EXPECT_LE((gradients[1][i] - gradients[0][i]).norm().item<double>(), 0.1 * size) << i;
+  }
+}
+
 // ----------------------------------------------------------------------------- adapters
 
 TEST(Adapters, AddTheirProductToTheBase) {
   Model model = small_model();
-  const auto adapter = random_adapter(model.architecture(), 3, 9);
+  const auto adapter = random_adapter(model.layout(), 3, 9);
   Model merged = small_model();
   for (const auto& [name, tensor] : merged.dense_weights()) {
     if (!name.ends_with("_proj.weight")) continue;
@@ -144,32 +144,103 @@ TEST(Adapters, AddTheirProductToTheBase) {
     adapter::merge_into({weight.data_ptr<float>(), weight.size(0), weight.size(1)},
                         adapter.modules.at(module), adapter.config.scale_of(module), module);
   }
-  const Input input{random_ids(2, 12), {}, {}};
-  const double base = loss_of(model, input);
-  model.attach("a", adapter, false);
-  EXPECT_NEAR(loss_of(model, input), loss_of(merged, input), 1e-3);
+  Input input{random_ids(2, 12)};
+  const double base = loss_of(model, input), expected = loss_of(merged, input);
+  input.adapters = {model.attach("a", adapter, false)};
+  EXPECT_NEAR(loss_of(model, input), expected, 1e-3);
   EXPECT_GT(std::abs(loss_of(model, input) - base), 0.1);
 }
 
-TEST(Adapters, SwitchByName) {
+TEST(Adapters, AreChosenByThePass) {
   Model model = small_model();
-  const Input input{random_ids(1, 12), {}, {}};
+  Input input{random_ids(1, 12)};
   const double base = loss_of(model, input);
-  model.attach("a", random_adapter(model.architecture(), 3, 1), false);
+  const AdapterId a = model.attach("a", random_adapter(model.layout(), 3, 1), false);
+  const AdapterId b = model.attach("b", random_adapter(model.layout(), 2, 2), false);
+  EXPECT_EQ(loss_of(model, input), base);
+  input.adapters = {a};
   const double with_a = loss_of(model, input);
-  model.attach("b", random_adapter(model.architecture(), 2, 2), false);
+  input.adapters = {b};
   EXPECT_NE(loss_of(model, input), with_a);
   EXPECT_THAT(model.adapters(), testing::ElementsAre("a", "b"));
-  model.activate("a");
-  EXPECT_EQ(loss_of(model, input), with_a);
-  model.activate("");
-  EXPECT_EQ(loss_of(model, input), base);
-  EXPECT_THAT(error_of([&] { model.activate("c"); }), HasSubstr("no adapter is attached as 'c'"));
+  EXPECT_EQ(model.find_adapter("b"), b);
+  EXPECT_THAT(error_of([&] { model.find_adapter("c"); }),
+              HasSubstr("no adapter is attached as 'c'"));
+  input.adapters = {7};
+  EXPECT_THAT(error_of([&] { loss_of(model, input); }), HasSubstr("no adapter 7 is attached"));
+  input.adapters = {a, b};
+  EXPECT_THAT(error_of([&] { loss_of(model, input); }),
+              HasSubstr("expected one adapter for each of 1 rows, found 2"));
+}
+
+TEST(Adapters, LeaveTheirPlaceToTheNextWhenTheyAreDetached) {
+  Model model = small_model();
+  const AdapterId a = model.attach("a", random_adapter(model.layout(), 3, 1), false);
+  model.detach("a");
+  EXPECT_TRUE(model.adapters().empty());
+  const Input input{.ids = random_ids(1, 4), .adapters = {a}};
+  EXPECT_THAT(error_of([&] { loss_of(model, input); }), HasSubstr("no adapter 0 is attached"));
+  EXPECT_EQ(model.attach("b", random_adapter(model.layout(), 2, 2), false), a);
+}
+
+TEST(Adapters, OfEachRowGiveWhatTheyGiveAlone) {
+  Model model = small_model({}, quant::Format{});
+  auto first = random_adapter(model.layout(), 3, 1), second = random_adapter(model.layout(), 5, 2);
+  second.modules.erase("model.layers.0.mlp.up_proj");
+  second.modules["lm_head"] = {Matrix(5, 32), Matrix(64, 5)};
+  Random(3).fill_normal(second.modules["lm_head"].a.values(), 0.f, 0.2f);
+  Random(4).fill_normal(second.modules["lm_head"].b.values(), 0.f, 0.2f);
+  const AdapterId a = model.attach("a", first, true), b = model.attach("b", second, true);
+  const std::vector<AdapterId> chosen = {b, kNoAdapter, a, b, a};
+  const Tensor ids = random_ids(5, 11);
+  const Input together{.ids = ids, .adapters = chosen};
+
+  const Tensor hidden = model.hidden(together);
+  const Tensor logits = model.logits(hidden, chosen);
+  double sum = 0;
+  std::vector<Tensor> gradients;
+  for (std::int64_t row = 0; row < 5; ++row) {
+    const Input alone{.ids = ids.narrow(0, row, 1),
+                      .adapters = {chosen[static_cast<std::size_t>(row)]}};
+    const Tensor states = model.hidden(alone);
+    EXPECT_LE(distance(hidden[row], states[0]), 1e-4) << row;
+    EXPECT_LE(distance(logits[row], model.logits(states, alone.adapters)[0]), 1e-3) << row;
+    const Tensor loss = summed_loss(model, alone);
+    if (loss.requires_grad()) loss.backward();
+    sum += loss.item<double>();
+  }
+  for (const auto& [name, tensor] : model.trainable()) {
+    gradients.push_back(tensor.grad().clone());
+    tensor.mutable_grad().zero_();
+  }
+  const Tensor loss = summed_loss(model, together);
+  EXPECT_NEAR(loss.item<double>(), sum, 1e-2);
+  loss.backward();
+  std::size_t i = 0;
+  for (const auto& [name, tensor] : model.trainable()) {
+    EXPECT_LE(distance(tensor.grad(), gradients[i++]), 1e-3) << name;
+  }
+}
+
+TEST(Adapters, OfTheOutputMatrixTrain) {
+  Model model = small_model();
+  adapter::Adapter adapter;
+  adapter.config.rank = 3;
+  adapter.modules["lm_head"] = {Matrix(3, 32), Matrix(64, 3)};
+  Random(3).fill_normal(adapter.modules["lm_head"].a.values(), 0.f, 0.2f);
+  Random(4).fill_normal(adapter.modules["lm_head"].b.values(), 0.f, 0.2f);
+  const AdapterId id = model.attach("a", adapter, true);
+  const Input input{.ids = random_ids(2, 9), .adapters = {id}};
+  const auto loss = [&] { return summed_loss(model, input); };
+  for (const auto& [name, tensor] : model.trainable()) {
+    SCOPED_TRACE(name);
+    expect_slope(tensor, loss, 1e-3, 0.02);
+  }
 }
 
 TEST(Adapters, ComeOutAsTheyWentIn) {
   Model model = small_model();
-  auto adapter = random_adapter(model.architecture(), 3, 1);
+  auto adapter = random_adapter(model.layout(), 3, 1);
   adapter.modules.erase("model.layers.1.mlp.up_proj");
   model.attach("a", adapter, true);
   const auto out = model.extract("a");
@@ -186,23 +257,23 @@ TEST(Adapters, ComeOutAsTheyWentIn) {
 
 TEST(Adapters, TrainOnlyWhereAsked) {
   Model model = small_model();
-  model.attach("still", random_adapter(model.architecture(), 3, 1), false);
+  model.attach("still", random_adapter(model.layout(), 3, 1), false);
   EXPECT_TRUE(model.trainable().empty());
-  model.attach("a", random_adapter(model.architecture(), 3, 2), true);
+  const AdapterId id = model.attach("a", random_adapter(model.layout(), 3, 2), true);
   const auto trainable = model.trainable();
   ASSERT_EQ(trainable.size(), 28u);
   EXPECT_EQ(trainable[0].first, "model.layers.0.self_attn.q_proj.lora_A.a");
-  model.loss({random_ids(1, 6), {}, {}}, {}).sum.backward();
+  summed_loss(model, {.ids = random_ids(1, 6), .adapters = {id}}).backward();
   for (const auto& [name, tensor] : trainable) EXPECT_TRUE(tensor.grad().defined()) << name;
 }
 
 TEST(Adapters, ForAnotherModelAreRefusedByModule) {
   Model model = small_model();
-  auto adapter = random_adapter(model.architecture(), 3, 1);
+  auto adapter = random_adapter(model.layout(), 3, 1);
   adapter.modules["model.layers.7.mlp.up_proj"] = {Matrix(3, 32), Matrix(48, 3)};
   EXPECT_THAT(error_of([&] { model.attach("a", adapter, false); }),
               HasSubstr("model.layers.7.mlp.up_proj: "));
-  adapter = random_adapter(model.architecture(), 3, 1);
+  adapter = random_adapter(model.layout(), 3, 1);
   adapter.modules["model.layers.0.mlp.up_proj"] = {Matrix(3, 33), Matrix(48, 3)};
   EXPECT_THAT(error_of([&] { model.attach("a", adapter, false); }),
               HasSubstr("model.layers.0.mlp.up_proj: expected adapter factors for a weight of "

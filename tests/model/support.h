@@ -5,6 +5,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
@@ -15,26 +16,27 @@
 #include <string>
 #include <vector>
 
+#include "gradients.h"
+#include "qloft/architecture.h"
 #include "qloft/core/random.h"
 #include "qloft/model.h"
 
 namespace qloft::model {
 
+using test::distance;
+using test::expect_same_gradients;
+using test::expect_slope;
+
 // 2 layers, 4 query heads on 2 heads of keys and values, hidden 32.
-inline Architecture small_architecture() {
-  Architecture a;
-  a.family = "llama";
-  a.hidden_size = 32;
-  a.intermediate_size = 48;
-  a.layers = 2;
-  a.heads = 4;
-  a.key_value_heads = 2;
-  a.head_dim = 8;
-  a.vocabulary_size = 64;
-  a.max_positions = 128;
-  a.initializer_range = 0.2;
-  a.layer_uses_window = {0, 0};
-  return a;
+inline io::Json small_config() {
+  return {{"model_type", "llama"},    {"hidden_size", 32},
+          {"intermediate_size", 48},  {"num_hidden_layers", 2},
+          {"num_attention_heads", 4}, {"num_key_value_heads", 2},
+          {"vocab_size", 64},         {"max_position_embeddings", 128},
+          {"initializer_range", 0.2}};
+}
+inline architecture::Layout small_layout() {
+  return architecture::read_layout(small_config(), "config.json");
 }
 
 inline at::Tensor random_ids(std::int64_t rows, std::int64_t length, std::uint64_t seed = 1) {
@@ -43,73 +45,32 @@ inline at::Tensor random_ids(std::int64_t rows, std::int64_t length, std::uint64
 }
 
 // An adapter on every linear layer, both factors random.
-inline adapter::Adapter random_adapter(const Architecture& architecture, std::int64_t rank,
+inline adapter::Adapter random_adapter(const architecture::Layout& layout, std::int64_t rank,
                                        std::uint64_t seed, double dropout = 0) {
   adapter::Adapter out;
   out.config.rank = rank;
   out.config.alpha = 2.0 * static_cast<double>(rank);
   out.config.dropout = dropout;
   Random random(seed);
-  for (const LinearShape& linear : linear_layers(architecture)) {
-    adapter::Factors factors{Matrix(rank, linear.in), Matrix(linear.out, rank)};
+  for (const architecture::ParameterId id : architecture::linear_layers(layout)) {
+    const architecture::Parameter& linear = layout.parameter(id);
+    adapter::Factors factors{Matrix(rank, linear.columns()), Matrix(linear.rows(), rank)};
     random.fill_normal(factors.a.values(), 0.f, 0.1f);
     random.fill_normal(factors.b.values(), 0.f, 0.1f);
-    out.modules[linear.name] = std::move(factors);
+    out.modules[linear.module()] = std::move(factors);
   }
   return out;
 }
 
-// The largest absolute difference.
-inline double distance(const at::Tensor& a, const at::Tensor& b) {
-  EXPECT_EQ(a.sizes(), b.sizes());
-  if (a.numel() == 0) return 0;
-  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
-}
-
-// Holds the gradients that `f` gives against those of its plain twin, written in torch's own
-// operators, on the same inputs: results and gradients agree within `tolerance`.
-inline void expect_same_gradients(
-    const std::function<at::Tensor(const std::vector<at::Tensor>&)>& f,
-    const std::function<at::Tensor(const std::vector<at::Tensor>&)>& twin,
-    const std::vector<at::Tensor>& inputs, double tolerance) {
-  const auto run = [&](const auto& function) {
-    std::vector<at::Tensor> leaves;
-    for (const auto& input : inputs) {
-      leaves.push_back(input.detach().clone().set_requires_grad(input.is_floating_point()));
-    }
-    const at::Tensor out = function(leaves);
-    at::manual_seed(99);
-    const at::Tensor weights = at::randn(out.sizes()).to(out.scalar_type());
-    (out * weights).sum().backward();
-    std::vector<at::Tensor> results = {out.detach()};
-    for (const auto& leaf : leaves) results.push_back(leaf.grad());
-    return results;
-  };
-  const auto ours = run(f);
-  const auto theirs = run(twin);
-  for (std::size_t i = 0; i < ours.size(); ++i) {
-    if (!theirs[i].defined()) continue;
-    ASSERT_TRUE(ours[i].defined()) << "gradient of input " << i - 1;
-    EXPECT_LE(distance(ours[i], theirs[i]), tolerance) << (i == 0 ? "result" : "gradient") << i;
-  }
-}
-
-// Central differences along a random direction of `leaf` against its gradient under `loss`.
-inline void expect_slope(at::Tensor leaf, const std::function<at::Tensor()>& loss, double step,
-                         double tolerance) {
-  at::manual_seed(7);
-  const at::Tensor direction = at::randn(leaf.sizes());
-  leaf.mutable_grad() = at::Tensor();  // of earlier backward passes
-  loss().backward();
-  const double slope = (leaf.grad() * direction).sum().item<double>();
-  leaf.mutable_grad() = at::Tensor();
-  const at::NoGradGuard no_grad;
-  leaf.add_(direction, step);
-  const double above = loss().item<double>();
-  leaf.add_(direction, -2 * step);
-  const double below = loss().item<double>();
-  leaf.add_(direction, step);
-  EXPECT_NEAR((above - below) / (2 * step), slope, tolerance * std::max(1.0, std::abs(slope)));
+// The summed loss of predicting every id but the first of each row.
+inline at::Tensor summed_loss(Model& model, const Input& input) {
+  const std::int64_t rows = input.ids.size(0), length = input.ids.size(1);
+  const at::Tensor states = model.hidden(input);
+  const at::Tensor positions =
+      at::arange(rows * length, at::kLong).view({rows, length}).narrow(1, 0, length - 1).flatten();
+  const at::Tensor targets = input.ids.narrow(1, 1, length - 1).flatten();
+  return model.cross_entropy(states.view({-1, states.size(-1)}), positions, targets, input.adapters,
+                             length);
 }
 
 }  // namespace qloft::model

@@ -91,7 +91,7 @@ TEST_F(Finetune, FullFromRandomWeightsWritesAPlainModelFolder) {
   const checkpoint::Checkpoint written(folder_ / "base");
   EXPECT_EQ(written.info("model.embed_tokens.weight").type, ElementType::bf16);
   EXPECT_EQ(written.config()["torch_dtype"], "bfloat16");
-  model::Model::load(written, {}, silent_);
+  model::Model::load(quantized::ModelFiles(folder_ / "base"), {}, silent_);
   for (const char* file : {"tokenizer.json", "metrics.jsonl", "training/training_state.json"}) {
     EXPECT_TRUE(fs::exists(folder_ / "base" / file)) << file;
   }
@@ -112,7 +112,7 @@ TEST_F(Finetune, LoraWritesAnAdapterThatLoadsAgain) {
   EXPECT_EQ(written.config.base_model, fs::canonical(folder_ / "base").string());
   EXPECT_EQ(written.modules.size(), 4u);
   EXPECT_EQ(report.trained_parameters, 2 * (4 * (32 + 32) + 4 * (32 + 48)));
-  auto model = model::Model::load(checkpoint::Checkpoint(folder_ / "base"), {}, silent_);
+  auto model = model::Model::load(quantized::ModelFiles(folder_ / "base"), {}, silent_);
   model.attach("tuned", written, false);
 }
 

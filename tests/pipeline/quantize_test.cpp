@@ -313,7 +313,8 @@ TEST_F(Quantize, NamesAMissingAndAMisshapenTensor) {
   io::Json config = io::read_json(folder_ / "base/config.json");
   config["num_hidden_layers"] = 3;
   io::write_json(folder_ / "base/config.json", config);
-  EXPECT_EQ(refused(options("out")), "base: model.layers.2.input_layernorm.weight: no such tensor");
+  EXPECT_EQ(refused(options("out")),
+            "base: model.layers.2.input_layernorm.weight: this tensor is missing");
   config["num_hidden_layers"] = 2;
   config["intermediate_size"] = 48;
   io::write_json(folder_ / "base/config.json", config);

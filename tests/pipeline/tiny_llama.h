@@ -36,10 +36,11 @@ inline void write_tiny_llama(const std::filesystem::path& folder, bool tied = fa
   const io::Json config = tiny_config(tied);
   io::write_json(folder / "config.json", config);
   write_file(folder / "tokenizer.json", "{}");
-  const auto architecture = model::parse_architecture(config, folder / "config.json");
+  const auto layout = architecture::read_layout(config, folder / "config.json");
   std::vector<io::TensorInfo> tensors;
-  for (const auto& expected : model::expected_tensors(architecture)) {
-    tensors.push_back({expected.name, ElementType::bf16, expected.shape});
+  for (const architecture::Parameter& parameter : layout.parameters) {
+    if (parameter.tied_to != architecture::kNoParameter) continue;
+    tensors.push_back({parameter.name, ElementType::bf16, parameter.shape});
   }
   checkpoint::Writer writer(folder, tensors, checkpoint::Writer::Mode::create, shard_bytes);
   Random random(7);

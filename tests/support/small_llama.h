@@ -1,23 +1,21 @@
 #pragma once
 // A Llama shape that takes megabytes, not kilobytes, to train.
 
+#include <nlohmann/json.hpp>
+
 #include "qloft/architecture.h"
 
 namespace qloft::test {
 
-inline model::Architecture small_llama() {
-  model::Architecture a;
-  a.family = "llama";
-  a.hidden_size = 192;
-  a.intermediate_size = 512;
-  a.layers = 4;
-  a.heads = 6;
-  a.key_value_heads = 2;
-  a.head_dim = 32;
-  a.vocabulary_size = 512;
-  a.max_positions = 1024;
-  a.layer_uses_window.assign(4, 0);
-  return a;
+inline io::Json small_llama_config() {
+  return {{"model_type", "llama"},    {"hidden_size", 192},
+          {"intermediate_size", 512}, {"num_hidden_layers", 4},
+          {"num_attention_heads", 6}, {"num_key_value_heads", 2},
+          {"vocab_size", 512},        {"max_position_embeddings", 1024}};
+}
+
+inline architecture::Layout small_llama() {
+  return architecture::read_layout(small_llama_config(), "config.json");
 }
 
 }  // namespace qloft::test

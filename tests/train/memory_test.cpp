@@ -12,6 +12,7 @@
 #include "qloft/architecture/memory.h"
 #include "qloft/core/random.h"
 #include "qloft/model.h"
+#include "qloft/objectives.h"
 #include "small_llama.h"
 
 namespace qloft::train {
@@ -21,21 +22,23 @@ using test::small_llama;
 
 constexpr std::int64_t kRank = 16;
 
-adapter::Adapter adapter_for(const model::Architecture& architecture) {
+adapter::Adapter adapter_for(const architecture::Layout& layout) {
   adapter::Adapter adapter;
   adapter.config.rank = kRank;
   adapter.config.alpha = kRank;
   Random random(2);
-  for (const auto& layer : model::linear_layers(architecture)) {
-    auto& factors = adapter.modules[layer.name];
-    factors = {Matrix(kRank, layer.in), Matrix(layer.out, kRank)};
+  for (const architecture::ParameterId id : architecture::linear_layers(layout)) {
+    const architecture::Parameter& layer = layout.parameter(id);
+    auto& factors = adapter.modules[layer.module()];
+    factors = {Matrix(kRank, layer.columns()), Matrix(layer.rows(), kRank)};
     random.fill_normal(factors.a.values(), 0.f, 0.02f);
   }
   return adapter;
 }
 
 void run_step(model::Model& model, AdamW& optimizer, std::int64_t rows, std::int64_t length) {
-  const auto loss = model.loss({at::randint(0, 512, {rows, length}, at::kLong), {}, {}}, {});
+  const auto loss = objectives::next_token(
+      model, {.ids = at::randint(0, 512, {rows, length}, at::kLong), .adapters = {0}});
   (loss.sum / static_cast<double>(loss.count)).backward();
   optimizer.step(1e-4, 1.0);
 }
@@ -48,14 +51,14 @@ TEST_P(StepMemory, IsWithinFifteenPercentOfThePrediction) {
 #if defined(__GLIBC__)
   mallopt(M_MMAP_THRESHOLD, 4 << 20);  // as the program does: a freed tensor goes back at once
 #endif
-  model::TrainingShape shape;
+  architecture::TrainingShape shape;
   shape.rows = 16;
   shape.length = 512;
   shape.rank = kRank;
   shape.checkpointing = GetParam();
   shape.weights = ElementType::f32;
   quant::Format format;
-  const auto predicted = model::adapter_training_memory(
+  const auto predicted = architecture::adapter_training_memory(
       small_llama(), shape, [&](std::int64_t rows, std::int64_t columns) {
         return format.bits_per_weight(rows, columns);
       });

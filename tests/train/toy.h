@@ -37,8 +37,8 @@ inline io::Json toy_config() {
           {"torch_dtype", "float32"}};
 }
 
-inline model::Architecture toy_architecture() {
-  return model::parse_architecture(toy_config(), "config.json");
+inline architecture::Layout toy_layout() {
+  return architecture::read_layout(toy_config(), "config.json");
 }
 
 // tokenizer.json and tokenizer_config.json: each letter is a token.

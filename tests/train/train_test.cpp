@@ -42,14 +42,19 @@ struct Listener : Progress {
   std::string last_note;
 };
 
+// The adapter that a toy model trains, if any.
+model::AdapterId adapter_of(const model::Model& model) {
+  return model.adapters().empty() ? model::kNoAdapter : model.find_adapter("default");
+}
+
 enum class Method { lora, full_f32, full_bf16 };
 
 model::Model toy_model(Method method) {
   model::LoadOptions load;
   load.train_weights = method != Method::lora;
   load.dtype = method == Method::full_bf16 ? at::kBFloat16 : at::kFloat;
-  const auto architecture = test::toy_architecture();
-  model::Model model = model::Model::random(architecture, load, 1);
+  const auto layout = test::toy_layout();
+  model::Model model = model::Model::random(layout, load, 1);
   if (method == Method::lora) {
     adapter::Adapter adapter;
     adapter.config.rank = 4;
@@ -57,11 +62,13 @@ model::Model toy_model(Method method) {
     adapter.config.dropout = 0.1;
     adapter.config.target_modules = {"q_proj", "down_proj"};
     Random random(2);
-    for (const auto& layer : model::linear_layers(architecture)) {
-      if (!layer.name.ends_with("q_proj") && !layer.name.ends_with("down_proj")) continue;
-      adapter::Factors factors{Matrix(4, layer.in), Matrix(layer.out, 4)};
+    for (const architecture::ParameterId id : architecture::linear_layers(layout)) {
+      const architecture::Parameter& layer = layout.parameter(id);
+      const std::string module = layer.module();
+      if (!module.ends_with("q_proj") && !module.ends_with("down_proj")) continue;
+      adapter::Factors factors{Matrix(4, layer.columns()), Matrix(layer.rows(), 4)};
       random.fill_normal(factors.a.values(), 0, 0.1f);
-      adapter.modules[layer.name] = factors;
+      adapter.modules[module] = factors;
     }
     model.attach("default", adapter, /*train=*/true);
   }
@@ -108,7 +115,8 @@ TEST(Train, TheLossFallsOnAToySet) {
   Options options = toy_options(folder.path());
   options.max_steps = 60;
   Progress silent;
-  const Summary summary = train(model, data, range(0, kExamples), {}, options, nullptr, silent);
+  const Summary summary =
+      train(model, adapter_of(model), data, range(0, kExamples), {}, options, nullptr, silent);
   EXPECT_EQ(summary.steps, 60);
   EXPECT_GT(summary.first_loss, 2.5);
   EXPECT_LT(summary.last_loss, 0.5 * summary.first_loss);
@@ -147,7 +155,8 @@ TEST_P(Resume, EqualsAnUninterruptedRunBitForBit) {
     return options;
   };
   const auto run = [&](model::Model& model, const Options& options, Progress& progress) {
-    return train(model, data, range(0, 20), validation, options, nullptr, progress);
+    return train(model, adapter_of(model), data, range(0, 20), validation, options, nullptr,
+                 progress);
   };
   Progress silent;
   const Options whole = options_in("whole");
@@ -184,13 +193,15 @@ TEST(Train, AKilledRunGoesOnFromItsLastSave) {
     }
   } kill;
   model::Model killed = toy_model(Method::lora);
-  EXPECT_THROW(train(killed, data, range(0, kExamples), {}, options, nullptr, kill), Kill);
+  EXPECT_THROW(
+      train(killed, adapter_of(killed), data, range(0, kExamples), {}, options, nullptr, kill),
+      Kill);
   ASSERT_EQ(metrics_of(folder.path()).size(), 7u);
 
   options.resume = true;
   Progress silent;
   model::Model resumed = toy_model(Method::lora);
-  train(resumed, data, range(0, kExamples), {}, options, nullptr, silent);
+  train(resumed, adapter_of(resumed), data, range(0, kExamples), {}, options, nullptr, silent);
   const auto metrics = metrics_of(folder.path());
   ASSERT_EQ(metrics.size(), 10u);
   for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(metrics[i]["step"], i + 1);
@@ -199,7 +210,7 @@ TEST(Train, AKilledRunGoesOnFromItsLastSave) {
   options.resume = false;
   options.folder = other.path();
   model::Model whole = toy_model(Method::lora);
-  train(whole, data, range(0, kExamples), {}, options, nullptr, silent);
+  train(whole, adapter_of(whole), data, range(0, kExamples), {}, options, nullptr, silent);
   expect_same_bits(weights_of(whole), weights_of(resumed));
 }
 
@@ -210,7 +221,7 @@ std::string refused_field(const TemporaryFolder& folder, const std::vector<std::
   model::Model model = toy_model(method);
   Progress silent;
   try {
-    train(model, data, examples, {}, options, nullptr, silent);
+    train(model, adapter_of(model), data, examples, {}, options, nullptr, silent);
   } catch (const InputError& error) {
     return error.location().field;
   }
@@ -225,7 +236,8 @@ TEST(Train, AStateOfAnotherRunIsRefused) {
   options.save_every = 2;
   model::Model model = toy_model(Method::lora);
   StopAt progress(4);
-  EXPECT_THROW(train(model, data, range(0, 20), {}, options, nullptr, progress), Interrupted);
+  EXPECT_THROW(train(model, adapter_of(model), data, range(0, 20), {}, options, nullptr, progress),
+               Interrupted);
   options.resume = true;
   const auto changed = [&](auto&& change) {
     Options other = options;
@@ -250,14 +262,17 @@ TEST(Train, AConstantRateCanBeResumedWithMoreSteps) {
   options.warmup = 2;
   Progress silent;
   model::Model whole = toy_model(Method::lora);
-  train(whole, data, range(0, kExamples), {}, options, nullptr, silent);
+  train(whole, adapter_of(whole), data, range(0, kExamples), {}, options, nullptr, silent);
   options.max_steps = 5;
   model::Model first = toy_model(Method::lora);
-  train(first, data, range(0, kExamples), {}, options, nullptr, silent);
+  train(first, adapter_of(first), data, range(0, kExamples), {}, options, nullptr, silent);
   options.max_steps = 10;
   options.resume = true;
   model::Model second = toy_model(Method::lora);
-  EXPECT_EQ(train(second, data, range(0, kExamples), {}, options, nullptr, silent).steps, 10);
+  EXPECT_EQ(
+      train(second, adapter_of(second), data, range(0, kExamples), {}, options, nullptr, silent)
+          .steps,
+      10);
   expect_same_bits(weights_of(whole), weights_of(second));
 }
 
@@ -280,7 +295,8 @@ TEST(Train, TheCutIntoMicroBatchesDoesNotChangeTheLoss) {
     options.accumulate = accumulate;
     options.batch = 4 / accumulate;
     model::Model model = toy_model(Method::full_f32);
-    losses.push_back(train(model, data, range(0, 4), {}, options, nullptr, silent).last_loss);
+    losses.push_back(
+        train(model, adapter_of(model), data, range(0, 4), {}, options, nullptr, silent).last_loss);
   }
   EXPECT_NEAR(losses[1], losses[0], 1e-3);
   EXPECT_NEAR(losses[2], losses[0], 1e-3);
@@ -298,7 +314,9 @@ TEST(Train, PackedAndPaddedRowsGiveTheSameLoss) {
     options.batching = batching;
     options.length = 64;
     model::Model model = toy_model(Method::full_f32);
-    losses.push_back(train(model, data, range(0, 8), {}, options, nullptr, silent).first_loss);
+    losses.push_back(
+        train(model, adapter_of(model), data, range(0, 8), {}, options, nullptr, silent)
+            .first_loss);
   }
   EXPECT_NEAR(losses[1], losses[0], 1e-4);
 }
@@ -315,7 +333,7 @@ TEST(Train, ALossThatIsNotANumberNamesTheStepAndTheLastSave) {
   };
   Progress silent;
   try {
-    train(model, data, range(0, kExamples), {}, options, spoil, silent);
+    train(model, adapter_of(model), data, range(0, kExamples), {}, options, spoil, silent);
     FAIL();
   } catch (const ComputationError& error) {
     EXPECT_THAT(error.what(), ::testing::HasSubstr("step 3"));
@@ -334,7 +352,8 @@ TEST(Train, StopsEarlyWhereTheValidationLossNoLongerFalls) {
   const Save save = [&](std::int64_t step) { saves.push_back(step); };
   model::Model model = toy_model(Method::full_f32);
   Progress silent;
-  const Summary summary = train(model, data, range(0, 20), range(20, 24), options, save, silent);
+  const Summary summary =
+      train(model, adapter_of(model), data, range(0, 20), range(20, 24), options, save, silent);
   EXPECT_TRUE(summary.stopped_early);
   EXPECT_EQ(summary.steps, 3);
   EXPECT_EQ(summary.best_step, 1);
@@ -350,7 +369,7 @@ TEST(Train, SavesEverySoManyStepsAndAtTheEnd) {
   const Save save = [&](std::int64_t step) { saves.push_back(step); };
   model::Model model = toy_model(Method::lora);
   Progress silent;
-  train(model, data, range(0, kExamples), {}, options, save, silent);
+  train(model, adapter_of(model), data, range(0, kExamples), {}, options, save, silent);
   EXPECT_THAT(saves, ::testing::ElementsAre(4, 8, 10));
 }
 
@@ -362,7 +381,7 @@ TEST(Train, EvaluatesAtTheEndOfEachEpochByDefault) {
   options.epochs = 2.5;  // 5 steps each
   model::Model model = toy_model(Method::lora);
   Progress silent;
-  train(model, data, range(0, 20), range(20, 24), options, nullptr, silent);
+  train(model, adapter_of(model), data, range(0, 20), range(20, 24), options, nullptr, silent);
   std::vector<std::int64_t> evaluated;
   for (const auto& line : metrics_of(folder.path())) {
     if (line.contains("validation_loss")) evaluated.push_back(line["step"]);
@@ -376,7 +395,8 @@ TEST(Train, SaysHowManyExamplesWereTruncated) {
   Options options = toy_options(folder.path());
   model::Model model = toy_model(Method::lora);
   Listener listener;
-  const Summary summary = train(model, data, range(0, kExamples), {}, options, nullptr, listener);
+  const Summary summary =
+      train(model, adapter_of(model), data, range(0, kExamples), {}, options, nullptr, listener);
   EXPECT_GT(summary.truncated_examples, 0);
   ASSERT_EQ(listener.warnings.size(), 1u);
   EXPECT_THAT(
@@ -391,16 +411,17 @@ TEST(Train, RefusesToTrainOnNothing) {
   model::Model model = toy_model(Method::lora);
   Progress silent;
   const Options options = toy_options(folder.path());
-  EXPECT_THROW(train(model, data, {}, {}, options, nullptr, silent), InputError);
-  EXPECT_THROW(train(model, data, range(0, 4), {}, options, nullptr, silent), InputError);
+  EXPECT_THROW(train(model, adapter_of(model), data, {}, {}, options, nullptr, silent), InputError);
+  EXPECT_THROW(train(model, adapter_of(model), data, range(0, 4), {}, options, nullptr, silent),
+               InputError);
 }
 
 TEST(ValidationLoss, DoesNotDependOnTheBatch) {
   const TemporaryFolder folder;
   const auto data = test::toy_data(folder.path(), kExamples);
   model::Model model = toy_model(Method::lora);
-  const double alone = validation_loss(model, data, range(0, kExamples), 1);
-  EXPECT_NEAR(alone, validation_loss(model, data, range(0, kExamples), 7), 1e-5);
+  const double alone = validation_loss(model, adapter_of(model), data, range(0, kExamples), 1);
+  EXPECT_NEAR(alone, validation_loss(model, adapter_of(model), data, range(0, kExamples), 7), 1e-5);
   EXPECT_NEAR(alone, std::log(28.0), 1.0);
 }
 

@@ -1,15 +1,15 @@
 #pragma once
-// How much memory a training step takes, predicted from the architecture alone. A test holds the
+// How much memory a training step takes, predicted from the layout alone. A test holds the
 // prediction against a measured peak.
 
 #include <cstdint>
 #include <functional>
 #include <optional>
 
-#include "qloft/architecture.h"
+#include "qloft/architecture/layout.h"
 #include "qloft/core/element.h"
 
-namespace qloft::model {
+namespace qloft::architecture {
 
 // What one micro-batch is: rows sequences of length tokens.
 struct TrainingShape {
@@ -31,12 +31,12 @@ struct TrainingMemory {
 };
 
 // Everything is trained, as f32.
-TrainingMemory full_training_memory(const Architecture& architecture, const TrainingShape& shape);
+TrainingMemory full_training_memory(const Layout& layout, const TrainingShape& shape);
 
 // Adapters on all linear layers are trained over a frozen base: dense, or packed at
 // bits_per_weight(rows, columns).
 TrainingMemory adapter_training_memory(
-    const Architecture& architecture, const TrainingShape& shape,
+    const Layout& layout, const TrainingShape& shape,
     const std::optional<std::function<double(std::int64_t, std::int64_t)>>& bits_per_weight);
 
-}  // namespace qloft::model
+}  // namespace qloft::architecture

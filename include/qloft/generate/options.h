@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "qloft/model/adapter_id.h"
 #include "qloft/tokenizer.h"
 
 namespace qloft::generate {
@@ -26,6 +27,7 @@ struct Sampling {
 struct Options {
   Sampling sampling;
   std::int64_t max_tokens = 128;
+  model::AdapterId adapter = model::kNoAdapter;
   bool ignore_eos = false;
   std::vector<std::string> stop;        // the text ends before the first of these
   std::vector<tokenizer::TokenId> eos;  // from generation_config.json, config.json or the tokenizer

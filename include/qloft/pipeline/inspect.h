@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "qloft/architecture.h"
+#include "qloft/architecture/layout.h"
 #include "qloft/architecture/memory.h"
 
 namespace qloft::pipeline {
@@ -34,15 +34,14 @@ struct InspectedMatrix {
 
 struct MemoryRow {
   std::string method;  // "full", "lora", "qlora-4", ...
-  model::TrainingMemory memory;
+  architecture::TrainingMemory memory;
 };
 
 struct InspectReport {
-  model::Architecture architecture;
+  architecture::Layout layout;
   std::int64_t parameters = 0;
   std::int64_t linear_parameters = 0;  // what can be quantized
   std::uint64_t tensor_bytes = 0;      // all tensors on disk
-  std::vector<model::LinearShape> linear;
   std::vector<MemoryRow> memory;
   // Of a quantized folder only:
   std::vector<InspectedMatrix> matrices;

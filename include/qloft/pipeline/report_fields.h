@@ -12,7 +12,7 @@
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
 
-namespace qloft::model {
+namespace qloft::architecture {
 
 template <typename Visitor>
 void visit_fields(TrainingMemory& m, Visitor& v) {
@@ -24,7 +24,7 @@ void visit_fields(TrainingMemory& m, Visitor& v) {
   v("total", total, show::bytes("total"));
 }
 
-}  // namespace qloft::model
+}  // namespace qloft::architecture
 
 namespace qloft::pipeline {
 

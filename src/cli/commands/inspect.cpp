@@ -21,23 +21,27 @@ void visit_options(pipeline::InspectOptions& o, Visitor& v) {
   v("--bits", o.bits, "widths in the memory table");
 }
 
+std::int64_t inner_size(const architecture::Layout& layout) {
+  return layout.parameter(architecture::first_mlp(layout).down).columns();
+}
+
 std::string describe(const pipeline::InspectReport& report) {
-  const auto& a = report.architecture;
+  const architecture::Layout& layout = report.layout;
+  const architecture::Attention& a = architecture::first_attention(layout);
   std::vector<std::pair<std::string, std::string>> lines = {
-      {"architecture", a.family},
+      {"architecture", layout.family},
       {"parameters", fmt::format("{} ({} in {} linear layers)",
                                  short_number(static_cast<double>(report.parameters)),
                                  short_number(static_cast<double>(report.linear_parameters)),
-                                 report.linear.size())},
-      {"layers", fmt::format("{} of hidden size {}, inner size {}", a.layers, a.hidden_size,
-                             a.intermediate_size)},
+                                 architecture::linear_layers(layout).size())},
+      {"layers", fmt::format("{} of hidden size {}, inner size {}", layout.layers(),
+                             layout.hidden_size, inner_size(layout))},
       {"attention",
-       fmt::format(
-           "{} query heads, {} key/value heads of {}{}", a.heads, a.key_value_heads, a.head_dim,
-           a.sliding_window > 0 ? fmt::format(", sliding window {}", a.sliding_window) : "")},
-      {"vocabulary",
-       fmt::format("{}{}", a.vocabulary_size, a.tied_embeddings ? ", tied embeddings" : "")},
-      {"positions", std::to_string(a.max_positions)},
+       fmt::format("{} query heads, {} key/value heads of {}{}", a.heads, a.key_value_heads,
+                   a.head_dim, a.window > 0 ? fmt::format(", sliding window {}", a.window) : "")},
+      {"vocabulary", fmt::format("{}{}", layout.vocabulary_size,
+                                 architecture::has_tied_output(layout) ? ", tied embeddings" : "")},
+      {"positions", std::to_string(layout.max_positions)},
       {"tensors on disk", format_bytes(static_cast<double>(report.tensor_bytes))}};
   if (!report.matrices.empty()) {
     lines.emplace_back("packed matrices", std::to_string(report.matrices.size()));
@@ -53,7 +57,7 @@ std::string describe(const pipeline::InspectReport& report) {
 
 std::string memory_table(const pipeline::InspectReport& report) {
   std::vector<std::string> methods;
-  std::vector<model::TrainingMemory> memories;
+  std::vector<architecture::TrainingMemory> memories;
   for (const auto& row : report.memory) {
     methods.push_back(row.method);
     memories.push_back(row.memory);
@@ -62,24 +66,27 @@ std::string memory_table(const pipeline::InspectReport& report) {
 }
 
 Json to_json(const pipeline::InspectReport& report) {
-  const auto& a = report.architecture;
-  Json json = {{"architecture", a.family},
+  const architecture::Layout& layout = report.layout;
+  const architecture::Attention& a = architecture::first_attention(layout);
+  Json json = {{"architecture", layout.family},
                {"parameters", report.parameters},
                {"linear_parameters", report.linear_parameters},
-               {"layers", a.layers},
-               {"hidden_size", a.hidden_size},
-               {"intermediate_size", a.intermediate_size},
+               {"layers", layout.layers()},
+               {"hidden_size", layout.hidden_size},
+               {"intermediate_size", inner_size(layout)},
                {"heads", a.heads},
                {"key_value_heads", a.key_value_heads},
                {"head_dim", a.head_dim},
-               {"vocabulary_size", a.vocabulary_size},
+               {"vocabulary_size", layout.vocabulary_size},
                {"tensor_bytes", report.tensor_bytes}};
   for (const auto& row : report.memory) {
     json["memory"][row.method] = io::fields_to_json(row.memory);
   }
   json["linear"] = Json::array();
-  for (const auto& layer : report.linear) {
-    json["linear"].push_back({{"name", layer.name}, {"out", layer.out}, {"in", layer.in}});
+  for (const architecture::ParameterId id : architecture::linear_layers(layout)) {
+    const architecture::Parameter& linear = layout.parameter(id);
+    json["linear"].push_back(
+        {{"name", linear.module()}, {"out", linear.rows()}, {"in", linear.columns()}});
   }
   json["matrices"] = Json::array();
   for (const auto& matrix : report.matrices) json["matrices"].push_back(io::fields_to_json(matrix));

@@ -104,6 +104,7 @@ Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const f
 
   generate::Options generation;
   generation.max_tokens = options.max_tokens;
+  generation.adapter = subject.adapter;
   generation.eos = generate::end_tokens(subject.source, subject.tokenizer);
   // With worked examples before it, a model that has no end token goes on with a question of its
   // own.

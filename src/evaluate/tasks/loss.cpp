@@ -40,7 +40,7 @@ void check_examples(const LossOptions& options, const fs::path& data, Progress&)
 Scores run_loss(const Subject& subject, const LossOptions& options, const fs::path& file,
                 Progress&) {
   data::DataOptions format;
-  const std::int64_t longest = subject.model.architecture().max_positions;
+  const std::int64_t longest = subject.model.layout().max_positions;
   if (longest > 0) format.max_length = std::min(format.max_length, longest);
   const data::DataSet data(
       {file},
@@ -50,11 +50,12 @@ Scores run_loss(const Subject& subject, const LossOptions& options, const fs::pa
       options.limit > 0 ? std::min(options.limit, data.size()) : data.size();
   std::vector<std::int64_t> indices(static_cast<std::size_t>(examples));
   std::iota(indices.begin(), indices.end(), 0);
-  const double loss = train::validation_loss(subject.model, data, indices, options.batch);
+  const double loss =
+      train::validation_loss(subject.model, subject.adapter, data, indices, options.batch);
   for (std::int64_t i = 0; !std::isfinite(loss) && i < examples; ++i) {
     const data::Example example = data.get(i);
     if (std::ranges::count(example.loss_mask, 0) == std::ssize(example.loss_mask)) continue;
-    expect_finite(train::validation_loss(subject.model, data, {i}, 1),
+    expect_finite(train::validation_loss(subject.model, subject.adapter, data, {i}, 1),
                   {file, "example " + std::to_string(i + 1)});
   }
   expect_finite(loss, {file, {}});

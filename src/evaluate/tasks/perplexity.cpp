@@ -12,6 +12,7 @@
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/evaluate.h"
+#include "qloft/objectives.h"
 #include "tasks/row.h"
 
 namespace qloft::evaluate {
@@ -41,17 +42,18 @@ void check_text(const PerplexityOptions& options, const fs::path& data, Progress
   if (!fs::is_regular_file(data)) throw InputError({data, {}}, "no such file");
 }
 
-model::Model::Loss loss_of_windows(const Subject& subject, const tokenizer::TokenId* ids,
-                                   std::int64_t rows, std::int64_t window) {
+objectives::Loss loss_of_windows(const Subject& subject, const tokenizer::TokenId* ids,
+                                 std::int64_t rows, std::int64_t window) {
   auto batch = at::empty({rows, window}, at::kLong);
   std::copy_n(ids, rows * window, batch.data_ptr<std::int64_t>());
-  return subject.model.loss({batch.to(subject.model.device()), {}, {}}, {});
+  return objectives::next_token(
+      subject.model, {.ids = batch.to(subject.model.device()), .adapters = {subject.adapter}});
 }
 
 Scores run_perplexity(const Subject& subject, const PerplexityOptions& options,
                       const fs::path& data, Progress& progress) {
   const std::int64_t window = options.window;
-  const std::int64_t longest = subject.model.architecture().max_positions;
+  const std::int64_t longest = subject.model.layout().max_positions;
   if (longest > 0 && window > longest) {
     throw InputError({{}, "window"}, "expected at most the model's " + std::to_string(longest) +
                                          " positions, found " + std::to_string(window));

@@ -1,0 +1,205 @@
+#pragma once
+// What a model is made of, as plain data: its parameters, and the blocks that use them. Loading,
+// quantizing, adapters, plans, calibration, memory prediction, merging and the forward pass read
+// this and nothing else; a family (src/architecture/families) turns config.json into it.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "qloft/architecture/rope.h"
+
+namespace qloft::architecture {
+
+// An index into Layout::parameters.
+using ParameterId = std::int32_t;
+inline constexpr ParameterId kNoParameter = -1;
+
+enum class Role : std::uint8_t {
+  token_embedding,     // [vocabulary, width], a row an id
+  position_embedding,  // [positions, width], a row a position
+  linear,              // [out, in], within a block: what quantizing and adapters address
+  router,              // [experts, in], chooses experts or weighs one
+  projection,          // [out, in], between an embedding's width and the hidden size
+  output,              // [vocabulary, in], hidden states to logits
+  bias,                // [out]
+  norm,                // [width], a norm's weight
+  norm_bias,           // [width]
+};
+
+// Part of a parameter as a checkpoint stores it.
+struct Piece {
+  std::string tensor;
+  std::vector<std::int64_t> shape;  // of the whole tensor
+  std::int64_t index =
+      -1;  // which matrix of a tensor [experts, rows, columns]; -1: [rows, columns]
+};
+
+// One way to store a parameter: its pieces, one below the other.
+using Storage = std::vector<Piece>;
+
+struct Parameter {
+  std::string name;                 // "model.layers.0.self_attn.q_proj.weight"
+  std::vector<std::int64_t> shape;  // as products use it: matrices [out, in]
+  Role role = Role::linear;
+  std::string stack;                    // "decoder"; of blocks that follow each other
+  std::int64_t layer = -1;              // which block of its stack; -1: outside of blocks
+  std::int64_t expert = -1;             // which routed expert of its block; -1: none
+  bool transposed = false;              // checkpoints store [in, out] (GPT-2's Conv1D)
+  ParameterId bias = kNoParameter;      // of a linear layer or output matrix
+  ParameterId input_of = kNoParameter;  // the first parameter with the same input: maybe itself
+  std::string group;                    // shared by those that make query, key and value of a block
+  ParameterId tied_to = kNoParameter;   // has that parameter's values; checkpoints may leave it out
+  // How checkpoints may store it: the first is how they are published and what is written. Empty:
+  // as one tensor of its own name.
+  std::vector<Storage> storages;
+
+  bool is_matrix() const { return shape.size() == 2; }
+  std::int64_t rows() const { return shape.front(); }
+  std::int64_t columns() const { return shape.back(); }
+  std::int64_t elements() const;
+  // The module whose weight or bias this is, as PEFT names it: "model.layers.0.self_attn.q_proj".
+  std::string module() const;
+};
+
+// Rows of a linear layer's result. The result is `groups` equal groups of rows, and of each these
+// are rows [first, first + count).
+struct RowSlice {
+  ParameterId linear = kNoParameter;
+  std::int64_t groups = 1;
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+};
+
+enum class NormKind : std::uint8_t { rms, layer };
+
+// y = (offset + weight) * normalized(x) + bias
+struct Norm {
+  NormKind kind = NormKind::rms;
+  ParameterId weight = kNoParameter;
+  ParameterId bias = kNoParameter;
+  double epsilon = 1e-6;
+  double offset = 0;  // Gemma: 1
+};
+
+enum class Activation : std::uint8_t { silu, gelu, gelu_tanh, relu };
+
+struct Attention {
+  RowSlice query, key, value;
+  ParameterId output = kNoParameter;
+  std::int64_t heads = 0;
+  std::int64_t key_value_heads = 0;
+  std::int64_t head_dim = 0;
+  double scale = 1;     // of query times key
+  double soft_cap = 0;  // scores become soft_cap * tanh(score / soft_cap); 0: none
+  // Norms of query and key before the rotary embedding: of each head by itself, of all heads as one
+  // row, or of each head with a norm of its own.
+  enum class NormSpan : std::uint8_t { head, all_heads, own_for_each_head };
+  NormSpan norm_span = NormSpan::head;
+  std::vector<Norm> query_norms, key_norms;  // none, one, or one a head
+  int rope = -1;                             // an index into Layout::ropes; -1: not rotated
+  std::int64_t window = 0;                   // a query sees so many positions, its own too; 0: all
+  bool alibi = false;                        // a bias linear in the distance (Press et al. 2022)
+};
+
+// down(activation(gate(x)) * up(x)), or down(activation(up(x))) without a gate.
+struct Mlp {
+  std::optional<RowSlice> gate;
+  RowSlice up;
+  ParameterId down = kNoParameter;
+  Activation activation = Activation::silu;
+};
+
+// A softmax over the router's scores weighs the results of the `chosen` experts with the largest.
+struct Experts {
+  ParameterId router = kNoParameter;
+  std::vector<Mlp> experts;
+  std::int64_t chosen = 0;
+  bool normalized = false;                 // the chosen experts' weights sum to one
+  std::optional<Mlp> shared;               // an expert for every token
+  ParameterId shared_gate = kNoParameter;  // [1, in]; its sigmoid weighs the shared expert
+};
+
+// x + multiplier * after(body(before(x))), then after_sum.
+struct Branch {
+  std::optional<Norm> before = std::nullopt, after = std::nullopt, after_sum = std::nullopt;
+  std::variant<Attention, Mlp, Experts> body;
+  double multiplier = 1;
+};
+
+// Branches one after the other, or all from the same x, their results added to it at once.
+struct Block {
+  std::vector<Branch> branches;
+  bool parallel = false;
+};
+
+struct Embedding {
+  ParameterId tokens = kNoParameter;
+  ParameterId positions = kNoParameter;   // learned positions, added
+  std::int64_t position_offset = 0;       // row of position 0
+  double multiplier = 1;                  // of the token's row
+  ParameterId projection = kNoParameter;  // to the hidden size, where the embedding is narrower
+};
+
+// logits = soft_cap(multiplier * (output(projection(norm(x)))))
+struct Output {
+  std::optional<Norm> norm;
+  ParameterId projection = kNoParameter;
+  ParameterId matrix = kNoParameter;
+  double multiplier = 1;
+  double soft_cap = 0;  // 0: none
+};
+
+struct Layout {
+  std::string family;  // config.json's model_type
+  std::int64_t hidden_size = 0;
+  std::int64_t vocabulary_size = 0;
+  std::int64_t max_positions = 0;  // 0: any
+  double initializer_range = 0.02;
+  std::vector<Rope> ropes;
+
+  std::vector<Parameter> parameters;  // in the order of the forward pass
+  Embedding embedding;
+  std::vector<Block> blocks;
+  Output output;
+
+  // Other beginnings that checkpoints give to names, in place of `prefix` ("transformer.").
+  std::string prefix;
+  std::vector<std::string> other_prefixes;
+  // Beginnings and ends of tensors that checkpoints may hold and that are no part of this model:
+  // buffers of old checkpoints, the image half of a model for images and text.
+  std::vector<std::string> foreign_prefixes, foreign_suffixes;
+
+  const Parameter& parameter(ParameterId id) const {
+    return parameters[static_cast<std::size_t>(id)];
+  }
+  std::int64_t layers() const { return static_cast<std::int64_t>(blocks.size()); }
+};
+
+// The parameter's own, or that of a tensor with its name where it has none.
+std::vector<Storage> storages_of(const Parameter& parameter);
+
+// Parameters with values of their own: all but those tied to another.
+std::int64_t parameter_count(const Layout& layout);
+
+// The linear layers of the blocks: what quantizing and adapters address unless told otherwise.
+std::vector<ParameterId> linear_layers(const Layout& layout);
+// These, the output matrix and the embedding of tokens: what can be quantized.
+std::vector<ParameterId> quantizable(const Layout& layout);
+// All that adapters can address: linear layers and the output matrix.
+std::vector<ParameterId> adaptable(const Layout& layout);
+
+// kNoParameter where there is none of this name.
+ParameterId find(const Layout& layout, const std::string& name);
+
+// The attention of a model's first block, and its first MLP or expert: what a summary shows.
+const Attention& first_attention(const Layout& layout);
+const Mlp& first_mlp(const Layout& layout);
+
+// A copy whose tied output matrix has values of its own.
+Layout untied(Layout layout);
+bool has_tied_output(const Layout& layout);
+
+}  // namespace qloft::architecture

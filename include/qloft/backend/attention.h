@@ -1,0 +1,41 @@
+#pragma once
+// Causal attention over contiguous heads, with grouped keys and values, a sliding window, segments,
+// and past positions from a cache. No mask is ever stored.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace qloft::backend {
+
+// Which keys a query sees. Query i of a row has index past + i; it sees key j where j <= past + i,
+// past + i - j < window (window 0: no limit), and both have the same segment, which is not
+// negative. A query that sees nothing gets zeros.
+struct Visibility {
+  std::int64_t window = 0;
+  at::Tensor segments;  // int64 CPU [rows, past + length], or undefined: all the same
+};
+
+// How a query and a key make a score: cap(scale * query . key) - slope * (query's index - key's).
+struct Scores {
+  float scale = 1;
+  float soft_cap = 0;         // cap(s) = soft_cap * tanh(s / soft_cap) (Gemma 2); 0: s itself
+  std::vector<float> slopes;  // of each head (ALiBi, Press et al. 2022); empty: 0
+};
+
+// q [rows, length, heads, head_dim], k and v [rows, length, key_value_heads, head_dim], f32 or
+// bf16; heads is a multiple of key_value_heads. Returns [rows, length, heads, head_dim] in q's
+// type: softmax(scores) v. Memory stays linear in the length: scores are made for a block of
+// queries at a time, forward and, again, backward, which keeps q, k, v, the result and one f32 a
+// query and head (Dao et al. 2022).
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     const Visibility& visibility, const Scores& scores);
+
+// Without gradients, over the keys and values of a cache [rows, key_value_heads, capacity,
+// head_dim], of which the first past + length positions are filled, q's own last.
+at::Tensor attention_over_cache(const at::Tensor& q, const at::Tensor& keys,
+                                const at::Tensor& values, std::int64_t past,
+                                const Visibility& visibility, const Scores& scores);
+
+}  // namespace qloft::backend

@@ -1,0 +1,54 @@
+#pragma once
+// A weight matrix as a model holds it: one of several storages, and its products with activations
+// by the operations of the device that the activations are on.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "qloft/quant.h"
+
+namespace qloft::backend {
+
+using Dense = at::Tensor;  // [rows, columns] in f32, bf16 or f16
+using Packed = std::shared_ptr<const quant::PackedMatrix>;
+
+// A matrix [rows, columns]. On the CPU it is read a tile of rows at a time, so that a 16-bit or
+// packed weight is never held as f32 as a whole.
+struct Weight {
+  std::variant<Dense, Packed> storage;
+  bool int8 = false;  // its products on the CPU are in 8 bits
+
+  bool is_packed() const { return std::holds_alternative<Packed>(storage); }
+  const quant::PackedMatrix& packed() const { return *std::get<Packed>(storage); }
+  // Undefined where packed.
+  const Dense& dense() const {
+    static const Dense kUndefined;
+    return is_packed() ? kUndefined : std::get<Dense>(storage);
+  }
+
+  bool defined() const { return is_packed() || dense().defined(); }
+  std::int64_t rows() const { return is_packed() ? packed().rows() : dense().size(0); }
+  std::int64_t columns() const { return is_packed() ? packed().columns() : dense().size(1); }
+};
+
+// Both take activations [n, ...] in f32 or bf16, contiguous, and return the same type, without
+// gradients. On the CPU bf16 products run in bf16 where the processor has units for it, else in f32
+// with one rounding at the end.
+// x [n, columns] -> x * weight^T [n, rows].
+at::Tensor multiply_transposed(const at::Tensor& x, const Weight& weight);
+// The same for each of several weights; few rows of x meet packed weights all at once.
+std::vector<at::Tensor> multiply_transposed(const at::Tensor& x,
+                                            std::span<const Weight* const> weights);
+// y [n, rows] -> y * weight [n, columns].
+at::Tensor multiply(const at::Tensor& y, const Weight& weight);
+
+// The rows of the weight that ids [...] name: [..., columns] in `dtype`. Gradients go to a dense
+// weight that requires them.
+at::Tensor look_up(const Weight& weight, const at::Tensor& ids, at::ScalarType dtype);
+
+}  // namespace qloft::backend

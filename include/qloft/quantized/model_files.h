@@ -1,0 +1,76 @@
+#pragma once
+// A model folder, dense or quantized, held against its Layout: the one check of tensors that every
+// command makes before it works, and the one way to a parameter's values however a checkpoint
+// spells or stores them.
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "qloft/architecture/layout.h"
+#include "qloft/checkpoint.h"
+#include "qloft/core/matrix.h"
+#include "qloft/quantized.h"
+
+namespace qloft::quantized {
+
+class ModelFiles {
+ public:
+  // Opens the folder and checks that its tensors are those of its config.json. Throws InputError
+  // naming folder and tensor for one that is missing, misshapen, of no float type, or that this
+  // architecture does not have.
+  explicit ModelFiles(const std::filesystem::path& folder);
+
+  const checkpoint::Checkpoint& source() const { return *source_; }
+  const std::filesystem::path& folder() const { return source_->folder(); }
+  // As config.json has it; where an output matrix that it calls tied is there and differs from the
+  // embedding, with values of its own (as transformers 5 loads it).
+  const architecture::Layout& layout() const { return layout_; }
+  const std::optional<QuantizationConfig>& quantization() const { return quantization_; }
+  // What the person should know, a line each.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+  // How a packed parameter is stored; null: it is dense.
+  const MatrixEntry* packed(architecture::ParameterId id) const;
+  // Of a dense parameter: F32, F16 or BF16.
+  ElementType type(architecture::ParameterId id) const;
+  // The tensors that hold a dense parameter, or the parts of a packed one.
+  std::vector<std::string> tensors(architecture::ParameterId id) const;
+  // The stored bytes of a dense parameter where they lie in one piece, in the order in which they
+  // are used; nullopt: read_matrix puts them together.
+  std::optional<std::span<const std::byte>> bytes(architecture::ParameterId id) const;
+  // Dense or packed, as f32 [out, in]; a vector as one row.
+  Matrix read_matrix(architecture::ParameterId id) const;
+  quant::PackedMatrix read_packed(architecture::ParameterId id) const;
+  // Lets the system take its pages back.
+  void drop(architecture::ParameterId id) const;
+
+  // Tensors of the checkpoint that are no part of the model.
+  std::vector<std::string> foreign() const;
+
+ private:
+  const architecture::Storage& storage(architecture::ParameterId id) const;
+  std::string stored_name(const std::string& name) const;
+  void find_storages();
+  void check_names() const;
+  void untie_where_values_differ();
+
+  std::shared_ptr<const checkpoint::Checkpoint> source_;  // shared by copies
+  architecture::Layout layout_;
+  std::optional<QuantizationConfig> quantization_;
+  std::vector<architecture::Storage> storages_;  // by ParameterId; empty: packed, or tied
+  std::vector<std::string> warnings_;
+};
+
+// The tensors that a full-precision checkpoint of this parameter is written as, in `type`.
+std::vector<io::TensorInfo> published_tensors(const architecture::Parameter& parameter,
+                                              ElementType type);
+// The bytes of one of them, from the values [out, in] of the whole parameter.
+std::vector<std::byte> published_bytes(const architecture::Parameter& parameter, std::size_t piece,
+                                       MatrixView<const float> values, ElementType type);
+
+}  // namespace qloft::quantized

@@ -1,0 +1,133 @@
+#include "builder.h"
+
+#include <utility>
+
+namespace qloft::architecture {
+
+LayoutBuilder::LayoutBuilder(std::string family, std::string blocks) : blocks_(std::move(blocks)) {
+  layout_.family = std::move(family);
+}
+
+void LayoutBuilder::begin_block() {
+  block_ = layout_.layers();
+}
+void LayoutBuilder::end_blocks() {
+  block_ = -1;
+}
+
+std::string LayoutBuilder::full_name(std::string_view name) const {
+  if (block_ < 0) return std::string(name);
+  return blocks_ + std::to_string(block_) + "." + std::string(name);
+}
+
+ParameterId LayoutBuilder::add(Parameter parameter) {
+  const auto id = static_cast<ParameterId>(layout_.parameters.size());
+  if (parameter.role == Role::linear || parameter.role == Role::output) {
+    if (parameter.input_of == kNoParameter) parameter.input_of = id;
+  }
+  parameter.stack = "decoder";
+  parameter.layer = block_;
+  layout_.parameters.push_back(std::move(parameter));
+  return id;
+}
+
+ParameterId LayoutBuilder::linear(std::string_view name, std::int64_t out, std::int64_t in,
+                                  const LinearOptions& options) {
+  Parameter weight;
+  weight.name = full_name(name) + ".weight";
+  weight.shape = {out, in};
+  weight.role = options.role;
+  weight.transposed = options.transposed;
+  weight.input_of = options.input_of;
+  weight.group = options.group;
+  const ParameterId id = add(std::move(weight));
+  if (options.bias) {
+    Parameter bias;
+    bias.name = full_name(name) + ".bias";
+    bias.shape = {out};
+    bias.role = Role::bias;
+    const ParameterId bias_id = add(std::move(bias));
+    layout_.parameters[static_cast<std::size_t>(id)].bias = bias_id;
+  }
+  return id;
+}
+
+ParameterId LayoutBuilder::expert(std::string_view name, std::int64_t out, std::int64_t in,
+                                  std::int64_t expert, ParameterId input_of,
+                                  std::vector<Storage> storages) {
+  Parameter weight;
+  weight.name = full_name(name) + ".weight";
+  weight.shape = {out, in};
+  weight.expert = expert;
+  weight.input_of = input_of;
+  weight.storages = std::move(storages);
+  return add(std::move(weight));
+}
+
+Norm LayoutBuilder::rms_norm(std::string_view name, std::int64_t width, double epsilon,
+                             double offset) {
+  Parameter weight;
+  weight.name = full_name(name) + ".weight";
+  weight.shape = {width};
+  weight.role = Role::norm;
+  return {NormKind::rms, add(std::move(weight)), kNoParameter, epsilon, offset};
+}
+
+Norm LayoutBuilder::layer_norm(std::string_view name, std::int64_t width, double epsilon,
+                               bool bias) {
+  Norm norm = rms_norm(name, width, epsilon);
+  norm.kind = NormKind::layer;
+  if (bias) {
+    Parameter parameter;
+    parameter.name = full_name(name) + ".bias";
+    parameter.shape = {width};
+    parameter.role = Role::norm_bias;
+    norm.bias = add(std::move(parameter));
+  }
+  return norm;
+}
+
+ParameterId LayoutBuilder::token_embedding(std::string_view name, std::int64_t width) {
+  Parameter weight;
+  weight.name = full_name(name) + ".weight";
+  weight.shape = {layout_.vocabulary_size, width};
+  weight.role = Role::token_embedding;
+  return layout_.embedding.tokens = add(std::move(weight));
+}
+
+ParameterId LayoutBuilder::position_embedding(std::string_view name, std::int64_t rows,
+                                              std::int64_t width) {
+  Parameter weight;
+  weight.name = full_name(name) + ".weight";
+  weight.shape = {rows, width};
+  weight.role = Role::position_embedding;
+  return layout_.embedding.positions = add(std::move(weight));
+}
+
+ParameterId LayoutBuilder::output_matrix(std::string_view name, std::int64_t width, bool tied,
+                                         bool bias) {
+  const ParameterId id =
+      linear(name, layout_.vocabulary_size, width, {.bias = bias, .role = Role::output});
+  if (tied) layout_.parameters[static_cast<std::size_t>(id)].tied_to = layout_.embedding.tokens;
+  return layout_.output.matrix = id;
+}
+
+RowSlice LayoutBuilder::whole(ParameterId linear) const {
+  return {linear, 1, 0, layout_.parameter(linear).rows()};
+}
+
+void LayoutBuilder::split_heads(ParameterId fused, std::int64_t groups,
+                                Attention& attention) const {
+  const std::int64_t queries = attention.heads * attention.head_dim / groups;
+  const std::int64_t keys = attention.key_value_heads * attention.head_dim / groups;
+  attention.query = {fused, groups, 0, queries};
+  attention.key = {fused, groups, queries, keys};
+  attention.value = {fused, groups, queries + keys, keys};
+}
+
+Block& LayoutBuilder::add(Block block) {
+  layout_.blocks.push_back(std::move(block));
+  return layout_.blocks.back();
+}
+
+}  // namespace qloft::architecture

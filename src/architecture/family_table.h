@@ -1,0 +1,20 @@
+#pragma once
+// The families: the build makes a row of every file families/NAME.cpp, which defines
+//   Layout NAME(const Fields& config);
+// for config.json's model_type NAME.
+
+#include <span>
+#include <string_view>
+
+#include "fields.h"
+#include "qloft/architecture/layout.h"
+
+namespace qloft::architecture {
+
+struct Family {
+  std::string_view name;
+  Layout (*read)(const Fields& config);
+};
+std::span<const Family> family_table();
+
+}  // namespace qloft::architecture

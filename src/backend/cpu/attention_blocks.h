@@ -1,0 +1,38 @@
+#pragma once
+// What the forward and the backward pass of attention share: heads as strided matrices, and the
+// range of keys that a block of queries sees.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "qloft/backend/attention.h"
+#include "qloft/backend/tensor.h"
+#include "qloft/core/matrix.h"
+#include "scratch.h"
+
+namespace qloft::backend {
+
+// Queries whose scores are held at once.
+inline constexpr std::int64_t kQueryBlock = 64;
+
+// One head of one row as an f32 matrix [positions, head_dim]: a view into an f32 tensor, else
+// converted into `buffer` (a slot of scratch memory).
+MatrixView<const float> read_head(const at::Tensor& tensor, std::int64_t row, std::int64_t head,
+                                  std::int64_t positions, bool head_first, Scratch buffer);
+
+// Keys [begin, end) that hold all that the queries [first, first + count) of `row` see; `partial`:
+// within it some pairs are hidden besides those of the causal diagonal.
+struct KeyRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  bool partial = false;
+};
+KeyRange visible_keys(const Visibility& visibility, std::int64_t row, std::int64_t past,
+                      std::int64_t first, std::int64_t count);
+
+// Sets the scores that are hidden to minus infinity. scores [count, end - begin].
+void mask(const Visibility& visibility, std::int64_t row, std::int64_t past, std::int64_t first,
+          const KeyRange& keys, MatrixView<float> scores);
+
+}  // namespace qloft::backend

@@ -1,0 +1,25 @@
+#include "../operations.h"
+
+#include "attention.h"
+#include "elementwise.h"
+#include "low_rank.h"
+#include "products.h"
+
+namespace qloft::backend {
+
+const Operations kCpuOperations = {
+    .multiply_transposed = multiply_transposed_cpu,
+    .multiply_transposed_together = multiply_transposed_together_cpu,
+    .multiply = multiply_cpu,
+    .look_up = look_up_cpu,
+    .low_rank = {.add = add_low_rank_cpu, .backward = low_rank_gradients_cpu},
+    .rms_norm = rms_norm_cpu,
+    .layer_norm = layer_norm_cpu,
+    .rotate = rotate_cpu,
+    .activate = activate_cpu,
+    .gate = gate_cpu,
+    .attention = attention_cpu,
+    .attention_over_cache = attention_over_cache_cpu,
+};
+
+}  // namespace qloft::backend

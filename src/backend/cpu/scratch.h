@@ -1,0 +1,22 @@
+#pragma once
+#include <cstdint>
+
+namespace qloft::backend {
+
+// Memory of at least `count` floats that the calling thread keeps and reuses; what it held is lost.
+// One buffer a slot, so that a caller may use several at once.
+enum class Scratch : std::uint8_t {
+  weight_tile,
+  weight_panels,
+  activations,
+  scores,
+  gradient,
+  query,
+  key,
+  value,
+  output,
+  count
+};
+float* scratch(Scratch slot, std::int64_t count);
+
+}  // namespace qloft::backend

@@ -1,0 +1,43 @@
+#include "operations.h"
+
+namespace qloft::backend {
+
+using at::Tensor;
+
+Tensor multiply_transposed(const Tensor& x, const Weight& weight) {
+  return operations_for(x).multiply_transposed(x, weight);
+}
+std::vector<Tensor> multiply_transposed(const Tensor& x, std::span<const Weight* const> weights) {
+  return operations_for(x).multiply_transposed_together(x, weights);
+}
+Tensor multiply(const Tensor& y, const Weight& weight) {
+  return operations_for(y).multiply(y, weight);
+}
+Tensor look_up(const Weight& weight, const Tensor& ids, at::ScalarType dtype) {
+  return operations_for(ids).look_up(weight, ids, dtype);
+}
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon, double offset) {
+  return operations_for(x).rms_norm(x, weight, epsilon, offset);
+}
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon) {
+  return operations_for(x).layer_norm(x, weight, bias, epsilon);
+}
+Tensor rotate(const Tensor& x, const Rotation& rotation) {
+  return operations_for(x).rotate(x, rotation);
+}
+Tensor activate(const Tensor& x, Activation activation) {
+  return operations_for(x).activate(x, activation);
+}
+Tensor gate(const Tensor& gate_value, const Tensor& up, Activation activation) {
+  return operations_for(up).gate(gate_value, up, activation);
+}
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Visibility& visibility,
+                 const Scores& scores) {
+  return operations_for(q).attention(q, k, v, visibility, scores);
+}
+Tensor attention_over_cache(const Tensor& q, const Tensor& keys, const Tensor& values,
+                            std::int64_t past, const Visibility& visibility, const Scores& scores) {
+  return operations_for(q).attention_over_cache(q, keys, values, past, visibility, scores);
+}
+
+}  // namespace qloft::backend

@@ -1,0 +1,49 @@
+#pragma once
+// The operations of a device: one table for the CPU, one by torch's own operators for any other.
+// qloft/backend/*.h says what each computes.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "qloft/backend/activation.h"
+#include "qloft/backend/attention.h"
+#include "qloft/backend/linear.h"
+#include "qloft/backend/norm.h"
+#include "qloft/backend/rotate.h"
+#include "qloft/backend/weight.h"
+
+namespace qloft::backend {
+
+struct Operations {
+  at::Tensor (*multiply_transposed)(const at::Tensor& x, const Weight& weight);
+  std::vector<at::Tensor> (*multiply_transposed_together)(const at::Tensor& x,
+                                                          std::span<const Weight* const> weights);
+  at::Tensor (*multiply)(const at::Tensor& y, const Weight& weight);
+  at::Tensor (*look_up)(const Weight& weight, const at::Tensor& ids, at::ScalarType dtype);
+  LowRankOperations low_rank;
+
+  at::Tensor (*rms_norm)(const at::Tensor& x, const at::Tensor& weight, double epsilon,
+                         double offset);
+  at::Tensor (*layer_norm)(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           double epsilon);
+  at::Tensor (*rotate)(const at::Tensor& x, const Rotation& rotation);
+  at::Tensor (*activate)(const at::Tensor& x, Activation activation);
+  at::Tensor (*gate)(const at::Tensor& gate, const at::Tensor& up, Activation activation);
+  at::Tensor (*attention)(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                          const Visibility& visibility, const Scores& scores);
+  at::Tensor (*attention_over_cache)(const at::Tensor& q, const at::Tensor& keys,
+                                     const at::Tensor& values, std::int64_t past,
+                                     const Visibility& visibility, const Scores& scores);
+};
+
+extern const Operations kCpuOperations;
+extern const Operations kTorchOperations;
+
+inline const Operations& operations_for(const at::Tensor& tensor) {
+  return tensor.is_cpu() ? kCpuOperations : kTorchOperations;
+}
+
+}  // namespace qloft::backend

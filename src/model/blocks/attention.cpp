@@ -1,0 +1,82 @@
+#include "attention.h"
+
+#include <ATen/ops/stack.h>
+
+#include <array>
+#include <cmath>
+
+#include "norm.h"
+
+namespace qloft::model {
+namespace {
+
+using architecture::Attention;
+using architecture::Norm;
+using at::Tensor;
+
+// Slopes of ALiBi (Press et al. 2022): a geometric sequence for the largest power of two of heads,
+// and every other one of the next for what remains; divided as the scores are, as Falcon does.
+std::vector<float> alibi_slopes(const Attention& a) {
+  const auto power_of_two =
+      static_cast<std::int64_t>(std::exp2(std::floor(std::log2(static_cast<double>(a.heads)))));
+  const auto slope = [](double heads, double index) { return std::exp2(-8 * index / heads); };
+  std::vector<float> out;
+  for (std::int64_t i = 0; i < a.heads; ++i) {
+    const auto n = static_cast<double>(power_of_two);
+    const double value = i < power_of_two
+                             ? slope(n, static_cast<double>(i + 1))
+                             : slope(2 * n, static_cast<double>(2 * (i - power_of_two) + 1));
+    out.push_back(static_cast<float>(value * a.scale));
+  }
+  return out;
+}
+
+// flat [rows, length, heads * head_dim] -> [rows, length, heads, head_dim], normed and rotated.
+Tensor make_heads(const Pass& pass, const Attention& a, const Tensor& flat, std::int64_t heads,
+                  const std::vector<Norm>& norms) {
+  const std::int64_t rows = flat.size(0), length = flat.size(1);
+  const bool whole = a.norm_span == Attention::NormSpan::all_heads && !norms.empty();
+  Tensor x = whole ? normalize(pass, norms.front(), flat) : flat;
+  x = x.reshape({rows, length, heads, a.head_dim});
+  if (norms.size() > 1) {
+    std::vector<Tensor> each;
+    for (std::size_t head = 0; head < norms.size(); ++head) {
+      each.push_back(normalize(pass, norms[head], x.select(2, static_cast<std::int64_t>(head))));
+    }
+    x = at::stack(each, 2);
+  } else if (!norms.empty() && !whole) {
+    x = normalize(pass, norms.front(), x);
+  }
+  if (a.rope < 0) return x;
+  return backend::rotate(x, pass.rotations[static_cast<std::size_t>(a.rope)]);
+}
+
+}  // namespace
+
+Tensor forward(const Pass& pass, const Attention& a, std::int64_t block, const Tensor& x) {
+  const std::int64_t rows = x.size(0), length = x.size(1);
+  const std::array slices = {&a.query, &a.key, &a.value};
+  const auto projected = apply_slices(pass, slices, x);
+  const Tensor q = make_heads(pass, a, projected[0], a.heads, a.query_norms);
+  const Tensor k = make_heads(pass, a, projected[1], a.key_value_heads, a.key_norms);
+  const Tensor v = projected[2].reshape({rows, length, a.key_value_heads, a.head_dim});
+
+  const backend::Visibility visibility{a.window, pass.segments};
+  backend::Scores scores{static_cast<float>(a.scale), static_cast<float>(a.soft_cap), {}};
+  if (a.alibi) scores.slopes = alibi_slopes(a);
+  Tensor out;
+  if (pass.cache != nullptr) {
+    const auto at = static_cast<std::size_t>(block);
+    const std::int64_t past = pass.cache->length;
+    const Tensor& keys = pass.cache->keys[at];
+    const Tensor& values = pass.cache->values[at];
+    keys.narrow(2, past, length).copy_(k.transpose(1, 2));
+    values.narrow(2, past, length).copy_(v.transpose(1, 2));
+    out = backend::attention_over_cache(q, keys, values, past, visibility, scores);
+  } else {
+    out = backend::attention(q, k, v, visibility, scores);
+  }
+  return apply(pass, a.output, out.reshape({rows, length, a.heads * a.head_dim}));
+}
+
+}  // namespace qloft::model

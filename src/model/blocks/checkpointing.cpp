@@ -1,0 +1,88 @@
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <utility>
+
+#include "block.h"
+
+namespace qloft::model {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// What gradients go to within one block, in the order of the layout.
+variable_list trained_in(const Pass& pass, std::int64_t index) {
+  variable_list out;
+  const auto add = [&](const Tensor& tensor) {
+    if (tensor.defined() && tensor.requires_grad()) out.push_back(tensor);
+  };
+  const auto& parameters = pass.layout().parameters;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters[i].layer != index) continue;
+    add(pass.state->vectors[i]);
+    const Linear& linear = pass.state->linears[i];
+    add(linear.weight.dense());
+    for (const AdapterTokens& group : pass.adapters) {
+      const LowRank* factors = linear.factors(group.adapter);
+      if (factors == nullptr) continue;
+      add(factors->a);
+      add(factors->b);
+    }
+  }
+  return out;
+}
+
+struct CheckpointedCall : torch::CustomClassHolder {
+  std::int64_t index = 0;
+  Pass pass;
+};
+
+// The block's trained tensors are inputs of this node, so that their gradients pass through it.
+struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const at::TensorList& trained,
+                        const c10::intrusive_ptr<CheckpointedCall>& call) {
+    variable_list saved = {x};
+    saved.insert(saved.end(), trained.begin(), trained.end());
+    ctx->save_for_backward(std::move(saved));
+    ctx->saved_data["call"] = c10::IValue::make_capsule(call);
+    ctx->saved_data["needs_x"] = x.requires_grad();
+    return forward_block(call->pass, call->index, x);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    variable_list inputs = ctx->get_saved_variables();
+    const auto capsule = ctx->saved_data["call"].toCapsule();
+    const CheckpointedCall& call = static_cast<const CheckpointedCall&>(*capsule);
+    const bool needs_x = ctx->saved_data["needs_x"].toBool();
+    const Tensor x = inputs[0].detach().requires_grad_(needs_x);
+    if (needs_x) {
+      inputs[0] = x;
+    } else {
+      inputs.erase(inputs.begin());
+    }
+    variable_list out;
+    {
+      const at::AutoGradMode with_grad(true);
+      const Tensor y = forward_block(call.pass, call.index, x);
+      out = torch::autograd::grad({y}, inputs, {gradients[0]}, std::nullopt, false, true);
+    }
+    if (!needs_x) out.insert(out.begin(), Tensor());
+    out.emplace_back();  // the call
+    return out;
+  }
+};
+
+}  // namespace
+
+Tensor forward_block_checkpointed(const Pass& pass, std::int64_t index, const Tensor& x) {
+  auto call = c10::make_intrusive<CheckpointedCall>();
+  call->index = index;
+  call->pass = pass;
+  const variable_list trained = trained_in(pass, index);
+  return CheckpointFunction::apply(x, at::TensorList(trained), call);
+}
+
+}  // namespace qloft::model

@@ -1,0 +1,49 @@
+#pragma once
+// What all blocks of one forward pass share, and how they use the layout's linear layers.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "../state.h"
+#include "qloft/backend/rotate.h"
+
+namespace qloft::model {
+
+// The tokens of a pass that use one adapter.
+struct AdapterTokens {
+  AdapterId adapter = kNoAdapter;
+  at::Tensor tokens;  // int64 [n], of the rows one after the other; undefined: all
+};
+
+struct Pass {
+  const Model::State* state = nullptr;
+  std::vector<backend::Rotation> rotations;  // by rope
+  at::Tensor segments;                       // as backend::Visibility has them
+  KeyValueCache::State* cache = nullptr;     // already holds segments and has room
+  std::uint64_t dropout_seed = 0;            // 0: no dropout
+  std::vector<AdapterTokens> adapters;
+  at::Tensor adapter_of_token;  // int64 CPU [n]; undefined: all tokens use the same
+
+  const Layout& layout() const { return state->layout; }
+};
+
+// Sets which adapter each of `rows` rows of `length` tokens uses. `adapters`: one a row, one for
+// all, or none. Throws InputError for another number of them, and for an adapter that is not
+// attached.
+void choose_adapters(Pass& pass, const std::vector<AdapterId>& adapters, std::int64_t rows,
+                     std::int64_t length);
+// The same pass over some of its tokens only.
+Pass over_tokens(const Pass& pass, const at::Tensor& tokens);
+
+// x [..., in] -> [..., out] by the layout's matrix with its bias and the pass's adapters.
+at::Tensor apply(const Pass& pass, ParameterId id, const at::Tensor& x);
+
+// The slices of linear layers with the same x: each layer is applied once. [..., rows of a slice]
+std::vector<at::Tensor> apply_slices(const Pass& pass,
+                                     std::span<const architecture::RowSlice* const> slices,
+                                     const at::Tensor& x);
+
+}  // namespace qloft::model

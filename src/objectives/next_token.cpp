@@ -1,0 +1,60 @@
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "qloft/core/error.h"
+#include "qloft/objectives.h"
+
+namespace qloft::objectives {
+namespace {
+
+using at::Tensor;
+
+std::string shape_of(const Tensor& tensor) {
+  std::string text = "[";
+  for (std::int64_t i = 0; i < tensor.dim(); ++i) {
+    text += (i == 0 ? "" : ", ") + std::to_string(tensor.size(i));
+  }
+  return text + "]";
+}
+
+// Indices into ids.flatten() of the positions whose prediction of the next id counts.
+std::vector<std::int64_t> predicting_positions(const model::Input& input, const Tensor& loss_mask) {
+  const std::int64_t rows = input.ids.size(0), length = input.ids.size(1);
+  const Tensor segments =
+      input.segments.defined() ? input.segments.to(at::kCPU).contiguous() : Tensor();
+  const Tensor counted = loss_mask.defined() ? loss_mask.to(at::kCPU).ne(0).contiguous() : Tensor();
+  std::vector<std::int64_t> out;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t i = row * length; i + 1 < (row + 1) * length; ++i) {
+      if (segments.defined()) {
+        const std::int64_t* s = segments.data_ptr<std::int64_t>();
+        if (s[i] < 0 || s[i] != s[i + 1]) continue;
+      }
+      if (counted.defined() && !counted.data_ptr<bool>()[i + 1]) continue;
+      out.push_back(i);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Loss next_token(model::Model& model, const model::Input& input, const Tensor& loss_mask) {
+  if (loss_mask.defined() && loss_mask.sizes() != input.ids.sizes()) {
+    throw InputError({{}, "loss_mask"},
+                     "expected " + shape_of(input.ids) + ", found " + shape_of(loss_mask));
+  }
+  const Tensor states = model.hidden(input);
+  const auto positions = predicting_positions(input, loss_mask);
+  const Tensor index = at::tensor(at::ArrayRef<std::int64_t>(positions), at::kLong);
+  const Tensor targets = input.ids.to(at::kCPU).flatten().index_select(0, index + 1);
+  const std::int64_t length = input.ids.size(1);
+  return {model.cross_entropy(states.view({-1, states.size(-1)}), index, targets, input.adapters,
+                              length),
+          static_cast<std::int64_t>(positions.size())};
+}
+
+}  // namespace qloft::objectives

@@ -1,0 +1,287 @@
+// Each differentiable block against its twin in torch's own operators.
+#include "../../src/backend/operations.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/nll_loss.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/rsqrt.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "../../src/backend/dropout.h"
+#include "gradients.h"
+#include "qloft/backend.h"
+
+namespace qloft::backend {
+namespace {
+
+using at::Tensor;
+using test::distance;
+using test::expect_same_gradients;
+using Tensors = std::vector<Tensor>;
+
+TEST(RmsNorm, AgreesWithItsFormula) {
+  at::manual_seed(1);
+  expect_same_gradients([](const Tensors& in) { return rms_norm(in[0], in[1], 1e-5); },
+                        [](const Tensors& in) {
+                          const auto r = at::rsqrt(in[0].square().mean(-1, true) + 1e-5);
+                          return in[0] * r * in[1];
+                        },
+                        {at::randn({2, 3, 37}), at::randn({37})}, 1e-5);
+}
+
+TEST(RmsNorm, KeepsBf16) {
+  at::manual_seed(1);
+  const Tensor x = at::randn({2, 3, 37}).to(at::kBFloat16);
+  const Tensor out = rms_norm(x, at::ones({37}), 1e-5);
+  EXPECT_EQ(out.scalar_type(), at::kBFloat16);
+  EXPECT_LE(distance(out, rms_norm(x.to(at::kFloat), at::ones({37}), 1e-5)), 0.02);
+}
+
+TEST(RmsNorm, AddsItsOffsetToTheWeight) {
+  at::manual_seed(1);
+  expect_same_gradients([](const Tensors& in) { return rms_norm(in[0], in[1], 1e-5, 1); },
+                        [](const Tensors& in) { return rms_norm(in[0], in[1] + 1, 1e-5); },
+                        {at::randn({2, 3, 37}), at::randn({37})}, 1e-5);
+}
+
+TEST(LayerNorm, AgreesWithTorchs) {
+  at::manual_seed(1);
+  expect_same_gradients(
+      [](const Tensors& in) { return layer_norm(in[0], in[1], in[2], 1e-5); },
+      [](const Tensors& in) { return kTorchOperations.layer_norm(in[0], in[1], in[2], 1e-5); },
+      {at::randn({2, 3, 37}) + 2, at::randn({37}), at::randn({37})}, 2e-5);
+}
+
+struct ActivationCase {
+  const char* name;
+  Activation activation;
+};
+
+class Activations : public testing::TestWithParam<ActivationCase> {
+ protected:
+  // With values far from zero, where exponentials overflow.
+  static Tensor values() {
+    at::manual_seed(2);
+    return at::cat(
+        {at::randn({2, 3, 40}) * 2, at::full({2, 3, 1}, -100.f), at::full({2, 3, 1}, 100.f)}, -1);
+  }
+};
+
+TEST_P(Activations, AgreeWithTorchs) {
+  const Activation a = GetParam().activation;
+  expect_same_gradients([&](const Tensors& in) { return activate(in[0], a); },
+                        [&](const Tensors& in) { return kTorchOperations.activate(in[0], a); },
+                        {values()}, 2e-5);
+}
+
+TEST_P(Activations, OfAGateAgreeWithTorchs) {
+  const Activation a = GetParam().activation;
+  expect_same_gradients([&](const Tensors& in) { return gate(in[0], in[1], a); },
+                        [&](const Tensors& in) { return kTorchOperations.gate(in[0], in[1], a); },
+                        {values(), at::randn({2, 3, 42})}, 2e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Activations,
+                         testing::Values(ActivationCase{"silu", Activation::silu},
+                                         ActivationCase{"gelu", Activation::gelu},
+                                         ActivationCase{"gelu_tanh", Activation::gelu_tanh},
+                                         ActivationCase{"relu", Activation::relu}),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+// Angles of 3 positions in 2 rows for `dimensions` dimensions.
+Rotation some_rotation(std::int64_t dimensions) {
+  const Tensor angles = at::randn({2, 3, dimensions / 2});
+  return {angles.cos(), angles.sin()};
+}
+
+Tensor rotated_by_formula(const Tensor& x, const Rotation& rotation) {
+  const Tensor cosine = at::cat({rotation.cosine, rotation.cosine}, -1).unsqueeze(2);
+  const Tensor sine = at::cat({rotation.sine, rotation.sine}, -1).unsqueeze(2);
+  const auto halves = x.chunk(2, -1);
+  return x * cosine + at::cat({-halves[1], halves[0]}, -1) * sine;
+}
+
+TEST(Rotation, AgreesWithItsFormula) {
+  at::manual_seed(3);
+  const Rotation rotation = some_rotation(8);
+  expect_same_gradients([&](const Tensors& in) { return rotate(in[0], rotation); },
+                        [&](const Tensors& in) { return rotated_by_formula(in[0], rotation); },
+                        {at::randn({2, 3, 4, 8})}, 1e-5);
+}
+
+TEST(Rotation, LeavesTheRestOfEachHeadAsItIs) {
+  at::manual_seed(3);
+  const Rotation rotation = some_rotation(6);
+  expect_same_gradients(
+      [&](const Tensors& in) { return rotate(in[0], rotation); },
+      [&](const Tensors& in) {
+        return at::cat(
+            {rotated_by_formula(in[0].narrow(-1, 0, 6), rotation), in[0].narrow(-1, 6, 4)}, -1);
+      },
+      {at::randn({2, 3, 4, 10})}, 1e-5);
+}
+
+// [rows, length, length]: which key each query sees.
+Tensor visible(std::int64_t rows, std::int64_t length, const Visibility& visibility) {
+  const Tensor i = at::arange(length).view({1, length, 1});
+  const Tensor j = at::arange(length).view({1, 1, length});
+  Tensor seen = (j <= i).expand({rows, length, length});
+  if (visibility.window > 0) seen = seen.logical_and(i - j < visibility.window);
+  if (visibility.segments.defined()) {
+    const Tensor own = visibility.segments.unsqueeze(2);
+    seen = seen.logical_and(own == visibility.segments.unsqueeze(1)).logical_and(own >= 0);
+  }
+  return seen;
+}
+
+// Scores of heads of 8 dimensions as most models make them.
+Scores plain_scores() {
+  return {static_cast<float>(1 / std::sqrt(8.0)), 0, {}};
+}
+
+Tensor attention_by_formula(const Tensors& in, const Visibility& visibility,
+                            const Scores& rule = plain_scores()) {
+  const std::int64_t group = in[0].size(2) / in[1].size(2), length = in[0].size(1);
+  const Tensor q = in[0].transpose(1, 2);
+  const Tensor k = in[1].transpose(1, 2).repeat_interleave(group, 1);
+  const Tensor v = in[2].transpose(1, 2).repeat_interleave(group, 1);
+  const Tensor seen = visible(in[0].size(0), length, visibility).unsqueeze(1);
+  Tensor scores = q.matmul(k.transpose(2, 3)) * rule.scale;
+  if (rule.soft_cap != 0) scores = (scores / rule.soft_cap).tanh() * rule.soft_cap;
+  if (!rule.slopes.empty()) {
+    const Tensor distances = at::arange(length).view({-1, 1}) - at::arange(length);
+    scores = scores - at::tensor(rule.slopes).view({1, -1, 1, 1}) * distances;
+  }
+  const Tensor masked = scores.masked_fill(seen.logical_not(), -1e30);
+  const Tensor p = at::softmax(masked, -1) * seen;
+  return p.matmul(v).transpose(1, 2);
+}
+
+struct AttentionCase {
+  const char* name;
+  std::int64_t length, heads, key_value_heads, window;
+  bool segments;
+  Scores scores = plain_scores();
+};
+
+class Attention : public testing::TestWithParam<AttentionCase> {};
+
+TEST_P(Attention, AgreesWithItsFormula) {
+  const AttentionCase c = GetParam();
+  at::manual_seed(4);
+  Visibility visibility{c.window, {}};
+  if (c.segments) {
+    // Padding, then two segments; the second row is padding at its end and one segment before.
+    visibility.segments = at::zeros({2, c.length}, at::kLong);
+    visibility.segments[0].narrow(0, 0, 3).fill_(-1);
+    visibility.segments[0].narrow(0, c.length / 2, c.length - c.length / 2).fill_(5);
+    visibility.segments[1].narrow(0, c.length - 2, 2).fill_(-1);
+  }
+  const auto heads = [&](std::int64_t count) { return at::randn({2, c.length, count, 8}); };
+  expect_same_gradients(
+      [&](const Tensors& in) { return attention(in[0], in[1], in[2], visibility, c.scores); },
+      [&](const Tensors& in) { return attention_by_formula(in, visibility, c.scores); },
+      {heads(c.heads), heads(c.key_value_heads), heads(c.key_value_heads)}, 2e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, Attention,
+    testing::Values(AttentionCase{"one_position", 1, 2, 2, 0, false},
+                    AttentionCase{"several_blocks", 150, 4, 2, 0, false},
+                    AttentionCase{"one_head_of_keys", 20, 4, 1, 0, false},
+                    AttentionCase{"window", 150, 2, 2, 7, false},
+                    AttentionCase{"window_of_one", 9, 2, 2, 1, false},
+                    AttentionCase{"segments", 150, 4, 2, 0, true},
+                    AttentionCase{"segments_and_window", 150, 4, 2, 70, true},
+                    AttentionCase{"soft_cap", 150, 4, 2, 0, false, {1, 3, {}}},
+                    AttentionCase{"slopes", 80, 3, 1, 0, false, {0.3f, 0, {0.5f, 0.1f, 0.01f}}},
+                    AttentionCase{
+                        "soft_cap_window_and_segments", 150, 4, 2, 70, true, {0.7f, 2, {}}}),
+    [](const auto& test) { return std::string(test.param.name); });
+
+TEST(AttentionOverCache, AgreesWithAttentionOverAllPositions) {
+  at::manual_seed(5);
+  const Tensor q = at::randn({2, 9, 4, 8});
+  const Tensor k = at::randn({2, 9, 2, 8}), v = at::randn({2, 9, 2, 8});
+  Visibility visibility{5, at::zeros({2, 9}, at::kLong)};
+  visibility.segments[1].narrow(0, 0, 2).fill_(-1);
+  const Tensor whole = attention(q, k, v, visibility, plain_scores());
+  Tensor keys = at::full({2, 2, 12, 8}, NAN), values = keys.clone();
+  keys.narrow(2, 0, 9).copy_(k.transpose(1, 2));
+  values.narrow(2, 0, 9).copy_(v.transpose(1, 2));
+  const Tensor last =
+      attention_over_cache(q.narrow(1, 6, 3), keys, values, 6, visibility, plain_scores());
+  EXPECT_LE(distance(last, whole.narrow(1, 6, 3)), 1e-5);
+}
+
+TEST(Attention, WorksOnBf16) {
+  at::manual_seed(6);
+  const Tensor q = at::randn({1, 20, 4, 8}), k = at::randn({1, 20, 2, 8});
+  const auto bf16 = [](const Tensor& x) { return x.to(at::kBFloat16); };
+  const Tensor out = attention(bf16(q), bf16(k), bf16(k), {}, plain_scores());
+  EXPECT_EQ(out.scalar_type(), at::kBFloat16);
+  EXPECT_LE(distance(out, attention_by_formula({q, k, k}, {})), 0.05);
+}
+
+Tensor cross_entropy_by_formula(const Tensor& logits, const Tensor& targets) {
+  return at::nll_loss(at::log_softmax(logits, -1), targets, {}, at::Reduction::Sum);
+}
+
+TEST(CrossEntropy, AgreesWithItsFormula) {
+  at::manual_seed(8);
+  const Tensor targets = at::randint(0, 50, {11}, at::kLong);
+  expect_same_gradients(
+      [&](const Tensors& in) { return summed_cross_entropy(in[0], Weight{in[1]}, {}, targets); },
+      [&](const Tensors& in) { return cross_entropy_by_formula(in[0].matmul(in[1].t()), targets); },
+      {at::randn({11, 16}), at::randn({50, 16})}, 1e-4);
+}
+
+TEST(CrossEntropy, AgreesWithItsFormulaWithEverythingThatChangesLogits) {
+  at::manual_seed(8);
+  const Tensor targets = at::randint(0, 50, {11}, at::kLong);
+  expect_same_gradients(
+      [&](const Tensors& in) {
+        LogitsRule rule{LowRank{in[3], in[4], 0.5, 0}, 0, in[2], 0.4, 3};
+        return summed_cross_entropy(in[0], Weight{in[1]}, rule, targets);
+      },
+      [&](const Tensors& in) {
+        const Tensor logits =
+            in[0].matmul(in[1].t()) + 0.5 * in[0].matmul(in[3].t()).matmul(in[4].t()) + in[2];
+        return cross_entropy_by_formula((logits * (0.4 / 3)).tanh() * 3, targets);
+      },
+      {at::randn({11, 16}), at::randn({50, 16}), at::randn({50}), at::randn({3, 16}),
+       at::randn({50, 3})},
+      1e-4);
+}
+
+TEST(CrossEntropy, IsZeroForNoPredictions) {
+  const Tensor hidden = at::empty({0, 16}).set_requires_grad(true);
+  const Tensor loss =
+      summed_cross_entropy(hidden, Weight{at::randn({50, 16})}, {}, at::empty({0}, at::kLong));
+  EXPECT_EQ(loss.item<float>(), 0.f);
+  loss.backward();
+}
+
+TEST(Dropout, KeepsTheMeanAndDependsOnTheSeedAlone) {
+  const Tensor x = at::ones({200, 200});
+  const Tensor a = backend::dropout(x, 0.25, 3);
+  EXPECT_NEAR(a.mean().item<double>(), 1.0, 0.02);
+  EXPECT_NEAR((a == 0).to(at::kFloat).mean().item<double>(), 0.25, 0.01);
+  EXPECT_TRUE(a.equal(backend::dropout(x, 0.25, 3)));
+  EXPECT_FALSE(a.equal(backend::dropout(x, 0.25, 4)));
+}
+
+}  // namespace
+}  // namespace qloft::backend
