@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "qloft/architecture/layout.h"
 #include "qloft/core/matrix.h"
 #include "qloft/io.h"
 
@@ -48,30 +49,51 @@ struct Adapter {
 // file and field for another peft_type, a feature that changes the result and is not supported
 // (DoRA, bias, modules_to_save), a missing half of a pair, or factors whose shapes disagree with
 // the rank.
-Adapter load(const std::filesystem::path& folder);
+//
+// Modules come out under the names of `layout`, whichever spelling the folder has: experts that
+// PEFT adapts as one parameter (target_parameters), experts by themselves, other prefixes. Names
+// that it does not know stay as they are.
+Adapter load(const std::filesystem::path& folder, const architecture::Layout& layout = {});
 
 // How factors may be stored: f32, bf16, f16, and i8 for nf8. Empty if unknown.
 std::optional<ElementType> storage_from_name(std::string_view name);
 
 // Writes one that PEFT reads as it is; factors as `type` (f32, bf16 or f16). i8 stores them in 8
 // bits (NF8 in blocks of 64, 8.25 bits a value; LQ-LoRA's compression), which PEFT does not read.
-// The folder must exist.
+// The folder must exist. Experts of `layout` become one parameter of PEFT's where all of a block
+// are adapted; not in 8 bits.
 void save(const Adapter& adapter, const std::filesystem::path& folder,
-          ElementType type = ElementType::f32);
+          ElementType type = ElementType::f32, const architecture::Layout& layout = {});
+
+// The shape [out, in] of a module's weight.
+struct ModuleShape {
+  std::int64_t out = 0;
+  std::int64_t in = 0;
+};
+
+// A module as a folder holds it: by itself, or the experts of a block together.
+struct WrittenModule {
+  std::string name;                  // of the tensors
+  std::string own;                   // what patterns of the configuration are held against
+  std::vector<std::string> experts;  // empty: the module by itself
+  ModuleShape shape;
+  std::int64_t rank = 0;
+  std::int64_t count() const {
+    return experts.empty() ? 1 : static_cast<std::int64_t>(experts.size());
+  }
+};
 
 // Writes a PEFT folder module by module, for factors that come one after the other: beside the ones
 // at hand none is in memory. The folder must exist; it is whole once every module was written.
+// Experts are written as `save` writes them.
 class Writer {
  public:
-  // The shape [out, in] of a module's weight.
-  struct Shape {
-    std::int64_t out = 0;
-    std::int64_t in = 0;
-  };
+  using Shape = ModuleShape;
   // Reopen continues what an interrupted run left; throws InputError if that was another adapter.
   enum class Mode { create, reopen };
   Writer(const std::filesystem::path& folder, Config config,
-         const std::map<std::string, Shape>& modules, ElementType type, Mode mode);
+         const std::map<std::string, Shape>& modules, ElementType type, Mode mode,
+         const architecture::Layout& layout = {});
 
   // Throws Error if `factors` do not have the module's shape and rank.
   void write(const std::string& module, const Factors& factors);
@@ -79,8 +101,15 @@ class Writer {
   void flush() { file_.flush(); }
 
  private:
-  Config config_;
-  std::map<std::string, Shape> modules_;
+  // Where the factors of a module go.
+  struct Place {
+    std::size_t written = 0;
+    std::int64_t expert = -1;  // -1: the module by itself
+  };
+  void write_expert(const WrittenModule& module, std::int64_t expert, const Factors& factors);
+
+  std::vector<WrittenModule> written_;
+  std::map<std::string, Place> places_;
   ElementType type_;
   io::SafetensorsWriter file_;
 };

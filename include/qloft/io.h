@@ -104,6 +104,8 @@ class SafetensorsWriter {
   const std::filesystem::path& path() const;
   // bytes.size() must be the tensor's. Throws SystemError where the disk refuses.
   void write(std::string_view name, std::span<const std::byte> bytes);
+  // Some of them, from `offset` within the tensor on.
+  void write_at(std::string_view name, std::uint64_t offset, std::span<const std::byte> bytes);
   // Flushes what was written to the disk.
   void flush();
 

@@ -1,5 +1,7 @@
 #include "qloft/adapter.h"
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
@@ -7,6 +9,8 @@
 #include <utility>
 
 #include "config.h"
+#include "files.h"
+#include "module_names.h"
 #include "packed.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
@@ -16,9 +20,7 @@ namespace qloft::adapter {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kPrefix = "base_model.model.";
-constexpr const char* kConfigFile = "adapter_config.json";
-constexpr const char* kWeightsFile = "adapter_model.safetensors";
+using architecture::Layout;
 
 struct Key {
   std::string module;
@@ -40,19 +42,6 @@ std::optional<Key> parse_key(std::string_view name) {
     }
   }
   return std::nullopt;
-}
-
-std::string tensor_name(const std::string& module, bool is_a) {
-  return std::string(kPrefix) + module + (is_a ? ".lora_A.weight" : ".lora_B.weight");
-}
-
-io::TensorInfo tensor_info(const std::string& module, bool is_a, std::int64_t rows,
-                           std::int64_t columns, ElementType type) {
-  io::TensorInfo info;
-  info.name = tensor_name(module, is_a);
-  info.type = type;
-  info.shape = {rows, columns};
-  return info;
 }
 
 // A factor's values, or its codes and their scales.
@@ -133,9 +122,77 @@ Matrix read_factor(const io::SafetensorsFile& file, const Half& half, bool is_a,
   return matrix;
 }
 
+// Gathers an adapter under the names of a layout's modules.
+class Gathering {
+ public:
+  // `read`: ranks and alphas by the names of the folder.
+  explicit Gathering(const Config& read) : read_(read) {
+    adapter_.config = read;
+    adapter_.config.rank_pattern.clear();
+    adapter_.config.alpha_pattern.clear();
+  }
+
+  // `name`: of the folder, for rank and alpha.
+  void put(const std::string& module, const std::string& name, Factors factors) {
+    set(module, read_.rank_of(name), alpha_of(name));
+    adapter_.modules[module] = std::move(factors);
+  }
+  void put_rows(const ModuleRows& rows, const std::string& name, Factors factors) {
+    Factors& all = adapter_.modules[rows.module];
+    const bool is_first = all.a.empty();
+    if (is_first && rows.count == rows.all) return put(rows.module, name, std::move(factors));
+    const double scale = read_.scale_of(name);
+    if (factors.b.rows() != rows.count || (!is_first && all.a.columns() != factors.a.columns())) {
+      throw InputError({{}, name}, "expected factors for " + std::to_string(rows.count) +
+                                       " rows of " + rows.module + ", found " +
+                                       std::to_string(factors.b.rows()));
+    }
+    const double common = is_first ? scale : adapter_.config.scale_of(rows.module);
+    add_rows(all, factors, rows, scale, common);
+    const auto rank = static_cast<double>(all.a.rows());
+    set(rows.module, all.a.rows(), common * (read_.rslora ? std::sqrt(rank) : rank));
+  }
+
+  // Targets that name modules of the folder only are left out.
+  Adapter finish() {
+    std::erase_if(adapter_.config.target_modules, [&](const std::string& target) {
+      return std::ranges::none_of(adapter_.modules, [&](const auto& entry) {
+        return entry.first == target || entry.first.ends_with("." + target);
+      });
+    });
+    return std::move(adapter_);
+  }
+
+ private:
+  double alpha_of(const std::string& name) const {
+    const auto own = read_.alpha_pattern.find(name);
+    return own == read_.alpha_pattern.end() ? read_.alpha : own->second;
+  }
+  void set(const std::string& module, std::int64_t rank, double alpha) {
+    if (rank != read_.rank) adapter_.config.rank_pattern[module] = rank;
+    if (alpha != read_.alpha) adapter_.config.alpha_pattern[module] = alpha;
+  }
+
+  const Config& read_;
+  Adapter adapter_;
+};
+
+// The stacks of experts that an adapter_config.json addresses.
+std::map<std::string, ExpertStack> read_stacks(const io::Json& json, const fs::path& file,
+                                               const ModuleNames& names) {
+  const std::vector<std::string> targets = target_parameters(json, file);
+  for (const std::string& target : targets) {
+    if (names.targeted({target}).empty()) {
+      throw InputError({file, "target_parameters"},
+                       "expected experts of this model, found \"" + target + "\"");
+    }
+  }
+  return names.targeted(targets);
+}
+
 }  // namespace
 
-Adapter load(const fs::path& folder) {
+Adapter load(const fs::path& folder, const Layout& layout) {
   std::error_code error;
   const fs::path config_file = folder / kConfigFile;
   const fs::path weights_file = folder / kWeightsFile;
@@ -155,126 +212,38 @@ Adapter load(const fs::path& folder) {
   const io::Json json = io::read_json(config_file);
   // First the fields alone: another kind of adapter is named as such, not by its tensors.
   config_from_json(json, config_file, {});
+  const ModuleNames names(layout);
+  const std::map<std::string, ExpertStack> stacks = read_stacks(json, config_file, names);
   const io::SafetensorsFile file(weights_file);
   const std::map<std::string, Pair> pairs = pair_up(file);
+  // What the patterns of PEFT are held against.
+  const auto own_name = [&](const std::string& module) {
+    const auto stack = stacks.find(module);
+    return stack == stacks.end() ? module : stack->second.parameter;
+  };
   std::vector<std::string> modules;
-  for (const auto& [module, pair] : pairs) modules.push_back(module);
+  for (const auto& [module, pair] : pairs) modules.push_back(own_name(module));
 
-  Adapter adapter;
-  adapter.config = config_from_json(json, config_file, modules);
+  const Config config = config_from_json(json, config_file, modules);
+  Gathering gathering(config);
   for (const auto& [module, pair] : pairs) {
-    const std::int64_t rank = adapter.config.rank_of(module);
-    adapter.modules[module] = {read_factor(file, pair.a, true, rank),
-                               read_factor(file, pair.b, false, rank)};
-  }
-  return adapter;
-}
-
-namespace {
-
-std::vector<io::TensorInfo> factor_tensors(const std::string& module, bool is_a, std::int64_t rank,
-                                           std::int64_t length, ElementType type) {
-  if (type == ElementType::i8) return packed_tensors(tensor_name(module, is_a), rank, length);
-  return {tensor_info(module, is_a, is_a ? rank : length, is_a ? length : rank, type)};
-}
-
-std::vector<io::TensorInfo> infos_of(const Config& config,
-                                     const std::map<std::string, Writer::Shape>& modules,
-                                     ElementType type) {
-  std::vector<io::TensorInfo> infos;
-  for (const auto& [module, shape] : modules) {
-    for (const bool is_a : {true, false}) {
-      for (auto& info : factor_tensors(module, is_a, config.rank_of(module),
-                                       is_a ? shape.in : shape.out, type)) {
-        infos.push_back(std::move(info));
+    const std::string name = own_name(module);
+    const auto stack = stacks.find(module);
+    const std::int64_t experts = stack == stacks.end() ? 1 : stack->second.count();
+    const std::int64_t rows = config.rank_of(name) * experts;
+    Factors factors{read_factor(file, pair.a, true, rows), read_factor(file, pair.b, false, rows)};
+    if (stack != stacks.end()) {
+      for (std::int64_t e = 0; e < experts; ++e) {
+        gathering.put(stack->second.modules[static_cast<std::size_t>(e)], name,
+                      factors_of_expert(factors, e, experts));
       }
+    } else if (const auto other = names.find(module)) {
+      gathering.put_rows(*other, name, std::move(factors));
+    } else {
+      gathering.put(module, name, std::move(factors));
     }
   }
-  return infos;
-}
-
-// One factor's tensors, in the order of factor_tensors.
-std::vector<std::vector<std::byte>> factor_bytes(const Matrix& factor, bool is_a,
-                                                 ElementType type) {
-  if (type != ElementType::i8) return {checkpoint::convert_from_f32(factor.values(), type)};
-  const quant::PackedMatrix packed =
-      is_a ? pack(factor.view()) : pack(transposed(factor.view()).view());
-  std::vector<std::vector<std::byte>> out;
-  for (std::size_t i = 0; i < packed.parts().size(); ++i) {
-    out.emplace_back(packed.bytes(i).begin(), packed.bytes(i).end());
-  }
-  return out;
-}
-
-}  // namespace
-
-std::optional<ElementType> storage_from_name(std::string_view name) {
-  if (name == "f32") return ElementType::f32;
-  if (name == "bf16") return ElementType::bf16;
-  if (name == "f16") return ElementType::f16;
-  if (name == "nf8") return ElementType::i8;
-  return std::nullopt;
-}
-
-void save(const Adapter& adapter, const fs::path& folder, ElementType type) {
-  std::vector<std::string> modules;
-  std::vector<std::vector<std::byte>> data;
-  std::vector<io::TensorInfo> infos;
-  for (const auto& [module, factors] : adapter.modules) {
-    const std::int64_t rank = adapter.config.rank_of(module);
-    if (factors.a.rows() != rank || factors.b.columns() != rank) {
-      throw Error({folder, module}, "the factors do not have the rank of the configuration");
-    }
-    modules.push_back(module);
-    for (const bool is_a : {true, false}) {
-      const Matrix& factor = is_a ? factors.a : factors.b;
-      const std::int64_t length = is_a ? factor.columns() : factor.rows();
-      for (auto& info : factor_tensors(module, is_a, rank, length, type)) {
-        infos.push_back(std::move(info));
-      }
-      for (auto& bytes : factor_bytes(factor, is_a, type)) data.push_back(std::move(bytes));
-    }
-  }
-  std::vector<io::NamedBytes> tensors;
-  for (std::size_t i = 0; i < infos.size(); ++i) tensors.push_back({infos[i], data[i]});
-  io::write_safetensors(folder / kWeightsFile, tensors, {{"format", "pt"}});
-  io::write_json(folder / kConfigFile, config_to_json(adapter.config, modules));
-}
-
-std::uint64_t stored_bytes(const Config& config,
-                           const std::map<std::string, Writer::Shape>& modules, ElementType type) {
-  std::uint64_t sum = 0;
-  for (const io::TensorInfo& info : infos_of(config, modules, type)) sum += info.bytes();
-  return sum;
-}
-
-Writer::Writer(const fs::path& folder, Config config, const std::map<std::string, Shape>& modules,
-               ElementType type, Mode mode)
-    : config_(std::move(config)),
-      modules_(modules),
-      type_(type),
-      file_(folder / kWeightsFile, infos_of(config_, modules, type), {{"format", "pt"}},
-            mode == Mode::create ? io::SafetensorsWriter::Mode::create
-                                 : io::SafetensorsWriter::Mode::reopen) {
-  if (mode == Mode::reopen) return;
-  std::vector<std::string> names;
-  for (const auto& [module, shape] : modules) names.push_back(module);
-  io::write_json(folder / kConfigFile, config_to_json(config_, names));
-}
-
-void Writer::write(const std::string& module, const Factors& factors) {
-  const auto it = modules_.find(module);
-  const std::int64_t rank = config_.rank_of(module);
-  if (it == modules_.end() || factors.a.rows() != rank || factors.b.columns() != rank ||
-      factors.a.columns() != it->second.in || factors.b.rows() != it->second.out) {
-    throw Error({file_.path(), module}, "the factors are not those that were announced");
-  }
-  for (const bool is_a : {true, false}) {
-    const auto infos =
-        factor_tensors(module, is_a, rank, is_a ? it->second.in : it->second.out, type_);
-    const auto bytes = factor_bytes(is_a ? factors.a : factors.b, is_a, type_);
-    for (std::size_t i = 0; i < infos.size(); ++i) file_.write(infos[i].name, bytes[i]);
-  }
+  return gathering.finish();
 }
 
 void merge_into(MatrixView<float> weight, const Factors& factors, double scale,

@@ -82,11 +82,9 @@ void refuse_unsupported(const Reader& reader) {
     reader.fail("bias", "\"none\" (biases of an adapter are not supported)", *bias);
   }
   static constexpr const char* kUnsupported[] = {
-      "use_dora",          "lora_bias",         "fan_in_fan_out",
-      "modules_to_save",   "layer_replication", "trainable_token_indices",
-      "target_parameters", "use_qalora",        "alora_invocation_tokens",
-      "use_bdlora",        "arrow_config",      "monteclora_config",
-      "kasa_config"};
+      "use_dora",    "lora_bias",         "modules_to_save",        "layer_replication",
+      "use_qalora",  "use_bdlora",        "arrow_config",           "trainable_token_indices",
+      "kasa_config", "monteclora_config", "alora_invocation_tokens"};
   for (const char* field : kUnsupported) {
     if (const io::Json* value = reader.find(field); value != nullptr && !is_empty(*value)) {
       reader.fail(field, "none (this feature of PEFT is not supported)", *value);
@@ -232,8 +230,27 @@ Config config_from_json(const io::Json& json, const std::filesystem::path& file,
   return config;
 }
 
-io::Json config_to_json(const Config& config, const std::vector<std::string>& modules) {
-  std::vector<std::string> targets = config.target_modules;
+std::vector<std::string> target_parameters(const io::Json& json,
+                                           const std::filesystem::path& file) {
+  const Reader reader(json, file);
+  const io::Json* value = reader.find("target_parameters");
+  if (value == nullptr) return {};
+  if (!value->is_array()) reader.fail("target_parameters", "an array of parameter names", *value);
+  return strings(reader, "target_parameters", *value);
+}
+
+io::Json config_to_json(const Config& config, const std::vector<std::string>& modules,
+                        const std::vector<std::string>& parameters) {
+  std::vector<std::string> targets;
+  for (const std::string& target : config.target_modules) {
+    const bool is_of_parameters =
+        std::any_of(parameters.begin(), parameters.end(),
+                    [&](const std::string& name) { return is_target(name, {target}); });
+    const bool selects = std::any_of(modules.begin(), modules.end(), [&](const std::string& name) {
+      return is_target(name, {target});
+    });
+    if (selects || !is_of_parameters) targets.push_back(target);
+  }
   if (targets.empty()) targets = last_parts(modules);
   std::vector<std::string> missed;
   for (const std::string& module : modules) {
@@ -270,7 +287,7 @@ io::Json config_to_json(const Config& config, const std::vector<std::string>& mo
   json["rank_pattern"] = ranks;
   json["revision"] = null;
   json["target_modules"] = targets;
-  json["target_parameters"] = null;
+  json["target_parameters"] = parameters.empty() ? null : io::Json(parameters);
   json["task_type"] = "CAUSAL_LM";
   json["trainable_token_indices"] = null;
   json["use_dora"] = false;

@@ -15,6 +15,11 @@ namespace qloft::adapter {
 Config config_from_json(const io::Json& json, const std::filesystem::path& file,
                         const std::vector<std::string>& modules);
 
-io::Json config_to_json(const Config& config, const std::vector<std::string>& modules);
+// The parameters that are adapted as such, experts' that is: names, or their ends after a dot.
+std::vector<std::string> target_parameters(const io::Json& json, const std::filesystem::path& file);
+
+// `parameters`: target_parameters.
+io::Json config_to_json(const Config& config, const std::vector<std::string>& modules,
+                        const std::vector<std::string>& parameters);
 
 }  // namespace qloft::adapter

@@ -31,6 +31,7 @@ struct SafetensorsWriter::State {
   }
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes, std::string_view field);
   void reserve();
+  const TensorInfo& find(std::string_view name) const;
   bool holds(std::string_view expected) const;
 };
 
@@ -46,6 +47,12 @@ void SafetensorsWriter::State::write_at(std::uint64_t offset, std::span<const st
     offset += static_cast<std::uint64_t>(written);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
+}
+
+const TensorInfo& SafetensorsWriter::State::find(std::string_view name) const {
+  const auto it = index.find(name);
+  if (it == index.end()) throw Error({path, std::string(name)}, "this file has no such tensor");
+  return header.tensors[it->second];
 }
 
 // Takes the whole file's room at once, so that a full disk is found before the work begins.
@@ -118,15 +125,22 @@ const std::filesystem::path& SafetensorsWriter::path() const {
 }
 
 void SafetensorsWriter::write(std::string_view name, std::span<const std::byte> bytes) {
-  const auto it = state_->index.find(name);
-  const ErrorLocation where{state_->path, std::string(name)};
-  if (it == state_->index.end()) throw Error(where, "this file has no such tensor");
-  const TensorInfo& info = state_->header.tensors[it->second];
+  const TensorInfo& info = state_->find(name);
   if (bytes.size() != info.bytes()) {
-    throw Error(where, "expected " + std::to_string(info.bytes()) + " bytes, found " +
-                           std::to_string(bytes.size()));
+    throw Error({state_->path, std::string(name)}, "expected " + std::to_string(info.bytes()) +
+                                                       " bytes, found " +
+                                                       std::to_string(bytes.size()));
   }
-  state_->write_at(state_->data_begin + info.offset, bytes, name);
+  write_at(name, 0, bytes);
+}
+
+void SafetensorsWriter::write_at(std::string_view name, std::uint64_t offset,
+                                 std::span<const std::byte> bytes) {
+  const TensorInfo& info = state_->find(name);
+  if (offset > info.bytes() || bytes.size() > info.bytes() - offset) {
+    throw Error({state_->path, std::string(name)}, "bytes beyond the end of this tensor");
+  }
+  state_->write_at(state_->data_begin + info.offset + offset, bytes, name);
 }
 
 void SafetensorsWriter::flush() {

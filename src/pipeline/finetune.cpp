@@ -133,17 +133,16 @@ void expect_as_continued(const adapter::Config& config, const FinetuneOptions& o
   }
 }
 
-adapter::Adapter first_adapter(const checkpoint::Checkpoint& source, const Layout& layout,
-                               const FinetuneOptions& options) {
+adapter::Adapter first_adapter(const quantized::ModelFiles& files, const FinetuneOptions& options) {
   ModelOptions where;
   where.bare = options.fresh;
   if (options.adapter) where.adapter = options.adapter->string();
-  std::optional<adapter::Adapter> found = find_adapter(source, where);
+  std::optional<adapter::Adapter> found = find_adapter(files, where);
   if (found) {
     expect_as_continued(found->config, options,
-                        options.adapter.value_or(source.folder() / "adapter"));
+                        options.adapter.value_or(files.folder() / "adapter"));
   } else {
-    found = fresh_adapter(layout, options);
+    found = fresh_adapter(files.layout(), options);
   }
   if (options.dropout) found->config.dropout = *options.dropout;
   std::error_code error;
@@ -369,7 +368,7 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
          "full fine-tuning needs full-precision weights, found a quantized folder: train its "
          "adapter (--method lora)");
   std::optional<adapter::Adapter> adapter;
-  if (lora) adapter = first_adapter(files->source(), layout, options);
+  if (lora) adapter = first_adapter(*files, options);
   const ElementType type = lora ? ElementType::f32 : save_type(config, options);
 
   OutputFolder output(options);
@@ -389,7 +388,7 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   const auto save = [&](std::int64_t) {
     if (lora) {
       adapter::save(model.extract(kAdapterName), output.path(),
-                    adapter::storage_from_name(options.save_dtype.value_or("f32")).value());
+                    adapter::storage_from_name(options.save_dtype.value_or("f32")).value(), layout);
     } else {
       write_weights(model, output.path(), type);
     }

@@ -97,7 +97,7 @@ Conversation::Conversation(const ChatOptions& options, Progress& progress) {
         std::find(s.adapters.begin(), s.adapters.end(), name) != s.adapters.end()) {
       throw InputError({{}, "adapters"}, "expected a new name, found '" + name + "'");
     }
-    s.loaded.model.attach(name, adapter::load(folder), false);
+    s.loaded.model.attach(name, adapter::load(folder, s.loaded.files.layout()), false);
     s.adapters.push_back(std::move(name));
   }
   s.loaded.model.set_training(false);

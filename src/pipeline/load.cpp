@@ -69,10 +69,10 @@ std::optional<std::filesystem::path> adapter_folder(const checkpoint::Checkpoint
 
 }  // namespace
 
-std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& source,
+std::optional<adapter::Adapter> find_adapter(const quantized::ModelFiles& files,
                                              const ModelOptions& options) {
-  const auto folder = adapter_folder(source, options);
-  return folder ? std::optional(adapter::load(*folder)) : std::nullopt;
+  const auto folder = adapter_folder(files.source(), options);
+  return folder ? std::optional(adapter::load(*folder, files.layout())) : std::nullopt;
 }
 
 std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const ModelOptions& options) {
@@ -88,7 +88,7 @@ LoadedModel load_model(const ModelOptions& options, Progress& progress) {
   auto tokenizer = tokenizer::Tokenizer::load(files.folder());
   auto model = model::Model::load(files, load, progress);
   model::AdapterId id = model::kNoAdapter;
-  if (const auto adapter = find_adapter(files.source(), options)) {
+  if (const auto adapter = find_adapter(files, options)) {
     id = model.attach("default", *adapter, /*train=*/false);
   }
   model.set_training(false);

@@ -28,8 +28,8 @@ struct LoadedModel {
 model::LoadOptions load_options(const std::string& device, const std::string& dtype,
                                 const std::string& matmul);
 
-// The adapter that these options mean for this checkpoint; nullopt: none.
-std::optional<adapter::Adapter> find_adapter(const checkpoint::Checkpoint& source,
+// The adapter that these options mean for this model; nullopt: none.
+std::optional<adapter::Adapter> find_adapter(const quantized::ModelFiles& files,
                                              const ModelOptions& options);
 
 // Of its contents; empty: there is none.

@@ -70,7 +70,9 @@ Input open_input(const MergeOptions& options) {
   input.adapter_folder =
       options.adapter.empty() ? files.folder() / "adapter" : fs::path(options.adapter);
   const bool inside = files.quantization() && fs::exists(input.adapter_folder);
-  if (!options.adapter.empty() || inside) input.adapter = adapter::load(input.adapter_folder);
+  if (!options.adapter.empty() || inside) {
+    input.adapter = adapter::load(input.adapter_folder, input.layout);
+  }
   if (!input.adapter && !files.quantization()) {
     throw InputError(
         {files.folder(), {}},

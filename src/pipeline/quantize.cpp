@@ -107,7 +107,8 @@ class QuantizedOutput {
       const fs::path adapter_folder = folder.path() / "adapter";
       fs::create_directories(adapter_folder);
       adapter_.emplace(adapter_folder, plan.adapter, modules, plan.adapter_type,
-                       resumes ? adapter::Writer::Mode::reopen : adapter::Writer::Mode::create);
+                       resumes ? adapter::Writer::Mode::reopen : adapter::Writer::Mode::create,
+                       files.layout());
     }
     writer_.emplace(folder.path(), std::move(tensors),
                     resumes ? checkpoint::Writer::Mode::resume : checkpoint::Writer::Mode::create);

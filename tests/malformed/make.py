@@ -205,7 +205,6 @@ def adapter_cases():
         "dora": (folder(use_dora=True), "use_dora: expected none"),
         "bias_all": (folder(bias="all"), "bias: expected"),
         "lora_bias": (folder(lora_bias=True), "lora_bias: expected none"),
-        "fan_in_fan_out": (folder(fan_in_fan_out=True), "fan_in_fan_out: expected none"),
         "modules_to_save": (folder(modules_to_save=["lm_head"]), "modules_to_save: expected none"),
         "layer_replication": (folder(layer_replication=[[0, 1]]), "layer_replication: expected none"),
         "trainable_tokens": (folder(trainable_token_indices=[1]), "trainable_token_indices: expected none"),
