@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -15,7 +16,10 @@ namespace qloft::tokenizer {
 using TokenId = std::int32_t;
 
 // tokenizer.json (BPE, byte-level or with byte fallback), or tokenizer.model through SentencePiece
-// where there is no tokenizer.json. Immutable: one object serves all threads. Cheap to copy.
+// where there is no tokenizer.json; with the tokens that tokenizer_config.json,
+// special_tokens_map.json and added_tokens.json declare beside it, as transformers 5 reads them:
+// those that no vocabulary holds get the next ids. Immutable: one object serves all threads. Cheap
+// to copy.
 class Tokenizer {
  public:
   // Throws InputError naming the file and the field of what is missing, broken or not supported.
@@ -31,12 +35,17 @@ class Tokenizer {
   std::optional<TokenId> token_id(std::string_view token) const;
   std::string token(TokenId id) const;  // throws InputError if out of range
   bool is_special(TokenId id) const;
-  // From tokenizer_config.json / special_tokens_map.json; empty where the model has none.
-  std::optional<TokenId> bos() const;
-  std::optional<TokenId> eos() const;
-  std::optional<TokenId> pad() const;
+  // The tokens that the folder names: "eos_token" -> "</s>", ..., as transformers'
+  // special_tokens_map. A chat template reads them.
+  const std::map<std::string, std::string>& special_tokens() const;
+  // Their ids; empty where the folder names none.
+  std::optional<TokenId> bos() const { return named("bos_token"); }
+  std::optional<TokenId> eos() const { return named("eos_token"); }
+  std::optional<TokenId> pad() const { return named("pad_token"); }
 
  private:
+  std::optional<TokenId> named(const char* name) const;
+
   friend class StreamDecoder;
   struct State;
   std::shared_ptr<const State> state_;

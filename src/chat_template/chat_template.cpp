@@ -5,6 +5,7 @@
 
 #include "jinja/ast.h"
 #include "jinja/interpreter.h"
+#include "messages.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 
@@ -150,7 +151,9 @@ Rendering ChatTemplate::render_marked(const io::Json& variables) const {
     jinja::Dict names;
     for (const auto* source : {&state_->tokens, &variables}) {
       for (const auto& [name, value] : source->items()) {
-        names.set(name, jinja::from_json(value, budget), budget);
+        const bool conversation = source == &variables && name == "messages";
+        names.set(name, jinja::from_json(conversation ? prepare_messages(value) : value, budget),
+                  budget);
       }
     }
     jinja::Interpreter machine(state_->tree, std::move(names), budget);

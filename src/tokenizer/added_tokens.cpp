@@ -48,23 +48,30 @@ std::optional<TokenTrie::Match> TokenTrie::find(std::string_view text, std::size
   return std::nullopt;
 }
 
-TokenId AddedTokens::add(AddedToken token, const Vocabulary& vocabulary,
-                         const Normalizer& normalizer) {
+TokenId AddedTokens::add(AddedToken token, const Vocabulary& vocabulary) {
   TokenId id = -1;
   if (const auto known = find(token.content)) {
     id = *known;
   } else if (const auto in_model = vocabulary.find(token.content)) {
     id = *in_model;
   } else {
-    id = static_cast<TokenId>(vocabulary.size()) + new_ids_++;
+    id = std::max(static_cast<TokenId>(vocabulary.size()), id_end_);
   }
   id_end_ = std::max(id_end_, id + 1);
   ids_[token.content] = id;
-  if (token.special) special_[token.content] = true;
-  std::string pattern = token.normalized ? normalizer.apply(token.content) : token.content;
-  (token.normalized ? normalized_ : raw_).add(pattern, id);
-  by_id_[id] = {std::move(token), std::move(pattern)};
+  if (!by_id_.contains(id)) order_.push_back(id);
+  by_id_[id] = {std::move(token), {}};
   return id;
+}
+
+void AddedTokens::build(const Normalizer& normalizer) {
+  raw_ = normalized_ = TokenTrie();
+  for (const TokenId id : order_) {
+    Stored& stored = by_id_.at(id);
+    const AddedToken& token = stored.token;
+    stored.decoded = token.normalized ? normalizer.apply(token.content) : token.content;
+    (token.normalized ? normalized_ : raw_).add(stored.decoded, id);
+  }
 }
 
 std::optional<TokenId> AddedTokens::find(std::string_view content) const {
@@ -83,8 +90,15 @@ const std::string* AddedTokens::decoded(TokenId id) const {
   return found == by_id_.end() ? nullptr : &found->second.decoded;
 }
 
+std::map<TokenId, AddedToken> AddedTokens::all() const {
+  std::map<TokenId, AddedToken> tokens;
+  for (const auto& [id, stored] : by_id_) tokens.emplace(id, stored.token);
+  return tokens;
+}
+
 bool AddedTokens::is_special(std::string_view content) const {
-  return special_.contains(std::string(content));
+  const auto found = ids_.find(std::string(content));
+  return found != ids_.end() && by_id_.at(found->second).token.special;
 }
 
 std::optional<std::pair<std::size_t, std::size_t>> AddedTokens::bounds(

@@ -2,6 +2,7 @@
 // Tokens that stand outside the model and are found in the text before it sees any of it.
 
 #include <array>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,9 +48,11 @@ class TokenTrie {
 
 class AddedTokens {
  public:
-  // The id of a token that the model has not is the next free one, as tokenizers gives them (it
-  // does not read the ids in the file). Returns the id.
-  TokenId add(AddedToken token, const Vocabulary& vocabulary, const Normalizer& normalizer);
+  // A token that is there already takes the new one's rules. The id of a token that the model has
+  // not is the next free one, as tokenizers gives them (it does not read the ids in the file).
+  // extract() sees the tokens once build() was called. Returns the id.
+  TokenId add(AddedToken token, const Vocabulary& vocabulary);
+  void build(const Normalizer& normalizer);
 
   // Cuts `text` into added tokens and pieces of normalized text between them, in order:
   // token(id) and piece(Piece).
@@ -74,6 +77,7 @@ class AddedTokens {
   // What decoding starts from: the normalized form where the token is looked for in it.
   const std::string* decoded(TokenId id) const;
   bool is_special(std::string_view content) const;
+  std::map<TokenId, AddedToken> all() const;
   TokenId id_end() const { return id_end_; }  // the highest id + 1; 0 if there is none
 
  private:
@@ -105,12 +109,11 @@ class AddedTokens {
     if (done < in.text.size()) piece(in.part(done, in.text.size()));
   }
 
+  std::vector<TokenId> order_;  // in which they were added
   std::unordered_map<TokenId, Stored> by_id_;
   std::unordered_map<std::string, TokenId> ids_;
-  std::unordered_map<std::string, bool> special_;
   TokenTrie raw_, normalized_;
   TokenId id_end_ = 0;
-  TokenId new_ids_ = 0;  // ids given to tokens that the model has not
 };
 
 }  // namespace qloft::tokenizer

@@ -6,6 +6,13 @@
 
 namespace qloft::tokenizer {
 
+void Pipeline::declare(const std::vector<AddedToken>& tokens) {
+  for (const AddedToken& token : tokens) {
+    if (!token.content.empty()) added.add(token, model.vocabulary());
+  }
+  added.build(normalizer);
+}
+
 std::vector<TokenId> Pipeline::encode(std::string_view text, bool special) const {
   std::string repaired;
   if (!is_valid_utf8(text)) {

@@ -2,7 +2,9 @@
 // The whole way from text to ids and back, as tokenizer.json describes it.
 
 #include <filesystem>
+#include <map>
 #include <optional>
+#include <string>
 
 #include "added_tokens.h"
 #include "bpe.h"
@@ -21,8 +23,9 @@ struct Pipeline {
   AddedTokens added;
   PostProcessor post_processor;
   Decoder decoder;
-  std::optional<TokenId> bos, eos, pad;
 
+  // Makes tokens from beside the file known; those that no vocabulary holds get the next ids.
+  void declare(const std::vector<AddedToken>& tokens);
   std::vector<TokenId> encode(std::string_view text, bool special) const;
   std::string decode(std::span<const TokenId> ids, bool skip_special) const;
   // The bytes that an id adds to decoded text, before the decoder looks at its neighbours.
@@ -43,11 +46,9 @@ Pipeline make_pipeline(const io::Json& json, const std::filesystem::path& file);
 // A SentencePiece BPE model, taken apart as transformers' LlamaTokenizer does it: its pieces,
 // merges in the order of the pieces' ids, U+2581 for spaces, byte fallback; control and
 // user-defined pieces are found in the text. `config` is tokenizer_config.json, where there is one:
-// legacy, add_prefix_space, add_bos_token (default true), add_eos_token, added_tokens_decoder.
-// Throws InputError naming the file and what is broken or no BPE.
-Pipeline read_sentencepiece(const std::filesystem::path& file, const std::optional<Field>& config);
-
-// An entry of tokenizer.json's added_tokens or tokenizer_config.json's added_tokens_decoder.
-AddedToken read_added_token(const Field& field);
+// legacy and add_prefix_space. `special` receives the names of its own pieces (bos_token, ...), no
+// post-processor is set. Throws InputError naming the file and what is broken or no BPE.
+Pipeline read_sentencepiece(const std::filesystem::path& file, const std::optional<Field>& config,
+                            std::map<std::string, std::string>& special);
 
 }  // namespace qloft::tokenizer

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "pipeline.h"
@@ -30,28 +29,15 @@ std::vector<std::pair<std::string, std::string>> find_merges(const Vocabulary& v
   return merges;
 }
 
-void add_tokens(const SentencePieceFile& source, const std::optional<Field>& config,
-                const Vocabulary& vocabulary, AddedTokens& added) {
+void add_tokens(const SentencePieceFile& source, const Vocabulary& vocabulary, AddedTokens& added) {
   for (const auto& piece : source.pieces) {
     if (piece.text.empty()) continue;
     AddedToken token;
     token.content = piece.text;
     token.special = piece.kind == Kind::control || piece.kind == Kind::unknown;
-    if (token.special || piece.kind == Kind::user_defined) added.add(token, vocabulary, {});
+    if (token.special || piece.kind == Kind::user_defined) added.add(token, vocabulary);
   }
-  const auto more = config ? config->find("added_tokens_decoder") : std::nullopt;
-  if (!more) return;
-  std::vector<std::pair<std::string, Field>> entries = more->members();
-  const auto number = [](const std::string& text) {
-    return std::pair{text.size(), std::string_view(text)};  // by value, for digits
-  };
-  std::stable_sort(entries.begin(), entries.end(),
-                   [&](const auto& a, const auto& b) { return number(a.first) < number(b.first); });
-  for (const auto& [id, field] : entries) {
-    AddedToken token = read_added_token(field);
-    token.normalized = false;  // there is no normalizer
-    if (!token.content.empty()) added.add(std::move(token), vocabulary, {});
-  }
+  added.build({});
 }
 
 // The parts of tokenizer.json that describe such a model.
@@ -75,7 +61,8 @@ io::Json decoder_json(bool strips_space) {
 
 }  // namespace
 
-Pipeline read_sentencepiece(const std::filesystem::path& file, const std::optional<Field>& config) {
+Pipeline read_sentencepiece(const std::filesystem::path& file, const std::optional<Field>& config,
+                            std::map<std::string, std::string>& special) {
   const SentencePieceFile source = read_sentencepiece_file(file);
   if (source.model_type != SentencePieceFile::kBpe) {
     throw InputError({file, "trainer_spec.model_type"},
@@ -109,26 +96,26 @@ Pipeline read_sentencepiece(const std::filesystem::path& file, const std::option
     options.unknown = source.pieces[static_cast<std::size_t>(*id)].text;
   }
   AddedTokens added;
-  add_tokens(source, config, vocabulary, added);
+  add_tokens(source, vocabulary, added);
   const auto merges = find_merges(vocabulary);
 
   const bool prefix = flag("add_prefix_space", source.add_dummy_prefix);
   const char* scheme = !prefix ? "never" : flag("legacy", false) ? "always" : "first";
-  const auto bos = id_of(source.bos_id), eos = id_of(source.eos_id);
-  std::vector<TokenId> before, after;
-  if (bos && flag("add_bos_token", true)) before.push_back(*bos);
-  if (eos && flag("add_eos_token", false)) after.push_back(*eos);
+  const auto name = [&](const char* as, std::int64_t id) {
+    if (id_of(id)) special.try_emplace(as, source.pieces[static_cast<std::size_t>(id)].text);
+  };
+  name("bos_token", source.bos_id);
+  name("eos_token", source.eos_id);
+  name("pad_token", source.pad_id);
+  name("unk_token", source.unknown_id);
   const io::Json pre_tokenizer = pre_tokenizer_json(scheme);
   const io::Json decoder = decoder_json(prefix);
   return {Normalizer(),
           PreTokenizer::read(Field(pre_tokenizer, file)),
           Bpe(std::move(vocabulary), merges, std::move(options)),
           std::move(added),
-          PostProcessor(std::move(before), std::move(after)),
-          Decoder::read(Field(decoder, file)),
-          bos,
-          eos,
-          id_of(source.pad_id)};
+          PostProcessor(),
+          Decoder::read(Field(decoder, file))};
 }
 
 }  // namespace qloft::tokenizer

@@ -1,11 +1,16 @@
 #pragma once
 // What a Tokenizer points to.
 
+#include <map>
+#include <string>
+
 #include "pipeline.h"
 #include "qloft/tokenizer.h"
 
 namespace qloft::tokenizer {
 
-struct Tokenizer::State : Pipeline {};
+struct Tokenizer::State : Pipeline {
+  std::map<std::string, std::string> named = {};  // "eos_token" -> "</s>"
+};
 
 }  // namespace qloft::tokenizer

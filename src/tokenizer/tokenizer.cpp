@@ -1,7 +1,9 @@
 #include "qloft/tokenizer.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
+#include "declared_tokens.h"
 #include "qloft/core/error.h"
 #include "state.h"
 
@@ -17,46 +19,45 @@ std::optional<io::Json> read_if_there(const fs::path& file) {
   return io::read_json(file);
 }
 
-// "<s>" or {"content": "<s>", ...}.
-std::optional<std::string> token_text(const io::Json& json, const fs::path& file,
-                                      std::string_view name) {
-  const auto field = Field(json, file).find(name);
-  if (!field) return std::nullopt;
-  return field->json().is_object() ? field->at("content").string() : field->string();
+// What a SentencePiece model has around a text, by add_bos_token and add_eos_token of
+// tokenizer_config.json; tokenizer.json has a post-processor of its own.
+void set_ends(Pipeline& pipeline, const std::map<std::string, std::string>& named, bool bos,
+              bool eos) {
+  const auto ids = [&](bool wanted, const char* name) -> std::vector<TokenId> {
+    const auto found = named.find(name);
+    if (!wanted || found == named.end()) return {};
+    const auto id = pipeline.find(found->second);
+    return id ? std::vector<TokenId>{*id} : std::vector<TokenId>{};
+  };
+  pipeline.post_processor = PostProcessor(ids(bos, "bos_token"), ids(eos, "eos_token"));
 }
 
 }  // namespace
 
 Tokenizer Tokenizer::load(const fs::path& model_folder) {
   const fs::path config_file = model_folder / "tokenizer_config.json";
-  const fs::path map_file = model_folder / "special_tokens_map.json";
   const fs::path json_file = model_folder / "tokenizer.json";
   const fs::path model_file = model_folder / "tokenizer.model";
-  const std::optional<io::Json> config = read_if_there(config_file);
-  const std::optional<io::Json> map = read_if_there(map_file);
-
+  const std::optional<io::Json> config_json = read_if_there(config_file);
+  const auto config = config_json ? std::optional(Field(*config_json, config_file)) : std::nullopt;
   std::error_code error;
-  auto state = [&]() -> std::shared_ptr<State> {
-    if (fs::exists(json_file, error)) {
-      return std::make_shared<State>(State{read_tokenizer_json(json_file)});
-    }
-    if (fs::exists(model_file, error)) {
-      const auto field = config ? std::optional(Field(*config, config_file)) : std::nullopt;
-      return std::make_shared<State>(State{read_sentencepiece(model_file, field)});
-    }
+  const bool json = fs::exists(json_file, error);
+  if (!json && !fs::exists(model_file, error)) {
     throw InputError({model_folder, {}},
                      "expected tokenizer.json or tokenizer.model, found neither");
-  }();
-
-  const auto named = [&](std::string_view name, std::optional<TokenId>& id) {
-    std::optional<std::string> text;
-    if (config) text = token_text(*config, config_file, name);
-    if (!text && map) text = token_text(*map, map_file, name);
-    if (text) id = state->find(*text);
-  };
-  named("bos_token", state->bos);
-  named("eos_token", state->eos);
-  named("pad_token", state->pad);
+  }
+  std::map<std::string, std::string> own_names;
+  auto state = std::make_shared<State>(State{
+      json ? read_tokenizer_json(json_file) : read_sentencepiece(model_file, config, own_names)});
+  DeclaredTokens declared = read_declared_tokens(
+      model_folder, config, json ? state->added.all() : std::map<TokenId, AddedToken>());
+  state->declare(declared.tokens);
+  state->named = std::move(declared.named);
+  state->named.merge(own_names);
+  if (!json) {
+    const auto flag = [&](std::string_view name) { return config && config->boolean(name, false); };
+    set_ends(*state, state->named, flag("add_bos_token"), flag("add_eos_token"));
+  }
 
   Tokenizer tokenizer;
   tokenizer.state_ = std::move(state);
@@ -90,14 +91,13 @@ bool Tokenizer::is_special(TokenId id) const {
   return token != nullptr && token->special;
 }
 
-std::optional<TokenId> Tokenizer::bos() const {
-  return state_->bos;
+const std::map<std::string, std::string>& Tokenizer::special_tokens() const {
+  return state_->named;
 }
-std::optional<TokenId> Tokenizer::eos() const {
-  return state_->eos;
-}
-std::optional<TokenId> Tokenizer::pad() const {
-  return state_->pad;
+
+std::optional<TokenId> Tokenizer::named(const char* name) const {
+  const auto found = state_->named.find(name);
+  return found == state_->named.end() ? std::nullopt : state_->find(found->second);
 }
 
 }  // namespace qloft::tokenizer

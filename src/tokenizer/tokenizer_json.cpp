@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "declared_tokens.h"
 #include "pipeline.h"
 #include "qloft/core/error.h"
 
@@ -86,17 +87,6 @@ Bpe read_model(const Field& model, PreTokenizer& pre_tokenizer) {
 
 }  // namespace
 
-AddedToken read_added_token(const Field& field) {
-  AddedToken token;
-  token.content = field.at("content").string();
-  token.single_word = field.boolean("single_word", false);
-  token.lstrip = field.boolean("lstrip", false);
-  token.rstrip = field.boolean("rstrip", false);
-  token.special = field.boolean("special", false);
-  token.normalized = field.boolean("normalized", !token.special);
-  return token;
-}
-
 Pipeline read_tokenizer_json(const std::filesystem::path& file) {
   return make_pipeline(io::read_json(file), file);
 }
@@ -116,18 +106,12 @@ Pipeline make_pipeline(const io::Json& json, const std::filesystem::path& file) 
     for (const Field& entry : field->elements()) {
       AddedToken token = read_added_token(entry);
       if (token.content.empty()) continue;
-      added.add(std::move(token), model.vocabulary(), normalizer);
+      added.add(std::move(token), model.vocabulary());
     }
+    added.build(normalizer);
   }
-  Pipeline pipeline{std::move(normalizer),
-                    std::move(pre_tokenizer),
-                    std::move(model),
-                    std::move(added),
-                    PostProcessor(),
-                    std::move(decoder),
-                    {},
-                    {},
-                    {}};
+  Pipeline pipeline{std::move(normalizer), std::move(pre_tokenizer), std::move(model),
+                    std::move(added),      PostProcessor(),          std::move(decoder)};
   if (const auto field = root.find("post_processor")) {
     pipeline.post_processor = PostProcessor::read(*field, pipeline.id_end());
   }

@@ -318,6 +318,8 @@ TEMPLATES = {
     {%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}""",
+    "fields": """{% for m in messages %}{% for k, v in m.items() %}{{ k }}={{ v }};{% endfor %}{{ m.content is defined }}{{ m.tool_calls is defined }}{{ m.thinking }}|{{ m.reasoning_content }}
+{% endfor %}""",
 }
 
 WEATHER = {"type": "function", "function": {
@@ -349,6 +351,16 @@ CONVERSATIONS = {
         {"role": "tool", "name": "weather", "content": "{\"t\": 20}"},
         {"role": "assistant", "content": "20 degrees.", "reasoning_content": "look"},
         {"role": "user", "content": "Thanks"}, {"role": "assistant", "content": "Welcome"}]},
+    "nulls": {"messages": [
+        {"role": "user", "content": "Hi", "name": None, "tool_calls": None},
+        {"role": "assistant", "content": None, "tool_calls": None, "reasoning_content": None},
+        {"role": "user", "content": "And?"}, {"role": "assistant", "content": "x", "tool_calls": None}]},
+    "thinking": {"messages": [{"role": "user", "content": "q"},
+                              {"role": "assistant", "thinking": "because", "content": "a"}]},
+    "reasoning": {"messages": [{"role": "user", "content": "q"},
+                               {"role": "assistant", "content": "a", "reasoning": "so", "thinking": None}]},
+    "both": {"messages": [{"role": "user", "content": "q"},
+                          {"role": "assistant", "thinking": "t", "content": "a", "reasoning_content": "r"}]},
     "wrong_order": {"messages": [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}]},
     "parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": " one "}, {"type": "image"},
                                                         {"type": "text", "text": "two"}]}]},
@@ -450,10 +462,14 @@ STATEMENTS = [
 def try_render(source, **variables):
     """[text, generated spans in bytes], or None where it fails."""
     try:
-        if "generation" not in source:
+        marked = "generation" in source
+        if not marked and "messages" not in variables:
             return [_compile_jinja_template(source).render(**TOKENS, **variables), []]
-        messages = variables.pop("messages", [])
+        # apply_chat_template drops null fields before it renders.
+        messages = [{k: v for k, v in message.items() if v is not None} for message in variables.pop("messages", [])]
         tools = variables.pop("tools", None)
+        if not marked:
+            return [render_jinja_template([messages], tools=tools, chat_template=source, **TOKENS, **variables)[0][0], []]
         rendered, spans = render_jinja_template([messages], tools=tools, chat_template=source,
                                                 return_assistant_tokens_mask=True, **TOKENS, **variables)
         text = rendered[0]

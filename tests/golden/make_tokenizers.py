@@ -211,5 +211,47 @@ def main():
         write_expected(folder, lambda text, special: slow(text, add_special_tokens=special)["input_ids"],
                        lambda ids, skip: slow.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=False))
 
+    write_declared(LlamaTokenizer)
+
+
+# Tokens that stand beside the main file only: the folder's files, written as they are.
+NAMED = {"bos_token": "<s>", "eos_token": "</s>"}
+TOKEN = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+DECLARED = {
+    "declared": {"tokenizer_config.json": {
+        "tokenizer_class": "PreTrainedTokenizerFast", **NAMED, "pad_token": "[PAD]", "image_token": "<image>",
+        "additional_special_tokens": ["<|extra|>"], "add_bos_token": True, "add_eos_token": True,
+        "added_tokens_decoder": {"900": {"content": "<|tool|>", **TOKEN},
+                                 "800": {"content": "<|end|>", **TOKEN, "lstrip": True, "special": False}}}},
+    "declared_legacy": {
+        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "<unk>"},
+        "special_tokens_map.json": {"eos_token": "</s>", "mask_token": {"content": "[MASK]", **TOKEN, "lstrip": True},
+                                    "extra_special_tokens": ["<|extra|>"]},
+        "added_tokens.json": {"<|tool|>": 900, "[MASK]": 901, "<|end|>": 850}},
+    "declared_sentencepiece": {
+        "tokenizer_config.json": {"tokenizer_class": "LlamaTokenizer", **NAMED, "unk_token": "<unk>"},
+        "added_tokens.json": {"<|tool|>": 900, "<|end|>": 850}},
+}
+DECLARED_LINES = ["a<|tool|>b [PAD] c", "x <image><|extra|>", "one  <|end|> two", "say [MASK], no <|end|><|tool|>", "<s>hi</s>", "plain"]
+
+
+def write_declared(sentencepiece_class):
+    from transformers import PreTrainedTokenizerFast
+    global LINES
+    LINES = DECLARED_LINES
+    for name, files in DECLARED.items():
+        folder = ROOT / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, content in files.items():
+            (folder / file).write_text(json.dumps(content, indent=1) + "\n")
+        main_file = "tokenizer.model" if name.endswith("sentencepiece") else "tokenizer.json"
+        source = ROOT / ("sentencepiece" if name.endswith("sentencepiece") else "llama2")
+        (folder / main_file).write_bytes((source / main_file).read_bytes())
+        kind = sentencepiece_class if name.endswith("sentencepiece") else PreTrainedTokenizerFast
+        fast = kind.from_pretrained(folder)
+        write_expected(folder, lambda text, special: fast(text, add_special_tokens=special)["input_ids"],
+                       lambda ids, skip: fast.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=False))
+        (folder / "special.json").write_text(json.dumps(fast.special_tokens_map, indent=1) + "\n")
+
 
 main()

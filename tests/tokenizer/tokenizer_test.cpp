@@ -42,6 +42,23 @@ std::vector<Expected> expected_of(const std::string& kind) {
   return rows;
 }
 
+// Tokens that stand beside the main file only (tests/golden/make_tokenizers.py, DECLARED).
+TEST(Tokenizer, KnowsTokensDeclaredBesideTheMainFileAsTransformersDoes) {
+  for (const char* kind : {"declared", "declared_legacy", "declared_sentencepiece"}) {
+    const Tokenizer tokenizer = Tokenizer::load(golden(kind));
+    const auto rows = expected_of(kind);
+    ASSERT_EQ(rows.size(), 6u);
+    for (const Expected& row : rows) {
+      EXPECT_EQ(tokenizer.encode(row.text), row.ids) << kind << ": " << row.text;
+      EXPECT_EQ(tokenizer.encode(row.text, false), row.plain) << kind << ": " << row.text;
+      EXPECT_EQ(tokenizer.decode(row.ids), row.decoded) << kind << ": " << row.text;
+      EXPECT_EQ(tokenizer.decode(row.ids, true), row.skipped) << kind << ": " << row.text;
+    }
+    std::ifstream special(golden(kind) / "special.json");
+    EXPECT_EQ(nlohmann::json(tokenizer.special_tokens()), nlohmann::json::parse(special)) << kind;
+  }
+}
+
 class GoldenTokenizer : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(GoldenTokenizer, EncodesHardLinesAsTheReference) {
