@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "qloft/chat_template.h"
+#include "qloft/core/error.h"
 #include "qloft/tokenizer.h"
 
 namespace qloft::data {
@@ -27,6 +28,8 @@ struct Example {
 struct DataOptions {
   std::int64_t max_length = 1024;
   bool append_eos = true;  // after text, completions and answers (chat templates bring their own)
+  std::optional<tokenizer::TokenId> end_token;  // what is appended; default: the tokenizer's eos
+  std::int64_t vocabulary_size = 0;  // ids must lie below it; 0: any that the tokenizer gives
   // What stands around a question and its answer: "Question: {question}\nAnswer: {answer}".
   std::string question_prefix = "Question: ";
   std::string answer_prefix = "\nAnswer:";
@@ -41,9 +44,18 @@ std::string question_prompt(const std::string& question, const DataOptions& opti
 // What it should continue with: answer_separator + answer.
 std::string question_completion(const std::string& answer, const DataOptions& options);
 
-// Turns one line of JSON into an example. Fields, the first that fits: `messages` (chat template,
-// with `tools` and `documents` where the line has them; loss on assistant turns only), `prompt` +
-// `completion`, `question` + `answer` (loss on the second part only), `text` (loss on everything).
+struct RowContent;
+struct RowLocation;
+
+// Turns a row of JSON into an example. Columns, the first that are all there and not null:
+//   messages, or conversations (ShareGPT: from, value): the chat template, with `tools`,
+//   `documents`
+//     and `chat_template_kwargs` where the row has them; loss on the assistant's messages, unless
+//     one says otherwise (train, training or weight);
+//   prompt and completion, as texts (loss on the completion) or as lists of messages (loss on the
+//     assistant's messages of the completion);
+//   instruction, input and output (Alpaca's own prompt), question and answer: loss on the second;
+//   text: loss on everything.
 //
 // A prompt's ids are always those of tokenizer.encode(prompt), so that generation meets what
 // training saw; the rest is the tail of encoding both parts at once, or, where the prompt's ids are
@@ -58,11 +70,18 @@ class ExampleReader {
   Example read(const std::string& line, const std::filesystem::path& file,
                std::int64_t line_number) const;
   const DataOptions& options() const { return options_; }
+  const tokenizer::Tokenizer& tokenizer() const { return tokenizer_; }
+  // What is appended to text, completions and answers.
+  std::optional<tokenizer::TokenId> end_token() const { return end_; }
 
  private:
+  Example encode(const RowContent& row, const RowLocation& at) const;
+
   tokenizer::Tokenizer tokenizer_;
   std::optional<chat_template::ChatTemplate> chat_;
   DataOptions options_;
+  std::optional<tokenizer::TokenId> end_;
+  bool chat_takes_parts_ = false;
 };
 
 // The lines of several .jsonl files, indexed by offset in one pass and read when asked for: memory
@@ -79,6 +98,9 @@ class DataSet {
   Example get(std::int64_t index) const;
   // The same, in this order, on all threads.
   std::vector<Example> get(std::span<const std::int64_t> indices) const;
+  // Where an example stands: its file, and "line N".
+  ErrorLocation location(std::int64_t index) const;
+  const ExampleReader& reader() const;
   // The last `share` of a seeded permutation goes to the second index list (at least one example,
   // and never all); both ascending. Throws InputError unless 0 <= share < 1, or where there are too
   // few examples to share.
@@ -115,6 +137,11 @@ Batch make_padded_batch(std::span<const Example> examples, tokenizer::TokenId pa
 // so at once); the last batch may have fewer rows.
 std::vector<Batch> make_padded_batches(std::span<const Example> examples, std::int64_t rows,
                                        tokenizer::TokenId pad);
+// One batch of rows of `length` in the order of the examples: a row ends where the next one does
+// not fit. Examples that were laid into rows before take no more rows than those. Throws InputError
+// where an example is longer than a row.
+Batch make_packed_batch(std::span<const Example> examples, std::int64_t length,
+                        tokenizer::TokenId pad);
 // First-fit decreasing into rows of `length`; the last batch may have fewer rows. Examples without
 // ids are left out. Throws InputError where an example is longer than a row.
 std::vector<Batch> make_packed_batches(std::span<const Example> examples, std::int64_t length,

@@ -13,6 +13,7 @@
 
 #include "qloft/core/progress.h"
 #include "qloft/data.h"
+#include "qloft/data/omissions.h"
 #include "qloft/model.h"
 #include "qloft/train/options.h"
 #include "qloft/train/summary.h"
@@ -55,6 +56,7 @@ Summary train(model::Model& model, model::AdapterId adapter, const data::DataSet
 // Mean loss over the predictions that count of these examples, `batch` at a time, nothing learned.
 // Leaves the model out of training mode. Throws InputError if none counts.
 double validation_loss(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
-                       const std::vector<std::int64_t>& indices, std::int64_t batch);
+                       const std::vector<std::int64_t>& indices, std::int64_t batch,
+                       data::Omissions* omissions = nullptr);
 
 }  // namespace qloft::train

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "qloft/core/checked.h"
 #include "qloft/core/error.h"
@@ -38,6 +39,12 @@ void put(Batch& batch, std::int64_t row, std::int64_t at, std::int32_t segment,
 
 void require_rows(std::int64_t rows) {
   if (rows < 1) throw InputError({{}, "batch"}, "expected at least one row");
+}
+
+void require_fit(std::int64_t size, std::int64_t length) {
+  if (size <= length) return;
+  throw InputError({{}, "length"}, "an example of " + std::to_string(size) +
+                                       " ids does not fit rows of " + std::to_string(length));
 }
 
 // Longest first; equal lengths keep their order, so that batches do not depend on the sort.
@@ -113,6 +120,31 @@ std::vector<Batch> make_padded_batches(std::span<const Example> examples, std::i
   return batches;
 }
 
+Batch make_packed_batch(std::span<const Example> examples, std::int64_t length,
+                        tokenizer::TokenId pad) {
+  if (length < 1) throw InputError({{}, "length"}, "expected at least one position");
+  std::vector<std::pair<std::int64_t, std::int64_t>> places;  // row and column
+  std::int64_t row = 0, used = 0;
+  for (const Example& example : examples) {
+    const std::int64_t size = length_of(example);
+    require_fit(size, length);
+    if (used + size > length) {
+      ++row;
+      used = 0;
+    }
+    places.emplace_back(row, used);
+    used += size;
+  }
+  Batch batch = empty_batch(examples.empty() ? 0 : row + 1, length, pad);
+  std::int32_t segment = 0;
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    if (places[i].second == 0) segment = 0;
+    put(batch, places[i].first, places[i].second, segment, examples[i]);
+    if (!examples[i].ids.empty()) ++segment;
+  }
+  return batch;
+}
+
 std::vector<Batch> make_packed_batches(std::span<const Example> examples, std::int64_t length,
                                        std::int64_t rows, tokenizer::TokenId pad) {
   require_rows(rows);
@@ -121,10 +153,7 @@ std::vector<Batch> make_packed_batches(std::span<const Example> examples, std::i
   std::vector<std::vector<std::size_t>> packed;
   for (const std::size_t i : by_falling_length(examples)) {
     const std::int64_t size = length_of(examples[i]);
-    if (size > length) {
-      throw InputError({{}, "length"}, "an example of " + std::to_string(size) +
-                                           " ids does not fit rows of " + std::to_string(length));
-    }
+    require_fit(size, length);
     if (size == 0) continue;
     const std::size_t row = room.take(size);
     if (row >= packed.size()) packed.resize(row + 1);

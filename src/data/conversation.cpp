@@ -10,11 +10,41 @@
 namespace qloft::data {
 namespace {
 
-constexpr const char* kAssistant = "assistant";
+constexpr const char* kProbe = "a text to look for";
 
-bool is_assistant(const io::Json& message) {
-  const auto role = message.find("role");
-  return role != message.end() && role->is_string() && *role == kAssistant;
+// The texts of the parts of a content, a line each.
+std::string joined(const io::Json& parts) {
+  std::string text;
+  for (const io::Json& part : parts) {
+    if (!text.empty()) text += '\n';
+    text += part.is_string() ? part.get<std::string>() : part.at("text").get<std::string>();
+  }
+  return text;
+}
+
+// A template with {% generation %} blocks has one for each of the assistant's messages; those of
+// messages that do not count are taken out.
+void keep_counted(const Conversation& conversation, MarkedText& marked) {
+  const io::Json& messages = conversation.variables.at("messages");
+  std::vector<bool> counts;
+  bool all = true;
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    if (messages[i].at("role") != "assistant") continue;
+    counts.push_back(conversation.in_loss[i]);
+    all = all && conversation.in_loss[i];
+  }
+  if (all) return;
+  if (counts.size() != marked.answers.size()) {
+    throw InputError({{}, "messages"},
+                     "some answers do not count in the loss, but the chat template has " +
+                         std::to_string(marked.answers.size()) + " {% generation %} blocks for " +
+                         std::to_string(counts.size()) + " answers: they cannot be told apart");
+  }
+  decltype(marked.answers) kept;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i]) kept.push_back(marked.answers[i]);
+  }
+  marked.answers = std::move(kept);
 }
 
 // The first `count` messages; nullopt where the template refuses such a beginning (it may want a
@@ -78,20 +108,39 @@ std::optional<std::size_t> answer_end(const chat_template::ChatTemplate& chat,
 
 }  // namespace
 
-MarkedText render_conversation(const chat_template::ChatTemplate& chat, const io::Json& line) {
-  io::Json variables = io::Json::object();
-  for (const char* name : {"messages", "tools", "documents"}) {
-    const auto found = line.find(name);
-    variables[name] = found == line.end() ? io::Json() : *found;
+bool takes_parts(const chat_template::ChatTemplate& chat) {
+  const io::Json part = {{"type", "text"}, {"text", kProbe}};
+  const io::Json message = {{"role", "user"}, {"content", io::Json::array({part})}};
+  try {
+    const std::string text = chat.render(io::Json{{"messages", io::Json::array({message})},
+                                                  {"tools", nullptr},
+                                                  {"documents", nullptr},
+                                                  {"add_generation_prompt", false}});
+    return text.find(kProbe) != text.npos &&
+           text.find('\'' + std::string(kProbe) + '\'') == text.npos;
+  } catch (const InputError&) {
+    return false;
+  }
+}
+
+MarkedText render_conversation(const chat_template::ChatTemplate& chat,
+                               const Conversation& conversation, bool parts) {
+  io::Json variables = conversation.variables;
+  for (io::Json& message : variables["messages"]) {
+    const auto content = message.find("content");
+    if (!parts && content != message.end() && content->is_array()) *content = joined(*content);
   }
   variables["add_generation_prompt"] = false;
   chat_template::Rendering whole = chat.render_marked(variables);
   MarkedText marked{std::move(whole.text), std::move(whole.generated)};
-  if (chat.marks_generation()) return marked;
+  if (chat.marks_generation()) {
+    keep_counted(conversation, marked);
+    return marked;
+  }
 
   const io::Json& messages = variables["messages"];
   for (std::size_t i = 0; i < messages.size(); ++i) {
-    if (!is_assistant(messages[i])) continue;
+    if (!conversation.in_loss[i]) continue;
     const std::optional<std::size_t> start = answer_start(chat, variables, i, marked.text);
     std::optional<std::size_t> end;
     if (start && i + 1 == messages.size()) {

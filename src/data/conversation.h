@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "qloft/data.h"
+#include "row.h"
 
 namespace qloft::data {
 
@@ -16,11 +16,17 @@ struct MarkedText {
   std::vector<std::pair<std::size_t, std::size_t>> answers;
 };
 
-// Renders `line` ({"messages": [...], "tools": ..., "documents": ...}) and finds the assistant's
-// answers: by the template's own {% generation %} blocks, or by rendering the conversation up to
-// each answer and up to its end. An answer ends with what the template puts behind it (the end of
-// turn). Throws InputError where the template fails, or where the answers cannot be told apart.
-MarkedText render_conversation(const chat_template::ChatTemplate& chat, const io::Json& line);
+// True if the template prints a message whose content is an array of {"type": "text", "text": ...},
+// and not the array itself.
+bool takes_parts(const chat_template::ChatTemplate& chat);
+
+// Renders the conversation and finds what counts in its loss: by the template's own
+// {% generation %} blocks, one for each of the assistant's messages, or by rendering it up to each
+// answer and up to its end. An answer ends with what the template puts behind it (the end of turn).
+// Unless `parts`, content in parts is joined by newlines. Throws InputError where the template
+// fails, or where the answers cannot be told apart.
+MarkedText render_conversation(const chat_template::ChatTemplate& chat,
+                               const Conversation& conversation, bool parts);
 
 // The ids of the whole text without added special tokens. A token that reaches over the edge of an
 // answer belongs to what generation would have to produce, so it counts at the beginning of an

@@ -16,6 +16,17 @@ struct DataSet::State {
   std::vector<std::int64_t> first;  // the index of each file's first line
   std::int64_t size = 0;
   ExampleReader reader;
+
+  // The file that holds an example, and which of its lines it is.
+  std::pair<const LineIndex*, std::int64_t> find(std::int64_t index) const {
+    if (index < 0 || index >= size) {
+      throw InputError({{}, "example " + std::to_string(index)},
+                       "out of range: the data has " + std::to_string(size) + " lines");
+    }
+    const auto after = std::upper_bound(first.begin(), first.end(), index);
+    const auto which = static_cast<std::size_t>(after - first.begin()) - 1;
+    return {&files[which], index - first[which]};
+  }
 };
 
 DataSet::DataSet(std::vector<std::filesystem::path> files, ExampleReader reader) {
@@ -37,15 +48,17 @@ std::int64_t DataSet::size() const {
 }
 
 Example DataSet::get(std::int64_t index) const {
-  if (index < 0 || index >= state_->size) {
-    throw InputError({{}, "example " + std::to_string(index)},
-                     "out of range: the data has " + std::to_string(state_->size) + " lines");
-  }
-  const auto after = std::upper_bound(state_->first.begin(), state_->first.end(), index);
-  const auto which = static_cast<std::size_t>(after - state_->first.begin()) - 1;
-  const LineIndex& file = state_->files[which];
-  const std::int64_t local = index - state_->first[which];
-  return state_->reader.read(file.line(local), file.path(), file.line_number(local));
+  const auto [file, local] = state_->find(index);
+  return state_->reader.read(file->line(local), file->path(), file->line_number(local));
+}
+
+ErrorLocation DataSet::location(std::int64_t index) const {
+  const auto [file, local] = state_->find(index);
+  return {file->path(), "line " + std::to_string(file->line_number(local))};
+}
+
+const ExampleReader& DataSet::reader() const {
+  return state_->reader;
 }
 
 std::vector<Example> DataSet::get(std::span<const std::int64_t> indices) const {

@@ -5,64 +5,10 @@
 #include "conversation.h"
 #include "qloft/core/error.h"
 #include "qloft/data.h"
+#include "row.h"
 
 namespace qloft::data {
 namespace {
-
-// The one line that is read: names itself in every error.
-struct Line {
-  const std::filesystem::path& file;
-  std::int64_t number;
-
-  [[noreturn]] void fail(std::string_view field, std::string_view message) const {
-    std::string where = "line " + std::to_string(number);
-    if (!field.empty()) where += ": " + std::string(field);
-    throw InputError({file, where}, message);
-  }
-};
-
-std::string kind(const io::Json& value) {
-  switch (value.type()) {
-    case io::Json::value_t::null:
-      return "null";
-    case io::Json::value_t::object:
-      return "an object";
-    case io::Json::value_t::array:
-      return "an array";
-    case io::Json::value_t::string:
-      return "a string";
-    case io::Json::value_t::boolean:
-      return "a boolean";
-    default:
-      return "a number";
-  }
-}
-
-const std::string& text_of(const io::Json& object, const char* field, const Line& line) {
-  const io::Json& value = object.at(field);
-  if (!value.is_string()) line.fail(field, "expected a string, found " + kind(value));
-  return value.get_ref<const std::string&>();
-}
-
-void check_messages(const io::Json& messages, const Line& line) {
-  if (!messages.is_array() || messages.empty()) {
-    line.fail("messages", "expected an array of messages, found " +
-                              (messages.is_array() ? "an empty one" : kind(messages)));
-  }
-  for (std::size_t i = 0; i < messages.size(); ++i) {
-    const std::string name = "messages[" + std::to_string(i) + "]";
-    const io::Json& message = messages[i];
-    if (!message.is_object()) line.fail(name, "expected an object, found " + kind(message));
-    const auto role = message.find("role");
-    if (role == message.end()) line.fail(name, "expected a role, found none");
-    if (!role->is_string()) line.fail(name + ".role", "expected a string, found " + kind(*role));
-    const auto content = message.find("content");
-    if (content != message.end() && !content->is_string() && !content->is_array() &&
-        !content->is_null()) {
-      line.fail(name + ".content", "expected a string, found " + kind(*content));
-    }
-  }
-}
 
 bool starts_with(const std::vector<tokenizer::TokenId>& ids,
                  const std::vector<tokenizer::TokenId>& head) {
@@ -94,15 +40,15 @@ std::vector<tokenizer::TokenId> encode_continuation(const tokenizer::Tokenizer& 
   return tokenizer.encode(text, false);
 }
 
-Example read_text(const tokenizer::Tokenizer& tokenizer, const std::string& text) {
+Example encode_text(const tokenizer::Tokenizer& tokenizer, const std::string& text) {
   Example example;
   example.ids = tokenizer.encode(text);
   example.loss_mask.assign(example.ids.size(), 1);
   return example;
 }
 
-Example read_pair(const tokenizer::Tokenizer& tokenizer, const std::string& prompt,
-                  const std::string& completion) {
+Example encode_pair(const tokenizer::Tokenizer& tokenizer, const std::string& prompt,
+                    const std::string& completion) {
   Example example;
   example.ids = tokenizer.encode(prompt);
   const std::size_t prompt_size = example.ids.size();
@@ -135,48 +81,51 @@ ExampleReader::ExampleReader(tokenizer::Tokenizer tokenizer,
     throw InputError({{}, "max length"},
                      "expected at least 1, found " + std::to_string(options_.max_length));
   }
+  chat_takes_parts_ = chat_ && takes_parts(*chat_);
+  end_ = options_.append_eos ? (options_.end_token ? options_.end_token : tokenizer_.eos())
+                             : std::nullopt;
+}
+
+Example ExampleReader::encode(const RowContent& row, const RowLocation& at) const {
+  if (const auto* conversation = std::get_if<Conversation>(&row.form)) {
+    if (!chat_) at.fail("messages", "the model has no chat template to render them with");
+    try {
+      return encode_marked(tokenizer_,
+                           render_conversation(*chat_, *conversation, chat_takes_parts_));
+    } catch (const InputError& error) {
+      at.fail("messages", error.what());
+    }
+  }
+  Example example;
+  if (const auto* pair = std::get_if<Pair>(&row.form)) {
+    example = encode_pair(tokenizer_, pair->prompt, pair->completion);
+  } else {
+    example = encode_text(tokenizer_, std::get<Text>(row.form).text);
+  }
+  if (end_ && (example.ids.empty() || example.ids.back() != *end_)) {
+    example.ids.push_back(*end_);
+    example.loss_mask.push_back(1);
+  }
+  return example;
 }
 
 Example ExampleReader::read(const std::string& text, const std::filesystem::path& file,
                             std::int64_t line_number) const {
-  const Line line{file, line_number};
-  const io::Json json = io::parse_json(text, file, line_number);
-  if (!json.is_object()) line.fail({}, "expected an object, found " + kind(json));
-  Example example;
-  bool ends = options_.append_eos;
-  if (json.contains("messages")) {
-    check_messages(json.at("messages"), line);
-    if (!chat_) line.fail("messages", "the model has no chat template to render them with");
-    ends = false;
-    try {
-      example = encode_marked(tokenizer_, render_conversation(*chat_, json));
-    } catch (const InputError& error) {
-      line.fail("messages", error.what());
-    }
-  } else if (json.contains("prompt") && json.contains("completion")) {
-    example =
-        read_pair(tokenizer_, text_of(json, "prompt", line), text_of(json, "completion", line));
-  } else if (json.contains("question") && json.contains("answer")) {
-    example = read_pair(tokenizer_, question_prompt(text_of(json, "question", line), options_),
-                        question_completion(text_of(json, "answer", line), options_));
-  } else if (json.contains("text")) {
-    example = read_text(tokenizer_, text_of(json, "text", line));
-  } else {
-    line.fail({},
-              "expected \"messages\", \"prompt\" and \"completion\", \"question\" and \"answer\", "
-              "or \"text\"; found none of them");
-  }
-  const std::optional<tokenizer::TokenId> eos = tokenizer_.eos();
-  if (ends && eos && (example.ids.empty() || example.ids.back() != *eos)) {
-    example.ids.push_back(*eos);
-    example.loss_mask.push_back(1);
-  }
+  const RowLocation at{file, line_number};
+  Example example = encode(read_row(io::parse_json(text, file, line_number), at, options_), at);
   const auto limit = static_cast<std::size_t>(options_.max_length);
   if (example.ids.size() > limit) {
     example.truncated = true;
     example.dropped = static_cast<std::int64_t>(example.ids.size() - limit);
     example.ids.resize(limit);
     example.loss_mask.resize(limit);
+  }
+  for (const tokenizer::TokenId id : example.ids) {
+    if (options_.vocabulary_size == 0 || id < options_.vocabulary_size) continue;
+    at.fail({}, "expected ids below the " + std::to_string(options_.vocabulary_size) +
+                    " rows of the model's embedding, found " + std::to_string(id) + ", \"" +
+                    tokenizer_.token(id) +
+                    "\": the tokenizer has tokens for which the model was never resized");
   }
   return example;
 }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "qloft/core/error.h"
+#include "qloft/data/end_tokens.h"
 #include "sampling.h"
 #include "writer.h"
 
@@ -224,24 +225,7 @@ Result Session::reply(const std::vector<tokenizer::TokenId>& whole_prompt, const
 
 std::vector<tokenizer::TokenId> end_tokens(const checkpoint::Checkpoint& source,
                                            const tokenizer::Tokenizer& tokenizer) {
-  const auto read = [](const io::Json& json) {
-    std::vector<tokenizer::TokenId> ids;
-    const auto found = json.find("eos_token_id");
-    if (found == json.end()) return ids;
-    if (found->is_number_integer()) ids.push_back(found->get<tokenizer::TokenId>());
-    if (found->is_array()) {
-      for (const auto& id : *found) {
-        if (id.is_number_integer()) ids.push_back(id.get<tokenizer::TokenId>());
-      }
-    }
-    return ids;
-  };
-  std::vector<tokenizer::TokenId> ids;
-  const auto file = source.folder() / "generation_config.json";
-  if (std::filesystem::exists(file)) ids = read(io::read_json(file));
-  if (ids.empty()) ids = read(source.config());
-  if (ids.empty() && tokenizer.eos()) ids.push_back(*tokenizer.eos());
-  return ids;
+  return data::end_tokens(source.folder(), tokenizer).ids;
 }
 
 }  // namespace qloft::generate

@@ -19,6 +19,7 @@
 #include "qloft/core/random.h"
 #include "qloft/core/threads.h"
 #include "qloft/data.h"
+#include "qloft/data/end_tokens.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized/model_files.h"
 #include "qloft/chat_template.h"
@@ -301,11 +302,19 @@ struct Data {
 };
 
 Data read_data(const FinetuneOptions& options, const fs::path& tokenizer_folder,
-               std::int64_t length) {
+               const fs::path& model_folder, std::int64_t vocabulary, std::int64_t length,
+               Progress& progress) {
+  const auto tokenizer = tokenizer::Tokenizer::load(tokenizer_folder);
   data::DataOptions data_options;
   data_options.max_length = length;
-  const data::ExampleReader reader(tokenizer::Tokenizer::load(tokenizer_folder),
-                                   chat_template::ChatTemplate::load(tokenizer_folder),
+  data_options.vocabulary_size = vocabulary;
+  data_options.end_token = data::end_tokens(model_folder, tokenizer).appended;
+  if (!data_options.end_token) {
+    progress.warn(
+        "no end token is put behind texts and answers: neither the tokenizer nor "
+        "generation_config.json nor config.json names one");
+  }
+  const data::ExampleReader reader(tokenizer, chat_template::ChatTemplate::load(tokenizer_folder),
                                    data_options);
   data::DataSet set(options.data, reader);
   if (!options.validation) {
@@ -362,7 +371,8 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
     progress.note("length " + std::to_string(training.length) +
                   ": the model has no more positions");
   }
-  const Data data = read_data(options, tokenizer_folder, training.length);
+  const Data data = read_data(options, tokenizer_folder, folder, architecture.vocabulary_size,
+                              training.length, progress);
 
   refuse(!lora && files && files->quantization(), "method",
          "full fine-tuning needs full-precision weights, found a quantized folder: train its "

@@ -7,6 +7,7 @@
 #include "qloft/chat_template.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/data/end_tokens.h"
 #include "qloft/generate.h"
 
 namespace qloft::pipeline {
@@ -20,6 +21,12 @@ chat_template::ChatTemplate need_chat_template(const checkpoint::Checkpoint& sou
 
 model::AdapterId adapter_id(const model::Model& model, const std::string& name) {
   return name == "base" ? model::kNoAdapter : model.find_adapter(name);
+}
+
+// A reply in a conversation ends where the template ends a turn.
+void end_at_turns(const LoadedModel& loaded, generate::Options& settings) {
+  const auto end = data::turn_end(loaded.tokenizer, need_chat_template(loaded.source()));
+  if (end) settings.eos.push_back(*end);
 }
 
 }  // namespace
@@ -45,12 +52,13 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
     report.prompt_ids = loaded.tokenizer.encode(prompt);
   }
   generate::Options settings;
+  settings.eos = generate::end_tokens(loaded.source, loaded.tokenizer);
+  if (options.chat) end_at_turns(loaded, settings);
   settings.sampling = options.sampling;
   settings.max_tokens = options.max_tokens;
   settings.ignore_eos = options.ignore_eos;
   settings.adapter = loaded.adapter;
   settings.stop = options.stop;
-  settings.eos = generate::end_tokens(loaded.source(), loaded.tokenizer);
 
   const auto start = Clock::now();
   bool first = true;
@@ -105,6 +113,7 @@ Conversation::Conversation(const ChatOptions& options, Progress& progress) {
   s.settings.sampling = options.sampling;
   s.settings.max_tokens = options.max_tokens;
   s.settings.eos = generate::end_tokens(s.loaded.source(), s.loaded.tokenizer);
+  end_at_turns(s.loaded, s.settings);
   const std::int64_t longest = s.loaded.model.layout().max_positions;
   const std::int64_t context = longest > 0 ? std::min(options.context, longest) : options.context;
   s.session = std::make_unique<generate::Session>(s.loaded.model, s.loaded.tokenizer, context);

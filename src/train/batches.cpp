@@ -54,10 +54,8 @@ std::vector<Prepared> prepare_step(const Examples& examples,
       step.push_back(prepare(data::make_padded_batch(read, kPad), model, adapter));
       continue;
     }
-    for (const data::Batch& batch :
-         data::make_packed_batches(read, options.length, options.batch, kPad)) {
-      step.push_back(prepare(batch, model, adapter));
-    }
+    step.push_back(
+        prepare(data::make_packed_batch(read, options.length, kPad), model, adapter));
   }
   return step;
 }
@@ -87,10 +85,12 @@ double mean_loss(model::Model& model, model::AdapterId adapter, const Examples& 
 }
 
 double validation_loss(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
-                       const std::vector<std::int64_t>& indices, std::int64_t batch) {
+                       const std::vector<std::int64_t>& indices, std::int64_t batch,
+                       data::Omissions* omissions) {
   Progress silent;
-  return mean_loss(model, adapter, Examples(data, indices, silent),
-                   std::max<std::int64_t>(1, batch));
+  const Examples examples(data, indices, silent);
+  if (omissions != nullptr) *omissions = examples.omissions();
+  return mean_loss(model, adapter, examples, std::max<std::int64_t>(1, batch));
 }
 
 }  // namespace qloft::train

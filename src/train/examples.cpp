@@ -11,12 +11,6 @@ namespace {
 
 constexpr std::int64_t kBlock = 1024;
 
-bool has_prediction(const data::Example& example) {
-  return example.loss_mask.size() > 1 &&
-         std::any_of(example.loss_mask.begin() + 1, example.loss_mask.end(),
-                     [](std::uint8_t counts) { return counts != 0; });
-}
-
 }  // namespace
 
 Examples::Examples(const data::DataSet& data, const std::vector<std::int64_t>& indices,
@@ -37,17 +31,14 @@ Examples::Examples(const data::DataSet& data, const std::vector<std::int64_t>& i
   if (indices_.empty()) {
     throw InputError(count == 0 ? "expected at least one example to train on"
                                 : "none of the " + std::to_string(count) +
-                                      " examples has a token to learn from; is the length too "
+                                      " examples has a token that counts; is the length too "
                                       "short for the prompts?");
   }
 }
 
 void Examples::take(std::int64_t index, const data::Example& example) {
-  truncated_ += example.truncated;
-  if (!has_prediction(example)) {
-    ++skipped_;
-    return;
-  }
+  omissions_.add(data_, index, example);
+  if (!data::has_prediction(example)) return;
   fingerprint_ = mix(fingerprint_, std::as_bytes(std::span(example.ids)));
   fingerprint_ = mix(fingerprint_, std::as_bytes(std::span(example.loss_mask)));
   const auto length = static_cast<std::int64_t>(example.ids.size());

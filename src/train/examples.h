@@ -9,6 +9,7 @@
 #include "order.h"
 #include "qloft/core/progress.h"
 #include "qloft/data.h"
+#include "qloft/data/omissions.h"
 
 namespace qloft::train {
 
@@ -21,8 +22,7 @@ class Examples {
   // The ones with a prediction that counts; the others are left out.
   std::int64_t size() const { return static_cast<std::int64_t>(lengths_.size()); }
   const std::vector<std::int32_t>& lengths() const { return lengths_; }
-  std::int64_t truncated() const { return truncated_; }
-  std::int64_t skipped() const { return skipped_; }
+  const data::Omissions& omissions() const { return omissions_; }
   // A hash of all ids and masks in order.
   std::uint64_t fingerprint() const { return fingerprint_; }
 
@@ -41,8 +41,7 @@ class Examples {
   std::vector<std::int64_t> offsets_;  // of the kept ones, a prefix
   std::vector<tokenizer::TokenId> ids_;
   std::vector<std::uint8_t> loss_mask_;
-  std::int64_t truncated_ = 0;
-  std::int64_t skipped_ = 0;
+  data::Omissions omissions_;
   std::uint64_t fingerprint_ = 0;
 };
 

@@ -109,16 +109,10 @@ class Run {
   }
 
   void warn_about_data() const {
-    const auto of_all = [&](std::int64_t count) {
-      return std::to_string(count) + " of " +
-             std::to_string(examples_.size() + examples_.skipped()) + " examples";
-    };
-    if (examples_.truncated() > 0) {
-      progress_.warn(of_all(examples_.truncated()) + " were truncated to the greatest length");
-    }
-    if (examples_.skipped() > 0) {
-      progress_.warn(of_all(examples_.skipped()) +
-                     " have no token to learn from and were left out");
+    for (const std::string& note : examples_.omissions().notes()) progress_.warn(note);
+    if (!validation_) return;
+    for (const std::string& note : validation_->omissions().notes()) {
+      progress_.warn("validation: " + note);
     }
   }
 
@@ -259,8 +253,8 @@ class Run {
     if (state_.seconds > 0) {
       summary.tokens_per_second = static_cast<double>(state_.tokens) / state_.seconds;
     }
-    summary.truncated_examples = examples_.truncated();
-    summary.skipped_examples = examples_.skipped();
+    summary.truncated_examples = examples_.omissions().truncated;
+    summary.skipped_examples = examples_.omissions().left_out;
     return summary;
   }
 

@@ -185,5 +185,17 @@ TEST(Batch, RefusesImpossibleShapes) {
   EXPECT_THROW(make_padded_batches(examples, 0, kPad), InputError);
 }
 
+// First-fit decreasing over rows of two windows together may need more rows than they were.
+TEST(MakePackedBatch, NeedsNoMoreRowsThanTheExamplesWereLaidInto) {
+  std::vector<Example> examples;
+  for (const std::size_t length : {6, 2, 2, 5, 3, 2}) examples.push_back(example(1, length));
+  ASSERT_EQ(make_packed_batches(examples, 10, 2, kPad).size(), 2u);
+  const Batch batch = make_packed_batch(examples, 10, kPad);
+  EXPECT_EQ(batch.rows, 2);
+  EXPECT_EQ(batch.tokens(), 20);
+  EXPECT_EQ(batch.segments[9], 2);
+  EXPECT_EQ(batch.segments[10], 0);
+}
+
 }  // namespace
 }  // namespace qloft::data

@@ -1,0 +1,53 @@
+#pragma once
+// A row of a data file by its columns: a text, a prompt with its completion, or a conversation.
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "qloft/data.h"
+
+namespace qloft::data {
+
+// Where a row stands; every complaint names it.
+struct RowLocation {
+  const std::filesystem::path& file;
+  std::int64_t line;
+
+  [[noreturn]] void fail(std::string_view field, std::string_view message) const;
+};
+
+struct Text {
+  std::string text;
+};
+
+struct Pair {
+  std::string prompt, completion;
+};
+
+struct Conversation {
+  // What the chat template sees: messages, tools, documents and chat_template_kwargs.
+  io::Json variables;
+  // For each message, whether it counts in the loss: the assistant's do, unless a message says
+  // otherwise (train, training or weight) or belongs to a prompt.
+  std::vector<bool> in_loss;
+};
+
+struct RowContent {
+  std::variant<Text, Pair, Conversation> form;
+};
+
+// The first form whose columns are all there and not null: messages; conversations (ShareGPT);
+// prompt and completion, as texts or as messages; instruction, input and output (Alpaca); question
+// and answer; text. Throws InputError naming file, line and field.
+RowContent read_row(const io::Json& json, const RowLocation& at, const DataOptions& options);
+
+// "an object", "a string", ...
+std::string kind_of(const io::Json& value);
+
+}  // namespace qloft::data

@@ -1,0 +1,170 @@
+// The columns that data files have, and which of their tokens count in the loss.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "qloft/core/error.h"
+#include "qloft/data.h"
+#include "qloft/data/end_tokens.h"
+#include "qloft/data/omissions.h"
+#include "temporary_folder.h"
+
+namespace qloft::data {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr const char* kChatml =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.tool_calls is defined %}CALL {{ m.tool_calls[0].function.name }}{% endif %}"
+    "{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+tokenizer::Tokenizer qwen() {
+  return tokenizer::Tokenizer::load(std::string(QLOFT_TEST_DATA) + "/golden/tokenizers/qwen2");
+}
+
+struct Read {
+  std::string text, in_loss;
+};
+
+Read read(const std::string& row, const std::string& chat = kChatml) {
+  const tokenizer::Tokenizer tokenizer = qwen();
+  DataOptions options;
+  options.append_eos = false;
+  const ExampleReader reader(tokenizer, chat_template::ChatTemplate(chat), options);
+  const Example example = reader.read(row, "train.jsonl", 7);
+  std::vector<tokenizer::TokenId> counted;
+  for (std::size_t i = 0; i < example.ids.size(); ++i) {
+    if (example.loss_mask[i] != 0) counted.push_back(example.ids[i]);
+  }
+  return {tokenizer.decode(example.ids), tokenizer.decode(counted)};
+}
+
+std::string error_of(const std::string& row) {
+  try {
+    read(row);
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Columns, LeavesOutNullFieldsAtEveryDepth) {
+  const Read found = read(R"({"text": null, "messages": [
+      {"role": "user", "content": "Hi", "tool_calls": null},
+      {"role": "assistant", "content": null, "tool_calls": [{"id": null, "function": {"name": "f"}}]}]})");
+  EXPECT_THAT(found.text, HasSubstr("user\nHi<|im_end|>"));
+  EXPECT_EQ(found.in_loss, "CALL f<|im_end|>\n");
+}
+
+TEST(Columns, ReadsShareGptConversations) {
+  const Read found = read(R"({"system": "S", "conversations": [
+      {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]})");
+  EXPECT_EQ(found.text,
+            "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+            "<|im_start|>assistant\nHello<|im_end|>\n");
+  EXPECT_EQ(found.in_loss, "Hello<|im_end|>\n");
+}
+
+TEST(Columns, ReadsAlpacaWithItsOwnPrompt) {
+  EXPECT_EQ(read(R"({"instruction": "Add.", "input": "1 2", "output": "3"})").text,
+            "Below is an instruction that describes a task, paired with an input that provides "
+            "further context. Write a response that appropriately completes the request.\n\n"
+            "### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:\n3");
+  const Read plain = read(R"({"instruction": "Sing.", "input": null, "output": "la"})");
+  EXPECT_EQ(plain.text,
+            "Below is an instruction that describes a task. Write a response that appropriately "
+            "completes the request.\n\n### Instruction:\nSing.\n\n### Response:\nla");
+  EXPECT_EQ(plain.in_loss, "la");
+}
+
+TEST(Columns, CountsOnlyTheCompletionOfAConversation) {
+  const Read found = read(R"({"prompt": [{"role": "user", "content": "a"},
+      {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}],
+      "completion": [{"role": "assistant", "content": "d"}]})");
+  EXPECT_THAT(found.text, HasSubstr("assistant\nb<|im_end|>"));
+  EXPECT_EQ(found.in_loss, "d<|im_end|>\n");
+}
+
+TEST(Columns, FollowsWhatAMessageSaysOfTheLoss) {
+  for (const char* flag : {R"("train": false)", R"("training": false)", R"("weight": 0)"}) {
+    const Read found = read(R"({"messages": [{"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", )" +
+                            std::string(flag) + R"(}, {"role": "user", "content": "c"},
+        {"role": "assistant", "content": "d", "weight": 1}]})");
+    EXPECT_EQ(found.in_loss, "d<|im_end|>\n") << flag;
+  }
+  EXPECT_THAT(error_of(R"({"messages": [{"role": "assistant", "content": "b", "weight": 0.5}]})"),
+              HasSubstr("messages[0].weight: expected true, false, 0 or 1, found 0.5"));
+}
+
+TEST(Columns, JoinsPartsWhereTheTemplateTakesTexts) {
+  const std::string row = R"({"messages": [{"role": "user", "content": [
+      {"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}]})";
+  EXPECT_EQ(read(row).text, "<|im_start|>user\none\ntwo<|im_end|>\n");
+  EXPECT_EQ(read(row,
+                 "{% for m in messages %}{% for p in m.content %}[{{ p.text }}]{% endfor %}"
+                 "{% endfor %}")
+                .text,
+            "[one][two]");
+  EXPECT_THAT(error_of(R"({"messages": [{"role": "user", "content": [{"type": "image"}]}]})"),
+              HasSubstr("messages[0].content[0]: expected a part with a text"));
+}
+
+TEST(Columns, RefusesIdsBeyondTheEmbeddingWithFileAndLine) {
+  const tokenizer::Tokenizer tokenizer = qwen();
+  DataOptions options;
+  options.vocabulary_size = *tokenizer.token_id("<|im_end|>");
+  const ExampleReader reader(tokenizer, std::nullopt, options);
+  try {
+    reader.read(R"({"text": "a<|im_end|>"})", "train.jsonl", 7);
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("train.jsonl: line 7: expected ids below"));
+    EXPECT_THAT(error.what(), HasSubstr("<|im_end|>"));
+  }
+}
+
+TEST(Omissions, NameFileLineAndCount) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder / "d.jsonl") << R"({"prompt": "a", "completion": " b"})"
+                                    << "\n\n"
+                                    << R"({"prompt": "a a a a a a", "completion": " b"})"
+                                    << "\n";
+  DataOptions options;
+  options.max_length = 4;
+  const DataSet data({folder / "d.jsonl"}, ExampleReader(qwen(), std::nullopt, options));
+  Omissions omissions;
+  for (std::int64_t i = 0; i < data.size(); ++i) omissions.add(data, i, data.get(i));
+  EXPECT_EQ(omissions.truncated, 1);
+  EXPECT_EQ(omissions.left_out, 1);
+  EXPECT_THAT(omissions.notes(), ElementsAre(HasSubstr("1 of 2 examples were truncated"),
+                                             HasSubstr("d.jsonl, line 3")));
+}
+
+TEST(EndTokens, AreOneForTrainingAndGeneration) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder / "config.json") << R"({"eos_token_id": [3, 4]})";
+  const tokenizer::Tokenizer tokenizer = qwen();
+  const EndTokens ends = end_tokens(folder.path(), tokenizer);
+  EXPECT_THAT(ends.ids, ElementsAre(3, 4, *tokenizer.eos()));
+  EXPECT_EQ(ends.appended, tokenizer.eos());
+}
+
+TEST(TurnEnd, IsWhatTheTemplatePutsBehindAnAnswer) {
+  const tokenizer::Tokenizer tokenizer = qwen();
+  EXPECT_EQ(turn_end(tokenizer, chat_template::ChatTemplate(kChatml)),
+            tokenizer.token_id("<|im_end|>"));
+  EXPECT_FALSE(turn_end(tokenizer, chat_template::ChatTemplate(
+                                       "{% for m in messages %}{{ m.content }}\n{% endfor %}")));
+}
+
+}  // namespace
+}  // namespace qloft::data
