@@ -163,9 +163,10 @@ ResumableFolder::ResumableFolder(const fs::path& output, bool overwrite, const f
 }
 
 void ResumableFolder::commit() {
-  std::error_code error;
-  fs::remove(path() / kJournal, error);
+  // In this order: a folder that is whole is never without its journal under the other name.
   staged_.commit();
+  std::error_code error;
+  fs::remove(staged_.target() / kJournal, error);
 }
 
 void ResumableFolder::commit_file(const std::string& name) {
