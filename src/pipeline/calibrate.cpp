@@ -47,8 +47,8 @@ std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedMod
   }
   data::DataOptions format;
   format.max_length = options.length;
-  format.vocabulary_size = loaded.model.architecture().vocabulary_size;
-  format.end_token = data::end_tokens(loaded.source.folder(), loaded.tokenizer).appended;
+  format.vocabulary_size = loaded.model.layout().vocabulary_size;
+  format.end_token = data::end_tokens(loaded.source().folder(), loaded.tokenizer).appended;
   const data::DataSet data(
       {options.data},
       data::ExampleReader(loaded.tokenizer, chat_template::ChatTemplate::load(loaded.source().folder()),

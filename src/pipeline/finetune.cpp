@@ -371,7 +371,7 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
     progress.note("length " + std::to_string(training.length) +
                   ": the model has no more positions");
   }
-  const Data data = read_data(options, tokenizer_folder, folder, architecture.vocabulary_size,
+  const Data data = read_data(options, tokenizer_folder, folder, layout.vocabulary_size,
                               training.length, progress);
 
   refuse(!lora && files && files->quantization(), "method",

@@ -52,7 +52,7 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
     report.prompt_ids = loaded.tokenizer.encode(prompt);
   }
   generate::Options settings;
-  settings.eos = generate::end_tokens(loaded.source, loaded.tokenizer);
+  settings.eos = generate::end_tokens(loaded.source(), loaded.tokenizer);
   if (options.chat) end_at_turns(loaded, settings);
   settings.sampling = options.sampling;
   settings.max_tokens = options.max_tokens;
