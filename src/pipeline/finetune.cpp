@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "finetune_weights.h"
 #include "load.h"
 #include "names.h"
 #include "qloft/architecture.h"
@@ -22,8 +23,6 @@
 #include "qloft/data/end_tokens.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized/model_files.h"
-#include "qloft/chat_template.h"
-#include "qloft/data.h"
 #include "qloft/train.h"
 
 namespace qloft::pipeline {
@@ -224,75 +223,6 @@ class OutputFolder {
   std::optional<Time> found_;  // a folder whose state is still this one is not worth keeping
   bool committed_ = false;
 };
-
-// ------------------------------------------------------------------------------- weights
-
-ElementType save_type(const io::Json& config, const FinetuneOptions& options) {
-  const auto named = [](std::string_view name) -> std::optional<ElementType> {
-    if (name == "float32" || name == "f32") return ElementType::f32;
-    if (name == "bfloat16" || name == "bf16") return ElementType::bf16;
-    if (name == "float16" || name == "f16") return ElementType::f16;
-    return std::nullopt;
-  };
-  if (options.save_dtype) {
-    const auto type = named(*options.save_dtype);
-    refuse(!type, "save_dtype", "expected f32, bf16 or f16, found '" + *options.save_dtype + "'");
-    return *type;
-  }
-  for (const char* field : {"dtype", "torch_dtype"}) {
-    if (!config.contains(field) || !config[field].is_string()) continue;
-    if (const auto type = named(config[field].get<std::string>())) return *type;
-  }
-  return *named(options.dtype);
-}
-
-io::Json saved_config(io::Json config, ElementType type) {
-  const std::string name = type == ElementType::f32    ? "float32"
-                           : type == ElementType::bf16 ? "bfloat16"
-                                                       : "float16";
-  config.contains("dtype") ? config["dtype"] = name : config["torch_dtype"] = name;
-  return config;
-}
-
-Matrix values_of(const at::Tensor& tensor) {
-  const at::Tensor plain = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
-  const std::int64_t columns = plain.size(-1);
-  Matrix out(plain.numel() / std::max<std::int64_t>(1, columns), columns);
-  std::copy_n(plain.data_ptr<float>(), plain.numel(), out.data());
-  return out;
-}
-
-// Writes all dense weights beside, as checkpoints of this family are published, and moves them into
-// `folder` when they are whole.
-void write_weights(const model::Model& model, const fs::path& folder, ElementType type) {
-  const Layout& layout = model.layout();
-  const auto weights = model.dense_weights();
-  std::vector<io::TensorInfo> tensors;
-  for (const auto& [name, tensor] : weights) {
-    const Parameter& parameter = layout.parameter(architecture::find(layout, name));
-    for (auto& info : quantized::published_tensors(parameter, type)) {
-      tensors.push_back(std::move(info));
-    }
-  }
-  const fs::path beside = folder / "weights.partial";
-  fs::remove_all(beside);
-  fs::create_directories(beside);
-  checkpoint::Writer writer(beside, std::move(tensors), checkpoint::Writer::Mode::create);
-  for (const auto& [name, tensor] : weights) {
-    const Parameter& parameter = layout.parameter(architecture::find(layout, name));
-    const Matrix values = values_of(tensor);
-    const auto pieces = quantized::published_tensors(parameter, type);
-    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
-      writer.write(pieces[piece].name,
-                   quantized::published_bytes(parameter, piece, values.view(), type));
-    }
-  }
-  writer.finish();
-  for (const auto& entry : fs::directory_iterator(beside)) {
-    fs::rename(entry.path(), folder / entry.path().filename());
-  }
-  fs::remove_all(beside);
-}
 
 // ------------------------------------------------------------------------------- data
 

@@ -158,7 +158,7 @@ TEST(ExampleReader, NamesFileLineAndFieldOfAWrongLine) {
       {"{}", "line 7: expected \"messages\""},
       {R"({"prompt": "a"})", "found none of them"},
       {R"({"text": 5})", "line 7: text: expected a string, found a number"},
-      {R"({"prompt": "a", "completion": null})", "completion: expected a string, found null"},
+      {R"({"prompt": "a", "completion": null})", "found none of them"},
       {R"({"question": [], "answer": ""})", "question: expected a string, found an array"},
       {R"({"messages": "hi"})", "messages: expected an array of messages, found a string"},
       {R"({"messages": []})", "found an empty one"},
