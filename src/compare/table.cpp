@@ -132,7 +132,9 @@ class CsvVisitor {
 
  private:
   static std::string cell(const std::string& text) { return csv_cell(text); }
-  static std::string cell(const architecture::TrainingMemory& memory) { return cell(memory.total()); }
+  static std::string cell(const architecture::TrainingMemory& memory) {
+    return cell(memory.total());
+  }
   template <typename T>
   static std::string cell(const std::optional<T>& value) {
     return value ? cell(*value) : "";

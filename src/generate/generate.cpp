@@ -140,8 +140,10 @@ std::vector<Result> generate_batch(model::Model& model, const tokenizer::Tokeniz
     }
   }
   auto cache = model.make_cache(count, longest + options.max_tokens);
-  model::Input input{ids.to(model.device()), positions.to(model.device()),
-                     segments.to(model.device()), {options.adapter}};
+  model::Input input{ids.to(model.device()),
+                     positions.to(model.device()),
+                     segments.to(model.device()),
+                     {options.adapter}};
 
   std::vector<std::int64_t> alive(prompts.size());  // which prompt each row of the cache belongs to
   for (std::size_t i = 0; i < alive.size(); ++i) alive[i] = static_cast<std::int64_t>(i);
@@ -166,8 +168,10 @@ std::vector<Result> generate_batch(model::Model& model, const tokenizer::Tokeniz
       next.data_ptr<std::int64_t>()[r] = seen.back();
       next_positions.data_ptr<std::int64_t>()[r] = static_cast<std::int64_t>(seen.size()) - 1;
     }
-    input = {next.to(model.device()), next_positions.to(model.device()),
-             at::zeros({left, 1}, at::kLong).to(model.device()), {options.adapter}};
+    input = {next.to(model.device()),
+             next_positions.to(model.device()),
+             at::zeros({left, 1}, at::kLong).to(model.device()),
+             {options.adapter}};
   }
   std::vector<Result> results;
   results.reserve(rows.size());

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "qloft/checkpoint.h"
 #include "qloft/architecture.h"
+#include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/decompose.h"
 #include "qloft/io/option_json.h"

@@ -51,8 +51,8 @@ std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedMod
   format.end_token = data::end_tokens(loaded.source().folder(), loaded.tokenizer).appended;
   const data::DataSet data(
       {options.data},
-      data::ExampleReader(loaded.tokenizer, chat_template::ChatTemplate::load(loaded.source().folder()),
-                          format));
+      data::ExampleReader(loaded.tokenizer,
+                          chat_template::ChatTemplate::load(loaded.source().folder()), format));
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(data.size()));
   std::iota(chosen.begin(), chosen.end(), 0);
   Random(options.seed).shuffle(std::span(chosen));

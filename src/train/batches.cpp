@@ -54,8 +54,7 @@ std::vector<Prepared> prepare_step(const Examples& examples,
       step.push_back(prepare(data::make_padded_batch(read, kPad), model, adapter));
       continue;
     }
-    step.push_back(
-        prepare(data::make_packed_batch(read, options.length, kPad), model, adapter));
+    step.push_back(prepare(data::make_packed_batch(read, options.length, kPad), model, adapter));
   }
   return step;
 }
