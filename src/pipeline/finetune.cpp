@@ -136,6 +136,7 @@ void expect_as_continued(const adapter::Config& config, const FinetuneOptions& o
 adapter::Adapter first_adapter(const quantized::ModelFiles& files, const FinetuneOptions& options) {
   ModelOptions where;
   where.bare = options.fresh;
+  where.any_base = options.any_base;
   if (options.adapter) where.adapter = options.adapter->string();
   std::optional<adapter::Adapter> found = find_adapter(files, where);
   if (found) {

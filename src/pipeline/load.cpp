@@ -72,7 +72,24 @@ std::optional<std::filesystem::path> adapter_folder(const checkpoint::Checkpoint
 std::optional<adapter::Adapter> find_adapter(const quantized::ModelFiles& files,
                                              const ModelOptions& options) {
   const auto folder = adapter_folder(files.source(), options);
-  return folder ? std::optional(adapter::load(*folder, files.layout())) : std::nullopt;
+  if (!folder) return std::nullopt;
+  auto adapter = adapter::load(*folder, files.layout());
+  if (!options.any_base) expect_base(adapter, *folder, files);
+  return adapter;
+}
+
+void expect_base(const adapter::Adapter& adapter, const std::filesystem::path& folder,
+                 const quantized::ModelFiles& files) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path base = adapter.config.base_model;
+  if (fs::equivalent(folder, files.folder() / "adapter", error)) return;
+  if (base.empty() || !fs::exists(base / "config.json", error)) return;
+  if (fs::equivalent(base, files.folder(), error)) return;
+  if (weights_fingerprint(base) == weights_fingerprint(files.folder())) return;
+  throw InputError({folder / "adapter_config.json", "base_model_name_or_path"},
+                   "expected an adapter of " + files.folder().string() + ", found one of " +
+                       base.string() + ", whose weights differ (--any-base takes it all the same)");
 }
 
 std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const ModelOptions& options) {

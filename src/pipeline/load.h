@@ -32,6 +32,12 @@ model::LoadOptions load_options(const std::string& device, const std::string& dt
 std::optional<adapter::Adapter> find_adapter(const quantized::ModelFiles& files,
                                              const ModelOptions& options);
 
+// Throws InputError where the adapter in `folder` names as its base a folder that is there and
+// holds other weights than the model: a sum of the two would be neither. One inside the model's
+// folder belongs to it.
+void expect_base(const adapter::Adapter& adapter, const std::filesystem::path& folder,
+                 const quantized::ModelFiles& files);
+
 // Of its contents; empty: there is none.
 std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const ModelOptions& options);
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "clock.h"
+#include "load.h"
 #include "names.h"
 #include "qloft/adapter.h"
 #include "qloft/checkpoint.h"
@@ -70,8 +71,12 @@ Input open_input(const MergeOptions& options) {
   input.adapter_folder =
       options.adapter.empty() ? files.folder() / "adapter" : fs::path(options.adapter);
   const bool inside = files.quantization() && fs::exists(input.adapter_folder);
-  if (!options.adapter.empty() || inside) {
+  if (options.bare && !options.adapter.empty()) {
+    throw InputError({{}, "bare"}, "expected an adapter or none, found both");
+  }
+  if (!options.bare && (!options.adapter.empty() || inside)) {
     input.adapter = adapter::load(input.adapter_folder, input.layout);
+    if (!options.any_base) expect_base(*input.adapter, input.adapter_folder, files);
   }
   if (!input.adapter && !files.quantization()) {
     throw InputError(

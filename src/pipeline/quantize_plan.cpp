@@ -146,7 +146,10 @@ QuantizePlan plan_quantize(const QuantizeOptions& options, const quantized::Mode
 
   plan.adapter.rank = options.rank;
   plan.adapter.alpha = options.alpha.value_or(static_cast<double>(options.rank));
-  plan.adapter.base_model = options.model;
+  // The adapter starts where this model was only on top of this Q.
+  if (!options.output.empty()) {
+    plan.adapter.base_model = std::filesystem::absolute(options.output).lexically_normal().string();
+  }
   std::set<std::string> names;
   for (const QuantizeTarget& target : plan.targets) {
     if (target.adapted) names.insert(last_part(target.module));

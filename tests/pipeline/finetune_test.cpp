@@ -260,6 +260,8 @@ TEST_F(Finetune, AnAdapterForAnotherModelIsRefused) {
   finetune(lora("tuned"), silent_);
   FinetuneOptions o = options("other", "out");
   o.adapter = folder_ / "tuned";
+  EXPECT_EQ(refused(o), "base_model_name_or_path");
+  o.any_base = true;
   EXPECT_THAT(refused(o), ::testing::HasSubstr("mlp."));
 }
 

@@ -2,13 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "qloft/adapter.h"
 #include "qloft/core/error.h"
 #include "qloft/pipeline/quantize.h"
-#include "qloft/quantized.h"
+#include "qloft/quantized/model_files.h"
 #include "temporary_folder.h"
 #include "tiny_llama.h"
 
@@ -61,6 +62,33 @@ class Merge : public ::testing::Test {
   test::TemporaryFolder folder_;
   Progress silent_;
 };
+
+TEST_F(Merge, WritesTheBaseAloneWhereNoAdapterIsWanted) {
+  make_quantized();
+  MergeOptions bare = options("quantized");
+  bare.bare = true;
+  EXPECT_EQ(merge(bare, silent_).merged, 0);
+  const std::string name = "model.layers.0.mlp.up_proj.weight";
+  const quantized::ModelFiles files(folder_ / "quantized");
+  const Matrix q = files.read_matrix(architecture::find(files.layout(), name));
+  const Matrix merged = checkpoint::Checkpoint(folder_ / "merged").read_matrix(name);
+  EXPECT_TRUE(std::ranges::equal(q.values(), merged.values()));
+}
+
+TEST_F(Merge, RefusesAnAdapterOfAnotherBaseUnlessAnyIsTaken) {
+  make_quantized();
+  MergeOptions wrong = options("base");
+  wrong.adapter = (folder_ / "quantized/adapter").string();
+  EXPECT_NE(refused(wrong).find("base_model_name_or_path: expected an adapter of"),
+            std::string::npos);
+  wrong.any_base = true;
+  EXPECT_EQ(refused(wrong), "accepted");
+  fs::rename(folder_ / "merged", folder_ / "merged_before");
+  fs::copy(folder_ / "quantized", folder_ / "copy", fs::copy_options::recursive);
+  MergeOptions same = options("copy");
+  same.adapter = (folder_ / "quantized/adapter").string();
+  EXPECT_EQ(refused(same), "accepted");
+}
 
 TEST_F(Merge, MultipliesOutTheAdapterInsideAQuantizedFolder) {
   make_quantized();

@@ -164,7 +164,10 @@ TEST_F(Quantize, GoesOnAfterAnInterruptionToTheSameBytes) {
     EXPECT_EQ(report.resumed, static_cast<std::int64_t>(stop_after));
     EXPECT_NE(again.notes.find("going on from there"), std::string::npos);
     EXPECT_EQ(report.matrices.size(), 14u);
-    EXPECT_EQ(contents(folder_ / name), contents(folder_ / "whole"));
+    auto resumed = contents(folder_ / name), whole = contents(folder_ / "whole");
+    resumed.erase("adapter/adapter_config.json");  // it names its own folder
+    whole.erase("adapter/adapter_config.json");
+    EXPECT_EQ(resumed, whole);
   }
 }
 
@@ -208,7 +211,7 @@ TEST_F(Quantize, StartsQloraFromAZeroProduct) {
     for (const float value : factors.b.values()) ASSERT_EQ(value, 0.f);
   }
   EXPECT_EQ(report.format, "nf4 block 64 absmax dynamic8 block 256 f32");
-  EXPECT_EQ(adapter.config.base_model, o.model);
+  EXPECT_EQ(adapter.config.base_model, (folder_ / "out").string());
   EXPECT_EQ(adapter.config.target_modules.size(), 7u);
 }
 

@@ -29,6 +29,7 @@ struct FinetuneOptions {
   // fields below: A uniform in +-1/sqrt(in) as PEFT draws it, B zero. Where one of them is set and
   // the adapter that is continued says otherwise, that is an error (dropout excepted).
   std::optional<std::filesystem::path> adapter;
+  bool any_base = false;                    // take one that names another base than MODEL
   bool fresh = false;                       // do not take the one inside a quantized folder
   std::optional<std::int64_t> rank;         // 16
   std::optional<double> alpha;              // the rank

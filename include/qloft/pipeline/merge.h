@@ -10,8 +10,10 @@
 namespace qloft::pipeline {
 
 struct MergeOptions {
-  std::string model;    // plain or quantized: a folder, or a hub name
-  std::string adapter;  // a PEFT folder; empty: the one inside a quantized folder
+  std::string model;      // plain or quantized: a folder, or a hub name
+  std::string adapter;    // a PEFT folder; empty: the one inside a quantized folder
+  bool bare = false;      // Q alone: no adapter, not even the one inside
+  bool any_base = false;  // take an adapter that names another base than this model
   std::filesystem::path output;
   bool overwrite = false;
   std::string dtype;  // f32, bf16 or f16; empty: config.json's
@@ -31,7 +33,8 @@ struct MergeReport {
 // to the embeddings unties it. OUTPUT is built as OUTPUT.partial; an interrupted run of the same
 // options is taken up where it stopped.
 //
-// Throws InputError for a plain model without an adapter, an adapter that names a module or a shape
+// Throws InputError for a plain model without an adapter, an adapter that was made for another base
+// (unless any_base), an adapter that names a module or a shape
 // which the model does not have, an output folder that is not empty unless overwrite; Interrupted
 // where progress asks to stop.
 MergeReport merge(const MergeOptions& options, Progress& progress);

@@ -119,6 +119,7 @@ void visit_options(FinetuneOptions& o, Visitor& v) {
   v("--matmul", o.matmul, "products with weights: float, as --dtype says, or int8, faster");
   v.group("Adapter");
   v("--adapter", o.adapter, "adapter to begin with; default: the one inside a quantized folder");
+  v("--any-base", o.any_base, "take an adapter that names another base than this model");
   v("--fresh", o.fresh, "begin with a fresh one: A random, B zero");
   v("--rank", o.rank, "rank of a fresh adapter (16)");
   v("--alpha", o.alpha, "its alpha (the rank)");
@@ -137,6 +138,7 @@ template <typename Visitor>
 void visit_options(ModelOptions& o, Visitor& v) {
   v("--adapter", o.adapter, "PEFT adapter folder; default: the one inside a quantized folder");
   v("--bare", o.bare, "use no adapter, not even the one inside a quantized folder");
+  v("--any-base", o.any_base, "take an adapter that names another base than this model");
   v("--device", o.device, "cpu, cuda or cuda:N");
   v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
   v("--matmul", o.matmul, "products with weights: float, as --dtype says, or int8, faster");
@@ -157,6 +159,8 @@ void visit_options(MergeOptions& o, Visitor& v) {
   v("-o,--output", o.output, "the folder to write");
   v("--overwrite", o.overwrite, "replace it if it is not empty");
   v("--adapter", o.adapter, "PEFT adapter folder; default: the one inside a quantized folder");
+  v("--bare", o.bare, "write Q alone, without the adapter inside a quantized folder");
+  v("--any-base", o.any_base, "take an adapter that names another base than this model");
   v("--dtype", o.dtype, "f32, bf16 or f16; default: config.json's");
 }
 
