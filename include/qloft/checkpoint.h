@@ -87,9 +87,12 @@ class Writer {
   std::unique_ptr<State> state_;
 };
 
-// Copies the files that make a folder usable besides its weights and config.json: tokenizer files,
-// chat template, generation_config.json, README-like files are left out. Missing ones are passed
-// over.
+// Files that make a folder usable besides its weights and config.json; README-like files are left
+// out, missing ones passed over. True where there was one.
+bool copy_tokenizer(const std::filesystem::path& from, const std::filesystem::path& to);
+bool copy_chat_templates(const std::filesystem::path& from, const std::filesystem::path& to);
+bool copy_generation_config(const std::filesystem::path& from, const std::filesystem::path& to);
+// All of them.
 void copy_companions(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace qloft::checkpoint

@@ -1,6 +1,6 @@
 #pragma once
-// Training and evaluation data: JSON Lines to examples of ids with a loss mask, and examples to
-// batches.
+// Training and evaluation data: JSON Lines or arrays to examples of ids with a loss mask, and
+// examples to batches.
 
 #include <cstdint>
 #include <filesystem>
@@ -23,6 +23,8 @@ struct Example {
   std::vector<std::uint8_t> loss_mask;
   bool truncated = false;
   std::int64_t dropped = 0;  // ids that truncation cut off the end
+  // Nothing says that it ends: no end token behind its text or the last of what is learned.
+  bool endless = false;
 };
 
 struct DataOptions {
@@ -49,9 +51,8 @@ struct RowLocation;
 
 // Turns a row of JSON into an example. Columns, the first that are all there and not null:
 //   messages, or conversations (ShareGPT: from, value): the chat template, with `tools`,
-//   `documents`
-//     and `chat_template_kwargs` where the row has them; loss on the assistant's messages, unless
-//     one says otherwise (train, training or weight);
+//     `documents` and `chat_template_kwargs` where the row has them; loss on the assistant's
+//     messages, or on those of any role that say so (train, training or weight);
 //   prompt and completion, as texts (loss on the completion) or as lists of messages (loss on the
 //     assistant's messages of the completion);
 //   instruction, input and output (Alpaca's own prompt), question and answer: loss on the second;
@@ -66,7 +67,9 @@ class ExampleReader {
   // Throws InputError where max_length is not positive.
   ExampleReader(tokenizer::Tokenizer tokenizer, std::optional<chat_template::ChatTemplate> chat,
                 DataOptions options);
-  // Throws InputError naming file, line and field.
+  // Throws InputError naming the file, where in it the row stands, and the field.
+  Example read(const io::Json& row, const ErrorLocation& at) const;
+  // A line of JSON Lines.
   Example read(const std::string& line, const std::filesystem::path& file,
                std::int64_t line_number) const;
   const DataOptions& options() const { return options_; }
@@ -76,6 +79,8 @@ class ExampleReader {
 
  private:
   Example encode(const RowContent& row, const RowLocation& at) const;
+  // The last of what is learned is an end, or nothing is learned.
+  bool ends(const Example& example) const;
 
   tokenizer::Tokenizer tokenizer_;
   std::optional<chat_template::ChatTemplate> chat_;
@@ -84,21 +89,19 @@ class ExampleReader {
   bool chat_takes_parts_ = false;
 };
 
-// The lines of several .jsonl files, indexed by offset in one pass and read when asked for: memory
-// is 8 bytes a line. Blank lines and a byte-order mark are skipped. Immutable: one object serves
+// The rows of several files (qloft/data/rows.h), read when asked for. Immutable: one object serves
 // all threads. Cheap to copy.
 class DataSet {
  public:
-  // Throws InputError naming the file that is missing, not regular, or (all of them) without a
-  // line.
-  DataSet(std::vector<std::filesystem::path> files, ExampleReader reader);
+  // Throws InputError naming the file that is missing, not regular, or (all of them) without a row.
+  DataSet(const std::vector<std::filesystem::path>& files, ExampleReader reader);
   std::int64_t size() const;
-  // 0 <= index < size(). Throws InputError naming file and line; SystemError where the file cannot
+  // 0 <= index < size(). Throws InputError naming file and row; SystemError where the file cannot
   // be read.
   Example get(std::int64_t index) const;
   // The same, in this order, on all threads.
   std::vector<Example> get(std::span<const std::int64_t> indices) const;
-  // Where an example stands: its file, and "line N".
+  // Where an example stands: its file, and "line N" or "element N".
   ErrorLocation location(std::int64_t index) const;
   const ExampleReader& reader() const;
   // The last `share` of a seeded permutation goes to the second index list (at least one example,

@@ -1,6 +1,9 @@
 #pragma once
 // evaluate: a task and a model give named scores by the papers' protocols.
 
+#include <optional>
+
+#include "qloft/chat_template.h"
 #include "qloft/checkpoint.h"
 #include "qloft/evaluate/final_number.h"
 #include "qloft/evaluate/score.h"
@@ -14,7 +17,8 @@ struct Subject {
   model::Model& model;
   model::AdapterId adapter;  // that its passes use
   const tokenizer::Tokenizer& tokenizer;
-  const checkpoint::Checkpoint& source;  // of chat template and end tokens
+  const std::optional<chat_template::ChatTemplate>& chat;
+  const checkpoint::Checkpoint& source;  // of end tokens
 };
 
 // Throws ComputationError naming the first tensor of the checkpoint, or module of an adapter, that

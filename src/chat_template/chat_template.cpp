@@ -8,6 +8,7 @@
 #include "messages.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "sources.h"
 
 namespace qloft::chat_template {
 namespace {
@@ -18,48 +19,16 @@ namespace fs = std::filesystem;
 constexpr std::size_t kBudget = std::size_t{1} << 26;
 constexpr std::size_t kBudgetPerByte = 64;
 
-// {"name": "text"} and {"name": {"content": "text"}} (an added token), as both files write them.
-std::optional<std::string> token_text(const io::Json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (!value.is_object()) return std::nullopt;
-  const auto content = value.find("content");
-  if (content == value.end() || !content->is_string()) return std::nullopt;
-  return content->get<std::string>();
-}
-
-std::optional<io::Json> read_object(const fs::path& file) {
-  if (!fs::is_regular_file(file)) return std::nullopt;
-  io::Json json = io::read_json(file);
-  if (!json.is_object()) throw InputError({file, {}}, "expected an object");
-  return json;
-}
-
 // The names that transformers passes to a template beside the conversation.
 constexpr const char* kTokenNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                        "pad_token", "cls_token", "mask_token"};
 
-void take_tokens(const io::Json& source, io::Json& tokens) {
+io::Json named_tokens(const SpecialTokens& tokens) {
+  io::Json named = io::Json::object();
   for (const char* name : kTokenNames) {
-    const auto found = source.find(name);
-    if (found == source.end()) continue;
-    if (std::optional<std::string> text = token_text(*found)) tokens[name] = *text;
+    if (const auto found = tokens.find(name); found != tokens.end()) named[name] = found->second;
   }
-}
-
-// chat_template as a string, or as a list of {"name", "template"} of which "default" counts.
-std::optional<std::string> template_text(const io::Json& holder, const fs::path& file) {
-  const auto found = holder.find("chat_template");
-  if (found == holder.end() || found->is_null()) return std::nullopt;
-  if (found->is_string()) return found->get<std::string>();
-  const ErrorLocation where{file, "chat_template"};
-  if (!found->is_array()) throw InputError(where, "expected a string or a list of templates");
-  for (const io::Json& entry : *found) {
-    const bool fits = entry.is_object() && entry.contains("name") && entry.contains("template") &&
-                      entry["template"].is_string();
-    if (!fits) throw InputError(where, "expected entries with a name and a template");
-    if (entry["name"] == "default") return entry["template"].get<std::string>();
-  }
-  return std::nullopt;
+  return named;
 }
 
 // A bound for work that grows with the input.
@@ -72,22 +41,71 @@ std::size_t size_of(const io::Json& json) {
   return size;
 }
 
+// One of the templates of a checkpoint.
+struct Named {
+  Source source;
+  jinja::Template tree;
+  std::optional<InputError> broken;  // thrown where the template is needed
+
+  explicit Named(Source from) : source(std::move(from)) {
+    try {
+      tree = jinja::parse(source.text);
+    } catch (const jinja::SyntaxFailure& failure) {
+      const std::string where = "chat template, line " + std::to_string(failure.line) +
+                                ", column " + std::to_string(failure.column);
+      broken = InputError({source.file, where}, failure.message);
+    }
+  }
+
+  const Named& usable() const {
+    if (broken) throw *broken;
+    return *this;
+  }
+};
+
 }  // namespace
 
 struct ChatTemplate::State {
-  fs::path file;  // empty: not from a file
-  jinja::Template tree;
-  io::Json tokens = io::Json::object();
+  std::vector<Named> templates;
+  io::Json tokens;
 
-  State(std::string_view source, fs::path from, io::Json special)
-      : file(std::move(from)), tokens(std::move(special)) {
-    try {
-      tree = jinja::parse(source);
-    } catch (const jinja::SyntaxFailure& failure) {
-      throw InputError({file, "chat template, line " + std::to_string(failure.line) + ", column " +
-                                  std::to_string(failure.column)},
-                       failure.message);
+  State(std::vector<Source> sources, io::Json special) : tokens(std::move(special)) {
+    for (Source& source : sources) templates.emplace_back(std::move(source));
+    if (const Named* named = find("default")) named->usable();
+  }
+
+  const Named* find(std::string_view name) const {
+    for (const Named& named : templates) {
+      if (named.source.name == name) return &named;
     }
+    return nullptr;
+  }
+
+  // As transformers chooses: the one that is asked for by name, tool_use where there are tools, the
+  // default one.
+  const Named& chosen(const io::Json& variables) const {
+    if (const auto wanted = variables.find("chat_template");
+        wanted != variables.end() && wanted->is_string()) {
+      if (const Named* named = find(wanted->get_ref<const std::string&>())) {
+        return named->usable();
+      }
+      throw InputError(
+          {templates.front().source.file, "chat_template"},
+          "expected one of " + names() + ", found '" + wanted->get<std::string>() + "'");
+    }
+    const auto tools = variables.find("tools");
+    const Named* with_tools =
+        tools != variables.end() && !tools->is_null() ? find("tool_use") : nullptr;
+    if (with_tools != nullptr) return with_tools->usable();
+    if (const Named* named = find("default")) return named->usable();
+    throw InputError({templates.front().source.file, "chat_template"},
+                     "expected a template named default, found only " + names());
+  }
+
+  std::string names() const {
+    std::string list;
+    for (const Named& named : templates) list += (list.empty() ? "" : ", ") + named.source.name;
+    return list;
   }
 };
 
@@ -95,36 +113,43 @@ ChatTemplate::ChatTemplate(std::shared_ptr<const State> state) : state_(std::mov
 
 ChatTemplate::ChatTemplate(std::string_view source, std::string bos, std::string eos)
     : state_(std::make_shared<const State>(
-          source, fs::path(),
+          std::vector<Source>{{"default", std::string(source), {}}},
           io::Json{{"bos_token", std::move(bos)}, {"eos_token", std::move(eos)}})) {}
 
-std::optional<ChatTemplate> ChatTemplate::load(const fs::path& model_folder) {
-  const fs::path config_file = model_folder / "tokenizer_config.json";
-  const std::optional<io::Json> config = read_object(config_file);
-  io::Json tokens = io::Json::object();
-  if (const auto map = read_object(model_folder / "special_tokens_map.json")) {
-    take_tokens(*map, tokens);
-  }
-  if (config) take_tokens(*config, tokens);
-
-  fs::path file = model_folder / "chat_template.jinja";
-  std::optional<std::string> source;
-  if (fs::is_regular_file(file)) {
-    source = read_file(file);
-  } else {
-    file = model_folder / "chat_template.json";
-    if (const auto holder = read_object(file)) source = template_text(*holder, file);
-    if (!source && config) {
-      file = config_file;
-      source = template_text(*config, file);
-    }
-  }
-  if (!source) return std::nullopt;
-  return ChatTemplate(std::make_shared<const State>(*source, file, std::move(tokens)));
+std::optional<ChatTemplate> ChatTemplate::load(const fs::path& folder,
+                                               const SpecialTokens& tokens) {
+  std::vector<Source> sources = find_sources(folder);
+  if (sources.empty()) return std::nullopt;
+  return ChatTemplate(std::make_shared<const State>(std::move(sources), named_tokens(tokens)));
 }
 
-bool ChatTemplate::marks_generation() const {
-  return state_->tree.marks_generation;
+ChatTemplate ChatTemplate::read(const fs::path& file, const SpecialTokens& tokens) {
+  return ChatTemplate(std::make_shared<const State>(read_sources(file), named_tokens(tokens)));
+}
+
+bool ChatTemplate::is_in(const fs::path& folder) {
+  return !find_sources(folder).empty();
+}
+
+void ChatTemplate::save(const fs::path& folder) const {
+  for (const Named& named : state_->templates) {
+    const Source& source = named.source;
+    if (source.name == "default") {
+      write_file(folder / "chat_template.jinja", source.text);
+      continue;
+    }
+    if (source.name.empty() || fs::path(source.name).filename() != source.name ||
+        source.name == "." || source.name == "..") {
+      throw InputError({source.file, "chat_template"},
+                       "expected a name that a file can have, found '" + source.name + "'");
+    }
+    fs::create_directories(folder / "additional_chat_templates");
+    write_file(folder / "additional_chat_templates" / (source.name + ".jinja"), source.text);
+  }
+}
+
+bool ChatTemplate::marks_generation(const io::Json& variables) const {
+  return state_->chosen(variables).tree.marks_generation;
 }
 
 std::string ChatTemplate::render(const std::vector<Message>& messages,
@@ -145,18 +170,20 @@ std::string ChatTemplate::render(const io::Json& variables) const {
 
 Rendering ChatTemplate::render_marked(const io::Json& variables) const {
   if (!variables.is_object()) throw InputError("a chat template's variables must be an object");
+  const Named& chosen = state_->chosen(variables);
   jinja::Budget budget(kBudget + kBudgetPerByte * size_of(variables));
   int line = 0;
   try {
     jinja::Dict names;
     for (const auto* source : {&state_->tokens, &variables}) {
       for (const auto& [name, value] : source->items()) {
+        if (name == "chat_template") continue;  // that chose the template
         const bool conversation = source == &variables && name == "messages";
         names.set(name, jinja::from_json(conversation ? prepare_messages(value) : value, budget),
                   budget);
       }
     }
-    jinja::Interpreter machine(state_->tree, std::move(names), budget);
+    jinja::Interpreter machine(chosen.tree, std::move(names), budget);
     try {
       jinja::Output output = machine.run();
       return {std::move(output.text), std::move(output.generated)};
@@ -166,7 +193,7 @@ Rendering ChatTemplate::render_marked(const io::Json& variables) const {
     }
   } catch (const jinja::Failure& failure) {
     const std::string where = line > 0 ? ", line " + std::to_string(line) : "";
-    throw InputError({state_->file, "chat template" + where}, failure.message);
+    throw InputError({chosen.source.file, "chat template" + where}, failure.message);
   }
 }
 

@@ -185,21 +185,49 @@ void Writer::finish() {
   flush_to_disk(state_->folder);
 }
 
-void copy_companions(const fs::path& from, const fs::path& to) {
-  static constexpr const char* kNames[] = {"tokenizer.json",
-                                           "tokenizer.model",
-                                           "tokenizer_config.json",
-                                           "special_tokens_map.json",
-                                           "added_tokens.json",
-                                           "vocab.json",
-                                           "merges.txt",
-                                           "chat_template.jinja",
-                                           "chat_template.json",
-                                           "generation_config.json"};
+namespace {
+
+bool copy_files(const fs::path& from, const fs::path& to,
+                std::initializer_list<const char*> names) {
+  bool copied = false;
   std::error_code error;
-  for (const char* name : kNames) {
-    if (fs::is_regular_file(from / name, error)) copy_file_whole(from / name, to / name);
+  for (const char* name : names) {
+    if (!fs::is_regular_file(from / name, error)) continue;
+    copy_file_whole(from / name, to / name);
+    copied = true;
   }
+  return copied;
+}
+
+}  // namespace
+
+bool copy_tokenizer(const fs::path& from, const fs::path& to) {
+  return copy_files(from, to,
+                    {"tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+                     "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"});
+}
+
+bool copy_chat_templates(const fs::path& from, const fs::path& to) {
+  static constexpr const char* kFurther = "additional_chat_templates";
+  bool copied = copy_files(from, to, {"chat_template.jinja", "chat_template.json"});
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(from / kFurther, error)) {
+    if (entry.path().extension() != ".jinja" || !entry.is_regular_file(error)) continue;
+    fs::create_directories(to / kFurther);
+    copy_file_whole(entry.path(), to / kFurther / entry.path().filename());
+    copied = true;
+  }
+  return copied;
+}
+
+bool copy_generation_config(const fs::path& from, const fs::path& to) {
+  return copy_files(from, to, {"generation_config.json"});
+}
+
+void copy_companions(const fs::path& from, const fs::path& to) {
+  copy_tokenizer(from, to);
+  copy_chat_templates(from, to);
+  copy_generation_config(from, to);
 }
 
 }  // namespace qloft::checkpoint

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cmath>
 #include <csignal>
+#include <cstdlib>
 
 namespace qloft::cli {
 namespace {
@@ -24,12 +25,6 @@ void on_interrupt(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
-std::size_t terminal_width(std::FILE* stream) {
-  winsize size{};
-  if (::ioctl(::fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  return 80;
-}
-
 // The first `columns` columns of a UTF-8 line, one column a code point.
 std::string cut(const std::string& line, std::size_t columns) {
   std::size_t used = 0;
@@ -41,6 +36,19 @@ std::string cut(const std::string& line, std::size_t columns) {
 }
 
 }  // namespace
+
+std::size_t terminal_width(std::FILE* stream) {
+  winsize size{};
+  if (::ioctl(::fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  return 80;
+}
+
+bool shows_colours(std::FILE* stream) {
+  const char* no_colour = std::getenv("NO_COLOR");
+  const char* terminal = std::getenv("TERM");
+  return ::isatty(::fileno(stream)) == 1 && (no_colour == nullptr || *no_colour == '\0') &&
+         terminal != nullptr && std::string_view(terminal) != "dumb";
+}
 
 ProgressStyle progress_style(bool quiet) {
   if (quiet) return ProgressStyle::quiet;

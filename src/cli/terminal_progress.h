@@ -18,6 +18,11 @@ ProgressStyle progress_style(bool quiet);
 // process.
 void catch_interrupts();
 
+// Columns of the terminal that `stream` goes to; 80 where it is none.
+std::size_t terminal_width(std::FILE* stream);
+// Whether colours may be sent there: a terminal that is not dumb, and NO_COLOR not set.
+bool shows_colours(std::FILE* stream);
+
 // "12.3k", "4.05", "0.512": three significant digits.
 std::string short_number(double value);
 // "0:07", "12:34", "3:25:00".

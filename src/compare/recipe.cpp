@@ -22,7 +22,7 @@ const std::set<std::string> kSetInQuantize = {"output", "overwrite", "plan", "st
 const std::set<std::string> kSetInPlan = {"output", "overwrite", "stats"};
 const std::set<std::string> kSetInCalibrate = {"output", "overwrite", "data", "adapter", "bare"};
 const std::set<std::string> kSetInTune = {"data",    "output",      "overwrite", "resume",
-                                          "adapter", "from_random", "tokenizer"};
+                                          "adapter", "from_random", "tokenizer", "show"};
 const std::set<std::string> kSetInTasks = {"task", "data", "adapter", "bare"};
 
 template <typename StageOptions>

@@ -9,6 +9,7 @@
 #include "qloft/decompose.h"
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/option_lists.h"
+#include "qloft/pipeline/resume.h"
 #include "qloft/quantized/model_files.h"
 #include "shared.h"
 
@@ -28,7 +29,7 @@ Json echo(const std::optional<StageOptions>& options) {
   StageOptions copy = *options;
   io::OptionEcho writer(json);
   visit_options(copy, writer);
-  return json;
+  return pipeline::by_contents(std::move(json));
 }
 
 // What a method's name stands for: a preset that changes makes its rows anew.

@@ -27,7 +27,7 @@ Json echo_of(StageOptions options) {
   Json json = Json::object();
   io::OptionEcho writer(json);
   visit_options(options, writer);
-  return json;
+  return pipeline::by_contents(std::move(json));
 }
 
 }  // namespace

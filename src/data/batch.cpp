@@ -59,9 +59,9 @@ std::vector<std::size_t> by_falling_length(std::span<const Example> examples) {
 
 // The free space of every row, in a tree of maxima: the first row that has room is found in
 // logarithmic time.
-class Rows {
+class FreeSpace {
  public:
-  Rows(std::size_t count, std::int64_t length) {
+  FreeSpace(std::size_t count, std::int64_t length) {
     while (leaves_ < count) leaves_ *= 2;
     room_.assign(2 * leaves_, length);
   }
@@ -149,7 +149,7 @@ std::vector<Batch> make_packed_batches(std::span<const Example> examples, std::i
                                        std::int64_t rows, tokenizer::TokenId pad) {
   require_rows(rows);
   if (length < 1) throw InputError({{}, "length"}, "expected at least one position");
-  Rows room(examples.size(), length);
+  FreeSpace room(examples.size(), length);
   std::vector<std::vector<std::size_t>> packed;
   for (const std::size_t i : by_falling_length(examples)) {
     const std::int64_t size = length_of(examples[i]);

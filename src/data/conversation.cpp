@@ -10,7 +10,12 @@
 namespace qloft::data {
 namespace {
 
+using Range = std::pair<std::size_t, std::size_t>;
+
+constexpr const char* kBlanks = " \t\r\n";
 constexpr const char* kProbe = "a text to look for";
+// Contents that begin with different letters.
+constexpr const char* kPlaceholders[] = {"one placeholder", "another"};
 
 // The texts of the parts of a content, a line each.
 std::string joined(const io::Json& parts) {
@@ -40,7 +45,7 @@ void keep_counted(const Conversation& conversation, MarkedText& marked) {
                          std::to_string(marked.answers.size()) + " {% generation %} blocks for " +
                          std::to_string(counts.size()) + " answers: they cannot be told apart");
   }
-  decltype(marked.answers) kept;
+  std::vector<Range> kept;
   for (std::size_t i = 0; i < counts.size(); ++i) {
     if (counts[i]) kept.push_back(marked.answers[i]);
   }
@@ -106,6 +111,96 @@ std::optional<std::size_t> answer_end(const chat_template::ChatTemplate& chat,
   return start + kept;
 }
 
+// The answer messages[index], and what the template puts behind it.
+std::optional<Range> answer_range(const chat_template::ChatTemplate& chat,
+                                  const io::Json& variables, std::size_t index,
+                                  std::string_view whole) {
+  const std::optional<std::size_t> start = answer_start(chat, variables, index, whole);
+  if (!start) return std::nullopt;
+  if (index + 1 == variables["messages"].size()) return Range{*start, whole.size()};
+  const std::optional<std::size_t> end = answer_end(chat, variables, index, *start, whole);
+  return end ? std::optional(Range{*start, *end}) : std::nullopt;
+}
+
+// The text of a content, which may be in parts.
+std::string content_text(const io::Json& message) {
+  const auto content = message.find("content");
+  if (content == message.end()) return {};
+  return content->is_string() ? content->get<std::string>() : joined(*content);
+}
+
+// The content of messages[index], of any role, and what the template puts behind it, found by
+// putting another content in its place. nullopt where the template does not print it as it is.
+std::optional<Range> content_range(const chat_template::ChatTemplate& chat,
+                                   const io::Json& variables, std::size_t index,
+                                   std::string_view whole) {
+  const std::string text = content_text(variables["messages"][index]);
+  const std::size_t first = text.find_first_not_of(kBlanks);
+  if (first == std::string::npos) return std::nullopt;
+  io::Json changed = variables;
+  io::Json& content = changed["messages"][index]["content"];
+  const std::string placeholder = kPlaceholders[text[first] == kPlaceholders[0][0] ? 1 : 0];
+  if (content.is_array()) {
+    content = io::Json::array({{{"type", "text"}, {"text", placeholder}}});
+  } else {
+    content = placeholder;
+  }
+  const std::string other = chat.render(changed);
+  const auto differs = std::mismatch(whole.begin(), whole.end(), other.begin(), other.end());
+  const auto start = static_cast<std::size_t>(differs.first - whole.begin());
+  const auto ends = std::mismatch(whole.rbegin(), whole.rend(), other.rbegin(), other.rend());
+  const std::size_t shared =
+      std::min(static_cast<std::size_t>(ends.first - whole.rbegin()), whole.size() - start);
+  const std::string_view found = whole.substr(start);
+  const std::string_view word =
+      std::string_view(text).substr(first, text.find_first_of(kBlanks, first) - first);
+  if (!found.substr(std::min(found.find_first_not_of(kBlanks), found.size())).starts_with(word)) {
+    return std::nullopt;
+  }
+  const std::optional<std::string> upto = render_beginning(chat, variables, index + 1, false);
+  const bool ended = upto && whole.starts_with(*upto) && upto->size() >= whole.size() - shared;
+  return Range{start, ended ? upto->size() : whole.size() - shared};
+}
+
+// Ascending, with those that touch as one.
+void join_ranges(std::vector<Range>& ranges) {
+  std::ranges::sort(ranges);
+  std::vector<Range> apart;
+  for (const Range& range : ranges) {
+    if (!apart.empty() && range.first <= apart.back().second) {
+      apart.back().second = std::max(apart.back().second, range.second);
+    } else {
+      apart.push_back(range);
+    }
+  }
+  ranges = std::move(apart);
+}
+
+// Which bytes of the text each id stands for: a character that several ids make up belongs to each
+// of them. nullopt where the ids' texts are not the text (spaces that are added, normal forms).
+std::optional<std::vector<Range>> ranges_of(const tokenizer::Tokenizer& tokenizer,
+                                            const std::vector<tokenizer::TokenId>& ids,
+                                            std::string_view text) {
+  tokenizer::StreamDecoder decoder(tokenizer, false);
+  std::vector<Range> ranges;
+  std::string decoded;
+  std::size_t held = 0;  // ids before this one whose character is not whole
+  const auto take = [&](const std::string& piece) {
+    const Range range{decoded.size(), decoded.size() + piece.size()};
+    decoded += piece;
+    for (std::size_t i = ranges.size() - held; i < ranges.size(); ++i) ranges[i] = range;
+    if (!piece.empty()) held = 0;
+  };
+  for (const tokenizer::TokenId id : ids) {
+    const std::string piece = decoder.push(id);
+    ranges.emplace_back();
+    ++held;
+    take(piece);
+  }
+  take(decoder.finish());
+  return decoded == text ? std::optional(std::move(ranges)) : std::nullopt;
+}
+
 }  // namespace
 
 bool takes_parts(const chat_template::ChatTemplate& chat) {
@@ -133,34 +228,29 @@ MarkedText render_conversation(const chat_template::ChatTemplate& chat,
   variables["add_generation_prompt"] = false;
   chat_template::Rendering whole = chat.render_marked(variables);
   MarkedText marked{std::move(whole.text), std::move(whole.generated)};
-  if (chat.marks_generation()) {
-    keep_counted(conversation, marked);
-    return marked;
-  }
-
+  const bool blocks = chat.marks_generation(variables);
+  if (blocks) keep_counted(conversation, marked);
   const io::Json& messages = variables["messages"];
   for (std::size_t i = 0; i < messages.size(); ++i) {
-    if (!conversation.in_loss[i]) continue;
-    const std::optional<std::size_t> start = answer_start(chat, variables, i, marked.text);
-    std::optional<std::size_t> end;
-    if (start && i + 1 == messages.size()) {
-      end = marked.text.size();
-    } else if (start) {
-      end = answer_end(chat, variables, i, *start, marked.text);
+    const bool assistant = messages[i].at("role") == "assistant";
+    if (!conversation.in_loss[i] || (assistant && blocks)) continue;
+    std::optional<Range> range;
+    if (assistant) range = answer_range(chat, variables, i, marked.text);
+    if (!range || range->second < range->first) {
+      range = content_range(chat, variables, i, marked.text);
     }
-    if (!end || *end < *start) {
-      throw InputError({{}, "messages[" + std::to_string(i) + "]"},
-                       "the chat template renders this answer differently once more messages "
-                       "follow, and has no {% generation %} blocks: the answer cannot be told "
-                       "apart for the loss");
+    if (!range) {
+      throw InputError(
+          {{}, "messages[" + std::to_string(i) + "]"},
+          assistant ? "the chat template renders this answer differently once more messages "
+                      "follow, and has no {% generation %} blocks: the answer cannot be told "
+                      "apart for the loss"
+                    : "the message counts in the loss, but the chat template does not render "
+                      "its content");
     }
-    const bool joined = !marked.answers.empty() && *start <= marked.answers.back().second;
-    if (joined) {
-      marked.answers.back().second = std::max(marked.answers.back().second, *end);
-    } else {
-      marked.answers.emplace_back(*start, *end);
-    }
+    marked.answers.push_back(*range);
   }
+  join_ranges(marked.answers);
   return marked;
 }
 
@@ -168,6 +258,7 @@ Example encode_marked(const tokenizer::Tokenizer& tokenizer, const MarkedText& m
   Example example;
   example.ids = tokenizer.encode(marked.text, false);
   example.loss_mask.assign(example.ids.size(), 0);
+  const auto ranges = ranges_of(tokenizer, example.ids, marked.text);
   // How many ids of the whole are those of its first `bytes` bytes alone.
   const auto ids_before = [&](std::size_t bytes) {
     if (bytes >= marked.text.size()) return example.ids.size();
@@ -178,6 +269,14 @@ Example encode_marked(const tokenizer::Tokenizer& tokenizer, const MarkedText& m
     return static_cast<std::size_t>(differs.first - head.begin());
   };
   for (const auto& [first, second] : marked.answers) {
+    if (first == second) continue;
+    if (ranges) {
+      for (std::size_t i = 0; i < ranges->size(); ++i) {
+        const auto& [begin, end] = (*ranges)[i];
+        if (begin < second && end > first) example.loss_mask[i] = 1;
+      }
+      continue;
+    }
     const std::size_t begin = ids_before(first);
     const std::size_t end = std::max(begin, ids_before(second));
     std::fill(example.loss_mask.begin() + static_cast<std::ptrdiff_t>(begin),

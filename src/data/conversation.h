@@ -20,17 +20,16 @@ struct MarkedText {
 // and not the array itself.
 bool takes_parts(const chat_template::ChatTemplate& chat);
 
-// Renders the conversation and finds what counts in its loss: by the template's own
-// {% generation %} blocks, one for each of the assistant's messages, or by rendering it up to each
-// answer and up to its end. An answer ends with what the template puts behind it (the end of turn).
-// Unless `parts`, content in parts is joined by newlines. Throws InputError where the template
-// fails, or where the answers cannot be told apart.
+// Renders the conversation and finds what counts in its loss. The assistant's messages: by the
+// template's own {% generation %} blocks, one for each of them, or by rendering the conversation up
+// to each answer and up to its end. Messages of other roles: their content. Either ends with what
+// the template puts behind it (the end of turn). Unless `parts`, content in parts is joined by
+// newlines. Throws InputError where the template fails, or where the answers cannot be told apart.
 MarkedText render_conversation(const chat_template::ChatTemplate& chat,
                                const Conversation& conversation, bool parts);
 
-// The ids of the whole text without added special tokens. A token that reaches over the edge of an
-// answer belongs to what generation would have to produce, so it counts at the beginning of an
-// answer and not behind its end.
+// The ids of the whole text without added special tokens. As in transformers' assistant mask, a
+// token that reaches over either edge of an answer counts.
 Example encode_marked(const tokenizer::Tokenizer& tokenizer, const MarkedText& marked);
 
 }  // namespace qloft::data

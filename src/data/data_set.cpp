@@ -3,25 +3,25 @@
 #include <numeric>
 #include <utility>
 
-#include "line_index.h"
 #include "qloft/core/error.h"
 #include "qloft/core/random.h"
 #include "qloft/core/threads.h"
 #include "qloft/data.h"
+#include "qloft/data/rows.h"
 
 namespace qloft::data {
 
 struct DataSet::State {
-  std::vector<LineIndex> files;
-  std::vector<std::int64_t> first;  // the index of each file's first line
+  std::vector<Rows> files;
+  std::vector<std::int64_t> first;  // the index of each file's first row
   std::int64_t size = 0;
   ExampleReader reader;
 
-  // The file that holds an example, and which of its lines it is.
-  std::pair<const LineIndex*, std::int64_t> find(std::int64_t index) const {
+  // The file that holds an example, and which of its rows it is.
+  std::pair<const Rows*, std::int64_t> find(std::int64_t index) const {
     if (index < 0 || index >= size) {
       throw InputError({{}, "example " + std::to_string(index)},
-                       "out of range: the data has " + std::to_string(size) + " lines");
+                       "out of range: the data has " + std::to_string(size) + " rows");
     }
     const auto after = std::upper_bound(first.begin(), first.end(), index);
     const auto which = static_cast<std::size_t>(after - first.begin()) - 1;
@@ -29,16 +29,16 @@ struct DataSet::State {
   }
 };
 
-DataSet::DataSet(std::vector<std::filesystem::path> files, ExampleReader reader) {
+DataSet::DataSet(const std::vector<std::filesystem::path>& files, ExampleReader reader) {
   if (files.empty()) throw InputError("expected at least one data file");
   State state{{}, {}, 0, std::move(reader)};
   state.files.reserve(files.size());
-  for (std::filesystem::path& file : files) {
+  for (const std::filesystem::path& file : files) {
     state.first.push_back(state.size);
-    state.size += state.files.emplace_back(std::move(file)).size();
+    state.size += state.files.emplace_back(file).size();
   }
   if (state.size == 0) {
-    throw InputError({state.files.front().path(), {}}, "expected lines of JSON, found none");
+    throw InputError({files.front(), {}}, "expected rows of JSON, found none");
   }
   state_ = std::make_shared<const State>(std::move(state));
 }
@@ -49,12 +49,12 @@ std::int64_t DataSet::size() const {
 
 Example DataSet::get(std::int64_t index) const {
   const auto [file, local] = state_->find(index);
-  return state_->reader.read(file->line(local), file->path(), file->line_number(local));
+  return state_->reader.read(file->read(local), file->location(local));
 }
 
 ErrorLocation DataSet::location(std::int64_t index) const {
   const auto [file, local] = state_->find(index);
-  return {file->path(), "line " + std::to_string(file->line_number(local))};
+  return file->location(local);
 }
 
 const ExampleReader& DataSet::reader() const {
@@ -83,7 +83,7 @@ DataSet::Split DataSet::split(double validation_share, std::uint64_t seed) const
   std::iota(split.train.begin(), split.train.end(), std::int64_t{0});
   if (validation_share == 0) return split;
   if (size() < 2) {
-    throw InputError({state_->files.front().path(), {}},
+    throw InputError({location(0).file, {}},
                      "one example cannot be shared between training and validation");
   }
   Random random(seed);

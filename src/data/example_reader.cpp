@@ -5,6 +5,7 @@
 #include "conversation.h"
 #include "qloft/core/error.h"
 #include "qloft/data.h"
+#include "qloft/data/known_ids.h"
 #include "row.h"
 
 namespace qloft::data {
@@ -87,16 +88,18 @@ ExampleReader::ExampleReader(tokenizer::Tokenizer tokenizer,
 }
 
 Example ExampleReader::encode(const RowContent& row, const RowLocation& at) const {
+  Example example;
   if (const auto* conversation = std::get_if<Conversation>(&row.form)) {
     if (!chat_) at.fail("messages", "the model has no chat template to render them with");
     try {
-      return encode_marked(tokenizer_,
-                           render_conversation(*chat_, *conversation, chat_takes_parts_));
+      example =
+          encode_marked(tokenizer_, render_conversation(*chat_, *conversation, chat_takes_parts_));
     } catch (const InputError& error) {
       at.fail("messages", error.what());
     }
+    example.endless = !ends(example);
+    return example;
   }
-  Example example;
   if (const auto* pair = std::get_if<Pair>(&row.form)) {
     example = encode_pair(tokenizer_, pair->prompt, pair->completion);
   } else {
@@ -106,13 +109,31 @@ Example ExampleReader::encode(const RowContent& row, const RowLocation& at) cons
     example.ids.push_back(*end_);
     example.loss_mask.push_back(1);
   }
+  example.endless = options_.append_eos && !ends(example);
   return example;
+}
+
+bool ExampleReader::ends(const Example& example) const {
+  for (std::size_t i = example.ids.size(); i-- > 0;) {
+    if (example.loss_mask[i] == 0) continue;
+    const tokenizer::TokenId id = example.ids[i];
+    if (tokenizer_.is_special(id) || id == end_ || id == tokenizer_.eos()) return true;
+    // A template may put a line's end behind the turn's.
+    const std::string text = tokenizer_.decode({&id, 1});
+    if (text.find_first_not_of(" \t\r\n") != std::string::npos) return false;
+  }
+  return std::ranges::find(example.loss_mask, std::uint8_t{1}) == example.loss_mask.end();
 }
 
 Example ExampleReader::read(const std::string& text, const std::filesystem::path& file,
                             std::int64_t line_number) const {
-  const RowLocation at{file, line_number};
-  Example example = encode(read_row(io::parse_json(text, file, line_number), at, options_), at);
+  return read(io::parse_json(text, file, line_number),
+              {file, "line " + std::to_string(line_number)});
+}
+
+Example ExampleReader::read(const io::Json& row, const ErrorLocation& where) const {
+  const RowLocation at{where};
+  Example example = encode(read_row(row, at, options_), at);
   const auto limit = static_cast<std::size_t>(options_.max_length);
   if (example.ids.size() > limit) {
     example.truncated = true;
@@ -120,13 +141,7 @@ Example ExampleReader::read(const std::string& text, const std::filesystem::path
     example.ids.resize(limit);
     example.loss_mask.resize(limit);
   }
-  for (const tokenizer::TokenId id : example.ids) {
-    if (options_.vocabulary_size == 0 || id < options_.vocabulary_size) continue;
-    at.fail({}, "expected ids below the " + std::to_string(options_.vocabulary_size) +
-                    " rows of the model's embedding, found " + std::to_string(id) + ", \"" +
-                    tokenizer_.token(id) +
-                    "\": the tokenizer has tokens for which the model was never resized");
-  }
+  expect_known_ids(example.ids, options_.vocabulary_size, tokenizer_, where);
   return example;
 }
 

@@ -1,24 +1,21 @@
 #pragma once
-// Where the lines of text files begin: 8 bytes a line, whatever the lines hold.
+// Where the lines of a text file begin: 8 bytes a line, whatever the lines hold.
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "source_file.h"
+
 namespace qloft::data {
 
-// One file: an open descriptor and the offsets of its lines that are not blank. Reading is safe
-// from many threads.
+// The offsets of a file's lines that are not blank. Reading is safe from many threads.
 class LineIndex {
  public:
-  // One pass over the file. Throws InputError if it is missing or not regular.
-  explicit LineIndex(std::filesystem::path path);
-  ~LineIndex();
-  LineIndex(LineIndex&& other) noexcept;
-  LineIndex& operator=(LineIndex&&) = delete;
+  // One pass over the file.
+  explicit LineIndex(SourceFile file);
 
-  const std::filesystem::path& path() const { return path_; }
+  const SourceFile& file() const { return file_; }
   std::int64_t size() const { return static_cast<std::int64_t>(offsets_.size()); }
   // Without its end of line.
   std::string line(std::int64_t index) const;
@@ -34,8 +31,7 @@ class LineIndex {
 
   void scan();
 
-  std::filesystem::path path_;
-  int descriptor_ = -1;
+  SourceFile file_;
   std::uint64_t bytes_ = 0;
   std::vector<std::uint64_t> offsets_;
   std::vector<Gap> gaps_;

@@ -140,13 +140,7 @@ std::vector<bool> messages_in_loss(const io::Json& messages, const std::string& 
   std::vector<bool> in_loss;
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const auto flag = flag_of(messages[i], name_of(field, i), at);
-    const bool assistant = messages[i]["role"] == "assistant";
-    if (flag.value_or(false) && !assistant) {
-      at.fail(name_of(field, i),
-              "only an assistant's message can count in the loss, found one of " +
-                  messages[i]["role"].get<std::string>());
-    }
-    in_loss.push_back(flag.value_or(assistant));
+    in_loss.push_back(flag.value_or(messages[i]["role"] == "assistant"));
   }
   return in_loss;
 }

@@ -13,7 +13,8 @@ namespace qloft::data {
 // Throws InputError naming the message by `field`.
 io::Json read_messages(const io::Json& messages, const std::string& field, const RowLocation& at);
 
-// Of each message that read_messages gave: does it count in the loss?
+// Of each message that read_messages gave: does it count in the loss? The assistant's do, others
+// where they say so.
 std::vector<bool> messages_in_loss(const io::Json& messages, const std::string& field,
                                    const RowLocation& at);
 

@@ -29,6 +29,9 @@ void Omissions::add(const DataSet& data, std::int64_t index, const Example& exam
   if (!has_prediction(example)) {
     ++left_out;
     if (!first_left_out) first_left_out = data.location(index);
+  } else if (example.endless) {
+    ++endless;
+    if (!first_endless) first_endless = data.location(index);
   }
 }
 
@@ -43,6 +46,13 @@ std::vector<std::string> Omissions::notes() const {
   if (first_left_out) {
     out.push_back(sentence(left_out, examples, "have no token that counts and were left out",
                            *first_left_out));
+  }
+  if (first_endless) {
+    out.push_back(
+        sentence(endless, examples,
+                 "have no end token behind what is learned (neither the chat template nor "
+                 "eos_token gives one), so that a model tuned on them would not stop",
+                 *first_endless));
   }
   return out;
 }

@@ -31,7 +31,7 @@ io::Json tools_of(const io::Json& row, const RowLocation& at) {
     tools = io::Json::parse(text, nullptr, false);
   }
   if (!tools.is_array()) at.fail("tools", "expected an array of functions, as it is or as JSON");
-  return tools.empty() ? io::Json(nullptr) : without_nulls(tools);
+  return without_nulls(tools);
 }
 
 Conversation conversation_of(const io::Json& row, io::Json messages, std::vector<bool> in_loss,
@@ -123,9 +123,9 @@ const std::vector<Form>& forms() {
 }  // namespace
 
 void RowLocation::fail(std::string_view field, std::string_view message) const {
-  std::string where = "line " + std::to_string(line);
-  if (!field.empty()) where += ": " + std::string(field);
-  throw InputError({file, where}, message);
+  std::string where = at.field;
+  if (!field.empty()) where += (where.empty() ? "" : ": ") + std::string(field);
+  throw InputError({at.file, where}, message);
 }
 
 std::string kind_of(const io::Json& value) {
@@ -143,6 +143,14 @@ std::string kind_of(const io::Json& value) {
     default:
       return "a number";
   }
+}
+
+bool has_a_form(const std::vector<std::string>& names) {
+  return std::ranges::any_of(forms(), [&](const Form& form) {
+    return std::ranges::all_of(form.columns, [&](const char* column) {
+      return std::ranges::find(names, column) != names.end();
+    });
+  });
 }
 
 RowContent read_row(const io::Json& json, const RowLocation& at, const DataOptions& options) {

@@ -17,8 +17,7 @@ namespace qloft::data {
 
 // Where a row stands; every complaint names it.
 struct RowLocation {
-  const std::filesystem::path& file;
-  std::int64_t line;
+  const ErrorLocation& at;
 
   [[noreturn]] void fail(std::string_view field, std::string_view message) const;
 };
@@ -47,6 +46,9 @@ struct RowContent {
 // prompt and completion, as texts or as messages; instruction, input and output (Alpaca); question
 // and answer; text. Throws InputError naming file, line and field.
 RowContent read_row(const io::Json& json, const RowLocation& at, const DataOptions& options);
+
+// True where an object with these names has the columns of one of the forms.
+bool has_a_form(const std::vector<std::string>& names);
 
 // "an object", "a string", ...
 std::string kind_of(const io::Json& value);

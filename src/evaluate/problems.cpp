@@ -1,10 +1,11 @@
 #include "problems.h"
 
-#include <fstream>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "qloft/core/error.h"
 #include "qloft/data.h"
+#include "qloft/data/rows.h"
 #include "qloft/io.h"
 
 namespace qloft::evaluate {
@@ -21,17 +22,14 @@ std::string text_field(const io::Json& json, const char* name, const ErrorLocati
 }  // namespace
 
 std::vector<Problem> read_problems(const std::filesystem::path& file, std::int64_t limit) {
-  if (!std::filesystem::is_regular_file(file)) throw InputError({file, {}}, "no such file");
-  std::ifstream stream(file);
+  const data::Rows rows(file);
+  const std::int64_t count = limit > 0 ? std::min(limit, rows.size()) : rows.size();
   std::vector<Problem> problems;
-  std::string text;
-  for (std::int64_t line = 1; std::getline(stream, text); ++line) {
-    if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const io::Json json = io::parse_json(text, file, line);
-    const ErrorLocation where{file, "line " + std::to_string(line)};
+  for (std::int64_t i = 0; i < count; ++i) {
+    const io::Json json = rows.read(i);
+    const ErrorLocation where = rows.location(i);
     if (!json.is_object()) throw InputError(where, "expected a JSON object");
     problems.push_back({text_field(json, "question", where), text_field(json, "answer", where)});
-    if (limit > 0 && static_cast<std::int64_t>(problems.size()) == limit) break;
   }
   if (problems.empty()) throw InputError({file, {}}, "expected at least one problem, found none");
   return problems;

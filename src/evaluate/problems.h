@@ -1,5 +1,5 @@
 #pragma once
-// Word problems with worked answers: JSON Lines of "question" and "answer".
+// Word problems with worked answers: rows of "question" and "answer".
 
 #include <cstdint>
 #include <filesystem>
@@ -13,7 +13,7 @@ struct Problem {
   std::string answer;
 };
 
-// At most `limit` of them; 0: all. Throws InputError naming file and line; where there is none.
+// At most `limit` of them; 0: all. Throws InputError naming file and row; where there is none.
 std::vector<Problem> read_problems(const std::filesystem::path& file, std::int64_t limit);
 
 // `count` worked examples as they stand before a question; empty for 0. Throws InputError where the

@@ -7,6 +7,7 @@
 #include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
+#include "qloft/data/rows.h"
 #include "qloft/decompose.h"
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/calibrate.h"
@@ -64,6 +65,8 @@ void check(const QuantizeOptions& o) {
   refuse(o.plan && o.size, "size", "expected none beside --plan, which says it for each matrix");
   refuse(!o.data.empty() && !o.stats.empty(), "data",
          "expected a text or the statistics of one (--stats), found both");
+  refuse(!o.chat_template.empty() && o.data.empty(), "chat_template",
+         "expected none without --data: only conversations need one");
   if (!o.data.empty() && !fs::is_regular_file(o.data)) {
     throw InputError({o.data, {}}, "no such file");
   }
@@ -92,7 +95,7 @@ io::Json echo_of(StageOptions options) {
   io::OptionEcho echo(json);
   visit_options(options, echo);
   json.erase("output");
-  return json;
+  return by_contents(std::move(json));
 }
 
 // As long as calibrate's, or as the model and the text allow.
@@ -102,7 +105,7 @@ std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
       architecture::read_layout(io::read_json(model / "config.json"), model / "config.json")
           .max_positions;
   if (positions > 0) length = std::min(length, positions);
-  if (o.data.extension() == ".jsonl") return length;
+  if (data::is_rows_file(o.data)) return length;
   const auto ids = tokenizer::Tokenizer::load(model).encode(read_file(o.data));
   return std::clamp<std::int64_t>(std::ssize(ids), 2, length);
 }
@@ -112,6 +115,7 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
   const fs::path model = checkpoint::resolve(o.model);
   CalibrateOptions calibration;
   calibration.model.model = o.model;
+  calibration.model.chat_template = o.chat_template;
   calibration.data = o.data;
   calibration.length = sequence_length(o, model);
   calibration.gram = decompose::needs_gram(metric);

@@ -10,10 +10,12 @@
 #include "clock.h"
 #include "load.h"
 #include "qloft/calibrate.h"
-#include "qloft/chat_template.h"
 #include "qloft/core.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/data/end_tokens.h"
+#include "qloft/data/known_ids.h"
+#include "qloft/data/omissions.h"
+#include "qloft/data/rows.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/statistics.h"
 
@@ -31,15 +33,17 @@ std::span<const std::byte> bytes_of(const auto& values) {
 }
 
 // The sequences that these options draw.
-std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedModel& loaded) {
+std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedModel& loaded,
+                                data::Omissions& omissions) {
   const std::int64_t longest = loaded.model.layout().max_positions;
   if (longest > 0 && options.length > longest) {
     throw InputError({{}, "length"}, "expected at most the model's " + std::to_string(longest) +
                                          " positions, found " + std::to_string(options.length));
   }
-  if (options.data.extension() != ".jsonl") {
-    return calibrate::windows(loaded.tokenizer.encode(read_file(options.data)), options.samples,
-                              options.length, options.seed);
+  const std::int64_t vocabulary = loaded.model.layout().vocabulary_size;
+  if (!data::is_rows_file(options.data)) {
+    return calibrate::windows(data::read_text_ids(options.data, vocabulary, loaded.tokenizer()),
+                              options.samples, options.length, options.seed);
   }
   if (options.samples < 1) {
     throw InputError({{}, "samples"},
@@ -47,18 +51,18 @@ std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedMod
   }
   data::DataOptions format;
   format.max_length = options.length;
-  format.vocabulary_size = loaded.model.layout().vocabulary_size;
-  format.end_token = data::end_tokens(loaded.source().folder(), loaded.tokenizer).appended;
-  const data::DataSet data(
-      {options.data},
-      data::ExampleReader(loaded.tokenizer,
-                          chat_template::ChatTemplate::load(loaded.source().folder()), format));
+  format.vocabulary_size = vocabulary;
+  format.end_token = data::end_tokens(loaded.source().folder(), loaded.tokenizer()).appended;
+  const data::DataSet data({options.data},
+                           data::ExampleReader(loaded.tokenizer(), loaded.text.chat, format));
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(data.size()));
   std::iota(chosen.begin(), chosen.end(), 0);
   Random(options.seed).shuffle(std::span(chosen));
   chosen.resize(std::min(chosen.size(), static_cast<std::size_t>(options.samples)));
   std::ranges::sort(chosen);
-  return data.get(chosen);
+  std::vector<data::Example> examples = data.get(chosen);
+  for (std::size_t i = 0; i < chosen.size(); ++i) omissions.add(data, chosen[i], examples[i]);
+  return examples;
 }
 
 // Of the linear layers, and the Gram matrix of the output matrix.
@@ -214,7 +218,13 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
     throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
   }
   LoadedModel loaded = load_model(options.model, progress);
-  const std::vector<data::Example> examples = draw(options, loaded);
+  data::Omissions omissions;
+  const std::vector<data::Example> examples = draw(options, loaded, omissions);
+  if (!report.fisher) {  // Gram matrices are of all inputs
+    omissions.left_out = 0;
+    omissions.first_left_out.reset();
+  }
+  for (const std::string& note : omissions.notes()) progress.warn(note);
   statistics::Origin origin{.model = options.model.model,
                             .fingerprint = statistics::fingerprint_of(loaded.source()),
                             .data = options.data.filename().string(),
@@ -257,6 +267,8 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
 
   report.samples = origin.samples;
   report.tokens = origin.tokens;
+  report.truncated_examples = omissions.truncated;
+  report.left_out_examples = omissions.left_out;
   report.matrices = std::ssize(architecture::linear_layers(layout));
   report.bytes = fs::file_size(options.output, error);
   report.seconds = seconds_since(begin);

@@ -18,7 +18,8 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   EvaluateReport report;
   report.task = options.task;
   const auto start = Clock::now();
-  const evaluate::Subject subject{loaded.model, loaded.adapter, loaded.tokenizer, loaded.source()};
+  const evaluate::Subject subject{loaded.model, loaded.adapter, loaded.text.tokenizer,
+                                  loaded.text.chat, loaded.source()};
   evaluate::expect_finite_weights(subject);
   report.scores = task.run(subject, request, progress);
   report.seconds = seconds_since(start);

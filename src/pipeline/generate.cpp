@@ -1,6 +1,7 @@
 #include "qloft/pipeline/generate.h"
 
 #include <algorithm>
+#include <map>
 
 #include "clock.h"
 #include "load.h"
@@ -13,10 +14,10 @@
 namespace qloft::pipeline {
 namespace {
 
-chat_template::ChatTemplate need_chat_template(const checkpoint::Checkpoint& source) {
-  auto found = chat_template::ChatTemplate::load(source.folder());
-  if (!found) throw InputError({source.folder(), "chat_template"}, "the checkpoint has none");
-  return std::move(*found);
+const chat_template::ChatTemplate& need_chat_template(const Tokenization& text) {
+  if (text.chat) return *text.chat;
+  throw InputError({text.sources.chat, "chat_template"},
+                   "the checkpoint has none (--chat-template FILE gives one)");
 }
 
 model::AdapterId adapter_id(const model::Model& model, const std::string& name) {
@@ -24,9 +25,13 @@ model::AdapterId adapter_id(const model::Model& model, const std::string& name) 
 }
 
 // A reply in a conversation ends where the template ends a turn.
-void end_at_turns(const LoadedModel& loaded, generate::Options& settings) {
-  const auto end = data::turn_end(loaded.tokenizer, need_chat_template(loaded.source()));
-  if (end) settings.eos.push_back(*end);
+std::vector<tokenizer::TokenId> ends_of_turns(const checkpoint::Checkpoint& source,
+                                              const Tokenization& text) {
+  auto ends = generate::end_tokens(source, text.tokenizer);
+  if (const auto end = data::turn_end(text.tokenizer, need_chat_template(text))) {
+    ends.push_back(*end);
+  }
+  return ends;
 }
 
 }  // namespace
@@ -46,14 +51,14 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
 
   GenerateReport report;
   if (options.chat) {
-    const auto chat = need_chat_template(loaded.source());
-    report.prompt_ids = loaded.tokenizer.encode(chat.render({{"user", prompt}}, true), false);
+    const auto& chat = need_chat_template(loaded.text);
+    report.prompt_ids = loaded.tokenizer().encode(chat.render({{"user", prompt}}, true), false);
   } else {
-    report.prompt_ids = loaded.tokenizer.encode(prompt);
+    report.prompt_ids = loaded.tokenizer().encode(prompt);
   }
   generate::Options settings;
-  settings.eos = generate::end_tokens(loaded.source(), loaded.tokenizer);
-  if (options.chat) end_at_turns(loaded, settings);
+  settings.eos = options.chat ? ends_of_turns(loaded.source(), loaded.text)
+                              : generate::end_tokens(loaded.source(), loaded.tokenizer());
   settings.sampling = options.sampling;
   settings.max_tokens = options.max_tokens;
   settings.ignore_eos = options.ignore_eos;
@@ -69,7 +74,7 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
     return sink ? sink(piece) : true;
   };
   report.result =
-      generate::generate(loaded.model, loaded.tokenizer, report.prompt_ids, settings, timed);
+      generate::generate(loaded.model, loaded.tokenizer(), report.prompt_ids, settings, timed);
   report.seconds = seconds_since(start);
   return report;
 }
@@ -77,24 +82,42 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
 struct Conversation::State {
   ChatOptions options;
   LoadedModel loaded;
-  chat_template::ChatTemplate chat;
   generate::Options settings;
   std::vector<chat_template::Message> messages;
   std::vector<std::string> adapters;
+  std::map<std::string, Tokenization> text;  // of each adapter, and of "base"
   std::string active;
   std::unique_ptr<generate::Session> session;
+
+  // As the loaded model's, where it has the same files.
+  void add_text(const std::string& name, const std::optional<std::filesystem::path>& adapter) {
+    const TextSources sources =
+        text_sources(loaded.files.folder(), adapter, options.model.chat_template);
+    text.emplace(name, sources == loaded.text.sources
+                           ? loaded.text
+                           : load_tokenization(sources, loaded.files.layout().vocabulary_size));
+  }
+
+  void activate(const std::string& name) {
+    const Tokenization& own = text.at(name);
+    settings.eos = ends_of_turns(loaded.source(), own);
+    settings.adapter = adapter_id(loaded.model, name);
+    active = name;
+    const std::int64_t longest = loaded.model.layout().max_positions;
+    const std::int64_t context = longest > 0 ? std::min(options.context, longest) : options.context;
+    session = std::make_unique<generate::Session>(loaded.model, own.tokenizer, context);
+  }
 };
 
 Conversation::Conversation(const ChatOptions& options, Progress& progress) {
   check_model_options(options.model);
   options.sampling.validate();
   LoadedModel loaded = load_model(options.model, progress);
-  auto chat = need_chat_template(loaded.source());
-  state_ = std::make_unique<State>(
-      State{options, std::move(loaded), std::move(chat), {}, {}, {}, {}, nullptr});
+  state_ = std::make_unique<State>(State{options, std::move(loaded), {}, {}, {}, {}, {}, nullptr});
   State& s = *state_;
   s.adapters = s.loaded.model.adapters();
-  s.active = s.adapters.empty() ? "base" : s.adapters.front();
+  s.add_text("base", std::nullopt);
+  for (const std::string& name : s.adapters) s.text.emplace(name, s.loaded.text);
   for (const std::string& given : options.adapters) {
     const std::size_t equals = given.find('=');
     const std::string folder = equals == std::string::npos ? given : given.substr(equals + 1);
@@ -106,17 +129,13 @@ Conversation::Conversation(const ChatOptions& options, Progress& progress) {
       throw InputError({{}, "adapters"}, "expected a new name, found '" + name + "'");
     }
     s.loaded.model.attach(name, adapter::load(folder, s.loaded.files.layout()), false);
+    s.add_text(name, folder);
     s.adapters.push_back(std::move(name));
   }
   s.loaded.model.set_training(false);
-  s.settings.adapter = adapter_id(s.loaded.model, s.active);
   s.settings.sampling = options.sampling;
   s.settings.max_tokens = options.max_tokens;
-  s.settings.eos = generate::end_tokens(s.loaded.source(), s.loaded.tokenizer);
-  end_at_turns(s.loaded, s.settings);
-  const std::int64_t longest = s.loaded.model.layout().max_positions;
-  const std::int64_t context = longest > 0 ? std::min(options.context, longest) : options.context;
-  s.session = std::make_unique<generate::Session>(s.loaded.model, s.loaded.tokenizer, context);
+  s.activate(s.loaded.adapter == model::kNoAdapter ? "base" : s.adapters.front());
   clear();
 }
 
@@ -126,7 +145,9 @@ generate::Result Conversation::say(const std::string& message, const generate::S
   State& s = *state_;
   s.messages.push_back({"user", message});
   try {
-    const auto prompt = s.loaded.tokenizer.encode(s.chat.render(s.messages, true), false);
+    const Tokenization& text = s.text.at(s.active);
+    const auto prompt =
+        text.tokenizer.encode(need_chat_template(text).render(s.messages, true), false);
     auto settings = s.settings;
     settings.sampling.seed += s.messages.size();  // another turn, other draws
     auto result = s.session->reply(prompt, settings, sink);
@@ -155,9 +176,7 @@ void Conversation::switch_adapter(const std::string& name) {
     for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
     throw InputError({{}, "adapter"}, "expected one of " + list + ", found '" + name + "'");
   }
-  state_->settings.adapter = adapter_id(state_->loaded.model, name);
-  state_->active = name;
-  state_->session->reset();
+  state_->activate(name);
 }
 
 void Conversation::clear() {

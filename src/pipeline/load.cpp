@@ -54,8 +54,6 @@ void check_model_options(const ModelOptions& options) {
   load_options(options.device, options.dtype, options.matmul);
 }
 
-namespace {
-
 std::optional<std::filesystem::path> adapter_folder(const checkpoint::Checkpoint& source,
                                                     const ModelOptions& options) {
   if (options.bare) return std::nullopt;
@@ -66,8 +64,6 @@ std::optional<std::filesystem::path> adapter_folder(const checkpoint::Checkpoint
   }
   return std::nullopt;
 }
-
-}  // namespace
 
 std::optional<adapter::Adapter> find_adapter(const quantized::ModelFiles& files,
                                              const ModelOptions& options) {
@@ -102,14 +98,16 @@ LoadedModel load_model(const ModelOptions& options, Progress& progress) {
   at::set_num_threads(1);
   const auto load = load_options(options.device, options.dtype, options.matmul);
   quantized::ModelFiles files(checkpoint::resolve(options.model));
-  auto tokenizer = tokenizer::Tokenizer::load(files.folder());
+  auto text = load_tokenization(
+      text_sources(files.folder(), adapter_folder(files.source(), options), options.chat_template),
+      files.layout().vocabulary_size);
   auto model = model::Model::load(files, load, progress);
   model::AdapterId id = model::kNoAdapter;
   if (const auto adapter = find_adapter(files, options)) {
     id = model.attach("default", *adapter, /*train=*/false);
   }
   model.set_training(false);
-  return {std::move(files), std::move(tokenizer), std::move(model), id};
+  return {std::move(files), std::move(text), std::move(model), id};
 }
 
 }  // namespace qloft::pipeline

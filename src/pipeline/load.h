@@ -10,17 +10,18 @@
 #include "qloft/core/progress.h"
 #include "qloft/model.h"
 #include "qloft/pipeline/model_options.h"
-#include "qloft/tokenizer.h"
+#include "tokenization.h"
 
 namespace qloft::pipeline {
 
 struct LoadedModel {
   quantized::ModelFiles files;
-  tokenizer::Tokenizer tokenizer;
+  Tokenization text;
   model::Model model;
   model::AdapterId adapter = model::kNoAdapter;  // that the options mean
 
   const checkpoint::Checkpoint& source() const { return files.source(); }
+  const tokenizer::Tokenizer& tokenizer() const { return text.tokenizer; }
 };
 
 // How a model is loaded by options of these names. Throws InputError for a device that this build
@@ -28,7 +29,10 @@ struct LoadedModel {
 model::LoadOptions load_options(const std::string& device, const std::string& dtype,
                                 const std::string& matmul);
 
-// The adapter that these options mean for this model; nullopt: none.
+// The folder of the adapter that these options mean for this model, and what it holds; nullopt:
+// none.
+std::optional<std::filesystem::path> adapter_folder(const checkpoint::Checkpoint& source,
+                                                    const ModelOptions& options);
 std::optional<adapter::Adapter> find_adapter(const quantized::ModelFiles& files,
                                              const ModelOptions& options);
 

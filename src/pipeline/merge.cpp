@@ -244,7 +244,13 @@ MergeReport merge(const MergeOptions& options, Progress& progress) {
     progress.update(++done, "");
   }
   progress.end();
-  checkpoint::copy_companions(source.folder(), folder.path());
+  const auto beside = input.adapter ? std::optional(input.adapter_folder) : std::nullopt;
+  const TextSources sources = text_sources(source.folder(), beside, {});
+  if (sources.tokenizer != source.folder()) {  // it must fit the embedding
+    load_tokenization(sources, input.layout.vocabulary_size);
+  }
+  copy_texts(sources, folder.path());
+  checkpoint::copy_generation_config(source.folder(), folder.path());
   write_config(input, folder.path());
   writer.finish();
   folder.commit();

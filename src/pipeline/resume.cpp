@@ -95,6 +95,14 @@ std::string model_fingerprint(const fs::path& folder) {
   });
 }
 
+io::Json by_contents(io::Json options) {
+  const auto file = options.find("chat_template");
+  if (file != options.end() && file->is_string() && *file != "") {
+    *file = file_fingerprint(file->get<std::string>());
+  }
+  return options;
+}
+
 std::string work_name(const io::Json& work) {
   return hex(mix(0, work.dump()));
 }

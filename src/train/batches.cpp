@@ -87,7 +87,7 @@ double validation_loss(model::Model& model, model::AdapterId adapter, const data
                        const std::vector<std::int64_t>& indices, std::int64_t batch,
                        data::Omissions* omissions) {
   Progress silent;
-  const Examples examples(data, indices, silent);
+  const Examples examples = read_examples(data, indices, silent);
   if (omissions != nullptr) *omissions = examples.omissions();
   return mean_loss(model, adapter, examples, std::max<std::int64_t>(1, batch));
 }

@@ -28,12 +28,18 @@ Examples::Examples(const data::DataSet& data, const std::vector<std::int64_t>& i
     progress.update(static_cast<std::uint64_t>(end), {});
   }
   progress.end();
-  if (indices_.empty()) {
-    throw InputError(count == 0 ? "expected at least one example to train on"
-                                : "none of the " + std::to_string(count) +
-                                      " examples has a token that counts; is the length too "
-                                      "short for the prompts?");
+}
+
+Examples read_examples(const data::DataSet& data, const std::vector<std::int64_t>& indices,
+                       Progress& progress) {
+  Examples examples(data, indices, progress);
+  if (examples.size() == 0) {
+    throw InputError(indices.empty() ? "expected at least one example to train on"
+                                     : "none of the " + std::to_string(indices.size()) +
+                                           " examples has a token that counts; is the length too "
+                                           "short for the prompts?");
   }
+  return examples;
 }
 
 void Examples::take(std::int64_t index, const data::Example& example) {
@@ -50,6 +56,8 @@ void Examples::take(std::int64_t index, const data::Example& example) {
   }
   indices_.push_back(index);
   lengths_.push_back(static_cast<std::int32_t>(length));
+  predictions_ += std::count_if(example.loss_mask.begin() + 1, example.loss_mask.end(),
+                                [](std::uint8_t counts) { return counts != 0; });
 }
 
 std::vector<data::Example> Examples::get(const MicroBatch& places) const {

@@ -15,14 +15,16 @@ namespace qloft::train {
 
 class Examples {
  public:
-  // Reads the examples of `indices` on all threads. Throws what the data set throws; InputError if
-  // none of them has a prediction that counts.
+  // Reads the examples of `indices` on all threads. Throws what the data set throws.
   Examples(const data::DataSet& data, const std::vector<std::int64_t>& indices, Progress& progress);
 
   // The ones with a prediction that counts; the others are left out.
   std::int64_t size() const { return static_cast<std::int64_t>(lengths_.size()); }
   const std::vector<std::int32_t>& lengths() const { return lengths_; }
   const data::Omissions& omissions() const { return omissions_; }
+  // By place, where it stands in the data.
+  const std::vector<std::int64_t>& indices() const { return indices_; }
+  std::int64_t predictions() const { return predictions_; }  // that count
   // A hash of all ids and masks in order.
   std::uint64_t fingerprint() const { return fingerprint_; }
 
@@ -42,7 +44,12 @@ class Examples {
   std::vector<tokenizer::TokenId> ids_;
   std::vector<std::uint8_t> loss_mask_;
   data::Omissions omissions_;
+  std::int64_t predictions_ = 0;
   std::uint64_t fingerprint_ = 0;
 };
+
+// Throws InputError if none of them has a prediction that counts.
+Examples read_examples(const data::DataSet& data, const std::vector<std::int64_t>& indices,
+                       Progress& progress);
 
 }  // namespace qloft::train

@@ -1,10 +1,12 @@
 #include "order.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <span>
 
 #include "qloft/core/checked.h"
+#include "qloft/core/error.h"
 #include "qloft/core/random.h"
 
 namespace qloft::train {
@@ -47,6 +49,13 @@ std::vector<MicroBatch> first_fit_rows(const std::vector<std::int64_t>& examples
     space[row] -= needed;
   }
   return rows;
+}
+
+std::int64_t total_steps(const Options& options, std::int64_t steps_per_epoch) {
+  if (options.max_steps > 0) return options.max_steps;
+  const double steps = std::ceil(options.epochs * static_cast<double>(steps_per_epoch));
+  if (!(steps < 1e15)) throw InputError({{}, "epochs"}, "too many steps");
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(steps));
 }
 
 Order::Order(std::vector<std::int32_t> lengths, const Options& options)

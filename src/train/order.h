@@ -44,6 +44,9 @@ class Order {
   std::int64_t planned_ = -1;
 };
 
+// Of the whole run. Throws InputError where epochs make too many.
+std::int64_t total_steps(const Options& options, std::int64_t steps_per_epoch);
+
 // Examples laid into rows of `length` tokens first-fit decreasing, ties in the given order: the
 // same rows as data::make_packed_batches gives, also for any subset of whole rows.
 std::vector<MicroBatch> first_fit_rows(const std::vector<std::int64_t>& examples,

@@ -56,13 +56,6 @@ std::string data_fingerprint(const Examples& train, const std::optional<Examples
   return hex(hash);
 }
 
-std::int64_t total_steps(const Options& options, std::int64_t steps_per_epoch) {
-  if (options.max_steps > 0) return options.max_steps;
-  const double steps = std::ceil(options.epochs * static_cast<double>(steps_per_epoch));
-  if (!(steps < 1e15)) throw InputError({{}, "epochs"}, "too many steps");
-  return std::max<std::int64_t>(1, static_cast<std::int64_t>(steps));
-}
-
 class Run {
  public:
   Run(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
@@ -74,7 +67,7 @@ class Run {
         options_(options),
         save_(save),
         progress_(progress),
-        examples_(data, train_indices, progress),
+        examples_(read_examples(data, train_indices, progress)),
         validation_(read_validation(data, validation_indices, progress)),
         order_(examples_.lengths(), options),
         steps_(total_steps(options, order_.steps_per_epoch())),
@@ -105,7 +98,7 @@ class Run {
                                                  const std::vector<std::int64_t>& indices,
                                                  Progress& progress) {
     if (indices.empty()) return std::nullopt;
-    return Examples(data, indices, progress);
+    return read_examples(data, indices, progress);
   }
 
   void warn_about_data() const {

@@ -77,8 +77,8 @@ TEST(ChatTemplate, RendersMessagesWithoutToolsOrFurtherVariables) {
 }
 
 TEST(ChatTemplate, SaysWhetherItMarksWhatTheModelGenerates) {
-  EXPECT_TRUE(make("{% generation %}x{% endgeneration %}").marks_generation());
-  EXPECT_FALSE(make("x").marks_generation());
+  EXPECT_TRUE(make("{% generation %}x{% endgeneration %}").marks_generation(io::Json::object()));
+  EXPECT_FALSE(make("x").marks_generation(io::Json::object()));
 }
 
 TEST(ChatTemplate, KnowsTheTime) {
@@ -188,42 +188,85 @@ class ChatFolder : public testing::Test {
     std::ofstream(folder_ / name, std::ios::binary) << text;
   }
   std::string rendered() {
-    return ChatTemplate::load(folder_).value().render({{"user", "hi"}}, false);
+    return ChatTemplate::load(folder_, tokens_).value().render({{"user", "hi"}}, false);
+  }
+  static io::Json with_tools() {
+    return {{"messages", io::Json::array()}, {"tools", io::Json::array()}};
   }
   std::filesystem::path folder_;
+  SpecialTokens tokens_ = {{"bos_token", "<b>"}, {"eos_token", "<e>"}, {"image_token", "<i>"}};
 };
 
 TEST_F(ChatFolder, WithoutATemplateGivesNone) {
-  EXPECT_FALSE(ChatTemplate::load(folder_).has_value());
+  EXPECT_FALSE(ChatTemplate::load(folder_, {}).has_value());
   put("tokenizer_config.json", R"({"bos_token": "<s>", "chat_template": null})");
-  EXPECT_FALSE(ChatTemplate::load(folder_).has_value());
+  EXPECT_FALSE(ChatTemplate::load(folder_, {}).has_value());
 }
 
 TEST_F(ChatFolder, GivesTheTemplateOfTheTokenizersConfiguration) {
   put("tokenizer_config.json",
-      R"({"bos_token": {"content": "<b>"}, "eos_token": "<e>",
-          "chat_template": "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"})");
+      R"({"chat_template": "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"})");
   EXPECT_EQ(rendered(), "<b>hi<e>");
 }
 
 TEST_F(ChatFolder, PrefersTheFileOfItsOwn) {
   put("tokenizer_config.json", R"({"chat_template": "a"})");
-  put("special_tokens_map.json", R"({"pad_token": "<p>"})");
-  put("chat_template.jinja", "{{ pad_token }}{{ unk_token is defined }}");
-  EXPECT_EQ(rendered(), "<p>False");
+  put("chat_template.jinja", "{{ bos_token }}{{ unk_token is defined }}{{ image_token }}");
+  EXPECT_EQ(rendered(), "<b>False");
 }
 
-TEST_F(ChatFolder, TakesTheDefaultOfSeveralTemplates) {
+TEST_F(ChatFolder, TakesTheTemplateForToolsWhereThereAreTools) {
   put("tokenizer_config.json",
       R"({"chat_template": [{"name": "tool_use", "template": "t"},
-                            {"name": "default", "template": "d"}]})");
+                            {"name": "default", "template": "d{% generation %}{% endgeneration %}"},
+                            {"name": "rag", "template": "r{{ chat_template is defined }}"}]})");
+  const ChatTemplate chat = ChatTemplate::load(folder_, {}).value();
   EXPECT_EQ(rendered(), "d");
+  EXPECT_EQ(chat.render(with_tools()), "t");
+  EXPECT_FALSE(chat.marks_generation(with_tools()));
+  EXPECT_TRUE(chat.marks_generation({{"tools", nullptr}}));
+  EXPECT_EQ(chat.render(io::Json{{"chat_template", "rag"}}), "rFalse");
+  EXPECT_THROW(chat.render(io::Json{{"chat_template", "none"}}), InputError);
+}
+
+TEST_F(ChatFolder, ReadsFurtherTemplatesFromFilesOfTheirOwn) {
+  put("tokenizer_config.json", R"({"chat_template": "config"})");
+  std::filesystem::create_directory(folder_ / "additional_chat_templates");
+  put("additional_chat_templates/tool_use.jinja", "t");
+  // As in transformers, the files are all there is, once there is one.
+  EXPECT_THROW(rendered(), InputError);
+  put("chat_template.jinja", "d");
+  EXPECT_EQ(rendered(), "d");
+  EXPECT_EQ(ChatTemplate::load(folder_, {})->render(with_tools()), "t");
+}
+
+TEST_F(ChatFolder, ABrokenTemplateHurtsOnlyWhereItIsNeeded) {
+  put("tokenizer_config.json", R"({"chat_template": {"default": "d", "tool_use": "{% if %}"}})");
+  EXPECT_EQ(rendered(), "d");
+  EXPECT_THROW(ChatTemplate::load(folder_, {})->render(with_tools()), InputError);
+}
+
+TEST_F(ChatFolder, ReadsAndSavesTemplatesByThemselves) {
+  put("own.jinja", "{{ eos_token }}");
+  EXPECT_EQ(ChatTemplate::read(folder_ / "own.jinja", tokens_).render(io::Json::object()), "<e>");
+  put("own.json",
+      R"({"chat_template": [{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]})");
+  EXPECT_FALSE(ChatTemplate::is_in(folder_));
+  ChatTemplate::read(folder_ / "own.json", tokens_).save(folder_);
+  EXPECT_TRUE(ChatTemplate::is_in(folder_));
+  EXPECT_EQ(rendered(), "d");
+  EXPECT_EQ(ChatTemplate::load(folder_, {})->render(with_tools()), "t");
+  EXPECT_THROW(ChatTemplate::read(folder_ / "missing.jinja", {}), InputError);
+  put("empty.json", "{}");
+  EXPECT_THROW(ChatTemplate::read(folder_ / "empty.json", {}), InputError);
+  put("sly.json", R"({"chat_template": {"../x": "t"}})");
+  EXPECT_THROW(ChatTemplate::read(folder_ / "sly.json", {}).save(folder_), InputError);
 }
 
 TEST_F(ChatFolder, NamesTheFileOfABrokenTemplate) {
   put("chat_template.jinja", "\n{% if %}");
   try {
-    ChatTemplate::load(folder_);
+    ChatTemplate::load(folder_, {});
     FAIL() << "no error";
   } catch (const InputError& error) {
     EXPECT_EQ(error.location().file, folder_ / "chat_template.jinja");
@@ -233,7 +276,7 @@ TEST_F(ChatFolder, NamesTheFileOfABrokenTemplate) {
 
 TEST_F(ChatFolder, RefusesATemplateOfAWrongType) {
   put("tokenizer_config.json", R"({"chat_template": 5})");
-  EXPECT_THROW(ChatTemplate::load(folder_), InputError);
+  EXPECT_THROW(ChatTemplate::load(folder_, {}), InputError);
 }
 
 }  // namespace

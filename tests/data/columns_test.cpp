@@ -11,6 +11,7 @@
 #include "qloft/core/error.h"
 #include "qloft/data.h"
 #include "qloft/data/end_tokens.h"
+#include "qloft/data/known_ids.h"
 #include "qloft/data/omissions.h"
 #include "temporary_folder.h"
 
@@ -105,6 +106,31 @@ TEST(Columns, FollowsWhatAMessageSaysOfTheLoss) {
               HasSubstr("messages[0].weight: expected true, false, 0 or 1, found 0.5"));
 }
 
+TEST(Columns, CountsMessagesOfAnyRoleThatSaySo) {
+  const std::string row = R"({"messages": [{"role": "system", "content": "one"},
+      {"role": "user", "content": " one more ", "train": true},
+      {"role": "assistant", "content": "b"}, {"role": "tool", "content": "c", "weight": 1},
+      {"role": "assistant", "content": "d", "train": false}]})";
+  EXPECT_EQ(read(row).in_loss, " one more <|im_end|>\nb<|im_end|>\nc<|im_end|>\n");
+  // Blocks mark the assistant's words alone; what stands behind the others is found all the same.
+  const std::string blocks =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}"
+      "{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content | trim }}"
+      "{% endif %}<|im_end|>\n{% endfor %}";
+  EXPECT_EQ(read(row, blocks).in_loss, "one more<|im_end|>\nbc<|im_end|>\n");
+  EXPECT_THAT(error_of(R"({"messages": [{"role": "user", "content": "", "train": true}]})"),
+              HasSubstr("messages[0]: the message counts in the loss, but the chat template does "
+                        "not render its content"));
+}
+
+TEST(Columns, PassesAnEmptyListOfToolsOnAsTransformersDoes) {
+  const std::string chat = "{{ tools is none }}{{ tools }}";
+  EXPECT_EQ(read(R"({"tools": [], "messages": [{"role": "user", "content": "a"}]})", chat).text,
+            "False[]");
+  EXPECT_EQ(read(R"({"tools": null, "messages": [{"role": "user", "content": "a"}]})", chat).text,
+            "TrueNone");
+}
+
 TEST(Columns, JoinsPartsWhereTheTemplateTakesTexts) {
   const std::string row = R"({"messages": [{"role": "user", "content": [
       {"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}]})";
@@ -129,6 +155,50 @@ TEST(Columns, RefusesIdsBeyondTheEmbeddingWithFileAndLine) {
   } catch (const InputError& error) {
     EXPECT_THAT(error.what(), HasSubstr("train.jsonl: line 7: expected ids below"));
     EXPECT_THAT(error.what(), HasSubstr("<|im_end|>"));
+  }
+}
+
+bool endless(const std::string& row, const std::string& chat, bool append = true) {
+  DataOptions options;
+  options.append_eos = append;
+  return ExampleReader(qwen(), chat_template::ChatTemplate(chat), options)
+      .read(row, "train.jsonl", 7)
+      .endless;
+}
+
+TEST(Endless, IsWhatAModelLearnsNoEndFrom) {
+  const std::string chat = R"({"messages": [{"role": "user", "content": "a"},
+                                            {"role": "assistant", "content": "b"}]})";
+  EXPECT_FALSE(endless(chat, kChatml));
+  EXPECT_TRUE(endless(chat, "{% for m in messages %}{{ m.content }}\n{% endfor %}"));
+  // The turn's end stands behind the block: it is no part of what is learned.
+  EXPECT_TRUE(endless(chat,
+                      "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}"
+                      "{{ m.content }}{% endgeneration %}{% endif %}<|im_end|>{% endfor %}"));
+  EXPECT_FALSE(endless(R"({"text": "a"})", kChatml));
+  EXPECT_FALSE(endless(R"({"text": "a"})", kChatml, false));
+}
+
+TEST(Endless, IsATextWithoutAnEndToken) {
+  const test::TemporaryFolder folder;
+  std::filesystem::copy_file(
+      std::string(QLOFT_TEST_DATA) + "/golden/tokenizers/qwen2/tokenizer.json",
+      folder / "tokenizer.json");
+  const ExampleReader reader(tokenizer::Tokenizer::load(folder.path()), std::nullopt, {});
+  EXPECT_TRUE(reader.read(R"({"text": "a"})", "train.jsonl", 7).endless);
+  EXPECT_FALSE(reader.read(R"({"text": "a<|im_end|>"})", "train.jsonl", 7).endless);
+}
+
+TEST(KnownIds, AreExpectedOfATextWithLineAndToken) {
+  const test::TemporaryFolder folder;
+  const tokenizer::Tokenizer tokenizer = qwen();
+  std::ofstream(folder / "text.txt") << "a\nb<|im_end|>";
+  EXPECT_EQ(read_text_ids(folder / "text.txt", 0, tokenizer).size(), 4u);
+  try {
+    read_text_ids(folder / "text.txt", *tokenizer.token_id("<|im_end|>"), tokenizer);
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("text.txt: line 2, token 4: expected ids below"));
   }
 }
 

@@ -238,10 +238,26 @@ TEST(ExampleReader, LearnsToolCallsAndPassesTheTools) {
                                    HasSubstr("Welcome")));
 }
 
+TEST(ExampleReader, FindsAnswersByTheirContentWhereNoBeginningCanBeRendered) {
+  const tokenizer::Tokenizer with = tokenizer("qwen2");
+  // Of no messages there is no first one; and the number of messages stands before them all.
+  for (const char* source :
+       {"{{ messages[0].role | length }}{% for m in messages %}<{{ m.content }}>{% endfor %}",
+        "{{ messages | length }}{% for m in messages %}<{{ m.content }}>{% endfor %}"}) {
+    const Example example = read(
+        reader("qwen2", chat_template::ChatTemplate(source)),
+        {{"messages",
+          {{{"role", "assistant"}, {"content", "one"}}, {{"role", "user"}, {"content", "one"}}}}});
+    const auto parts = parts_in_the_loss(with, example);
+    ASSERT_EQ(parts.size(), 1u) << source;
+    EXPECT_TRUE(parts[0].starts_with("one")) << parts[0];
+  }
+}
+
 TEST(ExampleReader, RefusesATemplateWhoseAnswersCannotBeToldApart) {
-  // The whole conversation changes with its length.
+  // The whole conversation changes with its length, and no content is printed.
   const chat_template::ChatTemplate chat(
-      "{{ messages | length }}{% for m in messages %}<{{ m.content }}>{% endfor %}");
+      "{{ messages | length }}{% for m in messages %}<{{ m.content | length }}>{% endfor %}");
   EXPECT_THAT(message_of(conversation().dump(), chat),
               HasSubstr("messages[1]: the chat template renders this answer differently"));
 }

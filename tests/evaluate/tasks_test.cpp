@@ -34,9 +34,10 @@ class Tasks : public ::testing::Test {
     auto loaded = model::Model::load(files, {}, progress_);
     loaded.set_training(false);
     const auto tokenizer = tokenizer::Tokenizer::load(model);
+    const std::optional<chat_template::ChatTemplate> chat;
     if (request.settings.empty()) request.settings = all_settings();
     task(name).check(request, progress_);
-    const Subject subject{loaded, model::kNoAdapter, tokenizer, files.source()};
+    const Subject subject{loaded, model::kNoAdapter, tokenizer, chat, files.source()};
     expect_finite_weights(subject);
     return task(name).run(subject, request, progress_);
   }

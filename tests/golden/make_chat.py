@@ -1,16 +1,18 @@
-"""Golden renderings of chat templates: chat.json.
+"""Golden renderings of chat templates, chat.json, and masks of what the assistant says, chat_masks.json.
 
     pip install transformers==5.23.0 jinja2==3.1.6
     python make_chat.py
 
 Templates in the style of well-known model families over a set of conversations, and a table of
 short templates, all rendered by transformers' own jinja2 environment. Where transformers fails, the
-golden value is null: the reader must fail too.
+golden value is null: the reader must fail too. Masks are those of apply_chat_template by the small
+tokenizers beside this script (make_tokenizers.py).
 """
 
 import json
 import pathlib
 
+from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import _compile_jinja_template, render_jinja_template
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -479,7 +481,62 @@ def try_render(source, **variables):
         return None
 
 
+# With a block that ends within a line, blocks that hold tool calls, and one that begins and ends within tokens.
+MASKED = {
+    "phi3": TEMPLATES["phi3"],
+    "generation": TEMPLATES["generation"],
+    "chatml": """{%- for m in messages %}
+    {{- '<|im_start|>' + m.role + '\\n' }}
+    {%- if m.role == 'assistant' %}
+        {%- generation %}
+            {{- m.content or '' }}
+            {%- for call in m.tool_calls or [] %}{{- '<tool_call>' + (call.function | tojson) + '</tool_call>' }}{% endfor %}
+            {{- '<|im_end|>' }}
+        {%- endgeneration %}
+        {{- '\\n' }}
+    {%- else %}
+        {{- m.content + '<|im_end|>\\n' }}
+    {%- endif %}
+{%- endfor %}""",
+    "within": """{% for m in messages %}{% if m.role == 'assistant' %}A:{% generation %} {{ m.content | default('') | trim }}{% endgeneration %}ing
+{% else %}Q: {{ m.content }}
+{% endif %}{% endfor %}""",
+}
+
+
+def without_nulls(value):
+    """As TRL prepares its rows."""
+    if isinstance(value, dict):
+        return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    return [without_nulls(v) for v in value] if isinstance(value, list) else value
+
+
+def masks():
+    """[tokenizer, template, conversation, ids, mask] of each that renders. No answer ends within a
+    character of several tokens: of those transformers marks the first alone."""
+    rows = []
+    for kind in ("qwen2", "llama3", "gpt2"):
+        file = pathlib.Path(__file__).parent / "tokenizers" / kind / "tokenizer.json"
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(file))
+        for name, source in MASKED.items():
+            for which in ("pair", "system", "turns", "unicode", "tools", "nulls"):
+                conversation = without_nulls(CONVERSATIONS[which])
+                out = tokenizer.apply_chat_template(
+                    conversation["messages"], tools=conversation.get("tools"), chat_template=source,
+                    return_dict=True, return_assistant_tokens_mask=True, **TOKENS)
+                rows.append([kind, name, which, out["input_ids"], out["assistant_masks"]])
+    return rows
+
+
+def write_masks():
+    rows = masks()
+    text = ['"templates": ' + json.dumps(MASKED), '"rows": [\n%s\n]' % ",\n".join(map(json.dumps, rows))]
+    (pathlib.Path(__file__).parent / "chat_masks.json").write_text("{\n" + ",\n".join(text) + "\n}\n")
+    print(len(rows), "masks")
+
+
 def main():
+    write_masks()
     chats = []
     for template, source in TEMPLATES.items():
         for name, conversation in CONVERSATIONS.items():

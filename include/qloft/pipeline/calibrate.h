@@ -15,21 +15,23 @@ struct CalibrateOptions {
   // A full-precision or a quantized folder. An adapter (that of a quantized folder, or one named)
   // takes part.
   ModelOptions model;
-  std::filesystem::path data;    // a text, or JSON Lines (.jsonl)
+  std::filesystem::path data;    // a text, or JSON Lines or an array (.jsonl, .json)
   std::filesystem::path output;  // one safetensors file
   bool overwrite = false;
   std::int64_t samples = 128;  // sequences
-  std::int64_t length = 512;  // tokens of a sequence of text; the most that one of JSON Lines keeps
-  bool gram = false;          // the Gram matrix of every linear layer's input
-  bool fisher = false;        // Fisher factors of every linear layer; neither: both
-  std::uint64_t seed = 0;     // draws the sequences
+  std::int64_t length = 512;   // tokens of a sequence of text; the most that an example keeps
+  bool gram = false;           // the Gram matrix of every linear layer's input
+  bool fisher = false;         // Fisher factors of every linear layer; neither: both
+  std::uint64_t seed = 0;      // draws the sequences
 };
 
 struct CalibrateReport {
   std::filesystem::path output;
   std::int64_t samples = 0;
   std::int64_t tokens = 0;
-  std::int64_t matrices = 0;  // linear layers
+  std::int64_t truncated_examples = 0;
+  std::int64_t left_out_examples = 0;  // of the Fisher information: nothing in them counts
+  std::int64_t matrices = 0;           // linear layers
   bool gram = false, fisher = false;
   std::uint64_t bytes = 0;  // of the file
   double fisher_seconds = 0, gram_seconds = 0;
@@ -38,10 +40,10 @@ struct CalibrateReport {
   bool resumed = false;           // an interrupted run's work was taken up
 };
 
-// Text is cut into sequences of `length` tokens, of which `samples` are drawn; of JSON Lines,
-// `samples` lines are drawn, and the Fisher information is that of the loss on answers. OUTPUT is
-// built in OUTPUT.partial and renamed when it is whole; an interrupted run of the same options is
-// taken up at the next 16 sequences (Fisher) and at the next layer (Gram matrices).
+// Text is cut into sequences of `length` tokens, of which `samples` are drawn; of JSON Lines
+// or an array, `samples` rows are drawn, and the Fisher information is that of the loss on answers.
+// OUTPUT is built in OUTPUT.partial and renamed when it is whole; an interrupted run of the same
+// options is taken up at the next 16 sequences (Fisher) and at the next layer (Gram matrices).
 //
 // Progress is told where there are fewer tokens than a matrix has columns: its Gram matrix is then
 // singular and will be damped. Throws InputError for a model, adapter or data that do not fit, an

@@ -15,9 +15,12 @@ namespace qloft::pipeline {
 
 struct FinetuneOptions {
   std::string model;                        // a folder, or a hub name
-  std::vector<std::filesystem::path> data;  // JSON Lines
+  std::vector<std::filesystem::path> data;  // JSON Lines or arrays
   std::optional<std::filesystem::path> validation;
   double validation_share = 0;  // of the data, in place of a validation file
+  // A template, or JSON with chat_template, in place of the adapter's or the model's own.
+  std::filesystem::path chat_template;
+  std::int64_t show = 0;  // of show_examples
   std::filesystem::path output;
   bool overwrite = false;
   std::string method = "lora";  // or "full"
@@ -39,7 +42,8 @@ struct FinetuneOptions {
 
   // full: from random weights, MODEL giving config.json and the tokenizer only.
   bool from_random = false;
-  std::optional<std::filesystem::path> tokenizer;  // folder of the tokenizer; default: MODEL
+  // Folder of the tokenizer and chat template; default: that of an adapter that has them, or MODEL.
+  std::optional<std::filesystem::path> tokenizer;
 
   // full: f32, bf16 or f16 (config.json's). lora: these, or nf8 for factors in 8 bits (f32).
   std::optional<std::string> save_dtype;
@@ -60,15 +64,48 @@ struct FinetuneReport {
 };
 
 // Writes OUTPUT: for lora a PEFT adapter folder, for full a plain Hugging Face folder; with
-// metrics.jsonl, TensorBoard event files and training/ (the state for a resumed run) in it. With
-// validation examples the weights are those of the best validation loss. OUTPUT is built as
-// OUTPUT.partial and renamed when the run is done; an interrupted run stays there, and
-// train.resume goes on with it.
+// the tokenizer and chat template that it was trained with, metrics.jsonl, TensorBoard event files
+// and training/ (the state for a resumed run) in it. With validation examples the weights are those
+// of the best validation loss. OUTPUT is built as OUTPUT.partial and renamed when the run is done;
+// an interrupted run stays there, and train.resume goes on with it.
 //
 // Throws InputError for options that do not fit each other, full fine-tuning of a quantized folder,
 // a rank above a matrix's, an unknown target module, an adapter for another model, an output folder
 // that is not empty (unless overwrite or train.resume), an interrupted run that neither resume nor
 // overwrite mentions; and what train::train throws.
 FinetuneReport finetune(const FinetuneOptions& options, Progress& progress);
+
+// An example as the first epoch sees it.
+struct ShownExample {
+  std::filesystem::path file;
+  std::string location;             // in the file: "line 3", "element 3"
+  std::vector<std::string> tokens;  // what each id adds to the text
+  std::vector<std::int32_t> ids;
+  std::vector<std::uint8_t> learned;  // 1: its prediction counts in the loss
+  bool truncated = false;
+  std::int64_t dropped = 0;  // ids that were cut off
+  bool left_out = false;     // nothing in it counts
+  bool endless = false;      // no end token behind what is learned
+  // The step that meets it first, and where in the step it lies, counted from 1 (the column from
+  // 0); empty where it is left out, or the run ends before.
+  std::optional<std::int64_t> step, micro_batch, row, column;
+};
+
+struct ShowReport {
+  std::vector<ShownExample> shown;
+  std::int64_t examples = 0;  // to train on, those that are left out included
+  std::int64_t truncated_examples = 0;
+  std::int64_t skipped_examples = 0;  // left out: nothing in them counts
+  std::int64_t endless_examples = 0;
+  std::int64_t tokens = 0;   // of the first epoch
+  std::int64_t learned = 0;  // of them
+  std::int64_t steps_per_epoch = 0;
+  std::int64_t steps = 0;
+};
+
+// The first options.show examples in the order of the files, and what all of them come to. Nothing
+// is trained or written, no weights are read; an output is not needed. All data are read, so that a
+// broken row is found. Throws as finetune does for the rest.
+ShowReport show_examples(const FinetuneOptions& options, Progress& progress);
 
 }  // namespace qloft::pipeline

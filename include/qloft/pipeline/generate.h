@@ -50,7 +50,7 @@ struct ChatOptions {
 // turn.
 class Conversation {
  public:
-  // Throws InputError if the checkpoint has no chat template.
+  // Throws InputError if neither the checkpoint nor the adapter has a chat template.
   Conversation(const ChatOptions& options, Progress& progress);
   ~Conversation();
 

@@ -29,7 +29,8 @@ struct MergeReport {
 };
 
 // Writes W = Q + s B A for every packed or adapted matrix and all other floating-point tensors, one
-// at a time, in `dtype`; tensors of other types as they are. An adapter of lm_head where it is tied
+// at a time, in `dtype`; tensors of other types as they are. Tokenizer and chat template are those
+// beside the adapter, if any, else the model's. An adapter of lm_head where it is tied
 // to the embeddings unties it. OUTPUT is built as OUTPUT.partial; an interrupted run of the same
 // options is taken up where it stopped.
 //

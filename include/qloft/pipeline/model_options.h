@@ -1,6 +1,7 @@
 #pragma once
 // How the stages that run a model are told which one.
 
+#include <filesystem>
 #include <string>
 
 namespace qloft::pipeline {
@@ -10,6 +11,8 @@ struct ModelOptions {
   std::string adapter;    // a PEFT folder; empty: the one inside a quantized folder, if any
   bool bare = false;      // no adapter at all, not even the one inside
   bool any_base = false;  // take an adapter that names another base than this model
+  // A template, or JSON with chat_template, in place of the adapter's or the model's own.
+  std::filesystem::path chat_template;
   std::string device = "cpu";
   std::string dtype = "f32";     // of activations and dense weights: f32 or bf16
   std::string matmul = "float";  // products with weights: float (in dtype) or int8

@@ -13,6 +13,9 @@
 
 namespace qloft::pipeline {
 
+inline constexpr const char* kChatTemplateHelp =
+    "a .jinja file, or JSON with chat_template, in place of the model's";
+
 template <typename Visitor>
 void visit_options(PlanOptions& o, Visitor& v) {
   v("-o,--output", o.output, "the plan to write, a JSON file");
@@ -46,7 +49,8 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--metric", o.metric,
     "frobenius, fisher, gram-diagonal, gram or fisher-gram (the method's own)");
   v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
-  v("--data", o.data, "in place of --stats: a text, or JSON Lines, to calibrate on");
+  v("--data", o.data, "in place of --stats: a text, JSON Lines or an array, to calibrate on");
+  v("--chat-template", o.chat_template, kChatTemplateHelp);
   v("--damping", o.damping, "of Gram matrices, in parts of the diagonal's mean (0.01)");
   v("--rank", o.rank, "rank of the adapter; 0: none");
   v("--alpha", o.alpha, "its alpha (the rank, so that its scale is 1)");
@@ -108,11 +112,13 @@ void visit_options(train::Options& o, Visitor& v) {
 
 template <typename Visitor>
 void visit_options(FinetuneOptions& o, Visitor& v) {
-  v("--data", o.data, "JSON Lines: text, prompt+completion, question+answer or messages");
+  v("--data", o.data, "JSON Lines or an array: text, prompt+completion, messages, ...");
   v("-o,--output", o.output, "the folder to write");
   v("--overwrite", o.overwrite, "replace it if it is not empty");
-  v("--validation", o.validation, "JSON Lines to validate on");
+  v("--validation", o.validation, "JSON Lines or an array to validate on");
   v("--validation-share", o.validation_share, "a share of the data to validate on");
+  v("--chat-template", o.chat_template, kChatTemplateHelp);
+  v("--show", o.show, "print the first N examples as training sees them, and train nothing");
   v("--method", o.method, "lora: train an adapter; full: train all weights");
   v("--device", o.device, "cpu, cuda or cuda:N");
   v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
@@ -130,7 +136,7 @@ void visit_options(FinetuneOptions& o, Visitor& v) {
     "full: f32, bf16 or f16 (config.json's); lora: these or nf8, 8 bits (f32)");
   v.group("Full fine-tuning");
   v("--from-random", o.from_random, "begin with random weights; MODEL gives config and tokenizer");
-  v("--tokenizer", o.tokenizer, "folder of the tokenizer (MODEL)");
+  v("--tokenizer", o.tokenizer, "folder of the tokenizer (the adapter's, or MODEL)");
   visit_options(o.train, v);
 }
 
@@ -139,6 +145,7 @@ void visit_options(ModelOptions& o, Visitor& v) {
   v("--adapter", o.adapter, "PEFT adapter folder; default: the one inside a quantized folder");
   v("--bare", o.bare, "use no adapter, not even the one inside a quantized folder");
   v("--any-base", o.any_base, "take an adapter that names another base than this model");
+  v("--chat-template", o.chat_template, kChatTemplateHelp);
   v("--device", o.device, "cpu, cuda or cuda:N");
   v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
   v("--matmul", o.matmul, "products with weights: float, as --dtype says, or int8, faster");
@@ -166,7 +173,7 @@ void visit_options(MergeOptions& o, Visitor& v) {
 
 template <typename Visitor>
 void visit_options(CalibrateOptions& o, Visitor& v) {
-  v("--data", o.data, "a text, or JSON Lines (.jsonl) as finetune takes them");
+  v("--data", o.data, "a text, or JSON Lines or an array (.jsonl, .json) as finetune takes them");
   v("-o,--output", o.output, "the file to write (safetensors)");
   v("--overwrite", o.overwrite, "replace it");
   v("--gram", o.gram, "Gram matrices only (default: these and Fisher factors)");

@@ -18,10 +18,11 @@ struct QuantizeOptions {
   // A preset of decompose; what is not set below comes from it. auto: the loop of LoftQ, and with
   // `data` or `stats` the method qloft with a plan.
   std::string method = "auto";
-  std::optional<std::string> metric;  // "frobenius", "fisher", "gram", ...
-  std::optional<double> damping;      // of Gram matrices, in parts of the diagonal's mean
-  std::filesystem::path stats;        // what calibrate wrote; the metrics but frobenius need it
-  std::filesystem::path data;         // in place of stats: a text, or JSON Lines, to calibrate on
+  std::optional<std::string> metric;    // "frobenius", "fisher", "gram", ...
+  std::optional<double> damping;        // of Gram matrices, in parts of the diagonal's mean
+  std::filesystem::path stats;          // what calibrate wrote; the metrics but frobenius need it
+  std::filesystem::path data;           // in place of stats: a text, or JSON Lines, to calibrate on
+  std::filesystem::path chat_template;  // for conversations in data, in place of the model's own
 
   // A file of `plan`: a format for each matrix in place of all that follows up to second_code and
   // of target_modules, which must then not be set.

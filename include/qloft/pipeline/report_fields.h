@@ -33,6 +33,8 @@ void visit_fields(CalibrateReport& r, Visitor& v) {
   v("matrices", r.matrices, show::text("matrices"));
   v("samples", r.samples, show::text("sequences"));
   v("tokens", r.tokens, show::text("tokens"));
+  v("truncated_examples", r.truncated_examples);
+  v("left_out_examples", r.left_out_examples);
   v("gram", r.gram);
   v("fisher", r.fisher);
   v("bytes", r.bytes, show::bytes("size"));
@@ -121,6 +123,36 @@ void visit_fields(FinetuneReport& r, Visitor& v) {
   v("tokens_per_second", s.tokens_per_second, show::count("tokens per second"));
   v("seconds", r.seconds, show::duration("time"));
   v("output", r.output, show::text("written to"));
+}
+
+template <typename Visitor>
+void visit_fields(ShownExample& e, Visitor& v) {
+  v("file", e.file);
+  v("location", e.location);
+  v("step", e.step);
+  v("micro_batch", e.micro_batch);
+  v("row", e.row);
+  v("column", e.column);
+  v("truncated", e.truncated);
+  v("dropped", e.dropped);
+  v("left_out", e.left_out);
+  v("endless", e.endless);
+  v("tokens", e.tokens);
+  v("ids", e.ids);
+  v("learned", e.learned);
+}
+
+template <typename Visitor>
+void visit_fields(ShowReport& r, Visitor& v) {
+  v("examples", r.examples, show::text("examples"));
+  v("truncated_examples", r.truncated_examples, show::text("truncated"));
+  v("skipped_examples", r.skipped_examples, show::text("left out"));
+  v("endless_examples", r.endless_examples, show::text("without an end token"));
+  v("tokens", r.tokens, show::text("tokens an epoch"));
+  v("learned", r.learned, show::text("learned of them"));
+  v("steps_per_epoch", r.steps_per_epoch, show::text("steps an epoch"));
+  v("steps", r.steps, show::text("steps of the run"));
+  v("shown", r.shown);
 }
 
 template <typename Visitor>

@@ -23,6 +23,9 @@ std::string weights_fingerprint(const std::filesystem::path& folder);
 // Of these, the tokenizer's files and the chat template: whatever a model's answers depend on.
 std::string model_fingerprint(const std::filesystem::path& folder);
 
+// Options by their names, a chat template by its contents and not its path.
+io::Json by_contents(io::Json options);
+
 // Names what is kept for this work: 16 hexadecimal digits.
 std::string work_name(const io::Json& work);
 

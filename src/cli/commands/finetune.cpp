@@ -1,14 +1,33 @@
 #include "qloft/pipeline/finetune.h"
 
+#include <cstdio>
+
+#include "../example_text.h"
 #include "../fields.h"
+#include "../terminal_progress.h"
 #include "model_options.h"
 #include "qloft/pipeline/option_lists.h"
 #include "qloft/pipeline/report_fields.h"
 
 namespace qloft::cli {
 
+namespace {
+
+Json show_examples(pipeline::FinetuneOptions& options, Context& context) {
+  const auto report = pipeline::show_examples(options, context.progress);
+  const bool colours = shows_colours(stdout);
+  for (const auto& example : report.shown) {
+    context.print(format_example(example, terminal_width(stdout), colours) + "\n");
+  }
+  context.print(format_fields(report));
+  return report_json(report, options);
+}
+
+}  // namespace
+
 Command finetune_command() {
   return {"finetune", "Train an adapter, or all weights",
+          "  qloft finetune q2 --data train.jsonl --show 3\n"
           "  qloft finetune q2 --data train.jsonl -o tuned --epochs 3 --lr 3e-4\n"
           "  qloft finetune Qwen3-0.6B --method lora --rank 32 --data chats.jsonl -o tuned",
           [](CLI::App& app) -> Runner {
@@ -17,8 +36,8 @@ Command finetune_command() {
             OptionBinder bind(app);
             visit_options(*options, bind);
             app.get_option("--data")->required();
-            app.get_option("--output")->required();
             return [options](Context& context) {
+              if (options->show > 0) return show_examples(*options, context);
               const auto report = pipeline::finetune(*options, context.progress);
               context.print(format_fields(report));
               return report_json(report, *options);

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "finite.h"
-#include "qloft/chat_template.h"
 #include "qloft/core/error.h"
 #include "qloft/data.h"
 #include "qloft/data/end_tokens.h"
@@ -45,10 +44,7 @@ Scores run_loss(const Subject& subject, const LossOptions& options, const fs::pa
   if (longest > 0) format.max_length = std::min(format.max_length, longest);
   format.vocabulary_size = subject.model.layout().vocabulary_size;
   format.end_token = data::end_tokens(subject.source.folder(), subject.tokenizer).appended;
-  const data::DataSet data(
-      {file},
-      data::ExampleReader(subject.tokenizer,
-                          chat_template::ChatTemplate::load(subject.source.folder()), format));
+  const data::DataSet data({file}, data::ExampleReader(subject.tokenizer, subject.chat, format));
   const std::int64_t examples =
       options.limit > 0 ? std::min(options.limit, data.size()) : data.size();
   std::vector<std::int64_t> indices(static_cast<std::size_t>(examples));
@@ -61,7 +57,7 @@ Scores run_loss(const Subject& subject, const LossOptions& options, const fs::pa
     const data::Example example = data.get(i);
     if (std::ranges::count(example.loss_mask, 0) == std::ssize(example.loss_mask)) continue;
     expect_finite(train::validation_loss(subject.model, subject.adapter, data, {i}, 1),
-                  {file, "example " + std::to_string(i + 1)});
+                  data.location(i));
   }
   expect_finite(loss, {file, {}});
   Scores scores;

@@ -10,7 +10,7 @@
 
 #include "finite.h"
 #include "qloft/core/error.h"
-#include "qloft/core/file.h"
+#include "qloft/data/known_ids.h"
 #include "qloft/evaluate.h"
 #include "qloft/objectives.h"
 #include "tasks/row.h"
@@ -51,14 +51,15 @@ objectives::Loss loss_of_windows(const Subject& subject, const tokenizer::TokenI
 }
 
 Scores run_perplexity(const Subject& subject, const PerplexityOptions& options,
-                      const fs::path& data, Progress& progress) {
+                      const fs::path& file, Progress& progress) {
   const std::int64_t window = options.window;
   const std::int64_t longest = subject.model.layout().max_positions;
   if (longest > 0 && window > longest) {
     throw InputError({{}, "window"}, "expected at most the model's " + std::to_string(longest) +
                                          " positions, found " + std::to_string(window));
   }
-  const auto ids = subject.tokenizer.encode(read_file(data));
+  const auto ids =
+      data::read_text_ids(file, subject.model.layout().vocabulary_size, subject.tokenizer);
   std::int64_t windows = static_cast<std::int64_t>(ids.size()) / window;
   if (windows == 0) {
     throw InputError({{}, "window"}, "the text has " + std::to_string(ids.size()) +
@@ -79,9 +80,9 @@ Scores run_perplexity(const Subject& subject, const PerplexityOptions& options,
     const auto batch_sum = loss.sum.item<double>();
     for (std::int64_t i = first; !std::isfinite(batch_sum) && i < first + rows; ++i) {
       const auto one = loss_of_windows(subject, ids.data() + i * window, 1, window);
-      expect_finite(one.sum.item<double>(), {data, "window " + std::to_string(i + 1)});
+      expect_finite(one.sum.item<double>(), {file, "window " + std::to_string(i + 1)});
     }
-    expect_finite(batch_sum, {data, "windows from " + std::to_string(first + 1)});
+    expect_finite(batch_sum, {file, "windows from " + std::to_string(first + 1)});
     sum += batch_sum;
     count += loss.count;
     progress.update(static_cast<std::uint64_t>(first + rows),

@@ -1,0 +1,113 @@
+#include "finetune_adapter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <system_error>
+#include <utility>
+
+#include "names.h"
+#include "qloft/architecture.h"
+#include "qloft/core/error.h"
+#include "qloft/core/random.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+using architecture::Layout;
+using architecture::Parameter;
+using architecture::ParameterId;
+
+std::vector<std::string> names_of(const Layout& layout, const std::vector<ParameterId>& matrices) {
+  std::vector<std::string> names;
+  for (const ParameterId id : matrices) {
+    const std::string name = last_part(layout.parameter(id).module());
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
+adapter::Adapter fresh_adapter(const Layout& layout, const FinetuneOptions& options) {
+  const std::vector<ParameterId> matrices = architecture::adaptable(layout);
+  const std::vector<std::string> known = names_of(layout, matrices);
+  adapter::Adapter adapter;
+  adapter.config.rank = options.rank.value_or(16);
+  adapter.config.alpha = options.alpha.value_or(static_cast<double>(adapter.config.rank));
+  adapter.config.rslora = options.rslora;
+  adapter.config.target_modules = options.target_modules.empty()
+                                      ? names_of(layout, architecture::linear_layers(layout))
+                                      : options.target_modules;
+  const auto& targets = adapter.config.target_modules;
+  for (const std::string& target : targets) {
+    if (std::find(known.begin(), known.end(), target) != known.end()) continue;
+    std::string names;
+    for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
+    throw InputError({{}, "target_modules"},
+                     "the model has no linear layer '" + target + "', only " + names);
+  }
+  const std::int64_t rank = adapter.config.rank;
+  Random random(options.train.seed);
+  for (const ParameterId id : matrices) {
+    const Parameter& matrix = layout.parameter(id);
+    const std::string module = matrix.module();
+    if (std::find(targets.begin(), targets.end(), last_part(module)) == targets.end()) continue;
+    const std::int64_t most = std::min(matrix.rows(), matrix.columns());
+    if (rank > most) {
+      throw InputError({{}, "rank"}, "expected at most " + std::to_string(most) + ", the rank of " +
+                                         module + ", found " + std::to_string(rank));
+    }
+    adapter::Factors factors{Matrix(rank, matrix.columns()), Matrix(matrix.rows(), rank)};
+    const double bound = 1 / std::sqrt(static_cast<double>(matrix.columns()));
+    for (float& value : factors.a.values()) {
+      value = static_cast<float>(bound * (2 * random.uniform() - 1));
+    }
+    adapter.modules.emplace(module, std::move(factors));
+  }
+  return adapter;
+}
+
+// What an adapter that is continued has settled cannot be asked for otherwise.
+void expect_as_continued(const adapter::Config& config, const FinetuneOptions& options,
+                         const fs::path& folder) {
+  const auto differs = [&](const char* field) {
+    throw InputError({folder, field},
+                     "the adapter that is continued has another value than the one asked for; a "
+                     "fresh one (--fresh) takes any");
+  };
+  if (options.rank && *options.rank != config.rank) differs("rank");
+  if (options.alpha && *options.alpha != config.alpha) differs("alpha");
+  if (options.rslora && !config.rslora) differs("rslora");
+  if (!options.target_modules.empty()) {
+    std::vector<std::string> wanted = options.target_modules, found = config.target_modules;
+    std::sort(wanted.begin(), wanted.end());
+    std::sort(found.begin(), found.end());
+    if (wanted != found) differs("target_modules");
+  }
+}
+
+}  // namespace
+
+ModelOptions adapter_options(const FinetuneOptions& options) {
+  ModelOptions where;
+  where.bare = options.fresh;
+  where.any_base = options.any_base;
+  if (options.adapter) where.adapter = options.adapter->string();
+  return where;
+}
+
+adapter::Adapter first_adapter(const quantized::ModelFiles& files, const FinetuneOptions& options) {
+  std::optional<adapter::Adapter> found = find_adapter(files, adapter_options(options));
+  if (found) {
+    expect_as_continued(found->config, options,
+                        options.adapter.value_or(files.folder() / "adapter"));
+  } else {
+    found = fresh_adapter(files.layout(), options);
+  }
+  if (options.dropout) found->config.dropout = *options.dropout;
+  std::error_code error;
+  const fs::path absolute = fs::canonical(options.model, error);
+  found->config.base_model = error ? options.model : absolute.string();
+  return *std::move(found);
+}
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,100 @@
+#include "finetune_inputs.h"
+
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "finetune_adapter.h"
+#include "load.h"
+#include "qloft/adapter.h"
+#include "qloft/checkpoint.h"
+#include "qloft/data/end_tokens.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+FinetuneData read_data(const FinetuneOptions& options, const Tokenization& text,
+                       const fs::path& model_folder, std::int64_t vocabulary, std::int64_t length) {
+  data::DataOptions data_options;
+  data_options.max_length = length;
+  data_options.vocabulary_size = vocabulary;
+  data_options.end_token = data::end_tokens(model_folder, text.tokenizer).appended;
+  const data::ExampleReader reader(text.tokenizer, text.chat, data_options);
+  data::DataSet set(options.data, reader);
+  if (!options.validation) {
+    auto split = set.split(options.validation_share, options.train.seed);
+    return {std::move(set), std::move(split)};
+  }
+  // One set of all files: the rows of the validation file follow the others.
+  std::vector<fs::path> files = options.data;
+  files.push_back(*options.validation);
+  data::DataSet all(files, reader);
+  data::DataSet::Split split;
+  split.train.resize(static_cast<std::size_t>(set.size()));
+  split.validation.resize(static_cast<std::size_t>(all.size() - set.size()));
+  std::iota(split.train.begin(), split.train.end(), std::int64_t{0});
+  std::iota(split.validation.begin(), split.validation.end(), set.size());
+  refuse(split.validation.empty(), "validation", "the validation file has no rows");
+  return {std::move(all), std::move(split)};
+}
+
+// Those beside the adapter that is continued, or of --tokenizer.
+TextSources sources_of(const FinetuneOptions& options, const fs::path& folder,
+                       const std::optional<quantized::ModelFiles>& files) {
+  if (options.tokenizer) return text_sources(*options.tokenizer, {}, options.chat_template);
+  std::optional<fs::path> adapter;
+  if (files && options.method == "lora") {
+    adapter = adapter_folder(files->source(), adapter_options(options));
+  }
+  return text_sources(folder, adapter, options.chat_template);
+}
+
+}  // namespace
+
+void check_finetune(const FinetuneOptions& o) {
+  load_options(o.device, o.dtype, o.matmul);
+  const bool lora = o.method == "lora";
+  refuse(!lora && o.method != "full", "method", "expected lora or full, found '" + o.method + "'");
+  refuse(o.data.empty(), "data", "expected at least one file");
+  refuse(o.validation && o.validation_share != 0, "validation_share",
+         "expected a validation file or a share of the data, found both");
+  refuse(o.from_random && lora, "from_random", "only --method full trains from random weights");
+  refuse(!lora && (o.adapter || o.fresh || o.rank || o.alpha || o.rslora || o.dropout ||
+                   !o.target_modules.empty()),
+         "method", "full trains no adapter: its options (adapter, rank, ...) need --method lora");
+  refuse(o.adapter && o.fresh, "fresh", "expected an adapter to continue or a fresh one");
+  refuse(o.rank && *o.rank < 1, "rank", "expected at least 1");
+  refuse(o.alpha && !(std::isfinite(*o.alpha) && *o.alpha > 0), "alpha",
+         "expected a number above 0");
+  refuse(o.dropout && !(*o.dropout >= 0 && *o.dropout < 1), "dropout",
+         "expected a number from 0 to below 1");
+  refuse(o.save_dtype && lora && !adapter::storage_from_name(*o.save_dtype), "save_dtype",
+         "expected f32, bf16, f16 or nf8, found '" + o.save_dtype.value_or("") + "'");
+  refuse(!lora && o.matmul != "float", "matmul",
+         "the weights that full trains are multiplied in float, found '" + o.matmul + "'");
+  o.train.validate();
+}
+
+FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress) {
+  const fs::path folder = checkpoint::resolve(options.model);
+  const fs::path config_file = folder / "config.json";
+  io::Json config = io::read_json(config_file);
+  std::optional<quantized::ModelFiles> files;
+  if (!options.from_random) files.emplace(folder);
+  architecture::Layout layout =
+      files ? files->layout() : architecture::read_layout(config, config_file);
+  train::Options training = options.train;
+  if (layout.max_positions > 0 && training.length > layout.max_positions) {
+    training.length = layout.max_positions;
+    progress.note("length " + std::to_string(training.length) +
+                  ": the model has no more positions");
+  }
+  const TextSources sources = sources_of(options, folder, files);
+  const Tokenization text = load_tokenization(sources, layout.vocabulary_size);
+  FinetuneData data = read_data(options, text, folder, layout.vocabulary_size, training.length);
+  return {folder,  std::move(config), std::move(files), std::move(layout), std::move(training),
+          sources, std::move(data)};
+}
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,44 @@
+#pragma once
+// What finetune begins with, but for weights and adapter: options that fit each other, the layout,
+// the tokenizer and the data.
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
+
+#include "qloft/architecture.h"
+#include "qloft/core/error.h"
+#include "qloft/core/progress.h"
+#include "qloft/data.h"
+#include "qloft/pipeline/finetune.h"
+#include "qloft/quantized/model_files.h"
+#include "tokenization.h"
+
+namespace qloft::pipeline {
+
+// Throws InputError at the option `field`.
+inline void refuse(bool wrong, std::string_view field, std::string_view message) {
+  if (wrong) throw InputError({{}, std::string(field)}, message);
+}
+
+void check_finetune(const FinetuneOptions& options);
+
+struct FinetuneData {
+  data::DataSet set;
+  data::DataSet::Split split;
+};
+
+struct FinetuneInputs {
+  std::filesystem::path folder;
+  io::Json config;
+  std::optional<quantized::ModelFiles> files;  // nullopt: from random weights
+  architecture::Layout layout;
+  train::Options training;
+  TextSources sources;
+  FinetuneData data;
+};
+
+FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress);
+
+}  // namespace qloft::pipeline

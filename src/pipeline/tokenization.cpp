@@ -1,0 +1,79 @@
+#include "tokenization.h"
+
+#include <algorithm>
+#include <string>
+#include <system_error>
+
+#include "qloft/checkpoint.h"
+#include "qloft/core/error.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+const char* tokenizer_file(const fs::path& folder) {
+  std::error_code error;
+  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+    if (fs::is_regular_file(folder / name, error)) return name;
+  }
+  return nullptr;
+}
+
+std::optional<chat_template::ChatTemplate> load_chat(const fs::path& from,
+                                                     const tokenizer::Tokenizer& tokenizer) {
+  std::error_code error;
+  if (fs::is_directory(from, error)) {
+    return chat_template::ChatTemplate::load(from, tokenizer.special_tokens());
+  }
+  return chat_template::ChatTemplate::read(from, tokenizer.special_tokens());
+}
+
+void check_ids(const TextSources& sources, const tokenizer::Tokenizer& tokenizer,
+               std::int64_t vocabulary_size) {
+  if (vocabulary_size == 0 || tokenizer.vocabulary_size() <= vocabulary_size) return;
+  if (sources.tokenizer == sources.model) return;  // its unused tokens may never occur
+  const bool own = tokenizer_file(sources.model) != nullptr;
+  const std::int64_t known =
+      own ? tokenizer::Tokenizer::load(sources.model).vocabulary_size() : vocabulary_size;
+  const std::int64_t most = std::max(known, vocabulary_size);
+  if (tokenizer.vocabulary_size() <= most) return;
+  throw InputError({sources.tokenizer / tokenizer_file(sources.tokenizer), {}},
+                   "expected ids below the " + std::to_string(vocabulary_size) +
+                       " rows of the base's embedding, found tokens up to " +
+                       std::to_string(tokenizer.vocabulary_size() - 1) +
+                       ": the base was not resized for the tokens that were added");
+}
+
+}  // namespace
+
+TextSources text_sources(const fs::path& model, const std::optional<fs::path>& adapter,
+                         const fs::path& chat_template) {
+  TextSources sources{model, model, model};
+  if (adapter && tokenizer_file(*adapter) != nullptr) sources.tokenizer = *adapter;
+  if (adapter && chat_template::ChatTemplate::is_in(*adapter)) sources.chat = *adapter;
+  if (!chat_template.empty()) sources.chat = chat_template;
+  return sources;
+}
+
+Tokenization load_tokenization(const TextSources& sources, std::int64_t vocabulary_size) {
+  auto tokenizer = tokenizer::Tokenizer::load(sources.tokenizer);
+  check_ids(sources, tokenizer, vocabulary_size);
+  auto chat = load_chat(sources.chat, tokenizer);
+  return {sources, std::move(tokenizer), std::move(chat)};
+}
+
+void copy_texts(const TextSources& sources, const fs::path& to) {
+  checkpoint::copy_tokenizer(sources.tokenizer, to);
+  if (sources.chat == sources.tokenizer) {
+    checkpoint::copy_chat_templates(sources.chat, to);
+    return;
+  }
+  std::error_code error;
+  if (fs::is_directory(sources.chat, error)) {
+    if (const auto chat = chat_template::ChatTemplate::load(sources.chat, {})) chat->save(to);
+  } else {
+    chat_template::ChatTemplate::read(sources.chat, {}).save(to);
+  }
+}
+
+}  // namespace qloft::pipeline
