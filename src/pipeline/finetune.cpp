@@ -170,8 +170,10 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   if (!lora) {
     io::write_json(output.path() / "config.json", saved_config(config, type));
     checkpoint::copy_generation_config(folder, output.path());
+    copy_texts(inputs.sources, output.path());
+  } else {
+    copy_texts_beside_adapter(inputs.sources, output.path());
   }
-  copy_texts(inputs.sources, output.path());
   output.commit();
   report.method = options.method;
   report.trained_parameters = count_parameters(model);

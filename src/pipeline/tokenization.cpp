@@ -1,6 +1,7 @@
 #include "tokenization.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <system_error>
 
@@ -41,7 +42,8 @@ void check_ids(const TextSources& sources, const tokenizer::Tokenizer& tokenizer
                    "expected ids below the " + std::to_string(vocabulary_size) +
                        " rows of the base's embedding, found tokens up to " +
                        std::to_string(tokenizer.vocabulary_size() - 1) +
-                       ": the base was not resized for the tokens that were added");
+                       ": the base was not resized for the tokens that were added (without the "
+                       "tokenizer's files beside the adapter the base's own are used)");
 }
 
 }  // namespace
@@ -74,6 +76,23 @@ void copy_texts(const TextSources& sources, const fs::path& to) {
   } else {
     chat_template::ChatTemplate::read(sources.chat, {}).save(to);
   }
+}
+
+void copy_texts_beside_adapter(const TextSources& sources, const fs::path& to) {
+  copy_texts(sources, to);
+  const chat_template::SpecialTokens known = tokenizer::Tokenizer::load(to).special_tokens();
+  const fs::path file = to / "tokenizer_config.json";
+  std::error_code error;
+  io::Json config = fs::is_regular_file(file, error) ? io::read_json(file) : io::Json::object();
+  bool changed = false;
+  const chat_template::SpecialTokens named =
+      tokenizer::Tokenizer::load(sources.tokenizer).special_tokens();
+  for (const auto& [name, token] : named) {
+    if (known.contains(name)) continue;
+    config[name] = token;
+    changed = true;
+  }
+  if (changed) io::write_json(file, config);
 }
 
 }  // namespace qloft::pipeline

@@ -35,5 +35,8 @@ Tokenization load_tokenization(const TextSources& sources, std::int64_t vocabula
 
 // Writes tokenizer and chat template into a folder, as copies where that is possible.
 void copy_texts(const TextSources& sources, const std::filesystem::path& to);
+// The same beside an adapter: there tokens that only the model's config.json gives a name (by its
+// model_type) are named.
+void copy_texts_beside_adapter(const TextSources& sources, const std::filesystem::path& to);
 
 }  // namespace qloft::pipeline

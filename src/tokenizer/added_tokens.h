@@ -53,6 +53,8 @@ class AddedTokens {
   // extract() sees the tokens once build() was called. Returns the id.
   TokenId add(AddedToken token, const Vocabulary& vocabulary);
   void build(const Normalizer& normalizer);
+  // Special tokens that stand in a text are cut up like the rest of it (split_special_tokens).
+  void set_split_special(bool split) { split_special_ = split; }
 
   // Cuts `text` into added tokens and pieces of normalized text between them, in order:
   // token(id) and piece(Piece).
@@ -99,6 +101,7 @@ class AddedTokens {
       const auto match = trie.find(in.text, from);
       if (!match) break;
       from = match->end;
+      if (split_special_ && by_id_.at(match->id).token.special) continue;
       const auto range = bounds(*match, in.text, done);
       if (!range) continue;
       if (done < range->first) piece(in.part(done, range->first));
@@ -112,6 +115,7 @@ class AddedTokens {
   std::vector<TokenId> order_;  // in which they were added
   std::unordered_map<TokenId, Stored> by_id_;
   std::unordered_map<std::string, TokenId> ids_;
+  bool split_special_ = false;
   TokenTrie raw_, normalized_;
   TokenId id_end_ = 0;
 };

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "class_tokens.h"
 #include "declared_tokens.h"
 #include "qloft/core/error.h"
 #include "state.h"
@@ -54,6 +55,10 @@ Tokenizer Tokenizer::load(const fs::path& model_folder) {
   state->declare(declared.tokens);
   state->named = std::move(declared.named);
   state->named.merge(own_names);
+  for (const auto& [name, token] : class_tokens(model_folder, config)) {
+    if (state->find(token)) state->named.try_emplace(name, token);
+  }
+  state->added.set_split_special(config && config->boolean("split_special_tokens", false));
   if (!json) {
     const auto flag = [&](std::string_view name) { return config && config->boolean(name, false); };
     set_ends(*state, state->named, flag("add_bos_token"), flag("add_eos_token"));

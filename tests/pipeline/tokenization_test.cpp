@@ -119,6 +119,13 @@ TEST_F(Texts, AnAdapterCarriesTheTokenizerAndTheTemplateThatItWasTrainedWith) {
   EXPECT_EQ(Conversation(chat, warnings_).active_adapter(), "base");
 }
 
+TEST_F(Texts, TokensThatTheKindOfModelNamesAreNamedBesideTheAdapter) {
+  io::write_json(folder_ / "full/tokenizer_config.json", {{"tokenizer_class", "LlamaTokenizer"}});
+  finetune(lora("tuned"), warnings_);
+  EXPECT_EQ(io::read_json(folder_ / "tuned/tokenizer_config.json")["eos_token"], "</s>");
+  EXPECT_EQ(loss("tuned"), loss("tuned", folder_ / "turns.jinja"));
+}
+
 TEST_F(Texts, ATemplateInTheBasesConfigurationFollowsATokenizerOfAnAdapter) {
   finetune(lora("tuned"), warnings_);
   fs::remove(folder_ / "tuned/chat_template.jinja");

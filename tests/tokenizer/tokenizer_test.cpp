@@ -132,6 +132,31 @@ TEST(Tokenizer, FallsBackToTheSpecialTokensMap) {
   EXPECT_EQ(tokenizer.eos(), 2);
 }
 
+TEST(Tokenizer, HasTheTokensOfTransformersClassWhereNoFileNamesThem) {
+  const test::TemporaryFolder folder;
+  fs::copy(golden("gpt2") / "tokenizer.json", folder.path());
+  EXPECT_FALSE(Tokenizer::load(folder.path()).eos());
+  std::ofstream(folder / "config.json") << R"({"model_type": "gpt2"})";
+  const Tokenizer gpt2 = Tokenizer::load(folder.path());
+  EXPECT_EQ(gpt2.special_tokens(),
+            (std::map<std::string, std::string>{{"bos_token", "<|endoftext|>"},
+                                                {"eos_token", "<|endoftext|>"},
+                                                {"unk_token", "<|endoftext|>"}}));
+  std::ofstream(folder / "tokenizer_config.json")
+      << R"({"tokenizer_class": "PreTrainedTokenizerFast"})";
+  EXPECT_FALSE(Tokenizer::load(folder.path()).eos());
+}
+
+TEST(Tokenizer, CutsSpecialTokensUpWhereTheConfigurationSaysSo) {
+  const test::TemporaryFolder folder;
+  fs::copy(golden("qwen2") / "tokenizer.json", folder.path());
+  EXPECT_EQ(Tokenizer::load(folder.path()).encode("<|im_start|>").size(), 1u);
+  std::ofstream(folder / "tokenizer_config.json") << R"({"split_special_tokens": true})";
+  // What transformers 5.23 gives.
+  EXPECT_EQ(Tokenizer::load(folder.path()).encode("<|im_start|>"),
+            (std::vector<TokenId>{27, 91, 72, 76, 62, 82, 304, 83, 91, 29}));
+}
+
 TEST(Tokenizer, KnowsItsTokensByIdAndName) {
   const Tokenizer tokenizer = Tokenizer::load(golden("llama3"));
   const auto bos = tokenizer.token_id("<s>");

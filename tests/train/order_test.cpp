@@ -93,7 +93,8 @@ TEST(Order, TheLastStepOfAnEpochMayBeShort) {
 }
 
 TEST(Order, APackedStepFitsTheRowsThatItStandsFor) {
-  const auto lengths = ragged_lengths(301);
+  // More examples than are packed at a time: rows of several such windows lie in one micro-batch.
+  const auto lengths = ragged_lengths(5000);
   Order order(lengths, options_of(data::Batching::packed, 4, 1));
   for (std::int64_t step = 0; step < order.steps_per_epoch(); ++step) {
     for (const MicroBatch& places : order.step(step)) {
@@ -103,7 +104,7 @@ TEST(Order, APackedStepFitsTheRowsThatItStandsFor) {
         examples.push_back(
             {std::vector<tokenizer::TokenId>(length, 1), std::vector<std::uint8_t>(length, 1)});
       }
-      ASSERT_EQ(data::make_packed_batches(examples, 64, 4, 0).size(), 1u);
+      ASSERT_LE(data::make_packed_batch(examples, 64, 0).rows, 4);
     }
   }
 }
