@@ -91,7 +91,8 @@ std::string task_help() {
 
 std::string data_help() {
   return "a text file (" + list(names_where([](const Task& t) { return t.plain_text; })) +
-         ") or JSON Lines (" + list(names_where([](const Task& t) { return !t.plain_text; })) + ")";
+         ") or JSON Lines or an array (" +
+         list(names_where([](const Task& t) { return !t.plain_text; })) + ")";
 }
 
 std::vector<ScoreInfo> compared_scores() {
