@@ -2,8 +2,6 @@
 //
 //   model_model_bench --benchmark_filter=Decode/bits:4
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/randint.h>
-#include <ATen/ops/tensor.h>
 #include <benchmark/benchmark.h>
 
 #include "llama_1b.h"
@@ -19,16 +17,17 @@ void Decode(benchmark::State& state) {
   if (adapted && model.adapters().empty()) {
     model.attach("a", random_adapter(model.layout()), false);
   }
-  const std::vector<AdapterId> adapters = {adapted ? model.find_adapter("a") : kNoAdapter};
+  const AdapterId adapter = adapted ? model.find_adapter("a") : kNoAdapter;
   model.set_training(false);
   const at::NoGradGuard no_grad;
-  auto cache = model.make_cache(1, kPrompt + kNew);
-  model.hidden({at::randint(0, 32000, {1, kPrompt}, at::kLong), {}, {}, adapters}, &cache);
-  at::Tensor next = at::tensor({1}, at::kLong).reshape({1, 1});
+  auto cache = model.make_cache(kPrompt + kNew);
+  model.extend({{&cache, std::vector<std::int64_t>(kPrompt, 17), adapter}});
+  std::int64_t next = 1;
   for (auto _ : state) {
     cache.truncate(kPrompt);
     for (std::int64_t i = 0; i < kNew; ++i) {
-      next = model.logits(model.hidden({next, {}, {}, adapters}, &cache)).argmax(-1);
+      const at::Tensor hidden = model.extend({{&cache, {next}, adapter}});
+      next = model.logits(hidden, {adapter}).argmax(-1).item<std::int64_t>();
     }
   }
   state.counters["tokens/s"] = benchmark::Counter(static_cast<double>(state.iterations() * kNew),

@@ -1,11 +1,10 @@
 #pragma once
-// generate: the next-token loop over a model with a key/value cache.
+// generate: one engine that takes prompts at any time and gives each its next token, step by step.
+// Generation, chat and batched evaluation stand on it.
 
 #include <cstdint>
-#include <functional>
+#include <map>
 #include <memory>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "qloft/generate/options.h"
@@ -14,32 +13,48 @@
 
 namespace qloft::generate {
 
-Result generate(model::Model& model, const tokenizer::Tokenizer& tokenizer,
-                const std::vector<tokenizer::TokenId>& prompt, const Options& options,
-                const Sink& sink = nullptr);
+enum class SequenceId : std::int64_t {};
 
-// Many prompts at once, left-padded, one cache: the same results as one by one (greedy: to the id).
-std::vector<Result> generate_batch(model::Model& model, const tokenizer::Tokenizer& tokenizer,
-                                   const std::vector<std::vector<tokenizer::TokenId>>& prompts,
-                                   const Options& options);
-
-// One conversation step at a time on a cache that is kept: the common prefix of the new prompt with
-// what the cache holds is not computed again.
-class Session {
+class Engine {
  public:
-  Session(model::Model& model, tokenizer::Tokenizer tokenizer, std::int64_t capacity);
-  Result reply(const std::vector<tokenizer::TokenId>& whole_prompt, const Options& options,
-               const Sink& sink = nullptr);
-  // Forget everything that was computed (after another adapter was activated).
-  void reset();
+  // Both outlive the engine. A step takes in at most `prompt_tokens` tokens of prompts, so that
+  // long ones neither hold up the other sequences nor need memory for all of their activations.
+  Engine(model::Model& model, const tokenizer::Tokenizer& tokenizer,
+         std::int64_t prompt_tokens = 1024);
+  Engine(Engine&&) noexcept;
+  ~Engine();
+
+  // Starts a sequence. Throws InputError for a prompt or options that cannot be.
+  SequenceId add(Request request);
+  // Starts the next request of a finished sequence (a conversation): what its prompt has in common
+  // with what the sequence holds, from the beginning, is not computed again where the adapter is
+  // the same.
+  void go_on(SequenceId id, Request request);
+  // One pass of the model: every running sequence takes in its prompt, or a part of it, or gets its
+  // next token. Returns the sequences that this finished.
+  std::vector<SequenceId> step();
+
+  // How many are not finished.
+  std::int64_t running() const;
+  bool finished(SequenceId id) const;
+  // What a finished sequence has come to; of a running one, so far.
+  const Result& result(SequenceId id) const;
+  // Ends and forgets a sequence, running or finished.
+  void remove(SequenceId id);
 
  private:
+  struct Sequence;
+  Sequence& at(SequenceId id) const;
+
   model::Model* model_;
-  tokenizer::Tokenizer tokenizer_;
-  std::int64_t capacity_;
-  std::shared_ptr<model::KeyValueCache> cache_;
-  std::vector<tokenizer::TokenId> held_;
+  const tokenizer::Tokenizer* tokenizer_;
+  std::int64_t prompt_tokens_;
+  std::int64_t next_id_ = 0;
+  std::map<SequenceId, std::unique_ptr<Sequence>> sequences_;
 };
+
+// One request by an engine of its own.
+Result generate(model::Model& model, const tokenizer::Tokenizer& tokenizer, Request request);
 
 // Token ids that end a text: generation_config.json's eos_token_id (one or a list), else
 // config.json's, else the tokenizer's.

@@ -32,19 +32,39 @@ struct LoadOptions {
   at::ScalarType stored = at::kFloat;  // of dense weights that Model::random makes
 };
 
-// Keys and values of past positions, one pair a block.
-class KeyValueCache;
-
 // The input of one forward pass. ids, positions: int64 [rows, length]. segments: int64 [rows,
 // length] or undefined; positions of different segments (or of segment -1, padding) do not attend
-// to each other. With a cache the segments of past positions are remembered: a left-padded batch
-// gives -1 for its padding and 0 for the rest once, and 0 for each new position (undefined means
-// 0).
+// to each other.
 struct Input {
   at::Tensor ids;
-  at::Tensor positions = {};  // undefined: 0, 1, 2, ... (after what the cache holds)
+  at::Tensor positions = {};  // undefined: 0, 1, 2, ...
   at::Tensor segments = {};
   std::vector<AdapterId> adapters = {};  // of each row; one: of all rows; none: the bare base model
+};
+
+// Keys and values of the past positions of one sequence, one pair a block.
+class KeyValueCache {
+ public:
+  std::int64_t capacity() const;
+  std::int64_t length() const;  // positions filled
+  // Makes room for at least `capacity` positions; what is filled stays.
+  void reserve(std::int64_t capacity);
+  // Forgets all positions from `length` on (a conversation that goes back).
+  void truncate(std::int64_t length);
+
+  struct State;
+  explicit KeyValueCache(std::shared_ptr<State> state);
+  State& state() const { return *state_; }
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+// New tokens of one sequence: they take the positions behind those that its cache holds.
+struct Continuation {
+  KeyValueCache* cache = nullptr;
+  std::vector<std::int64_t> ids;
+  AdapterId adapter = kNoAdapter;
 };
 
 // Called by the linear layers that adapters address, under their names, as activations pass: what
@@ -92,7 +112,12 @@ class Model {
   std::vector<std::pair<std::string, at::Tensor>> dense_weights() const;
 
   // What the output matrix is applied to: f32 or bf16 [rows, length, its columns].
-  at::Tensor hidden(const Input& input, KeyValueCache* cache = nullptr);
+  at::Tensor hidden(const Input& input);
+  // One pass over the new tokens of many sequences, of any lengths and adapters, which see their
+  // own caches alone; the caches then hold them too. Without gradients. Returns what hidden() gives
+  // for the last new token of each: [sequences, columns]. Throws InputError where there is none, an
+  // id is none of the model's, or a cache lacks room.
+  at::Tensor extend(const std::vector<Continuation>& sequences);
   // hidden [rows, ..., columns] to logits: f32 [rows, ..., vocabulary]. `adapters` as in Input: of
   // the output matrix.
   at::Tensor logits(const at::Tensor& hidden, const std::vector<AdapterId>& adapters = {});
@@ -120,31 +145,13 @@ class Model {
   at::Tensor block(std::int64_t index, const at::Tensor& x, const std::vector<AdapterId>& adapters);
   at::Tensor finish(const at::Tensor& x, const std::vector<AdapterId>& adapters);
 
-  // An empty cache for `rows` sequences of up to `capacity` positions.
-  KeyValueCache make_cache(std::int64_t rows, std::int64_t capacity) const;
+  // An empty cache for a sequence of up to `capacity` positions.
+  KeyValueCache make_cache(std::int64_t capacity) const;
 
   struct State;
 
  private:
   explicit Model(std::shared_ptr<State> state);
-  std::shared_ptr<State> state_;
-};
-
-class KeyValueCache {
- public:
-  std::int64_t rows() const;
-  std::int64_t capacity() const;
-  std::int64_t length() const;  // positions filled
-  // Forgets all positions from `length` on (a conversation that goes back).
-  void truncate(std::int64_t length);
-  // Keeps these rows, in this order.
-  void select_rows(const std::vector<std::int64_t>& rows);
-
-  struct State;
-  explicit KeyValueCache(std::shared_ptr<State> state);
-  State& state() const { return *state_; }
-
- private:
   std::shared_ptr<State> state_;
 };
 

@@ -17,10 +17,22 @@ namespace qloft::statistics {
 
 inline constexpr int kFormatVersion = 1;
 
+// Tells one model from another by what quantizing leaves as it is, so that statistics of a
+// quantized folder serve the model that it was made of: hashes of the embedding (empty where it is
+// quantized too) and of all norms and biases (empty in files of qloft 0.1).
+struct Identity {
+  std::string embedding;
+  std::string vectors;
+};
+// Of the tensors of these names: their shapes and values spread over them. Empty where one of them
+// is not there.
+Identity identify(const checkpoint::Checkpoint& source, const std::vector<std::string>& embedding,
+                  const std::vector<std::string>& vectors);
+
 // What the statistics were computed of, and on.
 struct Origin {
-  std::string model;         // as it was named
-  std::string fingerprint;   // fingerprint_of the model
+  std::string model;  // as it was named
+  Identity identity;
   std::string data;          // the file's name, without its folder
   std::int64_t samples = 0;  // sequences
   std::int64_t length = 0;   // tokens of the longest
@@ -28,11 +40,6 @@ struct Origin {
   std::uint64_t seed = 0;
 };
 std::map<std::string, std::string> to_metadata(const Origin& origin);
-
-// Tells one checkpoint from another by its embedding, which quantizing leaves as it is, so that
-// statistics of a quantized folder serve the model that it was made of: a hash of the embedding's
-// shape and of values spread over it. "packed" where the embedding is quantized too.
-std::string fingerprint_of(const checkpoint::Checkpoint& source);
 
 // The names and shapes of a matrix's tensors: the upper triangle of its Gram matrix row by row,
 // n (n + 1) / 2 values, under the name of the first matrix with the same inputs; and its Fisher
@@ -50,8 +57,9 @@ class File {
 
   const std::filesystem::path& path() const { return file_.path(); }
   const Origin& origin() const { return origin_; }
-  // Throws InputError where they were computed of another model.
-  void expect_model(const checkpoint::Checkpoint& source) const;
+  // Throws InputError where they were computed of another model than the one in `folder`, or where
+  // nothing tells.
+  void expect_model(const Identity& identity, const std::filesystem::path& folder) const;
   // What `metric` needs for this matrix [rows, columns], whose inputs are those of the matrix
   // `input_of` (both names of weights). Throws InputError naming file and tensor for what is
   // missing or of another shape.

@@ -35,9 +35,9 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Visibi
                  const Scores& scores) {
   return operations_for(q).attention(q, k, v, visibility, scores);
 }
-Tensor attention_over_cache(const Tensor& q, const Tensor& keys, const Tensor& values,
-                            std::int64_t past, const Visibility& visibility, const Scores& scores) {
-  return operations_for(q).attention_over_cache(q, keys, values, past, visibility, scores);
+Tensor attention_over_caches(const Tensor& q, std::span<const CachedSequence> sequences,
+                             std::int64_t window, const Scores& scores) {
+  return operations_for(q).attention_over_caches(q, sequences, window, scores);
 }
 
 }  // namespace qloft::backend

@@ -34,9 +34,9 @@ struct Operations {
   at::Tensor (*gate)(const at::Tensor& gate, const at::Tensor& up, Activation activation);
   at::Tensor (*attention)(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                           const Visibility& visibility, const Scores& scores);
-  at::Tensor (*attention_over_cache)(const at::Tensor& q, const at::Tensor& keys,
-                                     const at::Tensor& values, std::int64_t past,
-                                     const Visibility& visibility, const Scores& scores);
+  at::Tensor (*attention_over_caches)(const at::Tensor& q,
+                                      std::span<const CachedSequence> sequences,
+                                      std::int64_t window, const Scores& scores);
 };
 
 extern const Operations kCpuOperations;

@@ -1,6 +1,7 @@
 // From hidden states to logits, and to the loss of predictions.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/div.h>
+#include <ATen/ops/log_softmax.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>
 
@@ -11,13 +12,29 @@ namespace qloft::model {
 
 using at::Tensor;
 
+namespace {
+
+// Of rows of one token each: the positions' own.
+std::vector<AdapterId> adapters_of(const Tensor& positions, const std::vector<AdapterId>& adapters,
+                                   std::int64_t length) {
+  if (adapters.size() < 2) return adapters;
+  std::vector<AdapterId> out;
+  for (std::int64_t i = 0; i < positions.numel(); ++i) {
+    const std::int64_t row = positions.data_ptr<std::int64_t>()[i] / length;
+    out.push_back(adapters[static_cast<std::size_t>(row)]);
+  }
+  return out;
+}
+
+}  // namespace
+
 Tensor Model::logits(const Tensor& hidden, const std::vector<AdapterId>& adapters) {
   const auto& output = state_->layout.output;
   Pass pass;
   pass.state = state_.get();
   const std::int64_t rows = hidden.size(0);
-  choose_adapters(pass, adapters, rows,
-                  hidden.numel() / hidden.size(-1) / std::max<std::int64_t>(1, rows));
+  const std::int64_t length = hidden.numel() / hidden.size(-1) / std::max<std::int64_t>(1, rows);
+  choose_adapters(pass, adapters, equal_rows(rows, length));
   Tensor logits = apply(pass, output.matrix, hidden).to(at::kFloat);
   if (output.multiplier != 1) logits = logits * output.multiplier;
   if (output.soft_cap != 0) logits = (logits / output.soft_cap).tanh() * output.soft_cap;
@@ -28,9 +45,17 @@ Tensor Model::cross_entropy(const Tensor& hidden, const Tensor& positions, const
                             const std::vector<AdapterId>& adapters, std::int64_t length) {
   const auto& output = state_->layout.output;
   const Linear& matrix = state_->linear(output.matrix);
+  if (state_->observer != nullptr && state_->observer->gradient) {
+    // An observer sees the output matrix's inputs and gradients as one: all logits at once.
+    const Tensor states = hidden.index_select(0, positions.to(hidden.device()));
+    const Tensor log_probabilities =
+        at::log_softmax(logits(states, adapters_of(positions, adapters, length)), -1);
+    return -log_probabilities.gather(-1, targets.to(hidden.device()).unsqueeze(-1)).sum();
+  }
   Pass pass;
   pass.state = state_.get();
-  choose_adapters(pass, adapters, hidden.size(0) / std::max<std::int64_t>(1, length), length);
+  choose_adapters(pass, adapters,
+                  equal_rows(hidden.size(0) / std::max<std::int64_t>(1, length), length));
   // What of `positions` uses these factors.
   const auto sum_of = [&](const LowRank* factors, const Tensor& which) {
     backend::LogitsRule rule;

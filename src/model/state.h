@@ -76,12 +76,9 @@ struct ParameterSource {
 void build(Model::State& state, const ParameterSource& source);
 
 struct KeyValueCache::State {
-  std::int64_t rows = 0;
   std::int64_t capacity = 0;
   std::int64_t length = 0;
-  std::vector<at::Tensor> keys, values;  // a block: [rows, key_value_heads, capacity, head_dim]
-  at::Tensor segments;                   // int64 CPU [rows, capacity]
-  bool has_segments = false;             // any segment but 0 was given
+  std::vector<at::Tensor> keys, values;  // a block: [1, key_value_heads, capacity, head_dim]
 };
 
 }  // namespace qloft::model

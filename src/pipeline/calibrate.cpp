@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "load.h"
+#include "matrix_statistics.h"
 #include "qloft/calibrate.h"
 #include "qloft/core.h"
 #include "qloft/core/fingerprint.h"
@@ -65,7 +66,7 @@ std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedMod
   return examples;
 }
 
-// Of the linear layers, and the Gram matrix of the output matrix.
+// Of the linear layers and the output matrix.
 std::vector<io::TensorInfo> tensors_of(const architecture::Layout& layout, bool gram, bool fisher) {
   std::vector<io::TensorInfo> out;
   for (const architecture::ParameterId id : architecture::adaptable(layout)) {
@@ -73,7 +74,7 @@ std::vector<io::TensorInfo> tensors_of(const architecture::Layout& layout, bool 
     if (gram && linear.input_of == id) {
       out.push_back(statistics::gram_tensor(linear.name, linear.columns()));
     }
-    if (!fisher || linear.role != architecture::Role::linear) continue;
+    if (!fisher) continue;
     out.push_back(statistics::fisher_rows_tensor(linear.name, linear.rows()));
     out.push_back(statistics::fisher_columns_tensor(linear.name, linear.columns()));
   }
@@ -226,7 +227,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   }
   for (const std::string& note : omissions.notes()) progress.warn(note);
   statistics::Origin origin{.model = options.model.model,
-                            .fingerprint = statistics::fingerprint_of(loaded.source()),
+                            .identity = identity_of(loaded.files),
                             .data = options.data.filename().string(),
                             .samples = std::ssize(examples),
                             .length = 0,

@@ -74,7 +74,7 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
     return sink ? sink(piece) : true;
   };
   report.result =
-      generate::generate(loaded.model, loaded.tokenizer(), report.prompt_ids, settings, timed);
+      generate::generate(loaded.model, loaded.tokenizer(), {report.prompt_ids, settings, timed});
   report.seconds = seconds_since(start);
   return report;
 }
@@ -87,7 +87,9 @@ struct Conversation::State {
   std::vector<std::string> adapters;
   std::map<std::string, Tokenization> text;  // of each adapter, and of "base"
   std::string active;
-  std::unique_ptr<generate::Session> session;
+  std::int64_t context = 0;
+  std::optional<generate::Engine> engine;
+  std::optional<generate::SequenceId> sequence;  // of all turns so far
 
   // As the loaded model's, where it has the same files.
   void add_text(const std::string& name, const std::optional<std::filesystem::path>& adapter) {
@@ -104,8 +106,9 @@ struct Conversation::State {
     settings.adapter = adapter_id(loaded.model, name);
     active = name;
     const std::int64_t longest = loaded.model.layout().max_positions;
-    const std::int64_t context = longest > 0 ? std::min(options.context, longest) : options.context;
-    session = std::make_unique<generate::Session>(loaded.model, own.tokenizer, context);
+    context = longest > 0 ? std::min(options.context, longest) : options.context;
+    sequence.reset();
+    engine.emplace(loaded.model, own.tokenizer);
   }
 };
 
@@ -113,7 +116,7 @@ Conversation::Conversation(const ChatOptions& options, Progress& progress) {
   check_model_options(options.model);
   options.sampling.validate();
   LoadedModel loaded = load_model(options.model, progress);
-  state_ = std::make_unique<State>(State{options, std::move(loaded), {}, {}, {}, {}, {}, nullptr});
+  state_ = std::make_unique<State>(State{options, std::move(loaded), {}, {}, {}, {}, {}, 0, {}, {}});
   State& s = *state_;
   s.adapters = s.loaded.model.adapters();
   s.add_text("base", std::nullopt);
@@ -146,11 +149,22 @@ generate::Result Conversation::say(const std::string& message, const generate::S
   s.messages.push_back({"user", message});
   try {
     const Tokenization& text = s.text.at(s.active);
-    const auto prompt =
-        text.tokenizer.encode(need_chat_template(text).render(s.messages, true), false);
-    auto settings = s.settings;
-    settings.sampling.seed += s.messages.size();  // another turn, other draws
-    auto result = s.session->reply(prompt, settings, sink);
+    auto prompt = text.tokenizer.encode(need_chat_template(text).render(s.messages, true), false);
+    const std::int64_t needed = std::ssize(prompt) + s.settings.max_tokens;
+    if (needed > s.context) {
+      throw InputError({{}, "prompt"}, "expected at most " + std::to_string(s.context) +
+                                           " tokens with the reply, found " +
+                                           std::to_string(needed));
+    }
+    // The number of messages as the stream: another turn, other draws.
+    generate::Request request{std::move(prompt), s.settings, sink, s.messages.size()};
+    if (!s.sequence) {
+      s.sequence = s.engine->add(std::move(request));
+    } else {
+      s.engine->go_on(*s.sequence, std::move(request));
+    }
+    while (!s.engine->finished(*s.sequence)) s.engine->step();
+    const generate::Result result = s.engine->result(*s.sequence);
     s.messages.push_back({"assistant", result.text});
     return result;
   } catch (...) {

@@ -6,9 +6,26 @@
 
 namespace qloft::pipeline {
 
+statistics::Identity identity_of(const quantized::ModelFiles& files) {
+  using architecture::Role;
+  const architecture::Layout& layout = files.layout();
+  std::vector<std::string> vectors;
+  for (std::size_t i = 0; i < layout.parameters.size(); ++i) {
+    const Role role = layout.parameters[i].role;
+    if (role != Role::bias && role != Role::norm && role != Role::norm_bias) continue;
+    for (std::string& name : files.tensors(static_cast<architecture::ParameterId>(i))) {
+      vectors.push_back(std::move(name));
+    }
+  }
+  const bool packed = files.packed(layout.embedding.tokens) != nullptr;
+  return statistics::identify(
+      files.source(), packed ? std::vector<std::string>() : files.tensors(layout.embedding.tokens),
+      vectors);
+}
+
 std::optional<statistics::File> open_statistics(const std::filesystem::path& file,
                                                 decompose::Metric metric,
-                                                const checkpoint::Checkpoint& source) {
+                                                const quantized::ModelFiles& files) {
   if (!decompose::needs_gram(metric) && !decompose::needs_fisher(metric)) return std::nullopt;
   if (file.empty()) {
     throw InputError({{}, "stats"},
@@ -16,7 +33,7 @@ std::optional<statistics::File> open_statistics(const std::filesystem::path& fil
                          std::string(decompose::name(metric)) + " needs; found none");
   }
   statistics::File statistics(file);
-  statistics.expect_model(source);
+  statistics.expect_model(identity_of(files), files.folder());
   return statistics;
 }
 

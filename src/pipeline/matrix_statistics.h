@@ -4,21 +4,23 @@
 #include <filesystem>
 #include <optional>
 
-#include "qloft/checkpoint.h"
 #include "qloft/decompose.h"
+#include "qloft/quantized/model_files.h"
 #include "qloft/statistics.h"
 #include "targets.h"
 
 namespace qloft::pipeline {
 
+statistics::Identity identity_of(const quantized::ModelFiles& files);
+
 // Empty where the metric needs no statistics. Throws InputError where it needs some and `file` is
 // empty, or of another model.
 std::optional<statistics::File> open_statistics(const std::filesystem::path& file,
                                                 decompose::Metric metric,
-                                                const checkpoint::Checkpoint& source);
+                                                const quantized::ModelFiles& files);
 
-// What recipe.metric needs for this matrix. Of one that is no linear layer nothing is known: the
-// recipe is changed to nearest codes under the Frobenius norm.
+// What recipe.metric needs for this matrix. Of the embedding, which nothing is multiplied by,
+// nothing is known: the recipe is changed to nearest codes under the Frobenius norm.
 decompose::Statistics statistics_of(const std::optional<statistics::File>& file,
                                     const QuantizeTarget& target, decompose::Recipe& recipe);
 

@@ -268,7 +268,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
                                       .same_in_group = o.same_qkv};
   const std::uint64_t budget = budget_of(o, table, constraints, others);
 
-  const auto statistics = open_statistics(o.stats, recipe.metric, files.source());
+  const auto statistics = open_statistics(o.stats, recipe.metric, files);
   if (statistics) refuse_unknown_inputs(targets, o.metric);
   io::Json key = {
       {"model", weights_fingerprint(files.folder())}, {"rank", o.rank}, {"metric", o.metric}};

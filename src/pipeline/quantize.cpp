@@ -152,8 +152,8 @@ class QuantizedOutput {
   Clock::time_point flushed_ = Clock::now();
 };
 
-decompose::Decomposition decompose_one(const quantized::ModelFiles& files,
-                                       const QuantizeTarget& target, const QuantizePlan& plan) {
+// The recipe with what is the target's own.
+decompose::Recipe recipe_of(const QuantizeTarget& target, const QuantizePlan& plan) {
   decompose::Recipe recipe = plan.recipe;
   recipe.format = target.format;
   if (!target.adapted) {
@@ -161,7 +161,13 @@ decompose::Decomposition decompose_one(const quantized::ModelFiles& files,
     recipe.low_rank = decompose::LowRank::none;
     recipe.loop = decompose::Loop::once;
   }
-  const decompose::Statistics statistics = statistics_of(plan.statistics, target, recipe);
+  return recipe;
+}
+
+decompose::Decomposition decompose_one(const quantized::ModelFiles& files,
+                                       const QuantizeTarget& target, decompose::Recipe& recipe,
+                                       const std::optional<statistics::File>& known) {
+  const decompose::Statistics statistics = statistics_of(known, target, recipe);
   const Matrix weight = files.read_matrix(target.id);
   files.drop(target.id);
   try {
@@ -187,7 +193,13 @@ void quantize_matrices(const quantized::ModelFiles& files, const QuantizePlan& p
                                 "there");
     }
     const auto begin = Clock::now();
-    const decompose::Decomposition result = decompose_one(files, target, plan);
+    decompose::Recipe recipe = recipe_of(target, plan);
+    const decompose::Decomposition result = decompose_one(files, target, recipe, plan.statistics);
+    if (recipe.metric != plan.recipe.metric) {
+      progress.warn(target.weight() +
+                    ": nothing is multiplied by it, so no statistics are of it; "
+                    "it gets the nearest codes, and its error is in the Frobenius norm");
+    }
     if (result.damping > plan.recipe.damping) {
       progress.note(target.weight() + ": its Gram matrix is singular; damped by " +
                     std::to_string(result.damping) + " of its diagonal's mean");
@@ -199,6 +211,7 @@ void quantize_matrices(const quantized::ModelFiles& files, const QuantizePlan& p
     matrix.format = target.format.describe();
     matrix.bits_per_weight = target.format.bits_per_weight(target.rows, target.columns);
     matrix.relative_error = result.relative_error;
+    matrix.metric = decompose::name(recipe.metric);
     matrix.metric_error = result.metric_error;
     matrix.svd_residual = result.svd_residual;
     matrix.seconds = seconds_since(begin);
@@ -250,13 +263,17 @@ void write_report(const QuantizeOptions& options, const QuantizePlan& plan,
 
 void summarize(const QuantizePlan& plan, const QuantizedOutput& output, QuantizeReport& report) {
   double bits = 0, weights = 0, errors = 0, metric_errors = 0;
+  std::int64_t in_metric = 0;
   for (const QuantizeTarget& target : plan.targets) {
     const QuantizedMatrix& matrix = output.done().at(target.weight());
     const auto size = static_cast<double>(matrix.rows) * static_cast<double>(matrix.columns);
     bits += matrix.bits_per_weight * size;
     weights += size;
     errors += matrix.relative_error.back();
-    metric_errors += matrix.metric_error.back();
+    if (matrix.metric == decompose::name(plan.recipe.metric)) {
+      metric_errors += matrix.metric_error.back();
+      ++in_metric;
+    }
     report.matrices.push_back(matrix);
   }
   report.format = plan.format_text();
@@ -270,8 +287,7 @@ void summarize(const QuantizePlan& plan, const QuantizedOutput& output, Quantize
                                      weights;
   }
   report.metric = decompose::name(plan.recipe.metric);
-  report.metric_error =
-      plan.targets.empty() ? 0 : metric_errors / static_cast<double>(plan.targets.size());
+  report.metric_error = in_metric == 0 ? 0 : metric_errors / static_cast<double>(in_metric);
 }
 
 }  // namespace

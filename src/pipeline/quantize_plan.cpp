@@ -139,7 +139,7 @@ QuantizePlan plan_quantize(const QuantizeOptions& options, const quantized::Mode
     for (QuantizeTarget& target : plan.targets) target.format = plan.recipe.format;
   }
   check_targets(plan.targets, plan.recipe.rank, files);
-  if (auto statistics = open_statistics(options.stats, plan.recipe.metric, files.source())) {
+  if (auto statistics = open_statistics(options.stats, plan.recipe.metric, files)) {
     plan.statistics.emplace(std::move(*statistics));
     plan.statistics_fingerprint = file_fingerprint(options.stats);
   }

@@ -13,7 +13,8 @@ namespace qloft::statistics {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kEmbedding = "model.embed_tokens.weight";
+// In place of an embedding's hash where the embedding is quantized.
+constexpr const char* kPacked = "packed";
 
 template <typename Integer>
 Integer number_in(const io::SafetensorsFile& file, const std::string& key) {
@@ -52,12 +53,43 @@ Origin origin_of(const io::SafetensorsFile& file) {
   }
   Origin out;
   out.model = text_in(file, "model");
-  out.fingerprint = text_in(file, "fingerprint");
+  out.identity.embedding = text_in(file, "fingerprint");
+  if (out.identity.embedding == kPacked) out.identity.embedding.clear();
+  const auto vectors = metadata.find("fingerprint_of_vectors");
+  if (vectors != metadata.end()) out.identity.vectors = vectors->second;
   out.data = text_in(file, "data");
   out.samples = number_in<std::int64_t>(file, "samples");
   out.length = number_in<std::int64_t>(file, "length");
   out.tokens = number_in<std::int64_t>(file, "tokens");
   out.seed = number_in<std::uint64_t>(file, "seed");
+  return out;
+}
+
+void add_to(Fnv1a& hash, const io::TensorInfo& info, std::span<const std::byte> bytes) {
+  constexpr std::size_t kPieces = 4096, kPieceBytes = 16;
+  for (const std::int64_t extent : info.shape) {
+    for (int shift = 0; shift < 64; shift += 8) {
+      hash.add(static_cast<std::uint8_t>(static_cast<std::uint64_t>(extent) >> shift));
+    }
+  }
+  const std::size_t step = std::max(kPieceBytes, bytes.size() / kPieces);
+  for (std::size_t at = 0; at < bytes.size(); at += step) {
+    for (std::size_t i = at; i < std::min(at + kPieceBytes, bytes.size()); ++i) {
+      hash.add(std::to_integer<std::uint8_t>(bytes[i]));
+    }
+  }
+}
+
+std::string hash_of(const checkpoint::Checkpoint& source, const std::vector<std::string>& names) {
+  if (names.empty()) return {};
+  Fnv1a hash;
+  for (const std::string& name : names) {
+    if (!source.contains(name)) return {};
+    add_to(hash, source.info(name), source.bytes(name));
+  }
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  for (int shift = 60; shift >= 0; shift -= 4) out += kDigits[hash.value() >> shift & 15];
   return out;
 }
 
@@ -74,7 +106,8 @@ std::map<std::string, std::string> to_metadata(const Origin& origin) {
   return {{"format", "qloft-statistics"},
           {"version", std::to_string(kFormatVersion)},
           {"model", origin.model},
-          {"fingerprint", origin.fingerprint},
+          {"fingerprint", origin.identity.embedding.empty() ? kPacked : origin.identity.embedding},
+          {"fingerprint_of_vectors", origin.identity.vectors},
           {"data", origin.data},
           {"samples", std::to_string(origin.samples)},
           {"length", std::to_string(origin.length)},
@@ -82,26 +115,9 @@ std::map<std::string, std::string> to_metadata(const Origin& origin) {
           {"seed", std::to_string(origin.seed)}};
 }
 
-std::string fingerprint_of(const checkpoint::Checkpoint& source) {
-  if (!source.contains(kEmbedding)) return "packed";
-  constexpr std::size_t kPieces = 4096, kPieceBytes = 16;
-  const auto bytes = source.bytes(kEmbedding);
-  Fnv1a hash;
-  for (const std::int64_t extent : source.info(kEmbedding).shape) {
-    for (int shift = 0; shift < 64; shift += 8) {
-      hash.add(static_cast<std::uint8_t>(static_cast<std::uint64_t>(extent) >> shift));
-    }
-  }
-  const std::size_t step = std::max(kPieceBytes, bytes.size() / kPieces);
-  for (std::size_t at = 0; at < bytes.size(); at += step) {
-    for (std::size_t i = at; i < std::min(at + kPieceBytes, bytes.size()); ++i) {
-      hash.add(std::to_integer<std::uint8_t>(bytes[i]));
-    }
-  }
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (int shift = 60; shift >= 0; shift -= 4) out += kDigits[hash.value() >> shift & 15];
-  return out;
+Identity identify(const checkpoint::Checkpoint& source, const std::vector<std::string>& embedding,
+                  const std::vector<std::string>& vectors) {
+  return {hash_of(source, embedding), hash_of(source, vectors)};
 }
 
 io::TensorInfo gram_tensor(const std::string& weight, std::int64_t columns) {
@@ -125,12 +141,21 @@ std::vector<float> upper_triangle(MatrixView<const float> gram) {
 
 File::File(fs::path path) : file_(std::move(path)), origin_(origin_of(file_)) {}
 
-void File::expect_model(const checkpoint::Checkpoint& source) const {
-  const std::string found = fingerprint_of(source);
-  if (found == origin_.fingerprint || found == "packed" || origin_.fingerprint == "packed") return;
-  throw InputError({path(), {}}, "expected statistics of " + source.folder().string() +
-                                     ", found those of another model, '" + origin_.model +
-                                     "' (their embeddings differ)");
+void File::expect_model(const Identity& identity, const fs::path& folder) const {
+  const Identity& own = origin_.identity;
+  const bool embeddings = !own.embedding.empty() && !identity.embedding.empty();
+  const bool vectors = !own.vectors.empty() && !identity.vectors.empty();
+  const auto refuse = [&](const std::string& why) {
+    throw InputError({path(), {}}, "expected statistics of " + folder.string() +
+                                       ", found those of another model, '" + origin_.model + "' (" +
+                                       why + ")");
+  };
+  if (embeddings && own.embedding != identity.embedding) refuse("their embeddings differ");
+  if (vectors && own.vectors != identity.vectors) refuse("their norms and biases differ");
+  if (embeddings || vectors) return;
+  throw InputError({path(), {}}, "expected statistics of " + folder.string() +
+                                     ", found some that do not tell of which model they are; "
+                                     "qloft calibrate makes them anew");
 }
 
 std::vector<float> File::values(const io::TensorInfo& expected, const char* collected_by) const {

@@ -211,19 +211,32 @@ INSTANTIATE_TEST_SUITE_P(
                         "soft_cap_window_and_segments", 150, 4, 2, 70, true, {0.7f, 2, {}}}),
     [](const auto& test) { return std::string(test.param.name); });
 
-TEST(AttentionOverCache, AgreesWithAttentionOverAllPositions) {
-  at::manual_seed(5);
-  const Tensor q = at::randn({2, 9, 4, 8});
-  const Tensor k = at::randn({2, 9, 2, 8}), v = at::randn({2, 9, 2, 8});
-  Visibility visibility{5, at::zeros({2, 9}, at::kLong)};
-  visibility.segments[1].narrow(0, 0, 2).fill_(-1);
-  const Tensor whole = attention(q, k, v, visibility, plain_scores());
-  Tensor keys = at::full({2, 2, 12, 8}, NAN), values = keys.clone();
-  keys.narrow(2, 0, 9).copy_(k.transpose(1, 2));
-  values.narrow(2, 0, 9).copy_(v.transpose(1, 2));
-  const Tensor last =
-      attention_over_cache(q.narrow(1, 6, 3), keys, values, 6, visibility, plain_scores());
-  EXPECT_LE(distance(last, whole.narrow(1, 6, 3)), 1e-5);
+// Sequences of several lengths, each with what it has in its cache before.
+TEST(AttentionOverCaches, AgreesWithAttentionOverAllPositionsOfEachSequence) {
+  struct Case {
+    std::int64_t past, count;
+  };
+  for (const std::int64_t window : {0, 5}) {
+    at::manual_seed(5);
+    std::vector<Tensor> queries, expected;
+    std::vector<CachedSequence> sequences;
+    std::int64_t first = 0;
+    for (const auto& [past, count] : {Case{6, 3}, Case{0, 7}, Case{9, 1}}) {
+      const std::int64_t length = past + count;
+      const Tensor q = at::randn({1, length, 4, 8});
+      const Tensor k = at::randn({1, length, 2, 8}), v = at::randn({1, length, 2, 8});
+      expected.push_back(attention(q, k, v, {window, {}}, plain_scores()).narrow(1, past, count));
+      queries.push_back(q.narrow(1, past, count));
+      Tensor keys = at::full({1, 2, 12, 8}, NAN), values = keys.clone();
+      keys.narrow(2, 0, length).copy_(k.transpose(1, 2));
+      values.narrow(2, 0, length).copy_(v.transpose(1, 2));
+      sequences.push_back({keys, values, first, count, past});
+      first += count;
+    }
+    const Tensor found =
+        attention_over_caches(at::cat(queries, 1), sequences, window, plain_scores());
+    EXPECT_LE(distance(found, at::cat(expected, 1)), 1e-5);
+  }
 }
 
 TEST(Attention, WorksOnBf16) {

@@ -106,7 +106,7 @@ def expected(folder, row, seed):
     rows = ids.tolist()
     batch = [rows[0][:17], rows[1][:11]]
     greedy = make_models.greedy(folder, [rows[0]])[0]
-    batch_greedy = make_models.greedy(folder, batch)
+    batch_greedy = [make_models.greedy(folder, [row])[0] for row in batch]
     for ids_of_row, continued in zip([rows[0], *batch], [greedy, *batch_greedy], strict=True):
         whole = torch.tensor([ids_of_row + continued])
         gap = min(gap, make_adapters.least_router_gap(model, lambda model, whole=whole: model(input_ids=whole)))

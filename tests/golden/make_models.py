@@ -135,8 +135,9 @@ def expected(folder, seed):
         for name in GRADIENTS if name in parameters
     }
     rows = ids.tolist()
-    # Frequencies of the dynamic kind depend on the longest row, so a batch has its own continuation.
-    short = rows[1][:11]
+    # Each row of the batch by itself: in a padded batch transformers' dynamic frequencies follow the
+    # longest row.
+    batch = [rows[0][:17], rows[1][:11]]
     return dict(
         transformers=transformers.__version__,
         ids=rows,
@@ -145,8 +146,8 @@ def expected(folder, seed):
         logits=[out.logits[1, p].tolist() for p in PROBED_POSITIONS],
         gradients=gradients,
         greedy=greedy(folder, [rows[0]])[0],
-        batch=[rows[0][:17], short],
-        batch_greedy=greedy(folder, [rows[0][:17], short]),
+        batch=batch,
+        batch_greedy=[greedy(folder, [row])[0] for row in batch],
     )
 
 

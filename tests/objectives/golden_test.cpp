@@ -1,6 +1,5 @@
 // Against transformers: tests/golden/make_models.py and make_families.py.
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -20,6 +19,7 @@ namespace qloft::objectives {
 namespace {
 
 using at::Tensor;
+using model::Continuation;
 using model::Input;
 using model::KeyValueCache;
 using model::LoadOptions;
@@ -45,10 +45,22 @@ class Golden : public testing::TestWithParam<std::string> {
     return at::stack(out);
   }
 
-  static std::vector<std::int64_t> best(Model& model, const Input& input, KeyValueCache& cache) {
-    const Tensor last = model.hidden(input, &cache).select(1, input.ids.size(1) - 1);
-    const Tensor chosen = model.logits(last).argmax(-1);
-    return {chosen.data_ptr<std::int64_t>(), chosen.data_ptr<std::int64_t>() + chosen.numel()};
+  // What follows each of `rows` by the largest logits, all rows in one pass.
+  static std::vector<std::vector<std::int64_t>> continue_greedily(
+      Model& model, const std::vector<std::vector<std::int64_t>>& rows, std::size_t count) {
+    std::vector<KeyValueCache> caches;
+    std::vector<Continuation> next;
+    for (std::size_t i = 0; i < rows.size(); ++i) caches.push_back(model.make_cache(64));
+    for (std::size_t i = 0; i < rows.size(); ++i) next.push_back({&caches[i], rows[i]});
+    std::vector<std::vector<std::int64_t>> out(rows.size());
+    while (out[0].size() < count) {
+      const Tensor chosen = model.logits(model.extend(next)).argmax(-1);
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        out[i].push_back(chosen[static_cast<std::int64_t>(i)].item<std::int64_t>());
+        next[i].ids = {out[i].back()};
+      }
+    }
+    return out;
   }
 
   std::filesystem::path folder_;
@@ -123,41 +135,16 @@ TEST_P(Golden, GradientsAgree) {
 
 TEST_P(Golden, GreedyContinuationIsTheSame) {
   Model model = load();
-  auto cache = model.make_cache(1, 64);
-  Input input{ids_of(expected_["ids"]).narrow(0, 0, 1)};
-  std::vector<std::int64_t> ids;
-  while (ids.size() < expected_["greedy"].size()) {
-    ids.push_back(best(model, input, cache).front());
-    input.ids = at::tensor({ids.back()}, at::kLong).reshape({1, 1});
-  }
-  EXPECT_EQ(ids, expected_["greedy"].get<std::vector<std::int64_t>>());
+  const auto prompt = expected_["ids"][0].get<std::vector<std::int64_t>>();
+  const auto expected = expected_["greedy"].get<std::vector<std::int64_t>>();
+  EXPECT_EQ(continue_greedily(model, {prompt}, expected.size()).front(), expected);
 }
 
-TEST_P(Golden, GreedyContinuationOfALeftPaddedBatchIsTheSame) {
+TEST_P(Golden, GreedyContinuationsOfABatchOfUnequalLengthsAreTheSame) {
   Model model = load();
-  const auto rows = expected_["batch"].get<std::vector<std::vector<std::int64_t>>>();
-  const auto longest = static_cast<std::int64_t>(rows[0].size());
-  const auto missing = longest - static_cast<std::int64_t>(rows[1].size());
-  Input input{at::zeros({2, longest}, at::kLong)};
-  input.ids[0] = at::tensor(rows[0]);
-  input.ids[1].narrow(0, missing, longest - missing).copy_(at::tensor(rows[1]));
-  input.positions = at::arange(longest, at::kLong).repeat({2, 1});
-  input.positions[1].sub_(missing).clamp_(0);
-  input.segments = at::zeros({2, longest}, at::kLong);
-  input.segments[1].narrow(0, 0, missing).fill_(-1);
-
-  auto cache = model.make_cache(2, 64);
-  Tensor next = at::tensor({longest, longest - missing}, at::kLong);
-  std::vector<std::vector<std::int64_t>> out(2);
-  while (out[0].size() < expected_["batch_greedy"][0].size()) {
-    const auto chosen = best(model, input, cache);
-    for (std::size_t row = 0; row < 2; ++row) out[row].push_back(chosen[row]);
-    input.ids = at::tensor(chosen, at::kLong).unsqueeze(1);
-    input.positions = next.unsqueeze(1).clone();
-    input.segments = Tensor();
-    next.add_(1);
-  }
-  EXPECT_EQ(out, expected_["batch_greedy"].get<std::vector<std::vector<std::int64_t>>>());
+  const auto prompts = expected_["batch"].get<std::vector<std::vector<std::int64_t>>>();
+  const auto expected = expected_["batch_greedy"].get<std::vector<std::vector<std::int64_t>>>();
+  EXPECT_EQ(continue_greedily(model, prompts, expected[0].size()), expected);
 }
 
 std::vector<std::string> golden_models() {

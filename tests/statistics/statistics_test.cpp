@@ -56,7 +56,7 @@ class StatisticsFile : public ::testing::Test {
   }
 
   Origin origin_{.model = "m",
-                 .fingerprint = "f",
+                 .identity = {"f", ""},
                  .data = "text.txt",
                  .samples = 3,
                  .length = 5,
@@ -106,13 +106,35 @@ TEST_F(StatisticsFile, RefusesAFileOfAnotherKindOrOfANewerVersion) {
               HasSubstr("__metadata__.tokens: expected a whole number, found 'many'"));
 }
 
-TEST_F(StatisticsFile, BelongsToTheModelWithTheSameEmbedding) {
-  const auto one = model("one", 1.f), other = model("other", 2.f);
-  EXPECT_NE(fingerprint_of(one), fingerprint_of(other));
-  origin_.fingerprint = fingerprint_of(one);
-  const File file(write());
-  EXPECT_NO_THROW(file.expect_model(one));
-  EXPECT_THAT(message([&] { file.expect_model(other); }), HasSubstr("those of another model, 'm'"));
+TEST_F(StatisticsFile, BelongsToTheModelWithTheSameTensors) {
+  const auto one = identify(model("one", 1.f), {"model.embed_tokens.weight"}, {});
+  const auto other = identify(model("other", 2.f), {"model.embed_tokens.weight"}, {});
+  EXPECT_NE(one.embedding, other.embedding);
+  const struct {
+    const char* what;
+    Identity of_file, of_model;
+    const char* error;  // null: accepted
+  } cases[] = {
+      {"the same embedding", one, one, nullptr},
+      {"another embedding", one, other, "those of another model, 'm' (their embeddings differ)"},
+      {"norms where the model's embedding is packed", {"e", "n"}, {"", "n"}, nullptr},
+      {"other norms under the same embedding", {"e", "n"}, {"e", "o"}, "norms and biases differ"},
+      {"an old file of a packed embedding", {"", ""}, {"e", "n"}, "do not tell of which model"},
+  };
+  for (const auto& c : cases) {
+    origin_.identity = c.of_file;
+    const File file(write());
+    const std::string said = message([&] { file.expect_model(c.of_model, "folder"); });
+    if (c.error == nullptr) {
+      EXPECT_EQ(said, "nothing thrown") << c.what;
+    } else {
+      EXPECT_THAT(said, HasSubstr(c.error)) << c.what;
+    }
+  }
+}
+
+TEST_F(StatisticsFile, AnEmbeddingThatIsNotThereHasNoHash) {
+  EXPECT_EQ(identify(model("one", 1.f), {"model.embed_tokens.weight.codes"}, {}).embedding, "");
 }
 
 }  // namespace

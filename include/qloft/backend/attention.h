@@ -1,10 +1,11 @@
 #pragma once
 // Causal attention over contiguous heads, with grouped keys and values, a sliding window, segments,
-// and past positions from a cache. No mask is ever stored.
+// and past positions from caches. No mask is ever stored.
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace qloft::backend {
@@ -32,10 +33,18 @@ struct Scores {
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const Visibility& visibility, const Scores& scores);
 
-// Without gradients, over the keys and values of a cache [rows, key_value_heads, capacity,
-// head_dim], of which the first past + length positions are filled, q's own last.
-at::Tensor attention_over_cache(const at::Tensor& q, const at::Tensor& keys,
-                                const at::Tensor& values, std::int64_t past,
-                                const Visibility& visibility, const Scores& scores);
+// A sequence whose queries are [first, first + count) of a pass. Its keys and values, [1,
+// key_value_heads, capacity, head_dim], are filled for the `past` positions before and for its own.
+struct CachedSequence {
+  at::Tensor keys, values;
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+  std::int64_t past = 0;
+};
+
+// Without gradients: q [1, length, heads, head_dim] holds the queries of many sequences, one after
+// the other, each of which sees its own cache alone. `window` as in Visibility.
+at::Tensor attention_over_caches(const at::Tensor& q, std::span<const CachedSequence> sequences,
+                                 std::int64_t window, const Scores& scores);
 
 }  // namespace qloft::backend

@@ -29,8 +29,8 @@ struct Options {
   std::int64_t max_tokens = 128;
   model::AdapterId adapter = model::kNoAdapter;
   bool ignore_eos = false;
-  std::vector<std::string> stop;        // the text ends before the first of these
-  std::vector<tokenizer::TokenId> eos;  // from generation_config.json, config.json or the tokenizer
+  std::vector<std::string> stop = {};  // the text ends before the first of these
+  std::vector<tokenizer::TokenId> eos = {};  // see end_tokens
 };
 
 enum class StopReason { length, eos, stop_string, interrupted };
@@ -44,5 +44,13 @@ struct Result {
 // Called with each piece of text that is complete and cannot belong to a stop string; return false
 // to stop.
 using Sink = std::function<bool(std::string_view piece)>;
+
+// A prompt to be continued.
+struct Request {
+  std::vector<tokenizer::TokenId> prompt;
+  Options options;
+  Sink sink = nullptr;
+  std::uint64_t stream = 0;  // requests of one seed and different streams draw differently
+};
 
 }  // namespace qloft::generate

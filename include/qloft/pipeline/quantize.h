@@ -58,7 +58,8 @@ struct QuantizedMatrix {
   std::string format;
   double bits_per_weight = 0;
   std::vector<double> relative_error;  // ||W - Q - s B A|| / ||W|| after every iteration
-  std::vector<double> metric_error;    // the same in the method's metric
+  std::string metric;                  // the method's; "frobenius" where nothing is known
+  std::vector<double> metric_error;    // the same in this metric
   std::vector<double> svd_residual;
   double seconds = 0;
 };
@@ -72,7 +73,7 @@ struct QuantizeReport {
   double adapter_bits_per_weight = 0;
   double relative_error = 0;      // mean over the matrices of the last relative error
   std::string metric;             // of the method
-  double metric_error = 0;        // mean over the matrices of the last error in the metric
+  double metric_error = 0;        // mean of the last errors of the matrices with that metric
   double seconds = 0;             // of this run
   std::uint64_t peak_memory = 0;  // largest resident set of this run, bytes
   std::int64_t resumed = 0;       // matrices that an interrupted run had finished

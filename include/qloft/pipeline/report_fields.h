@@ -81,6 +81,7 @@ void visit_fields(QuantizedMatrix& m, Visitor& v) {
   v("format", m.format);
   v("bits_per_weight", m.bits_per_weight);
   v("relative_error", m.relative_error);
+  v("metric", m.metric);
   v("metric_error", m.metric_error);
   v("svd_residual", m.svd_residual);
   v("seconds", m.seconds);

@@ -274,19 +274,26 @@ Tensor attention_cpu(const Tensor& q, const Tensor& k, const Tensor& v,
   return AttentionFunction::apply(q, k, v, maybe(visibility.segments), visibility.window, scores);
 }
 
-Tensor attention_over_cache_cpu(const Tensor& q_in, const Tensor& keys, const Tensor& values,
-                                std::int64_t past, const Visibility& visibility,
-                                const Scores& scores) {
+Tensor attention_over_caches_cpu(const Tensor& q_in, std::span<const CachedSequence> sequences,
+                                 std::int64_t window, const Scores& scores) {
   const Tensor q = q_in.contiguous();
-  const std::int64_t rows = q.size(0), heads = q.size(2), filled = past + q.size(1);
-  const std::int64_t group = heads / keys.size(1);
-  Tensor out = at::empty_like(q);
-  parallel_for(rows * heads, 1, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t heads = q.size(2);
+  const Visibility visibility{window, {}};
+  const Tensor out = at::empty_like(q);
+  std::vector<Tensor> queries, results;
+  for (const CachedSequence& sequence : sequences) {
+    queries.push_back(q.narrow(1, sequence.first, sequence.count));
+    results.push_back(out.narrow(1, sequence.first, sequence.count));
+  }
+  parallel_for(std::ssize(sequences) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t row = i / heads, head = i % heads;
-      attend(q, read_head(keys, row, head / group, filled, true, Scratch::key),
-             read_head(values, row, head / group, filled, true, Scratch::value), row, head, past,
-             visibility, scores, out, nullptr);
+      const auto which = static_cast<std::size_t>(i / heads);
+      const CachedSequence& sequence = sequences[which];
+      const std::int64_t head = i % heads, filled = sequence.past + sequence.count;
+      const std::int64_t shared = head / (heads / sequence.keys.size(1));
+      attend(queries[which], read_head(sequence.keys, 0, shared, filled, true, Scratch::key),
+             read_head(sequence.values, 0, shared, filled, true, Scratch::value), 0, head,
+             sequence.past, visibility, scores, results[which], nullptr);
     }
   });
   return out;

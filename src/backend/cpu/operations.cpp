@@ -19,7 +19,7 @@ const Operations kCpuOperations = {
     .activate = activate_cpu,
     .gate = gate_cpu,
     .attention = attention_cpu,
-    .attention_over_cache = attention_over_cache_cpu,
+    .attention_over_caches = attention_over_caches_cpu,
 };
 
 }  // namespace qloft::backend

@@ -156,12 +156,16 @@ Tensor attention_torch(const Tensor& q, const Tensor& k, const Tensor& v,
   return attend(q, k.transpose(1, 2), v.transpose(1, 2), 0, visibility, scores);
 }
 
-Tensor attention_over_cache_torch(const Tensor& q, const Tensor& keys, const Tensor& values,
-                                  std::int64_t past, const Visibility& visibility,
-                                  const Scores& scores) {
-  const std::int64_t filled = past + q.size(1);
-  return attend(q, keys.narrow(2, 0, filled), values.narrow(2, 0, filled), past, visibility,
-                scores);
+Tensor attention_over_caches_torch(const Tensor& q, std::span<const CachedSequence> sequences,
+                                   std::int64_t window, const Scores& scores) {
+  std::vector<Tensor> out;
+  for (const CachedSequence& sequence : sequences) {
+    const std::int64_t filled = sequence.past + sequence.count;
+    out.push_back(attend(q.narrow(1, sequence.first, sequence.count),
+                         sequence.keys.narrow(2, 0, filled), sequence.values.narrow(2, 0, filled),
+                         sequence.past, {window, {}}, scores));
+  }
+  return at::cat(out, 1);
 }
 
 }  // namespace
@@ -178,7 +182,7 @@ const Operations kTorchOperations = {
     .activate = activate_torch,
     .gate = gate_torch,
     .attention = attention_torch,
-    .attention_over_cache = attention_over_cache_torch,
+    .attention_over_caches = attention_over_caches_torch,
 };
 
 }  // namespace qloft::backend

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -80,19 +81,30 @@ void check_problems(const Gsm8kOptions& options, const fs::path& data, Progress&
   check_references(options, data, progress);
 }
 
-io::Json prediction(std::int64_t index, const Problem& problem, const std::string& answer,
-                    const std::optional<std::string>& expected,
-                    const std::optional<std::string>& found) {
-  const auto number = [](const std::optional<std::string>& text) {
-    return text ? io::Json(*text) : io::Json(nullptr);
+bool is_correct(const Problem& problem, const std::string& answer, AnswerRule rule) {
+  const auto expected = final_number(problem.answer, rule);
+  return expected && final_number(answer, rule) == expected;
+}
+
+void write_predictions(const fs::path& path, const std::vector<Problem>& problems,
+                       const std::vector<std::string>& answers, AnswerRule rule) {
+  const auto number = [&](const std::string& text) {
+    const auto found = final_number(text, rule);
+    return found ? io::Json(*found) : io::Json(nullptr);
   };
-  return {{"index", index},
-          {"question", problem.question},
-          {"reference", problem.answer},
-          {"answer", answer},
-          {"expected", number(expected)},
-          {"found", number(found)},
-          {"correct", expected && found == expected}};
+  AtomicFile file(path);
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    const io::Json line = {{"index", i},
+                           {"question", problems[i].question},
+                           {"reference", problems[i].answer},
+                           {"answer", answers[i]},
+                           {"expected", number(problems[i].answer)},
+                           {"found", number(answers[i])},
+                           {"correct", is_correct(problems[i], answers[i], rule)}};
+    // A cut reply may end within a character: such bytes are replaced, not refused.
+    file.append(line.dump(-1, ' ', false, io::Json::error_handler_t::replace) + "\n");
+  }
+  file.commit();
 }
 
 Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const fs::path& data,
@@ -110,40 +122,37 @@ Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const f
   // own.
   if (options.few_shot > 0) generation.stop = {"\n\n", "\nQuestion:"};
 
-  std::optional<AtomicFile> file;
-  if (!options.predictions.empty()) file.emplace(options.predictions);
   const std::int64_t total = std::ssize(problems);
-  std::int64_t correct = 0;
+  std::vector<std::string> answers(problems.size());
+  generate::Engine engine(subject.model, subject.tokenizer);
+  std::map<generate::SequenceId, std::size_t> running;
+  std::size_t next = 0;
+  std::int64_t answered = 0, correct = 0;
   progress.begin("gsm8k", static_cast<std::uint64_t>(total), "problems");
-  for (std::int64_t first = 0; first < total; first += options.batch) {
+  while (answered < total) {
     if (progress.stop_requested()) throw Interrupted({}, "stopped");
-    const std::int64_t last = std::min(total, first + options.batch);
-    std::vector<std::vector<tokenizer::TokenId>> prompts;
-    for (std::int64_t i = first; i < last; ++i) {
-      const Problem& problem = problems[static_cast<std::size_t>(i)];
-      prompts.push_back(
-          subject.tokenizer.encode(prefix + data::question_prompt(problem.question, format)));
+    for (; next < problems.size() && std::ssize(running) < options.batch; ++next) {
+      auto prompt =
+          subject.tokenizer.encode(prefix + data::question_prompt(problems[next].question, format));
+      running[engine.add({std::move(prompt), generation})] = next;
     }
-    const auto results =
-        generate::generate_batch(subject.model, subject.tokenizer, prompts, generation);
-    for (std::int64_t i = first; i < last; ++i) {
-      const Problem& problem = problems[static_cast<std::size_t>(i)];
-      const std::string& answer = results[static_cast<std::size_t>(i - first)].text;
-      const auto expected = final_number(problem.answer, rule);
-      const auto found = final_number(answer, rule);
-      correct += expected && found == expected ? 1 : 0;
-      // A cut reply may end within a character: such bytes are replaced, not refused.
-      if (file) {
-        file->append(prediction(i, problem, answer, expected, found)
-                         .dump(-1, ' ', false, io::Json::error_handler_t::replace) +
-                     "\n");
-      }
+    const auto ended = engine.step();
+    if (ended.empty()) continue;
+    for (const generate::SequenceId id : ended) {
+      const std::size_t index = running.at(id);
+      answers[index] = engine.result(id).text;
+      correct += is_correct(problems[index], answers[index], rule) ? 1 : 0;
+      running.erase(id);
+      engine.remove(id);
     }
-    progress.update(static_cast<std::uint64_t>(last),
-                    std::to_string(correct) + " of " + std::to_string(last) + " right");
+    answered += std::ssize(ended);
+    progress.update(static_cast<std::uint64_t>(answered),
+                    std::to_string(correct) + " of " + std::to_string(answered) + " right");
   }
   progress.end();
-  if (file) file->commit();
+  if (!options.predictions.empty()) {
+    write_predictions(options.predictions, problems, answers, rule);
+  }
 
   const double accuracy = static_cast<double>(correct) / static_cast<double>(total);
   Scores scores;

@@ -51,6 +51,30 @@ Tensor make_heads(const Pass& pass, const Attention& a, const Tensor& flat, std:
   return backend::rotate(x, pass.rotations[static_cast<std::size_t>(a.rope)]);
 }
 
+struct Heads {
+  Tensor q, k, v;  // [1, tokens, heads, head_dim]
+};
+
+// Keys and values go to the caches first, so that the tokens of a pass see each other there.
+Tensor over_caches(const Pass& pass, const Attention& a, std::int64_t block, const Heads& heads,
+                   const backend::Scores& scores) {
+  const auto at = static_cast<std::size_t>(block);
+  std::vector<backend::CachedSequence> sequences;
+  for (const CachedTokens& tokens : pass.cached) {
+    const std::int64_t past = tokens.cache->length;
+    const Tensor& keys = tokens.cache->keys[at];
+    const Tensor& values = tokens.cache->values[at];
+    const auto store = [&](const Tensor& cache, const Tensor& x) {
+      cache.narrow(2, past, tokens.count)
+          .copy_(x.narrow(1, tokens.first, tokens.count).transpose(1, 2));
+    };
+    store(keys, heads.k);
+    store(values, heads.v);
+    sequences.push_back({keys, values, tokens.first, tokens.count, past});
+  }
+  return backend::attention_over_caches(heads.q, sequences, a.window, scores);
+}
+
 }  // namespace
 
 Tensor forward(const Pass& pass, const Attention& a, std::int64_t block, const Tensor& x) {
@@ -61,21 +85,11 @@ Tensor forward(const Pass& pass, const Attention& a, std::int64_t block, const T
   const Tensor k = make_heads(pass, a, projected[1], a.key_value_heads, a.key_norms);
   const Tensor v = projected[2].reshape({rows, length, a.key_value_heads, a.head_dim});
 
-  const backend::Visibility visibility{a.window, pass.segments};
   backend::Scores scores{static_cast<float>(a.scale), static_cast<float>(a.soft_cap), {}};
   if (a.alibi) scores.slopes = alibi_slopes(a);
-  Tensor out;
-  if (pass.cache != nullptr) {
-    const auto at = static_cast<std::size_t>(block);
-    const std::int64_t past = pass.cache->length;
-    const Tensor& keys = pass.cache->keys[at];
-    const Tensor& values = pass.cache->values[at];
-    keys.narrow(2, past, length).copy_(k.transpose(1, 2));
-    values.narrow(2, past, length).copy_(v.transpose(1, 2));
-    out = backend::attention_over_cache(q, keys, values, past, visibility, scores);
-  } else {
-    out = backend::attention(q, k, v, visibility, scores);
-  }
+  const Tensor out = pass.cached.empty()
+                         ? backend::attention(q, k, v, {a.window, pass.segments}, scores)
+                         : over_caches(pass, a, block, {q, k, v}, scores);
   return apply(pass, a.output, out.reshape({rows, length, a.heads * a.head_dim}));
 }
 

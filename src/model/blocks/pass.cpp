@@ -6,6 +6,7 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <string>
 
@@ -63,12 +64,12 @@ Tensor slice_of(const Tensor& y, const RowSlice& slice) {
 
 }  // namespace
 
-void choose_adapters(Pass& pass, const std::vector<AdapterId>& adapters, std::int64_t rows,
-                     std::int64_t length) {
-  const auto given = static_cast<std::int64_t>(adapters.size());
-  if (given > 1 && given != rows) {
-    throw InputError({{}, "adapters"}, "expected one adapter for each of " + std::to_string(rows) +
-                                           " rows, found " + std::to_string(given));
+void choose_adapters(Pass& pass, const std::vector<AdapterId>& adapters,
+                     const std::vector<std::int64_t>& lengths) {
+  if (adapters.size() > 1 && adapters.size() != lengths.size()) {
+    throw InputError({{}, "adapters"}, "expected one adapter for each of " +
+                                           std::to_string(lengths.size()) + " rows, found " +
+                                           std::to_string(adapters.size()));
   }
   for (const AdapterId id : adapters) {
     const auto& attached = pass.state->adapters;
@@ -86,10 +87,11 @@ void choose_adapters(Pass& pass, const std::vector<AdapterId>& adapters, std::in
     if (adapters.front() != kNoAdapter) pass.adapters.push_back({adapters.front(), {}});
     return;
   }
-  pass.adapter_of_token = at::empty({rows * length}, at::kLong);
+  const auto tokens = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+  pass.adapter_of_token = at::empty({tokens}, at::kLong);
   std::int64_t* out = pass.adapter_of_token.data_ptr<std::int64_t>();
-  for (std::int64_t row = 0; row < rows; ++row) {
-    std::fill_n(out + row * length, length, adapters[static_cast<std::size_t>(row)]);
+  for (std::size_t row = 0; row < lengths.size(); ++row) {
+    out = std::fill_n(out, lengths[row], adapters[row]);
   }
   pass.adapters = group_by_adapter(pass.adapter_of_token);
 }

@@ -18,11 +18,18 @@ struct AdapterTokens {
   at::Tensor tokens;  // int64 [n], of the rows one after the other; undefined: all
 };
 
+// The tokens [first, first + count) of a pass, which continue what the cache holds.
+struct CachedTokens {
+  KeyValueCache::State* cache = nullptr;  // has room for them
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+};
+
 struct Pass {
   const Model::State* state = nullptr;
   std::vector<backend::Rotation> rotations;  // by rope
   at::Tensor segments;                       // as backend::Visibility has them
-  KeyValueCache::State* cache = nullptr;     // already holds segments and has room
+  std::vector<CachedTokens> cached;          // empty: tokens see each other by rows and segments
   std::uint64_t dropout_seed = 0;            // 0: no dropout
   std::vector<AdapterTokens> adapters;
   at::Tensor adapter_of_token;  // int64 CPU [n]; undefined: all tokens use the same
@@ -30,11 +37,14 @@ struct Pass {
   const Layout& layout() const { return state->layout; }
 };
 
-// Sets which adapter each of `rows` rows of `length` tokens uses. `adapters`: one a row, one for
+// Sets which adapter the tokens of each row use, `lengths` of them. `adapters`: one a row, one for
 // all, or none. Throws InputError for another number of them, and for an adapter that is not
 // attached.
-void choose_adapters(Pass& pass, const std::vector<AdapterId>& adapters, std::int64_t rows,
-                     std::int64_t length);
+void choose_adapters(Pass& pass, const std::vector<AdapterId>& adapters,
+                     const std::vector<std::int64_t>& lengths);
+inline std::vector<std::int64_t> equal_rows(std::int64_t rows, std::int64_t length) {
+  return std::vector<std::int64_t>(static_cast<std::size_t>(rows), length);
+}
 // The same pass over some of its tokens only.
 Pass over_tokens(const Pass& pass, const at::Tensor& tokens);
 

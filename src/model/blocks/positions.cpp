@@ -96,12 +96,15 @@ Tensor frequencies(const Rope& rope, double length) {
 
 }  // namespace
 
+bool depends_on_length(const Rope& rope) {
+  return rope.type == RopeType::dynamic || rope.type == RopeType::longrope;
+}
+
 backend::Rotation make_rotation(const Rope& rope, const Tensor& positions) {
   const at::NoGradGuard no_grad;
-  const bool needs_length =
-      (rope.type == RopeType::dynamic || rope.type == RopeType::longrope) && positions.numel() > 0;
-  const double length =
-      needs_length ? static_cast<double>(positions.max().item<std::int64_t>() + 1) : 0.0;
+  const double length = depends_on_length(rope) && positions.numel() > 0
+                            ? static_cast<double>(positions.max().item<std::int64_t>() + 1)
+                            : 0.0;
   const Tensor angles =
       positions.to(at::kFloat).unsqueeze(-1) * frequencies(rope, length).to(positions.device());
   return {angles.cos() * rope.attention_factor, angles.sin() * rope.attention_factor};
