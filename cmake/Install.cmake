@@ -23,8 +23,13 @@ if(position EQUAL 0)
 else()
   set(qloft_rpath "${QLOFT_TORCH_ROOT}/lib")
 endif()
-set_target_properties(qloft PROPERTIES INSTALL_RPATH "${qloft_rpath}")
+# Where CMake itself is to replace the built program's path by the installed one's, it ends the former
+# with ":", an empty entry, for which the loader looks in the current folder: a model's, say.
+set_target_properties(qloft PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "${QLOFT_TORCH_ROOT}/lib")
 install(TARGETS qloft RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
+string(REPLACE "$" "\\$" qloft_rpath_in_script "${qloft_rpath}")
+install(CODE "file(RPATH_CHANGE FILE \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/qloft\"
+  OLD_RPATH \"${QLOFT_TORCH_ROOT}/lib\" NEW_RPATH \"${qloft_rpath_in_script}\")" COMPONENT runtime)
 
 # The libraries. What they use from outside is not exported with them: the package file finds it anew
 # (qloft_outside: "module library library ..." a module), so that no path of this machine's build

@@ -33,7 +33,8 @@ struct Config {
   double scale_of(const std::string& module) const;
 };
 
-// The factors of one linear layer.
+// The factors of one matrix [out, in]. An embedding [vocabulary, width] has them as any other: B a
+// row an id. PEFT's lora_embedding_A is B^T, its lora_embedding_B is A^T.
 struct Factors {
   Matrix a;  // [rank, in]
   Matrix b;  // [out, rank]
@@ -54,6 +55,17 @@ struct Adapter {
 // PEFT adapts as one parameter (target_parameters), experts by themselves, other prefixes. Names
 // that it does not know stay as they are.
 Adapter load(const std::filesystem::path& folder, const architecture::Layout& layout = {});
+
+// A matrix of the base model that PEFT saved beside the factors, as it does for an adapted
+// embedding or output matrix: PEFT loads it over the base's own. `module`: as the layout names it.
+struct BaseCopy {
+  std::string module;
+  io::TensorInfo tensor;
+};
+std::vector<BaseCopy> base_copies(const std::filesystem::path& folder,
+                                  const architecture::Layout& layout);
+// Its values [out, in]. Throws InputError where they are no matrix of floats.
+Matrix read(const std::filesystem::path& folder, const BaseCopy& copy);
 
 // How factors may be stored: f32, bf16, f16, and i8 for nf8. Empty if unknown.
 std::optional<ElementType> storage_from_name(std::string_view name);
@@ -78,6 +90,7 @@ struct WrittenModule {
   std::vector<std::string> experts;  // empty: the module by itself
   ModuleShape shape;
   std::int64_t rank = 0;
+  bool embedding = false;  // its tensors are those of PEFT's embeddings
   std::int64_t count() const {
     return experts.empty() ? 1 : static_cast<std::int64_t>(experts.size());
   }

@@ -25,19 +25,23 @@ using architecture::Layout;
 struct Key {
   std::string module;
   bool is_a = false;
+  bool embedding = false;
 };
 
-// base_model.model.<module>.lora_A.weight, or lora_A.default.weight as a whole model's state has
-// it.
+// base_model.model.<module>.lora_A.weight or lora_embedding_A, or lora_A.default.weight as a whole
+// model's state has it.
 std::optional<Key> parse_key(std::string_view name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   name.remove_prefix(kPrefix.size());
   for (const bool is_a : {true, false}) {
-    for (const std::string_view middle : {"", ".default"}) {
-      const std::string suffix =
-          std::string(is_a ? ".lora_A" : ".lora_B") + std::string(middle) + ".weight";
-      if (name.size() > suffix.size() && name.ends_with(suffix)) {
-        return Key{std::string(name.substr(0, name.size() - suffix.size())), is_a};
+    const std::string factor = is_a ? "A" : "B";
+    for (const std::string middle : {"", ".default"}) {
+      for (const bool embedding : {false, true}) {
+        const std::string suffix = embedding ? ".lora_embedding_" + factor + middle
+                                             : ".lora_" + factor + middle + ".weight";
+        if (name.size() > suffix.size() && name.ends_with(suffix)) {
+          return Key{std::string(name.substr(0, name.size() - suffix.size())), is_a, embedding};
+        }
       }
     }
   }
@@ -52,6 +56,7 @@ struct Half {
 
 struct Pair {
   Half a, b;
+  bool embedding = false;
 };
 
 // `name` without `suffix`, where it ends so.
@@ -60,9 +65,17 @@ std::optional<std::string_view> without(std::string_view name, std::string_view 
   return name.substr(0, name.size() - suffix.size());
 }
 
+// PEFT saves the base's own values of an adapted embedding or output matrix too.
+std::optional<std::string_view> base_copy(std::string_view name) {
+  const auto module = without(name, ".base_layer.weight");
+  if (!module || !module->starts_with(kPrefix)) return std::nullopt;
+  return module->substr(kPrefix.size());
+}
+
 std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file) {
   std::map<std::string, Pair> pairs;
   for (const io::TensorInfo& info : file.tensors()) {
+    if (base_copy(info.name)) continue;
     const auto of_scales = without(info.name, kScales);
     const auto key = parse_key(of_scales.value_or(without(info.name, kCodes).value_or(info.name)));
     if (!key) {
@@ -71,6 +84,7 @@ std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file) {
                        "another tensor");
     }
     Pair& pair = pairs[key->module];
+    pair.embedding = key->embedding;
     Half& half = key->is_a ? pair.a : pair.b;
     const io::TensorInfo*& place = of_scales ? half.scales : half.values;
     if (place != nullptr) throw InputError({file.path(), info.name}, "this factor comes twice");
@@ -79,7 +93,9 @@ std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file) {
   if (pairs.empty()) throw InputError({file.path(), {}}, "expected an adapter, found no tensors");
   for (const auto& [module, pair] : pairs) {
     if (pair.a.values == nullptr || pair.b.values == nullptr) {
-      throw InputError({file.path(), tensor_name(module, pair.a.values == nullptr)},
+      const bool is_a = pair.a.values == nullptr;
+      throw InputError({file.path(), pair.embedding ? embedding_tensor_name(module, is_a)
+                                                    : tensor_name(module, is_a)},
                        "expected both factors of this module, found only the other one");
     }
   }
@@ -232,6 +248,7 @@ Adapter load(const fs::path& folder, const Layout& layout) {
     const std::int64_t experts = stack == stacks.end() ? 1 : stack->second.count();
     const std::int64_t rows = config.rank_of(name) * experts;
     Factors factors{read_factor(file, pair.a, true, rows), read_factor(file, pair.b, false, rows)};
+    if (pair.embedding) factors = exchanged(factors);
     if (stack != stacks.end()) {
       for (std::int64_t e = 0; e < experts; ++e) {
         gathering.put(stack->second.modules[static_cast<std::size_t>(e)], name,
@@ -244,6 +261,33 @@ Adapter load(const fs::path& folder, const Layout& layout) {
     }
   }
   return gathering.finish();
+}
+
+std::vector<BaseCopy> base_copies(const fs::path& folder, const Layout& layout) {
+  std::vector<BaseCopy> out;
+  const ModuleNames names(layout);
+  const io::SafetensorsFile file(folder / kWeightsFile);
+  for (const io::TensorInfo& info : file.tensors()) {
+    const auto found = base_copy(info.name);
+    if (!found) continue;
+    const std::string module(*found);
+    const auto other = names.find(module);
+    out.push_back({other ? other->module : module, info});
+  }
+  return out;
+}
+
+Matrix read(const fs::path& folder, const BaseCopy& copy) {
+  const io::SafetensorsFile file(folder / kWeightsFile);
+  const bool is_float = copy.tensor.type == ElementType::f32 ||
+                        copy.tensor.type == ElementType::f16 ||
+                        copy.tensor.type == ElementType::bf16;
+  if (copy.tensor.shape.size() != 2 || !is_float) {
+    throw InputError({file.path(), copy.tensor.name}, "expected a matrix of F32, F16 or BF16");
+  }
+  Matrix matrix(copy.tensor.shape[0], copy.tensor.shape[1]);
+  checkpoint::convert_to_f32(file.bytes(copy.tensor), copy.tensor.type, matrix.values());
+  return matrix;
 }
 
 void merge_into(MatrixView<float> weight, const Factors& factors, double scale,

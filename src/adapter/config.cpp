@@ -81,10 +81,18 @@ void refuse_unsupported(const Reader& reader) {
   if (const io::Json* bias = reader.find("bias"); bias != nullptr && *bias != "none") {
     reader.fail("bias", "\"none\" (biases of an adapter are not supported)", *bias);
   }
-  static constexpr const char* kUnsupported[] = {
-      "use_dora",    "lora_bias",         "modules_to_save",        "layer_replication",
-      "use_qalora",  "use_bdlora",        "arrow_config",           "trainable_token_indices",
-      "kasa_config", "monteclora_config", "alora_invocation_tokens"};
+  static constexpr const char* kUnsupported[] = {"use_dora",
+                                                 "lora_bias",
+                                                 "modules_to_save",
+                                                 "layer_replication",
+                                                 "use_qalora",
+                                                 "use_bdlora",
+                                                 "arrow_config",
+                                                 "trainable_token_indices",
+                                                 "kasa_config",
+                                                 "monteclora_config",
+                                                 "alora_invocation_tokens",
+                                                 "ensure_weight_tying"};
   for (const char* field : kUnsupported) {
     if (const io::Json* value = reader.find(field); value != nullptr && !is_empty(*value)) {
       reader.fail(field, "none (this feature of PEFT is not supported)", *value);

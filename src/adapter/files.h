@@ -13,5 +13,9 @@ inline constexpr const char* kWeightsFile = "adapter_model.safetensors";
 inline std::string tensor_name(const std::string& module, bool is_a) {
   return std::string(kPrefix) + module + (is_a ? ".lora_A.weight" : ".lora_B.weight");
 }
+// Of an embedding, whose factors PEFT holds the other way round.
+inline std::string embedding_tensor_name(const std::string& module, bool is_a) {
+  return std::string(kPrefix) + module + (is_a ? ".lora_embedding_A" : ".lora_embedding_B");
+}
 
 }  // namespace qloft::adapter

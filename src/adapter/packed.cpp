@@ -72,4 +72,8 @@ Matrix transposed(MatrixView<const float> a) {
   return out;
 }
 
+Factors exchanged(const Factors& factors) {
+  return {transposed(factors.b.view()), transposed(factors.a.view())};
+}
+
 }  // namespace qloft::adapter

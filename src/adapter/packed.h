@@ -26,5 +26,7 @@ Matrix unpack(const io::SafetensorsFile& file, const io::TensorInfo& codes,
               const io::TensorInfo* scales);
 
 Matrix transposed(MatrixView<const float> a);
+// B^T and A^T in the places of A and B: of an embedding, between PEFT's factors and ours.
+Factors exchanged(const Factors& factors);
 
 }  // namespace qloft::adapter

@@ -15,9 +15,8 @@ namespace qloft::adapter {
 namespace fs = std::filesystem;
 namespace {
 
-std::vector<io::TensorInfo> factor_tensors(const std::string& module, bool is_a, std::int64_t rank,
+std::vector<io::TensorInfo> factor_tensors(const std::string& name, bool is_a, std::int64_t rank,
                                            std::int64_t length, ElementType type) {
-  const std::string name = tensor_name(module, is_a);
   if (type == ElementType::i8) return packed_tensors(name, rank, length);
   io::TensorInfo info;
   info.name = name;
@@ -28,7 +27,12 @@ std::vector<io::TensorInfo> factor_tensors(const std::string& module, bool is_a,
 
 std::vector<io::TensorInfo> factor_tensors(const WrittenModule& module, bool is_a,
                                            ElementType type) {
-  return factor_tensors(module.name, is_a, module.rank * module.count(),
+  const std::int64_t rank = module.rank * module.count();
+  if (module.embedding) {
+    return factor_tensors(embedding_tensor_name(module.name, is_a), is_a, rank,
+                          is_a ? module.shape.out : module.shape.in, type);
+  }
+  return factor_tensors(tensor_name(module.name, is_a), is_a, rank,
                         is_a ? module.shape.in : module.shape.out, type);
 }
 
@@ -55,11 +59,30 @@ std::vector<std::vector<std::byte>> factor_bytes(const Matrix& factor, bool is_a
   return out;
 }
 
+// A module's two factors, A's first.
+std::vector<std::vector<std::byte>> module_bytes(const WrittenModule& module,
+                                                 const Factors& factors, ElementType type) {
+  if (module.embedding) {
+    WrittenModule plain = module;
+    plain.embedding = false;
+    return module_bytes(plain, exchanged(factors), type);
+  }
+  std::vector<std::vector<std::byte>> out = factor_bytes(factors.a, true, type);
+  for (auto& bytes : factor_bytes(factors.b, false, type)) out.push_back(std::move(bytes));
+  return out;
+}
+
 // What a folder holds of these modules, and the parameters that it adapts as such.
 struct Contents {
   std::vector<WrittenModule> modules;
   std::vector<std::string> parameters;
 };
+
+bool is_embedding(const std::string& module, const architecture::Layout& layout) {
+  const architecture::ParameterId id = layout.embedding.tokens;
+  return id != architecture::kNoParameter && !layout.parameters.empty() &&
+         layout.parameter(id).module() == module;
+}
 
 Contents contents_of(const Config& config, const std::map<std::string, ModuleShape>& modules,
                      ElementType type, const architecture::Layout& layout) {
@@ -72,13 +95,14 @@ Contents contents_of(const Config& config, const std::map<std::string, ModuleSha
     for (auto& [name, stack] : ModuleNames(layout).stacked(ranks, out.parameters)) {
       in_stacks.insert(stack.modules.begin(), stack.modules.end());
       const std::string& first = stack.modules.front();
-      by_name[name] = {name, stack.parameter, stack.modules, modules.at(first), ranks.at(first)};
+      by_name[name] = {name, stack.parameter, stack.modules, modules.at(first), ranks.at(first),
+                       false};
     }
   }
   for (const auto& [module, shape] : modules) {
-    if (!in_stacks.contains(module)) {
-      by_name[module] = {module, module, {}, shape, config.rank_of(module)};
-    }
+    if (in_stacks.contains(module)) continue;
+    const bool embedding = type != ElementType::i8 && is_embedding(module, layout);
+    by_name[module] = {module, module, {}, shape, config.rank_of(module), embedding};
   }
   for (auto& [name, module] : by_name) out.modules.push_back(std::move(module));
   return out;
@@ -134,11 +158,7 @@ void save(const Adapter& adapter, const fs::path& folder, ElementType type,
       stacked = stack_factors(experts);
     }
     const Factors& factors = module.experts.empty() ? adapter.modules.at(module.name) : stacked;
-    for (const bool is_a : {true, false}) {
-      for (auto& bytes : factor_bytes(is_a ? factors.a : factors.b, is_a, type)) {
-        data.push_back(std::move(bytes));
-      }
-    }
+    for (auto& bytes : module_bytes(module, factors, type)) data.push_back(std::move(bytes));
   }
   const std::vector<io::TensorInfo> infos = infos_of(contents.modules, type);
   std::vector<io::NamedBytes> tensors;
@@ -183,11 +203,9 @@ void Writer::write(const std::string& module, const Factors& factors) {
     throw Error({file_.path(), module}, "the factors are not those that were announced");
   }
   if (place->second.expert >= 0) return write_expert(written, place->second.expert, factors);
-  for (const bool is_a : {true, false}) {
-    const auto infos = factor_tensors(written, is_a, type_);
-    const auto bytes = factor_bytes(is_a ? factors.a : factors.b, is_a, type_);
-    for (std::size_t i = 0; i < infos.size(); ++i) file_.write(infos[i].name, bytes[i]);
-  }
+  const auto infos = infos_of({written}, type_);
+  const auto bytes = module_bytes(written, factors, type_);
+  for (std::size_t i = 0; i < infos.size(); ++i) file_.write(infos[i].name, bytes[i]);
 }
 
 void Writer::write_expert(const WrittenModule& module, std::int64_t expert,

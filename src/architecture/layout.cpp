@@ -68,8 +68,12 @@ std::vector<ParameterId> quantizable(const Layout& layout) {
   return out;
 }
 
-std::vector<ParameterId> adaptable(const Layout& layout) {
+std::vector<ParameterId> multiplied(const Layout& layout) {
   return with_roles(layout, {Role::linear, Role::output});
+}
+
+std::vector<ParameterId> adaptable(const Layout& layout) {
+  return with_roles(layout, {Role::linear, Role::output, Role::token_embedding});
 }
 
 ParameterId find(const Layout& layout, const std::string& name) {

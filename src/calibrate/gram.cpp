@@ -30,7 +30,7 @@ void finish(Matrix& gram, std::int64_t tokens) {
 class Grams {
  public:
   Grams(const architecture::Layout& layout, std::int64_t block) {
-    for (const architecture::ParameterId id : architecture::adaptable(layout)) {
+    for (const architecture::ParameterId id : architecture::multiplied(layout)) {
       const architecture::Parameter& parameter = layout.parameter(id);
       if (parameter.layer != block) continue;
       const bool own = parameter.input_of == id;

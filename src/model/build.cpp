@@ -30,7 +30,9 @@ void build(Model::State& state, const ParameterSource& source) {
     }
   }
   std::uint64_t number = 0;
-  state.for_each_adaptable([&](Linear& linear) { linear.number = number++; });
+  for (const ParameterId id : architecture::multiplied(state.layout)) {
+    state.linear(id).number = number++;
+  }
 }
 
 std::vector<std::pair<std::string, at::Tensor>> Model::dense_weights() const {

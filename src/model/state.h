@@ -25,7 +25,7 @@ struct Linear {
   Weight weight;                                 // [out, in]; undefined: the parameter is a vector
   at::Tensor bias;                               // f32 [out] or undefined
   std::vector<std::optional<LowRank>> adapters;  // by AdapterId
-  std::uint64_t number = 0;                      // among those that adapters address
+  std::uint64_t number = 0;                      // among those that activations are multiplied by
 
   const LowRank* factors(AdapterId id) const {
     const auto at = static_cast<std::size_t>(id);

@@ -69,7 +69,7 @@ std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedMod
 // Of the linear layers and the output matrix.
 std::vector<io::TensorInfo> tensors_of(const architecture::Layout& layout, bool gram, bool fisher) {
   std::vector<io::TensorInfo> out;
-  for (const architecture::ParameterId id : architecture::adaptable(layout)) {
+  for (const architecture::ParameterId id : architecture::multiplied(layout)) {
     const architecture::Parameter& linear = layout.parameter(id);
     if (gram && linear.input_of == id) {
       out.push_back(statistics::gram_tensor(linear.name, linear.columns()));
@@ -182,7 +182,7 @@ void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& example
 void say_where_tokens_are_few(const architecture::Layout& layout, std::int64_t tokens,
                               Progress& progress) {
   std::int64_t widest = 0;
-  for (const architecture::ParameterId id : architecture::adaptable(layout)) {
+  for (const architecture::ParameterId id : architecture::multiplied(layout)) {
     widest = std::max(widest, layout.parameter(id).columns());
   }
   if (tokens >= widest) return;

@@ -43,7 +43,7 @@ adapter::Adapter fresh_adapter(const Layout& layout, const FinetuneOptions& opti
     std::string names;
     for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
     throw InputError({{}, "target_modules"},
-                     "the model has no linear layer '" + target + "', only " + names);
+                     "the model has no module '" + target + "', only " + names);
   }
   const std::int64_t rank = adapter.config.rank;
   Random random(options.train.seed);
@@ -57,6 +57,11 @@ adapter::Adapter fresh_adapter(const Layout& layout, const FinetuneOptions& opti
                                          module + ", found " + std::to_string(rank));
     }
     adapter::Factors factors{Matrix(rank, matrix.columns()), Matrix(matrix.rows(), rank)};
+    if (matrix.role == architecture::Role::token_embedding) {
+      random.fill_normal(factors.a.values(), 0.f, 1.f);  // as PEFT begins
+      adapter.modules.emplace(module, std::move(factors));
+      continue;
+    }
     const double bound = 1 / std::sqrt(static_cast<double>(matrix.columns()));
     for (float& value : factors.a.values()) {
       value = static_cast<float>(bound * (2 * random.uniform() - 1));

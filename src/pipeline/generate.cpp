@@ -131,7 +131,9 @@ Conversation::Conversation(const ChatOptions& options, Progress& progress) {
         std::find(s.adapters.begin(), s.adapters.end(), name) != s.adapters.end()) {
       throw InputError({{}, "adapters"}, "expected a new name, found '" + name + "'");
     }
-    s.loaded.model.attach(name, adapter::load(folder, s.loaded.files.layout()), false);
+    const auto adapter = adapter::load(folder, s.loaded.files.layout());
+    if (!options.model.any_base) expect_base(adapter, folder, s.loaded.files);
+    s.loaded.model.attach(name, adapter, false);
     s.add_text(name, folder);
     s.adapters.push_back(std::move(name));
   }

@@ -74,9 +74,38 @@ std::optional<adapter::Adapter> find_adapter(const quantized::ModelFiles& files,
   return adapter;
 }
 
+namespace {
+
+// PEFT would put these copies in the place of the base's own matrices.
+void expect_base_copies(const std::filesystem::path& folder, const quantized::ModelFiles& files) {
+  for (const adapter::BaseCopy& copy : adapter::base_copies(folder, files.layout())) {
+    const auto id = architecture::find(files.layout(), copy.module + ".weight");
+    if (id != architecture::kNoParameter && files.packed(id) != nullptr) continue;
+    double difference = 0, norm = 0;
+    const Matrix found = adapter::read(folder, copy);
+    const Matrix own = id == architecture::kNoParameter ? Matrix() : files.read_matrix(id);
+    const bool same_shape = own.rows() == found.rows() && own.columns() == found.columns();
+    for (std::int64_t i = 0; same_shape && i < own.size(); ++i) {
+      const double d = own.data()[i] - found.data()[i];
+      difference += d * d;
+      norm += static_cast<double>(own.data()[i]) * own.data()[i];
+    }
+    // They may have been rounded to another type.
+    constexpr double kRounding = 1e-4;
+    if (same_shape && difference <= kRounding * norm) continue;
+    throw InputError({folder / "adapter_model.safetensors", copy.tensor.name},
+                     "expected the values of " + files.folder().string() +
+                         ", found others: PEFT puts them in the place of the base's, save that "
+                         "base and merge there (--any-base leaves them out)");
+  }
+}
+
+}  // namespace
+
 void expect_base(const adapter::Adapter& adapter, const std::filesystem::path& folder,
                  const quantized::ModelFiles& files) {
   namespace fs = std::filesystem;
+  expect_base_copies(folder, files);
   std::error_code error;
   const fs::path base = adapter.config.base_model;
   if (fs::equivalent(folder, files.folder() / "adapter", error)) return;

@@ -61,8 +61,10 @@ const char* torch_name(ElementType type) {
   return type == ElementType::f32 ? "float32" : type == ElementType::f16 ? "float16" : "bfloat16";
 }
 
-bool has_output(const adapter::Adapter& adapter, const architecture::Layout& layout) {
-  return adapter.modules.contains(layout.parameter(layout.output.matrix).module());
+// Whether it changes the output matrix or the embedding, but not both alike.
+bool parts_output(const adapter::Adapter& adapter, const architecture::Layout& layout) {
+  return adapter.modules.contains(layout.parameter(layout.output.matrix).module()) ||
+         adapter.modules.contains(layout.parameter(layout.embedding.tokens).module());
 }
 
 Input open_input(const MergeOptions& options) {
@@ -83,7 +85,7 @@ Input open_input(const MergeOptions& options) {
         {files.folder(), {}},
         "expected a quantized model or an adapter to merge (--adapter), found neither");
   }
-  if (input.adapter && has_output(*input.adapter, input.layout) &&
+  if (input.adapter && parts_output(*input.adapter, input.layout) &&
       architecture::has_tied_output(input.layout)) {
     input.layout = architecture::untied(std::move(input.layout));
   }

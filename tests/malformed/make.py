@@ -227,7 +227,7 @@ def adapter_cases():
         "a_empty": (folder(weights=factors(a=(2, 0))), "q.lora_A.weight: it has no elements"),
         "integers": (folder(weights=factors(dtype="I32")), "expected elements of type F32, F16 or BF16, found I32"),
         "magnitude": (folder(weights=factors(extra="base_model.model.q.lora_magnitude_vector.weight")), "lora_magnitude_vector.weight: expected base_model.model"),
-        "embedding": (folder(weights=factors(extra="base_model.model.embed.lora_embedding_A")), "lora_embedding_A: expected base_model.model"),
+        "embedding": (folder(weights=factors(extra="base_model.model.embed.lora_embedding_A")), "lora_embedding_B: expected both factors"),
         "no_prefix": (folder(weights=factors(name="q")), "q.lora_A.weight: expected base_model.model"),
         "both_spellings": (folder(weights=factors(extra="base_model.model.q.lora_A.default.weight")), "this factor comes twice"),
     }

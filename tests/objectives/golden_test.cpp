@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -32,9 +33,16 @@ class Golden : public testing::TestWithParam<std::string> {
       : folder_(std::filesystem::path(QLOFT_TEST_DATA) / "golden/models" / GetParam()),
         expected_(io::read_json(folder_ / "expected.json")) {}
 
-  Model load(const LoadOptions& options = {}) const {
+  Model load(LoadOptions options = {}) const {
     Progress silent;
+    options.device = device();
     return Model::load(quantized::ModelFiles(folder_), options, silent);
+  }
+
+  // The environment's QLOFT_TEST_DEVICE ("cuda"), else the CPU.
+  static at::Device device() {
+    const char* name = std::getenv("QLOFT_TEST_DEVICE");
+    return name != nullptr ? at::Device(name) : at::Device(at::kCPU);
   }
 
   static Tensor ids_of(const io::Json& rows) {
@@ -42,7 +50,7 @@ class Golden : public testing::TestWithParam<std::string> {
     for (const auto& row : rows) {
       out.push_back(at::tensor(row.get<std::vector<std::int64_t>>(), at::kLong));
     }
-    return at::stack(out);
+    return at::stack(out).to(device());
   }
 
   // What follows each of `rows` by the largest logits, all rows in one pass.
@@ -54,7 +62,7 @@ class Golden : public testing::TestWithParam<std::string> {
     for (std::size_t i = 0; i < rows.size(); ++i) next.push_back({&caches[i], rows[i]});
     std::vector<std::vector<std::int64_t>> out(rows.size());
     while (out[0].size() < count) {
-      const Tensor chosen = model.logits(model.extend(next)).argmax(-1);
+      const Tensor chosen = model.logits(model.extend(next)).argmax(-1).cpu();
       for (std::size_t i = 0; i < rows.size(); ++i) {
         out[i].push_back(chosen[static_cast<std::int64_t>(i)].item<std::int64_t>());
         next[i].ids = {out[i].back()};
@@ -82,7 +90,7 @@ TEST_P(Golden, LogitsAgree) {
   for (std::size_t i = 0; i < expected_["positions"].size(); ++i) {
     const auto values = expected_["logits"][i].get<std::vector<float>>();
     const auto position = expected_["positions"][i].get<std::int64_t>();
-    EXPECT_LE(distance(logits[1][position], at::tensor(values)), 1e-4);
+    EXPECT_LE(distance(logits[1][position].cpu(), at::tensor(values)), 1e-4);
   }
 }
 
@@ -94,7 +102,8 @@ std::map<std::string, Tensor> gradients_of_tensors(const Model& model,
   for (const auto& [name, weight] : model.dense_weights()) {
     const architecture::ParameterId id = architecture::find(files.layout(), name);
     const architecture::Parameter& parameter = files.layout().parameter(id);
-    const Tensor gradient = parameter.transposed ? weight.grad().t() : weight.grad();
+    const Tensor own = weight.grad().cpu();
+    const Tensor gradient = parameter.transposed ? own.t() : own;
     const auto tensors = files.tensors(id);
     std::int64_t first = 0;
     for (const std::string& tensor : tensors) {

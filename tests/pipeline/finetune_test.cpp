@@ -116,6 +116,20 @@ TEST_F(Finetune, LoraWritesAnAdapterThatLoadsAgain) {
   model.attach("tuned", written, false);
 }
 
+TEST_F(Finetune, TrainsAdaptersOfTheEmbeddingAndTheOutputMatrix) {
+  make_base();
+  FinetuneOptions o = lora("a");
+  o.target_modules = {"embed_tokens", "lm_head"};
+  const FinetuneReport report = finetune(o, silent_);
+  EXPECT_LT(report.summary.last_loss, report.summary.first_loss);
+  const quantized::ModelFiles files(folder_ / "base");
+  const auto written = adapter::load(folder_ / "a", files.layout());
+  ASSERT_EQ(written.modules.size(), 2u);
+  const adapter::Factors& embedding = written.modules.at("model.embed_tokens");
+  EXPECT_EQ(embedding.b.rows(), files.layout().vocabulary_size);
+  EXPECT_TRUE(std::ranges::any_of(embedding.b.values(), [](float x) { return x != 0; }));
+}
+
 TEST_F(Finetune, AnInterruptedRunResumesToTheSameFile) {
   make_base();
   finetune(lora("whole"), silent_);

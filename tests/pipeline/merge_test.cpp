@@ -1,5 +1,8 @@
 #include "qloft/pipeline/merge.h"
 
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +11,7 @@
 
 #include "qloft/adapter.h"
 #include "qloft/core/error.h"
+#include "qloft/objectives.h"
 #include "qloft/pipeline/quantize.h"
 #include "qloft/quantized/model_files.h"
 #include "temporary_folder.h"
@@ -153,6 +157,36 @@ TEST_F(Merge, UntiesAnAdaptedOutputMatrix) {
   EXPECT_EQ(merged.config()["tie_word_embeddings"], false);
   EXPECT_FLOAT_EQ(merged.read_matrix("lm_head.weight")(3, 4),
                   merged.read_matrix("model.embed_tokens.weight")(3, 4) + 0.5f);
+}
+
+// Golden adapters of PEFT on the embedding, with the base's output matrix tied to it or not.
+TEST_F(Merge, AnAdaptedEmbeddingGivesTheLossThatItGivesAttached) {
+  const fs::path golden = fs::path(QLOFT_TEST_DATA) / "golden/embedding_adapters";
+  for (const char* name : {"untied", "tied"}) {
+    MergeOptions o = options("");
+    o.model = (golden / name / "model").string();
+    o.adapter = (golden / name / "adapter").string();
+    o.output = folder_ / name;
+    merge(o, silent_);
+    const io::Json expected = io::read_json(golden / name / "expected.json");
+    std::vector<at::Tensor> rows;
+    for (const auto& row : expected["ids"]) {
+      rows.push_back(at::tensor(row.get<std::vector<std::int64_t>>(), at::kLong));
+    }
+    auto model = model::Model::load(quantized::ModelFiles(o.output), {}, silent_);
+    const auto loss = objectives::next_token(model, {.ids = at::stack(rows)});
+    EXPECT_NEAR(loss.sum.item<double>() / static_cast<double>(loss.count),
+                expected["loss"].get<double>(), 1e-5)
+        << name;
+  }
+}
+
+TEST_F(Merge, RefusesAnAdapterWhoseCopyOfABaseMatrixDiffers) {
+  const fs::path golden = fs::path(QLOFT_TEST_DATA) / "golden/embedding_adapters";
+  MergeOptions o = options("");
+  o.model = (golden / "tied/model").string();
+  o.adapter = (golden / "untied/adapter").string();
+  EXPECT_THAT(refused(o), testing::HasSubstr("lm_head.base_layer.weight: expected the values of"));
 }
 
 TEST_F(Merge, GoesOnAfterAnInterruptionToTheSameBytes) {

@@ -188,7 +188,9 @@ std::int64_t parameter_count(const Layout& layout);
 std::vector<ParameterId> linear_layers(const Layout& layout);
 // These, the output matrix and the embedding of tokens: what can be quantized.
 std::vector<ParameterId> quantizable(const Layout& layout);
-// All that adapters can address: linear layers and the output matrix.
+// What activations are multiplied by, of that: linear layers and the output matrix.
+std::vector<ParameterId> multiplied(const Layout& layout);
+// All that adapters can address: these and the embedding of tokens.
 std::vector<ParameterId> adaptable(const Layout& layout);
 
 // kNoParameter where there is none of this name.

@@ -25,11 +25,11 @@ struct Sampling {
 };
 
 struct Options {
-  Sampling sampling;
+  Sampling sampling = {};
   std::int64_t max_tokens = 128;
   model::AdapterId adapter = model::kNoAdapter;
   bool ignore_eos = false;
-  std::vector<std::string> stop = {};  // the text ends before the first of these
+  std::vector<std::string> stop = {};        // the text ends before the first of these
   std::vector<tokenizer::TokenId> eos = {};  // see end_tokens
 };
 

@@ -1,6 +1,7 @@
 #include "ends.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/embedding.h>
 
 #include <string>
 
@@ -20,10 +21,34 @@ void check_ids(const Tensor& ids, const Layout& layout) {
                                     std::to_string(low < 0 ? low : high));
 }
 
+namespace {
+
+// x [rows, length, width] with scale * B[ids] A added to the embeddings of `tokens` (undefined: of
+// all), as PEFT's Embedding does; no dropout there.
+Tensor add_low_rank(const Tensor& x, const Tensor& ids, const LowRank& factors,
+                    const Tensor& tokens) {
+  const Tensor flat = ids.flatten();
+  const Tensor which = tokens.defined() ? tokens.to(ids.device()) : Tensor();
+  const Tensor chosen = which.defined() ? flat.index_select(0, which) : flat;
+  const Tensor added = at::embedding(factors.b, chosen).matmul(factors.a) * factors.scale;
+  const Tensor rows = x.reshape({-1, x.size(-1)});
+  const Tensor sum = which.defined() ? rows.index_add(0, which, added.to(x.scalar_type()))
+                                     : rows + added.to(x.scalar_type());
+  return sum.view(x.sizes());
+}
+
+}  // namespace
+
 Tensor embed(const Pass& pass, const Tensor& ids, const Tensor& positions) {
   const Model::State& state = *pass.state;
   const auto& embedding = state.layout.embedding;
-  Tensor x = backend::look_up(state.linear(embedding.tokens).weight, ids, state.dtype);
+  const Linear& tokens = state.linear(embedding.tokens);
+  Tensor x = backend::look_up(tokens.weight, ids, state.dtype);
+  for (const AdapterTokens& group : pass.adapters) {
+    if (const LowRank* factors = tokens.factors(group.adapter)) {
+      x = add_low_rank(x, ids, *factors, group.tokens);
+    }
+  }
   if (embedding.multiplier != 1) {
     // Rounded to the activations' type first, as transformers does.
     const auto multiplier = static_cast<float>(embedding.multiplier);
