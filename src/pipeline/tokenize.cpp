@@ -2,12 +2,39 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
+#include "qloft/data/rows.h"
 #include "qloft/io.h"
 
 namespace qloft::pipeline {
+
+namespace {
+
+// Calls `take` for each text of the file; returns how many there were.
+std::int64_t for_each_text(const TokenizeOptions& options,
+                           const std::function<void(std::string)>& take) {
+  if (options.jsonl) {
+    const data::Rows rows(options.file);
+    for (std::int64_t i = 0; i < rows.size(); ++i) {
+      const io::Json json = rows.read(i);
+      const bool has_text = json.is_object() && json.contains("text") && json["text"].is_string();
+      if (!has_text) {
+        throw InputError(rows.location(i), "expected a JSON object with a text field \"text\"");
+      }
+      take(json["text"].get<std::string>());
+    }
+    return rows.size();
+  }
+  std::ifstream stream(options.file, std::ios::binary);
+  std::int64_t count = 0;
+  for (std::string line; std::getline(stream, line); ++count) take(line);
+  return count;
+}
+
+}  // namespace
 
 std::int64_t tokenize(const TokenizeOptions& options,
                       const std::function<void(const TokenizedLine&)>& sink) {
@@ -15,29 +42,13 @@ std::int64_t tokenize(const TokenizeOptions& options,
     throw InputError({options.file, {}}, "no such file");
   }
   const auto tokenizer = tokenizer::Tokenizer::load(checkpoint::resolve(options.model));
-  std::ifstream stream(options.file, std::ios::binary);
-  std::string line;
-  std::int64_t count = 0;
-  for (std::int64_t number = 1; std::getline(stream, line); ++number) {
+  return for_each_text(options, [&](std::string text) {
     TokenizedLine result;
-    if (options.jsonl) {
-      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-      const auto json = io::parse_json(line, options.file, number);
-      const bool has_text = json.is_object() && json.contains("text") && json["text"].is_string();
-      if (!has_text) {
-        throw InputError({options.file, "line " + std::to_string(number)},
-                         "expected a JSON object with a text field \"text\"");
-      }
-      result.text = json["text"].get<std::string>();
-    } else {
-      result.text = line;
-    }
-    result.ids = tokenizer.encode(result.text, !options.no_special);
+    result.ids = tokenizer.encode(text, !options.no_special);
     if (options.decode) result.decoded = tokenizer.decode(result.ids, false);
+    result.text = std::move(text);
     sink(result);
-    ++count;
-  }
-  return count;
+  });
 }
 
 }  // namespace qloft::pipeline

@@ -13,7 +13,7 @@ namespace qloft::pipeline {
 struct TokenizeOptions {
   std::string model;
   std::filesystem::path file;
-  bool jsonl = false;       // the file holds {"text": ...} lines
+  bool jsonl = false;       // the file holds rows {"text": ...}, lines or an array
   bool no_special = false;  // do not let the tokenizer add its special tokens
   bool decode = false;      // add what the ids decode to
 };

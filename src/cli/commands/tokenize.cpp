@@ -11,7 +11,7 @@ namespace {
 template <typename Visitor>
 void visit_options(pipeline::TokenizeOptions& o, Visitor& v) {
   v("--file", o.file, "the file whose lines are tokenized");
-  v("--jsonl", o.jsonl, "its lines are JSON objects with a field \"text\"");
+  v("--jsonl", o.jsonl, "it holds JSON Lines or an array of objects with a field \"text\"");
   v("--no-special", o.no_special, "do not add the tokenizer's special tokens");
   v("--decode", o.decode, "add what the ids decode to");
 }
