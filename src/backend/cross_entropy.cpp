@@ -52,7 +52,7 @@ void through_rule(const LogitsRule& rule, const Tensor& logits, Tensor& gradient
 }
 
 Tensor apply_rule(const LogitsRule& rule, Tensor logits) {
-  if (rule.bias.defined()) logits.add_(rule.bias);
+  if (rule.bias.defined()) logits.add_(rule.bias.to(logits.device()));
   if (rule.multiplier != 1) logits.mul_(rule.multiplier);
   if (rule.soft_cap != 0) logits.div_(rule.soft_cap).tanh_().mul_(rule.soft_cap);
   return logits;

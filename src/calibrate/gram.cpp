@@ -90,8 +90,8 @@ void collect_gram(model::Model& model, model::AdapterId adapter,
       for (at::Tensor& state : states) {
         if (progress.stop_requested()) throw Interrupted({}, "stopped");
         if (last) {
-          grams.add(layout.parameter(layout.output.matrix).module(),
-                    backend::matrix_of(backend::as_f32(model.finish(state, adapters))));
+          const at::Tensor input = backend::as_f32(model.finish(state, adapters)).cpu();
+          grams.add(layout.parameter(layout.output.matrix).module(), backend::matrix_of(input));
         } else {
           state = model.block(block, state, adapters);
         }

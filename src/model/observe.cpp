@@ -30,8 +30,8 @@ struct ObserveFunction : torch::autograd::Function<ObserveFunction> {
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const auto capsule = ctx->saved_data["layer"].toCapsule();
     const auto& layer = static_cast<const ObservedLayer&>(*capsule);
-    const Tensor input = backend::as_f32(ctx->get_saved_variables()[0]);
-    const Tensor gradient = backend::as_f32(gradients[0]);
+    const Tensor input = backend::as_f32(ctx->get_saved_variables()[0]).cpu();
+    const Tensor gradient = backend::as_f32(gradients[0]).cpu();
     layer.observer->gradient(layer.module, backend::matrix_of(input), backend::matrix_of(gradient));
     return {gradients[0], Tensor(), Tensor()};
   }
@@ -42,7 +42,7 @@ struct ObserveFunction : torch::autograd::Function<ObserveFunction> {
 Tensor observed(const std::shared_ptr<const Observer>& observer, const std::string& module,
                 const Tensor& x, const Tensor& y) {
   if (observer->input) {
-    const Tensor input = backend::as_f32(x.detach());
+    const Tensor input = backend::as_f32(x.detach()).cpu();
     observer->input(module, backend::matrix_of(input));
   }
   if (!observer->gradient || !at::GradMode::is_enabled() || !y.requires_grad()) return y;

@@ -116,7 +116,8 @@ Conversation::Conversation(const ChatOptions& options, Progress& progress) {
   check_model_options(options.model);
   options.sampling.validate();
   LoadedModel loaded = load_model(options.model, progress);
-  state_ = std::make_unique<State>(State{options, std::move(loaded), {}, {}, {}, {}, {}, 0, {}, {}});
+  state_ =
+      std::make_unique<State>(State{options, std::move(loaded), {}, {}, {}, {}, {}, 0, {}, {}});
   State& s = *state_;
   s.adapters = s.loaded.model.adapters();
   s.add_text("base", std::nullopt);

@@ -48,28 +48,13 @@ const BFloat16* as_bfloat16(const at::Tensor& tensor) {
   return reinterpret_cast<const BFloat16*>(tensor.data_ptr<at::BFloat16>());
 }
 
-}  // namespace
-
-// The constants of one step in the precision that the loop works in.
-struct AdamW::Rates {
-  float gradient_scale;
-  float beta1, one_minus_beta1;
-  float beta2, one_minus_beta2;
-  float root_correction2;  // sqrt(1 - beta2^t)
-  float epsilon;
-  float step_size;  // lr / (1 - beta1^t)
-  float kept;       // 1 - lr * weight_decay
-};
-
-namespace {
-
 // [[gnu::optimize]]: errno of sqrt keeps the compiler from using vector square roots.
-template <typename Gradient, typename Rates>
+template <typename Gradient>
 [[gnu::optimize("O3", "no-math-errno", "no-trapping-math")]] void update_elements(
     float* __restrict parameter, BFloat16* __restrict rounded, const Gradient* __restrict gradient,
     float* __restrict first, float* __restrict second, std::int64_t count, float kept,
-    const Rates& rates) {
-  const Rates r = rates;
+    const AdamWRates& rates) {
+  const AdamWRates r = rates;
   for (std::int64_t i = 0; i < count; ++i) {
     const float g = load(gradient, i) * r.gradient_scale;
     const float m = r.beta1 * first[i] + r.one_minus_beta1 * g;
@@ -94,15 +79,15 @@ AdamW::AdamW(NamedTensors tensors, const AdamWOptions& options) : options_(optio
       throw InputError({{}, name}, "expected f32 or bf16 to train");
     }
     if (!tensor.is_contiguous()) throw InputError({{}, name}, "expected a contiguous tensor");
-    Slot slot{name, tensor, {}, {}, {}, tensor.dim() >= 2};
+    Slot slot{{tensor, {}, {}, {}}, name, tensor.dim() >= 2};
     const auto f32 = at::TensorOptions().dtype(at::kFloat).device(tensor.device());
     slot.first = at::zeros(tensor.sizes(), f32);
     slot.second = at::zeros(tensor.sizes(), f32);
     if (type == at::kBFloat16) slot.master = tensor.detach().to(at::kFloat);
-    for (std::int64_t begin = 0; begin < tensor.numel(); begin += kChunk) {
+    for (std::int64_t begin = 0; tensor.is_cpu() && begin < tensor.numel(); begin += kChunk) {
       chunks_.push_back({slots_.size(), begin, std::min(begin + kChunk, tensor.numel())});
     }
-    elements_ += tensor.numel();
+    if (tensor.is_cpu()) elements_ += tensor.numel();
     slots_.push_back(std::move(slot));
   }
 }
@@ -132,11 +117,16 @@ double AdamW::gradient_norm() const {
   parallel_for(count, elements_ < kSerial ? count : 1, work);
   double total = 0;
   for (const double sum : sums) total += sum;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (gradients[i].defined() && !gradients[i].is_cpu()) {
+      total += sum_of_squares_by_torch(gradients[i]);
+    }
+  }
   return std::sqrt(total);
 }
 
 void AdamW::update(const Slot& slot, const at::Tensor& gradient, std::int64_t begin,
-                   std::int64_t end, const Rates& rates) const {
+                   std::int64_t end, const AdamWRates& rates) const {
   const bool narrow = slot.master.defined();
   float* parameter = (narrow ? slot.master : slot.parameter).data_ptr<float>() + begin;
   BFloat16* rounded =
@@ -160,7 +150,7 @@ void AdamW::step(double learning_rate, double gradient_scale) {
   const auto t = static_cast<double>(steps_);
   const double correction1 = 1 - std::pow(options_.beta1, t);
   const double correction2 = 1 - std::pow(options_.beta2, t);
-  const Rates rates{
+  const AdamWRates rates{
       .gradient_scale = static_cast<float>(gradient_scale),
       .beta1 = static_cast<float>(options_.beta1),
       .one_minus_beta1 = static_cast<float>(1 - options_.beta1),
@@ -182,6 +172,11 @@ void AdamW::step(double learning_rate, double gradient_scale) {
   };
   const auto count = static_cast<std::int64_t>(chunks_.size());
   parallel_for(count, elements_ < kSerial ? count : 1, work);
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (gradients[i].defined() && !gradients[i].is_cpu()) {
+      update_by_torch(slots_[i], gradients[i], slots_[i].decays ? rates.kept : 1.f, rates);
+    }
+  }
   for (Slot& slot : slots_) slot.parameter.mutable_grad() = at::Tensor();
 }
 

@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "adamw_torch.h"
+
 namespace qloft::train {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
@@ -43,23 +45,19 @@ class AdamW {
   NamedTensors state() const;
 
  private:
-  struct Slot {
+  struct Slot : AdamWTensors {
     std::string name;
-    at::Tensor parameter;
-    at::Tensor first, second;  // m, v
-    at::Tensor master;         // undefined for f32
     bool decays = false;
   };
-  // A run of elements of one slot: what a thread takes at a time.
+  // A run of elements of one slot on the CPU: what a thread takes at a time.
   struct Chunk {
     std::size_t slot;
     std::int64_t begin, end;
   };
-  struct Rates;
 
   at::Tensor gradient(const Slot& slot) const;
   void update(const Slot& slot, const at::Tensor& gradient, std::int64_t begin, std::int64_t end,
-              const Rates& rates) const;
+              const AdamWRates& rates) const;
 
   AdamWOptions options_;
   std::vector<Slot> slots_;

@@ -104,6 +104,33 @@ TEST(AdamW, GivesTheSameBitsOnAnyNumberOfThreads) {
   EXPECT_TRUE(at::equal(results[0], results[1]));
 }
 
+TEST(AdamW, TheStepByTorchsOperatorsIsThatOfTheLoop) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    at::manual_seed(4);
+    const at::Tensor start = at::randn({37, 11}).to(type), gradient = at::randn({37, 11}).to(type);
+    at::Tensor looped = start.clone().requires_grad_(true);
+    looped.mutable_grad() = gradient.clone();
+    AdamW optimizer({{"w", looped}}, {.weight_decay = 0.1});
+    EXPECT_NEAR(optimizer.gradient_norm(), std::sqrt(sum_of_squares_by_torch(gradient)), 1e-5);
+    optimizer.step(1e-2, 0.5);
+
+    AdamWTensors tensors{start.clone(), at::zeros({37, 11}), at::zeros({37, 11}), {}};
+    if (type == at::kBFloat16) tensors.master = start.to(at::kFloat);
+    const AdamWRates rates{.gradient_scale = 0.5f,
+                           .beta1 = 0.9f,
+                           .one_minus_beta1 = 0.1f,
+                           .beta2 = 0.999f,
+                           .one_minus_beta2 = 0.001f,
+                           .root_correction2 = std::sqrt(0.001f),
+                           .epsilon = 1e-8f,
+                           .step_size = 1e-2f / 0.1f,
+                           .kept = 1 - 1e-2f * 0.1f};
+    update_by_torch(tensors, gradient, rates.kept, rates);
+    const double tolerance = type == at::kFloat ? 1e-6 : 1e-2;
+    EXPECT_LE((tensors.parameter - looped.detach()).abs().max().item<double>(), tolerance);
+  }
+}
+
 TEST(AdamW, ATransposedGradientIsReadInTheTensorsOrder) {
   const auto gradient = at::randn({5, 3});
   auto a = at::zeros({3, 5}).set_requires_grad(true);
