@@ -30,14 +30,14 @@ inline constexpr int kTrellisLevels = 64;
 // What search() needs to work in, aligned to a float.
 inline constexpr std::size_t kSearchBytes = 600 << 10;
 
-// A code book made ready for the kernels by prepare().
+// The values that codes stand for, made ready for the kernels by prepare().
 //
-// With a multiplier it is that of a trellis code (Marcellin & Fischer 1990, "Trellis coded
+// With a multiplier they are those of a trellis code (Marcellin & Fischer 1990, "Trellis coded
 // quantization"; the bit-shift trellis of QTIP, Tseng et al. 2024): the codes of the element and of
 // those above it in its column, as far as they lie in the same kTrellisRows rows, are a string of
 // bits, the newest code lowest; its last 12 bits are the window w, and the element's value is
 // number ((w * multiplier) mod 2^12) / 2^6 of 64.
-struct Codebook {
+struct CodeValues {
   int bits = 0;                  // stored width, 1 to 8; of a trellis code 1 to 4
   int levels = 0;                // values in use: 2^bits, 3 for ternary, 64 of a trellis code
   std::uint16_t multiplier = 0;  // 0: a code is the number of its value
@@ -55,10 +55,13 @@ struct Codebook {
   alignas(64) std::uint8_t value_bytes[4][256] = {};
   // The lower and the upper halves of all values.
   alignas(64) std::uint16_t value_halves[2][256] = {};
+
+  // Codes in use.
+  int codes() const { return multiplier != 0 ? 1 << bits : levels; }
 };
 
 // `values` rising, `levels` of them, levels <= 2^bits; 64 of them with a multiplier, bits <= 4.
-void prepare(Codebook& book, const float* values, int levels, int bits,
+void prepare(CodeValues& book, const float* values, int levels, int bits,
              std::uint16_t multiplier = 0);
 
 // One packed row. Element j is scales[j / block] * book.values[code j] + offsets[j / block]; of a
@@ -106,11 +109,11 @@ struct Table {
 
   // codes[i] = number of thresholds t with (x[i] - offset) * inverse > t: the nearest code, a tie
   // going down, as bitsandbytes rounds.
-  void (*encode)(const Codebook& book, const float* x, std::int64_t count, float offset,
+  void (*encode)(const CodeValues& book, const float* x, std::int64_t count, float offset,
                  float inverse, std::uint8_t* codes);
   // The scale s >= 0 that minimises sum (x - s c)^2 over s and the nearest codes c: a grid of
   // candidates below `absmax`, then alternating least squares. absmax > 0.
-  float (*fit_scale)(const Codebook& book, const float* x, std::int64_t count, float absmax);
+  float (*fit_scale)(const CodeValues& book, const float* x, std::int64_t count, float absmax);
 
   // count codes, each below 2^bits, to packed_bytes(count, bits) bytes and back.
   void (*pack)(const std::uint8_t* codes, std::int64_t count, int bits, std::uint8_t* packed);
@@ -118,7 +121,7 @@ struct Table {
 
   // out[i] = book.values[codes[i]] * scale + offset, each operation rounded once; codes lie one a
   // byte: scales of a second level.
-  void (*decode_scales)(const Codebook& book, const std::uint8_t* codes, std::int64_t count,
+  void (*decode_scales)(const CodeValues& book, const std::uint8_t* codes, std::int64_t count,
                         float scale, float offset, float* out);
 
   // The windows of a trellis code's row from those of the row above it (null: the first row) and
@@ -128,30 +131,30 @@ struct Table {
   // The codes down one column of a trellis code, count <= kTrellisRows of them from where windows
   // begin, that make sum (x[i] - scales[i] * value i)^2 least, but for rounding to whole numbers of
   // 16 bits (Viterbi's algorithm). The same codes in every instruction set.
-  void (*search)(const Codebook& book, const float* x, const float* scales, std::int64_t count,
+  void (*search)(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
                  void* workspace, std::uint8_t* codes);
 
   // Elements [first, first + count) of a row of `columns`; first is a multiple of 32.
-  void (*decode_f32)(const Codebook& book, const PackedRow& row, std::int64_t columns,
+  void (*decode_f32)(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                      std::int64_t first, std::int64_t count, float* out);
-  void (*decode_bf16)(const Codebook& book, const PackedRow& row, std::int64_t columns,
+  void (*decode_bf16)(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                       std::int64_t first, std::int64_t count, BFloat16* out);
 
   // Fills fixed, fixed_scales and sums (null: left out) of one row of activations, for products
   // with this code book.
-  void (*prepare_activations)(const Codebook& book, const float* x, std::int64_t columns,
+  void (*prepare_activations)(const CodeValues& book, const float* x, std::int64_t columns,
                               std::int16_t* fixed, float* fixed_scales, float* sums);
   // y[i * y_stride + r] = sum over columns of x[i, j] * element j of rows[r], r < count; all rows
   // have one block length. Code books of at most 4 bits go through 15-bit fixed point (relative
   // error about 3e-5) where x.fixed is given.
-  void (*dot)(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
-              float* y, std::int64_t y_stride);
+  void (*dot)(const CodeValues& book, const PackedRow* rows, std::int64_t count,
+              const Activations& x, float* y, std::int64_t y_stride);
 
   // The same of rows of a trellis code that follow each other in the matrix, within the rows from
   // which windows begin; they need no windows of their own. `windows` [trellis_windows(columns)],
   // in an order of the table's own, are those of the row above (zeros: none) and become those of
   // the last row. x.rows >= 1.
-  void (*dot_trellis)(const Codebook& book, const PackedRow* rows, std::int64_t count,
+  void (*dot_trellis)(const CodeValues& book, const PackedRow* rows, std::int64_t count,
                       const Activations& x, float* y, std::int64_t y_stride,
                       std::uint16_t* windows);
 
@@ -160,7 +163,7 @@ struct Table {
 };
 
 // The value of a trellis code's next element down a column, whose windows begin with 0.
-float next_trellis_value(const Codebook& book, int code, std::uint16_t& window);
+float next_trellis_value(const CodeValues& book, int code, std::uint16_t& window);
 
 // The table of one instruction set. It may only be called where this machine supports the set.
 const Table& table(InstructionSet set);

@@ -18,10 +18,12 @@
 #include "qloft/core/matrix.h"
 
 namespace qloft::kernels {
-struct Codebook;
+struct CodeValues;
 }
 
 namespace qloft::quant {
+
+struct Coding;
 
 // nf: NormalFloat as QLoRA (4 bits, bit-equal to bitsandbytes) and LoftQ (2, 3, 8 bits) define it.
 // uniform: symmetric, equidistant in [-1, 1]. uniform_asymmetric: equidistant between the block's
@@ -95,6 +97,12 @@ std::optional<ScaleRule> scale_rule_from_name(std::string_view name);
 std::optional<ScaleCode> scale_code_from_name(std::string_view name);
 std::vector<std::string_view> codebook_names();
 
+// The widths that a code book has.
+struct BitRange {
+  int least, most;
+};
+BitRange bit_range(Codebook codebook);
+
 // The 2^bits (ternary: 3) code values in rising order, in [-1, 1]; for lloyd they depend on the
 // block size and the scale rule; for trellis they are the 64 values that its windows give. Throws
 // InputError where the codebook has no code of that width.
@@ -164,7 +172,8 @@ class ColumnEncoder {
               std::uint8_t* codes, float* values);
 
  private:
-  const kernels::Codebook& book_;
+  const Coding& coding_;
+  const kernels::CodeValues& book_;
   std::vector<std::byte> workspace_;
 };
 

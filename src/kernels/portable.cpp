@@ -74,7 +74,7 @@ struct Fit {
   double scale = 0;
 };
 
-Fit fit_at(const Codebook& book, const float* x, std::int64_t count, float inverse) {
+Fit fit_at(const CodeValues& book, const float* x, std::int64_t count, float inverse) {
   double cx = 0;
   double cc = 0;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -89,8 +89,8 @@ Fit fit_at(const Codebook& book, const float* x, std::int64_t count, float inver
 }
 
 // The group that holds element `e` as 32 floats, scaled; `e` is a multiple of 32.
-void decode_group(const Codebook& book, const PackedRow& row, std::int64_t columns, std::int64_t e,
-                  float* out) {
+void decode_group(const CodeValues& book, const PackedRow& row, std::int64_t columns,
+                  std::int64_t e, float* out) {
   std::uint8_t codes[kGroup];
   const std::int64_t left = std::min(kGroup, columns - e);
   if (row.windows != nullptr) {
@@ -134,7 +134,7 @@ void minmax(const float* x, std::int64_t count, float* smallest, float* largest)
   *largest = high;
 }
 
-void encode(const Codebook& book, const float* x, std::int64_t count, float offset, float inverse,
+void encode(const CodeValues& book, const float* x, std::int64_t count, float offset, float inverse,
             std::uint8_t* codes) {
   int top = 1;
   while (2 * top < book.levels) top *= 2;
@@ -149,7 +149,7 @@ void encode(const Codebook& book, const float* x, std::int64_t count, float offs
   }
 }
 
-float fit_scale(const Codebook& book, const float* x, std::int64_t count, float absmax_of_x) {
+float fit_scale(const CodeValues& book, const float* x, std::int64_t count, float absmax_of_x) {
   const ScaleGrid grid = scale_grid(book, x, count, absmax_of_x);
   Fit best;
   float candidate = absmax_of_x;
@@ -207,13 +207,13 @@ void unpack(const std::uint8_t* packed, std::int64_t count, int bits, std::uint8
   unpack_tail(packed, static_cast<int>(count), bits, codes);
 }
 
-void decode_scales(const Codebook& book, const std::uint8_t* codes, std::int64_t count, float scale,
-                   float offset, float* out) {
+void decode_scales(const CodeValues& book, const std::uint8_t* codes, std::int64_t count,
+                   float scale, float offset, float* out) {
   for (std::int64_t i = 0; i < count; ++i) out[i] = book.values[codes[i]];
   for (std::int64_t i = 0; i < count; ++i) out[i] = out[i] * scale + offset;
 }
 
-void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
+void decode_f32(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                 std::int64_t first, std::int64_t count, float* out) {
   float group[kGroup];
   for (std::int64_t done = 0; done < count; done += kGroup) {
@@ -222,7 +222,7 @@ void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns
   }
 }
 
-void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t columns,
+void decode_bf16(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                  std::int64_t first, std::int64_t count, BFloat16* out) {
   float group[kGroup];
   for (std::int64_t done = 0; done < count; done += kGroup) {
@@ -231,7 +231,7 @@ void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t column
   }
 }
 
-void prepare_activations(const Codebook& /*book*/, const float* x, std::int64_t columns,
+void prepare_activations(const CodeValues& /*book*/, const float* x, std::int64_t columns,
                          std::int16_t* fixed, float* fixed_scales, float* sums) {
   for (std::int64_t e = 0; sums != nullptr && e < columns; e += 16) {
     float sum = 0;
@@ -249,7 +249,7 @@ void prepare_activations(const Codebook& /*book*/, const float* x, std::int64_t 
   }
 }
 
-float dot_tail(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i,
+float dot_tail(const CodeValues& book, const PackedRow& row, const Activations& x, std::int64_t i,
                std::int64_t first) {
   if (first >= x.columns) return 0;
   PackedRow scaled = row;
@@ -271,7 +271,7 @@ float dot_offsets(const PackedRow& row, const Activations& x, std::int64_t i) {
   return sum;
 }
 
-void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
+void dot(const CodeValues& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride) {
   float values[kGroup];
   for (std::int64_t r = 0; r < count; ++r, ++y) {

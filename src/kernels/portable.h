@@ -10,26 +10,26 @@ namespace qloft::kernels::portable {
 
 float absmax(const float* x, std::int64_t count);
 void minmax(const float* x, std::int64_t count, float* smallest, float* largest);
-void encode(const Codebook& book, const float* x, std::int64_t count, float offset, float inverse,
+void encode(const CodeValues& book, const float* x, std::int64_t count, float offset, float inverse,
             std::uint8_t* codes);
-float fit_scale(const Codebook& book, const float* x, std::int64_t count, float absmax);
+float fit_scale(const CodeValues& book, const float* x, std::int64_t count, float absmax);
 void pack(const std::uint8_t* codes, std::int64_t count, int bits, std::uint8_t* packed);
 void unpack(const std::uint8_t* packed, std::int64_t count, int bits, std::uint8_t* codes);
-void decode_scales(const Codebook& book, const std::uint8_t* codes, std::int64_t count, float scale,
-                   float offset, float* out);
+void decode_scales(const CodeValues& book, const std::uint8_t* codes, std::int64_t count,
+                   float scale, float offset, float* out);
 void advance_windows(const std::uint8_t* packed, std::int64_t count, int bits,
                      const std::uint16_t* before, std::uint16_t* after);
-void search(const Codebook& book, const float* x, const float* scales, std::int64_t count,
+void search(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
             void* workspace, std::uint8_t* codes);
-void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
+void decode_f32(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                 std::int64_t first, std::int64_t count, float* out);
-void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t columns,
+void decode_bf16(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                  std::int64_t first, std::int64_t count, BFloat16* out);
-void prepare_activations(const Codebook& book, const float* x, std::int64_t columns,
+void prepare_activations(const CodeValues& book, const float* x, std::int64_t columns,
                          std::int16_t* fixed, float* fixed_scales, float* sums);
-void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
+void dot(const CodeValues& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride);
-void dot_trellis(const Codebook& book, const PackedRow* rows, std::int64_t count,
+void dot_trellis(const CodeValues& book, const PackedRow* rows, std::int64_t count,
                  const Activations& x, float* y, std::int64_t y_stride, std::uint16_t* windows);
 void bf16_to_f32(const BFloat16* x, std::int64_t count, float* out);
 void f32_to_bf16(const float* x, std::int64_t count, BFloat16* out);
@@ -47,7 +47,7 @@ struct ScaleGrid {
   int candidates;
   float ratio;
 };
-inline ScaleGrid scale_grid(const Codebook& book, const float* x, std::int64_t count,
+inline ScaleGrid scale_grid(const CodeValues& book, const float* x, std::int64_t count,
                             float absmax_of_x) {
   if (book.levels > 16) return {6, 0.9f};
   float sum = 0;
@@ -60,7 +60,7 @@ inline ScaleGrid scale_grid(const Codebook& book, const float* x, std::int64_t c
 void pack_tail(const std::uint8_t* codes, int count, int bits, std::uint8_t* packed);
 void unpack_tail(const std::uint8_t* packed, int count, int bits, std::uint8_t* codes);
 // sum over the tail columns [first, x.columns) of x row i, times the row's elements.
-float dot_tail(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i,
+float dot_tail(const CodeValues& book, const PackedRow& row, const Activations& x, std::int64_t i,
                std::int64_t first);
 // sum over blocks of offset * sum of x row i; 0 without offsets.
 float dot_offsets(const PackedRow& row, const Activations& x, std::int64_t i);

@@ -39,7 +39,8 @@ const Table& portable_table() {
 
 }  // namespace
 
-void prepare(Codebook& book, const float* values, int levels, int bits, std::uint16_t multiplier) {
+void prepare(CodeValues& book, const float* values, int levels, int bits,
+             std::uint16_t multiplier) {
   book.bits = bits;
   book.levels = levels;
   book.multiplier = multiplier;

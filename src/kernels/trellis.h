@@ -1,5 +1,5 @@
 #pragma once
-// What every instruction set has in common for trellis codes (kernels.h, Codebook::multiplier).
+// What every instruction set has in common for trellis codes (kernels.h, CodeValues::multiplier).
 //
 // A window holds the last kWindowBits bits of the codes down one column, the newest lowest, in the
 // upper bits of a word of 16, so that older codes fall off the end. Its value is number
@@ -78,7 +78,7 @@ static_assert(kSearchBytes >= SearchSpace::bytes(1));
 
 // Fills indices, and the costs before the first row, where only the window of zeros is: no path
 // from elsewhere is ever as cheap.
-inline void begin_search(const Codebook& book, SearchSpace& space) {
+inline void begin_search(const CodeValues& book, SearchSpace& space) {
   for (int window = 0; window < kWindows; ++window) {
     const auto word = static_cast<std::uint16_t>(window << kWindowShift);
     space.indices[window] = static_cast<std::uint16_t>(value_index(word, book.multiplier));
@@ -107,7 +107,7 @@ inline void trace_back(const SearchSpace& space, int bits, std::int64_t count,
 
 // Table::dot_trellis by a table's advance_windows and dot, row by row, in rising order of columns.
 inline void dot_trellis_by_row(decltype(Table::advance_windows) advance, decltype(Table::dot) dot,
-                               const Codebook& book, const PackedRow* rows, std::int64_t count,
+                               const CodeValues& book, const PackedRow* rows, std::int64_t count,
                                const Activations& x, float* y, std::int64_t y_stride,
                                std::uint16_t* windows) {
   for (std::int64_t r = 0; r < count; ++r) {

@@ -11,7 +11,7 @@ typedef float LooseLanes __attribute__((vector_size(4 * kFloatLanes), aligned(4)
 typedef std::int32_t Ints __attribute__((vector_size(4 * kFloatLanes)));
 typedef std::uint16_t HalfCounts __attribute__((vector_size(kLanes), aligned(2), may_alias));
 
-inline void measure(const Codebook& book, float x, float scale, float units,
+inline void measure(const CodeValues& book, float x, float scale, float units,
                     std::uint16_t* distances) {
   constexpr int kVectors = kTrellisLevels / kFloatLanes;
   const auto largest = static_cast<float>(largest_distance(book.bits));
@@ -74,8 +74,8 @@ inline std::uint16_t search_row(const SearchSpace& space, const Lookup& lookup,
 
 // Lookup(space, distances of a row, what to take off them).
 template <typename Lookup>
-inline void search_by(const Codebook& book, const float* x, const float* scales, std::int64_t count,
-                      void* workspace, std::uint8_t* codes) {
+inline void search_by(const CodeValues& book, const float* x, const float* scales,
+                      std::int64_t count, void* workspace, std::uint8_t* codes) {
   SearchSpace space(workspace, book.bits);
   begin_search(book, space);
   const float units = units_of_error(book.bits, scales, count);

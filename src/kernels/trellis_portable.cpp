@@ -21,7 +21,7 @@ void advance_windows(const std::uint8_t* packed, std::int64_t count, int bits,
 
 namespace {
 
-void measure(const Codebook& book, float x, float scale, float units, std::uint16_t* distances) {
+void measure(const CodeValues& book, float x, float scale, float units, std::uint16_t* distances) {
   const auto largest = static_cast<float>(largest_distance(book.bits));
   float errors[kTrellisLevels];
   for (int v = 0; v < kTrellisLevels; ++v) {
@@ -37,7 +37,7 @@ void measure(const Codebook& book, float x, float scale, float units, std::uint1
 
 }  // namespace
 
-void search(const Codebook& book, const float* x, const float* scales, std::int64_t count,
+void search(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
             void* workspace, std::uint8_t* codes) {
   SearchSpace space(workspace, book.bits);
   begin_search(book, space);
@@ -64,7 +64,7 @@ void search(const Codebook& book, const float* x, const float* scales, std::int6
   trace_back(space, book.bits, count, codes);
 }
 
-void dot_trellis(const Codebook& book, const PackedRow* rows, std::int64_t count,
+void dot_trellis(const CodeValues& book, const PackedRow* rows, std::int64_t count,
                  const Activations& x, float* y, std::int64_t y_stride, std::uint16_t* windows) {
   dot_trellis_by_row(advance_windows, dot, book, rows, count, x, y, y_stride, windows);
 }
@@ -73,7 +73,7 @@ void dot_trellis(const Codebook& book, const PackedRow* rows, std::int64_t count
 
 namespace qloft::kernels {
 
-float next_trellis_value(const Codebook& book, int code, std::uint16_t& window) {
+float next_trellis_value(const CodeValues& book, int code, std::uint16_t& window) {
   window = next_window(window, code, book.bits);
   return book.values[value_index(window, book.multiplier)];
 }

@@ -45,8 +45,8 @@ quant::Format format_of(const QuantizeOptions& o, quant::Format format) {
   if (o.codebook) {
     format.codebook =
         named(*o.codebook, "codebook", quant::codebook_from_name, one_of(quant::codebook_names()));
-    if (format.codebook == quant::Codebook::binary) format.bits = 1;
-    if (format.codebook == quant::Codebook::ternary) format.bits = 2;
+    const quant::BitRange range = quant::bit_range(format.codebook);
+    if (range.least == range.most) format.bits = range.least;
   }
   if (o.bits) format.bits = whole_bits(*o.bits);
   if (o.block) format.block = *o.block;

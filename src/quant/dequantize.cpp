@@ -2,20 +2,21 @@
 #include <cmath>
 #include <string>
 
-#include "codebook.h"
+#include "codebooks/row.h"
+#include "kernel_values.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/threads.h"
-#include "rows.h"
+#include "row_reader.h"
 
 namespace qloft::quant {
 namespace {
 
-void decode(const kernels::Table& table, const kernels::Codebook& book,
+void decode(const kernels::Table& table, const kernels::CodeValues& book,
             const kernels::PackedRow& row, std::int64_t columns, std::int64_t first,
             std::int64_t count, float* out) {
   table.decode_f32(book, row, columns, first, count, out);
 }
-void decode(const kernels::Table& table, const kernels::Codebook& book,
+void decode(const kernels::Table& table, const kernels::CodeValues& book,
             const kernels::PackedRow& row, std::int64_t columns, std::int64_t first,
             std::int64_t count, BFloat16* out) {
   table.decode_bf16(book, row, columns, first, count, out);
@@ -64,7 +65,7 @@ void tile(const PackedMatrix& packed, MatrixView<T> out, std::int64_t first_row,
             first_column % kernels::kGroup == 0,
         "columns from a multiple of 32", first_column, out.columns, packed.columns());
   const kernels::Table& table = kernels::table();
-  const kernels::Codebook& book = codebook_of(packed.format());
+  const kernels::CodeValues& book = kernel_values(packed.format());
   RowReader reader(packed, first_column, out.columns);
   const CodeFetcher fetcher(packed, first_column, out.columns);
   for (std::int64_t i = 0; i < out.rows; ++i) {
@@ -111,7 +112,7 @@ Matrix block_scales(const PackedMatrix& packed) {
 }
 
 Matrix block_offsets(const PackedMatrix& packed) {
-  if (packed.format().codebook != Codebook::uniform_asymmetric) return {};
+  if (!row_of(packed.format().codebook).has_offsets) return {};
   const std::int64_t blocks = packed.format().blocks_per_row(packed.columns());
   Matrix out(packed.rows(), blocks);
   RowReader reader(packed);
@@ -123,7 +124,7 @@ Matrix block_offsets(const PackedMatrix& packed) {
 }
 
 bool is_valid(const PackedMatrix& packed) {
-  const kernels::Codebook& book = codebook_of(packed.format());
+  const kernels::CodeValues& book = kernel_values(packed.format());
   const kernels::Table& table = kernels::table();
   const std::int64_t blocks = packed.format().blocks_per_row(packed.columns());
   std::vector<std::uint8_t> codes(static_cast<std::size_t>(packed.columns()));
@@ -132,10 +133,10 @@ bool is_valid(const PackedMatrix& packed) {
     const kernels::PackedRow row = reader.row(i);
     if (!std::isfinite(table.absmax(row.scales, blocks))) return false;
     if (row.offsets != nullptr && !std::isfinite(table.absmax(row.offsets, blocks))) return false;
-    if (book.levels >= 1 << book.bits) continue;
+    if (book.codes() == 1 << book.bits) continue;
     table.unpack(row.codes, packed.columns(), book.bits, codes.data());
     for (const std::uint8_t code : codes) {
-      if (code >= book.levels) return false;
+      if (code >= book.codes()) return false;
     }
   }
   return true;

@@ -2,6 +2,7 @@
 #include <array>
 #include <string>
 
+#include "codebooks/row.h"
 #include "qloft/core/checked.h"
 #include "qloft/kernels.h"
 #include "qloft/quant.h"
@@ -9,31 +10,8 @@
 namespace qloft::quant {
 namespace {
 
-struct CodebookRow {
-  Codebook codebook;
-  std::string_view name;
-  int least_bits, most_bits;
-};
-constexpr std::array kCodebooks = {
-    CodebookRow{Codebook::nf, "nf", 2, 8},
-    CodebookRow{Codebook::uniform, "uniform", 1, 8},
-    CodebookRow{Codebook::uniform_asymmetric, "uniform-asymmetric", 1, 8},
-    CodebookRow{Codebook::lloyd, "lloyd", 1, 8},
-    CodebookRow{Codebook::binary, "binary", 1, 1},
-    CodebookRow{Codebook::ternary, "ternary", 2, 2},
-    CodebookRow{Codebook::residual_binary, "residual-binary", 1, 4},
-    CodebookRow{Codebook::trellis, "trellis", 1, 4},
-};
 constexpr std::array<std::string_view, 2> kScaleRules = {"absmax", "mse"};
 constexpr std::array<std::string_view, 2> kScaleCodes = {"dynamic", "uniform"};
-
-constexpr bool rows_are_in_enum_order() {
-  for (std::size_t i = 0; i < kCodebooks.size(); ++i) {
-    if (kCodebooks[i].codebook != static_cast<Codebook>(i)) return false;
-  }
-  return true;
-}
-static_assert(rows_are_in_enum_order());
 
 template <typename Enum, std::size_t N>
 std::optional<Enum> find_name(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -72,10 +50,6 @@ Part part(std::string_view suffix, ElementType type, std::vector<std::int64_t> s
 
 }  // namespace
 
-std::string_view name(Codebook codebook) {
-  const auto i = static_cast<std::size_t>(codebook);
-  return i < kCodebooks.size() ? kCodebooks[i].name : std::string_view();
-}
 std::string_view name(ScaleRule rule) {
   const auto i = static_cast<std::size_t>(rule);
   return i < kScaleRules.size() ? kScaleRules[i] : std::string_view();
@@ -85,12 +59,6 @@ std::string_view name(ScaleCode code) {
   return i < kScaleCodes.size() ? kScaleCodes[i] : std::string_view();
 }
 
-std::optional<Codebook> codebook_from_name(std::string_view name) {
-  for (const CodebookRow& row : kCodebooks) {
-    if (row.name == name) return row.codebook;
-  }
-  return std::nullopt;
-}
 std::optional<ScaleRule> scale_rule_from_name(std::string_view name) {
   return find_name<ScaleRule>(kScaleRules, name);
 }
@@ -98,33 +66,25 @@ std::optional<ScaleCode> scale_code_from_name(std::string_view name) {
   return find_name<ScaleCode>(kScaleCodes, name);
 }
 
-std::vector<std::string_view> codebook_names() {
-  std::vector<std::string_view> names;
-  for (const CodebookRow& row : kCodebooks) names.push_back(row.name);
-  return names;
-}
-
 void Format::validate() const {
   require(!name(codebook).empty(), "codebook", "a known code book",
           std::to_string(static_cast<int>(codebook)));
   require(!name(scale_rule).empty(), "scale", "absmax or mse",
           std::to_string(static_cast<int>(scale_rule)));
-  const CodebookRow& row = kCodebooks[static_cast<std::size_t>(codebook)];
-  const std::string range =
-      row.least_bits == row.most_bits
-          ? std::to_string(row.least_bits)
-          : std::to_string(row.least_bits) + " to " + std::to_string(row.most_bits);
-  require(bits >= row.least_bits && bits <= row.most_bits, "bits",
+  const CodebookRow& row = row_of(codebook);
+  const auto [least, most] = row.bits;
+  std::string range = std::to_string(least);
+  if (most > least) range += " to " + std::to_string(most);
+  require(bits >= least && bits <= most, "bits",
           range + " for the code book " + std::string(row.name), std::to_string(bits));
-  require(codebook != Codebook::trellis || scale_rule == ScaleRule::mse, "scale",
-          "mse for the code book trellis", std::string(name(scale_rule)));
+  require(!row.fitted_only || scale_rule == ScaleRule::mse, "scale",
+          "mse for the code book " + std::string(row.name), std::string(name(scale_rule)));
   check_block(block, "block", true);
   if (!second_level) {
     check_type(scale_type, "scale_type");
     return;
   }
-  require(codebook != Codebook::uniform_asymmetric, "second_level", "none with uniform-asymmetric",
-          "one");
+  require(!row.has_offsets, "second_level", "none with " + std::string(row.name), "one");
   require(!name(second_level->code).empty(), "second_level.code", "dynamic or uniform",
           std::to_string(static_cast<int>(second_level->code)));
   const bool dynamic = second_level->code == ScaleCode::dynamic;
@@ -148,9 +108,9 @@ double Format::bits_per_weight(std::int64_t rows, std::int64_t columns) const {
 
 std::string Format::describe() const {
   std::string text(name(codebook));
-  if (codebook == Codebook::uniform_asymmetric || codebook == Codebook::residual_binary)
-    text += ' ';
-  if (codebook != Codebook::binary && codebook != Codebook::ternary) text += std::to_string(bits);
+  if (text.find('-') != std::string::npos) text += ' ';
+  const auto [least, most] = bit_range(codebook);
+  if (most > least) text += std::to_string(bits);
   text += block == 0 ? " per row " : " block " + std::to_string(block) + " ";
   text += name(scale_rule);
   text += ' ';
@@ -171,7 +131,7 @@ std::vector<Part> parts(const Format& format, std::int64_t rows, std::int64_t co
       part("codes", ElementType::u8, {rows, kernels::packed_bytes(columns, format.bits)}));
   if (!format.second_level) {
     out.push_back(part("scales", format.scale_type, {rows, blocks}));
-    if (format.codebook == Codebook::uniform_asymmetric) {
+    if (row_of(format.codebook).has_offsets) {
       out.push_back(part("offsets", format.scale_type, {rows, blocks}));
     }
     return out;

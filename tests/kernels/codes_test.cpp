@@ -57,7 +57,7 @@ TEST(Kernels, EncodeCountsTheThresholdsBelow) {
   for (const InstructionSet set : sets()) {
     for (int bits = 1; bits <= 8; ++bits) {
       for (const int levels : {1 << bits, std::max(2, (1 << bits) - 1)}) {
-        const Codebook book = uneven_book(bits, levels);
+        const CodeValues book = uneven_book(bits, levels);
         for (std::int64_t count = 0; count <= 70; ++count) {
           const std::int64_t shift = count % 4;
           const std::vector<float> x = normal(count + shift, 5);
@@ -79,7 +79,7 @@ TEST(Kernels, EncodeCountsTheThresholdsBelow) {
 TEST(Kernels, EncodeSendsATieDown) {
   for (const InstructionSet set : sets()) {
     for (int bits = 1; bits <= 8; ++bits) {
-      const Codebook book = uneven_book(bits);
+      const CodeValues book = uneven_book(bits);
       std::vector<std::uint8_t> codes(256);
       table_of(set).encode(book, book.thresholds, book.levels - 1, 0.f, 1.f, codes.data());
       for (int i = 0; i + 1 < book.levels; ++i) {
@@ -134,7 +134,7 @@ TEST(Kernels, PackedBytesAreThoseOfTheDescription) {
 }
 
 TEST(Kernels, FittedScaleIsNoWorseThanThePlainOne) {
-  const auto error = [](const Codebook& book, const std::vector<float>& x, float scale) {
+  const auto error = [](const CodeValues& book, const std::vector<float>& x, float scale) {
     double sum = 0;
     for (const float value : x) {
       std::uint8_t code;
@@ -145,7 +145,7 @@ TEST(Kernels, FittedScaleIsNoWorseThanThePlainOne) {
   };
   for (const InstructionSet set : sets()) {
     for (int bits = 1; bits <= 8; ++bits) {
-      const Codebook book = uneven_book(bits);
+      const CodeValues book = uneven_book(bits);
       for (const std::int64_t count : {1, 7, 16, 33, 64, 100}) {
         const std::vector<float> x = normal(count, 100 + static_cast<std::uint64_t>(count));
         const float absmax = table_of(set).absmax(x.data(), count);

@@ -44,17 +44,17 @@ inline std::vector<float> normal(std::int64_t count, std::uint64_t seed) {
 }
 
 // `levels` uneven values from -1 to 1.
-inline Codebook uneven_book(int bits, int levels) {
+inline CodeValues uneven_book(int bits, int levels) {
   std::vector<float> values(static_cast<std::size_t>(levels));
   for (int i = 0; i < levels; ++i) {
     const float t = 2.f * static_cast<float>(i) / static_cast<float>(levels - 1) - 1.f;
     values[static_cast<std::size_t>(i)] = t < 0 ? t * std::abs(t) * 0.9f - 0.1f : t * t;
   }
-  Codebook book;
+  CodeValues book;
   prepare(book, values.data(), levels, bits);
   return book;
 }
-inline Codebook uneven_book(int bits) {
+inline CodeValues uneven_book(int bits) {
   return uneven_book(bits, 1 << bits);
 }
 
@@ -79,7 +79,7 @@ struct SampleRow {
     return row.offsets != nullptr ? product + row.offsets[j / row.block] : product;
   }
 
-  Codebook book;
+  CodeValues book;
   std::vector<std::uint8_t> codes;
   std::vector<std::uint8_t> packed;
   std::vector<float> scales;

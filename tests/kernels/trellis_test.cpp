@@ -12,19 +12,19 @@ namespace {
 constexpr int kBits[] = {1, 2, 3, 4};
 constexpr std::int64_t kColumns[] = {1, 31, 32, 33, 64, 95, 160, 551};
 
-Codebook trellis_book(int bits) {
+CodeValues trellis_book(int bits) {
   std::vector<float> values(64);
   for (int i = 0; i < 64; ++i) {
     const float t = (static_cast<float>(i) - 31.5f) / 31.5f;
     values[static_cast<std::size_t>(i)] = t * (0.6f + 0.4f * t * t);
   }
-  Codebook book;
+  CodeValues book;
   prepare(book, values.data(), 64, bits, 2551);
   return book;
 }
 
 // The definition: a window is the last 12 bits of the codes down the column.
-float value_below(const Codebook& book, const std::vector<int>& codes) {
+float value_below(const CodeValues& book, const std::vector<int>& codes) {
   unsigned window = 0;
   for (const int code : codes) window = window << book.bits | static_cast<unsigned>(code);
   return book.values[(window % 4096 * book.multiplier) % 4096 / 64];
@@ -63,7 +63,7 @@ struct Sample {
     row.windows = windows.data();
   }
 
-  Codebook book;
+  CodeValues book;
   std::int64_t columns;
   std::vector<float> scales;
   std::vector<std::vector<std::uint8_t>> packed;
@@ -200,7 +200,7 @@ TEST(TrellisKernels, ProductsOfRowsInTurnKeepTheBoundsToo) {
   }
 }
 
-double squared_error(const Codebook& book, const std::vector<float>& x,
+double squared_error(const CodeValues& book, const std::vector<float>& x,
                      const std::vector<float>& scales, const std::vector<std::uint8_t>& codes) {
   double sum = 0;
   std::uint16_t window = 0;
@@ -216,7 +216,7 @@ TEST(TrellisKernels, SearchFindsTheLeastErrorOfAllCodes) {
   const std::vector<float> x = normal(kRows, 8), scales = {1.f, 0.5f, 2.f, 1.5f};
   for (const InstructionSet set : sets()) {
     for (const int bits : {1, 2, 3}) {
-      const Codebook book = trellis_book(bits);
+      const CodeValues book = trellis_book(bits);
       std::vector<float> workspace(kSearchBytes / sizeof(float));
       std::vector<std::uint8_t> codes(kRows), tried(kRows);
       table_of(set).search(book, x.data(), scales.data(), kRows, workspace.data(), codes.data());
@@ -236,7 +236,7 @@ TEST(TrellisKernels, SearchFindsTheLeastErrorOfAllCodes) {
 TEST(TrellisKernels, SearchChoosesTheSameCodesInEveryInstructionSet) {
   std::vector<float> workspace(kSearchBytes / sizeof(float));
   for (const int bits : kBits) {
-    const Codebook book = trellis_book(bits);
+    const CodeValues book = trellis_book(bits);
     for (const std::int64_t count : {1, 5, 100, 256}) {
       const std::vector<float> x = normal(count, 9);
       std::vector<float> scales = normal(count, 10);
@@ -255,7 +255,7 @@ TEST(TrellisKernels, SearchChoosesTheSameCodesInEveryInstructionSet) {
 TEST(Kernels, ScalesOfASecondLevelAreDecodedToTheBit) {
   for (const InstructionSet set : sets()) {
     for (const int bits : {2, 4, 6, 7, 8}) {
-      const Codebook book = uneven_book(bits);
+      const CodeValues book = uneven_book(bits);
       for (const std::int64_t count : {0, 1, 7, 8, 31, 32, 33, 64, 100, 192}) {
         Random random(4);
         std::vector<std::uint8_t> codes(static_cast<std::size_t>(count));

@@ -1,5 +1,5 @@
 // Packed rows to f32 and bf16; conversions between the two.
-#include "parts.h"
+#include "table.h"
 
 #if defined(__x86_64__)
 
@@ -55,17 +55,17 @@ inline void store_group(const __m256 v[4], BFloat16* out) {
   }
 }
 
-inline void decode_rest(const Codebook& book, const PackedRow& row, std::int64_t columns,
+inline void decode_rest(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                         std::int64_t first, std::int64_t count, float* out) {
   portable::decode_f32(book, row, columns, first, count, out);
 }
-inline void decode_rest(const Codebook& book, const PackedRow& row, std::int64_t columns,
+inline void decode_rest(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                         std::int64_t first, std::int64_t count, BFloat16* out) {
   portable::decode_bf16(book, row, columns, first, count, out);
 }
 
 template <typename D, bool kOffsets, typename Out>
-void decode_groups(const Codebook& book, const PackedRow& row, std::int64_t first,
+void decode_groups(const CodeValues& book, const PackedRow& row, std::int64_t first,
                    std::int64_t groups, Out* out) {
   const D decoder(book);
   BlockWalk walk(row.block, first);
@@ -89,8 +89,8 @@ void decode_groups(const Codebook& book, const PackedRow& row, std::int64_t firs
 }
 
 template <typename D, typename Out>
-void decode_by(const Codebook& book, const PackedRow& row, std::int64_t columns, std::int64_t first,
-               std::int64_t count, Out* out) {
+void decode_by(const CodeValues& book, const PackedRow& row, std::int64_t columns,
+               std::int64_t first, std::int64_t count, Out* out) {
   const std::int64_t groups = count / kGroup;
   if (row.offsets != nullptr) {
     decode_groups<D, true>(book, row, first, groups, out);
@@ -102,7 +102,7 @@ void decode_by(const Codebook& book, const PackedRow& row, std::int64_t columns,
 }
 
 template <typename Out>
-void decode(const Codebook& book, const PackedRow& row, std::int64_t columns, std::int64_t first,
+void decode(const CodeValues& book, const PackedRow& row, std::int64_t columns, std::int64_t first,
             std::int64_t count, Out* out) {
   if (row.windows != nullptr) {
     return decode_by<WindowDecoder>(book, row, columns, first, count, out);
@@ -112,12 +112,12 @@ void decode(const Codebook& book, const PackedRow& row, std::int64_t columns, st
   });
 }
 
-void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
+void decode_f32(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                 std::int64_t first, std::int64_t count, float* out) {
   decode(book, row, columns, first, count, out);
 }
 
-void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t columns,
+void decode_bf16(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                  std::int64_t first, std::int64_t count, BFloat16* out) {
   decode(book, row, columns, first, count, out);
 }
@@ -141,8 +141,8 @@ void f32_to_bf16(const float* x, std::int64_t count, BFloat16* out) {
   portable::f32_to_bf16(x + i, count - i, out + i);
 }
 
-void decode_scales(const Codebook& book, const std::uint8_t* codes, std::int64_t count, float scale,
-                   float offset, float* out) {
+void decode_scales(const CodeValues& book, const std::uint8_t* codes, std::int64_t count,
+                   float scale, float offset, float* out) {
   const __m256 by = _mm256_set1_ps(scale), plus = _mm256_set1_ps(offset);
   std::int64_t i = 0;
   for (; i + 8 <= count; i += 8) {

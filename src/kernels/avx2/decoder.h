@@ -24,7 +24,7 @@ struct Decoder {
     return row.codes + first / kGroup * kStep;
   }
 
-  explicit Decoder(const Codebook& book) : values(book.values) {
+  explicit Decoder(const CodeValues& book) : values(book.values) {
     if constexpr (kBits <= 2) {
       quad = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(book.values));
     } else if constexpr (kBits <= 4) {
@@ -90,7 +90,7 @@ struct WindowDecoder {
     return row.windows + first;
   }
 
-  explicit WindowDecoder(const Codebook& book)
+  explicit WindowDecoder(const CodeValues& book)
       : values(book.values), multiplier(_mm256_set1_epi16(static_cast<short>(book.multiplier))) {}
 
   void group(const Input* in, __m256 v[4]) const {

@@ -1,5 +1,5 @@
 // Products of packed rows with activations.
-#include "parts.h"
+#include "table.h"
 
 #if defined(__x86_64__)
 
@@ -24,7 +24,7 @@ namespace qloft::kernels::avx2 {
 
 namespace {
 
-void prepare_activations(const Codebook& book, const float* x, std::int64_t columns,
+void prepare_activations(const CodeValues& book, const float* x, std::int64_t columns,
                          std::int16_t* fixed, float* fixed_scales, float* sums) {
   portable::prepare_activations(book, x, columns, nullptr, nullptr, sums);
   if (fixed == nullptr) return;
@@ -44,7 +44,7 @@ void prepare_activations(const Codebook& book, const float* x, std::int64_t colu
 // The halves of one group as 16-bit fixed-point values, in the order of prepare_activations.
 template <int kBits>
 struct FixedDecoder {
-  explicit FixedDecoder(const Codebook& book)
+  explicit FixedDecoder(const CodeValues& book)
       : low(broadcast128(book.fixed_low)), high(broadcast128(book.fixed_high)) {}
   void group(const std::uint8_t* in, __m256i& first, __m256i& second) const {
     const __m256i c = group_codes<kBits>(in);
@@ -74,7 +74,7 @@ inline void add_group(const FixedDecoder<kBits>& decoder, const std::uint8_t* in
 }
 
 template <int kBits, int kRows>
-void dot_fixed(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i,
+void dot_fixed(const CodeValues& book, const PackedRow& row, const Activations& x, std::int64_t i,
                float* y, std::int64_t y_stride) {
   const std::int64_t groups = x.columns / kGroup;
   const std::int64_t stride = fixed_columns(x.columns);
@@ -126,7 +126,7 @@ void dot_fixed(const Codebook& book, const PackedRow& row, const Activations& x,
 }
 
 template <typename D, int kRows>
-void dot_float(const Codebook& book, const PackedRow& row, const Activations& x, std::int64_t i,
+void dot_float(const CodeValues& book, const PackedRow& row, const Activations& x, std::int64_t i,
                float* y, std::int64_t y_stride) {
   const std::int64_t groups = x.columns / kGroup;
   const D decoder(book);
@@ -157,7 +157,7 @@ void dot_float(const Codebook& book, const PackedRow& row, const Activations& x,
 }
 
 template <typename D>
-void dot_floats(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
+void dot_floats(const CodeValues& book, const PackedRow& row, const Activations& x, float* y,
                 std::int64_t y_stride) {
   std::int64_t i = 0;
   for (; i + 8 <= x.rows; i += 8) dot_float<D, 8>(book, row, x, i, y, y_stride);
@@ -167,7 +167,7 @@ void dot_floats(const Codebook& book, const PackedRow& row, const Activations& x
 }
 
 template <int kBits>
-void dot_bits(const Codebook& book, const PackedRow& row, const Activations& x, float* y,
+void dot_bits(const CodeValues& book, const PackedRow& row, const Activations& x, float* y,
               std::int64_t y_stride) {
   if constexpr (kBits <= 4) {
     if (x.fixed != nullptr) {
@@ -181,7 +181,7 @@ void dot_bits(const Codebook& book, const PackedRow& row, const Activations& x, 
   dot_floats<Decoder<kBits>>(book, row, x, y, y_stride);
 }
 
-void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
+void dot(const CodeValues& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride) {
   if (book.multiplier != 0) {
     for (std::int64_t r = 0; r < count; ++r) {

@@ -1,5 +1,5 @@
 // Absmax, nearest codes and the search for a scale.
-#include "parts.h"
+#include "table.h"
 
 #if defined(__x86_64__)
 
@@ -65,7 +65,7 @@ void minmax(const float* x, std::int64_t count, float* smallest, float* largest)
 // The nearest codes of eight values, for code books of up to 2^kSteps levels.
 template <int kSteps>
 struct Encoder {
-  explicit Encoder(const Codebook& book) : thresholds(book.thresholds), values(book.values) {
+  explicit Encoder(const CodeValues& book) : thresholds(book.thresholds), values(book.values) {
     if constexpr (kSteps <= 3) {
       for (int i = 0; i < kCompared; ++i) t[i] = _mm256_set1_ps(thresholds[i]);
       low = _mm256_loadu_ps(values);
@@ -132,7 +132,7 @@ struct Encoder {
   __m256 quarter, eighth, low, high;
 };
 
-inline int steps_of(const Codebook& book) {
+inline int steps_of(const CodeValues& book) {
   int steps = 1;
   while ((1 << steps) < book.levels) ++steps;
   return steps;
@@ -145,7 +145,7 @@ inline __m256i narrow(__m256i a, __m256i b, __m256i c, __m256i d) {
 }
 
 template <int kSteps>
-void encode_steps(const Codebook& book, const float* x, std::int64_t count, float offset,
+void encode_steps(const CodeValues& book, const float* x, std::int64_t count, float offset,
                   float inverse, std::uint8_t* codes) {
   const Encoder<kSteps> encoder(book);
   const __m256 o = _mm256_set1_ps(offset);
@@ -166,7 +166,7 @@ void encode_steps(const Codebook& book, const float* x, std::int64_t count, floa
   portable::encode(book, x + i, count - i, offset, inverse, codes + i);
 }
 
-void encode(const Codebook& book, const float* x, std::int64_t count, float offset, float inverse,
+void encode(const CodeValues& book, const float* x, std::int64_t count, float offset, float inverse,
             std::uint8_t* codes) {
   with_width(steps_of(book),
              [&](auto steps) { encode_steps<steps()>(book, x, count, offset, inverse, codes); });
@@ -214,7 +214,7 @@ Fit fit_at(const Encoder<kSteps>& encoder, const float* x, std::int64_t count, f
 }
 
 template <int kSteps>
-float fit_steps(const Codebook& book, const float* x, std::int64_t count, float absmax_of_x) {
+float fit_steps(const CodeValues& book, const float* x, std::int64_t count, float absmax_of_x) {
   const Encoder<kSteps> encoder(book);
   const portable::ScaleGrid grid = portable::scale_grid(book, x, count, absmax_of_x);
   Fit best;
@@ -232,7 +232,7 @@ float fit_steps(const Codebook& book, const float* x, std::int64_t count, float 
   return best.scale;
 }
 
-float fit_scale(const Codebook& book, const float* x, std::int64_t count, float absmax_of_x) {
+float fit_scale(const CodeValues& book, const float* x, std::int64_t count, float absmax_of_x) {
   return with_width(steps_of(book),
                     [&](auto steps) { return fit_steps<steps()>(book, x, count, absmax_of_x); });
 }

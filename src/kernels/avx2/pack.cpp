@@ -1,5 +1,5 @@
 // Codes to packed rows and back.
-#include "parts.h"
+#include "table.h"
 
 #if defined(__x86_64__)
 

@@ -2,7 +2,7 @@
 
 #if defined(__x86_64__)
 
-#include "parts.h"
+#include "table.h"
 
 namespace qloft::kernels {
 

@@ -1,5 +1,5 @@
 // Windows of trellis codes, and their search.
-#include "parts.h"
+#include "table.h"
 
 #if defined(__x86_64__)
 
@@ -78,7 +78,7 @@ struct Lookup {
   __m256i tables[4];
 };
 
-void search(const Codebook& book, const float* x, const float* scales, std::int64_t count,
+void search(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
             void* workspace, std::uint8_t* codes) {
   search_by<Lookup>(book, x, scales, count, workspace, codes);
 }
@@ -110,7 +110,7 @@ void advance_windows(const std::uint8_t* packed, std::int64_t count, int bits,
                             before != nullptr ? before + whole : nullptr, after + whole);
 }
 
-void dot_trellis(const Codebook& book, const PackedRow* rows, std::int64_t count,
+void dot_trellis(const CodeValues& book, const PackedRow* rows, std::int64_t count,
                  const Activations& x, float* y, std::int64_t y_stride, std::uint16_t* windows) {
   dot_trellis_by_row(advance_windows, avx2_table().dot, book, rows, count, x, y, y_stride, windows);
 }

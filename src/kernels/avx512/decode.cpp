@@ -1,5 +1,5 @@
 // Packed rows of up to 4 bits to f32 and bf16; wider codes go to AVX2.
-#include "parts.h"
+#include "table.h"
 
 #if defined(__x86_64__)
 
@@ -26,7 +26,7 @@ struct Decoder {
     return row.codes + first / kGroup * kStep;
   }
 
-  explicit Decoder(const Codebook& book) {
+  explicit Decoder(const CodeValues& book) {
     alignas(64) float values[16];
     for (int i = 0; i < 16; ++i) values[i] = book.values[i & ((1 << kBits) - 1)];
     table = _mm512_loadu_ps(values);
@@ -78,7 +78,7 @@ struct WindowDecoder {
     return row.windows + first;
   }
 
-  explicit WindowDecoder(const Codebook& book) : multiplier(_mm512_set1_epi32(book.multiplier)) {
+  explicit WindowDecoder(const CodeValues& book) : multiplier(_mm512_set1_epi32(book.multiplier)) {
     for (int k = 0; k < 4; ++k) values[k] = _mm512_loadu_ps(book.values + 16 * k);
   }
 
@@ -108,7 +108,7 @@ inline void store(__m512 v, BFloat16* out) {
 }
 
 template <typename D, typename Out>
-void decode_groups(const Codebook& book, const PackedRow& row, std::int64_t first,
+void decode_groups(const CodeValues& book, const PackedRow& row, std::int64_t first,
                    std::int64_t groups, Out* out) {
   const D decoder(book);
   auto in = D::input(row, first);
@@ -125,7 +125,7 @@ void decode_groups(const Codebook& book, const PackedRow& row, std::int64_t firs
 
 // `rest` decodes what is left: AVX2's kernel for the type.
 template <typename Out, typename Rest>
-void decode(const Codebook& book, const PackedRow& row, std::int64_t columns, std::int64_t first,
+void decode(const CodeValues& book, const PackedRow& row, std::int64_t columns, std::int64_t first,
             std::int64_t count, Out* out, Rest rest) {
   const std::int64_t whole = book.bits <= 4 ? count / kGroup * kGroup : 0;
   if (row.windows != nullptr) {
@@ -138,12 +138,12 @@ void decode(const Codebook& book, const PackedRow& row, std::int64_t columns, st
   if (whole < count) rest(book, row, columns, first + whole, count - whole, out + whole);
 }
 
-void decode_f32(const Codebook& book, const PackedRow& row, std::int64_t columns,
+void decode_f32(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                 std::int64_t first, std::int64_t count, float* out) {
   decode(book, row, columns, first, count, out, avx2_table().decode_f32);
 }
 
-void decode_bf16(const Codebook& book, const PackedRow& row, std::int64_t columns,
+void decode_bf16(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                  std::int64_t first, std::int64_t count, BFloat16* out) {
   decode(book, row, columns, first, count, out, avx2_table().decode_bf16);
 }

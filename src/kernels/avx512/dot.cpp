@@ -1,6 +1,6 @@
 // Products of packed rows with activations: up to 4 bits in fixed point. Wider codes, block sizes
 // that are no power of two from 32 on and activations without fixed point go to AVX2.
-#include "parts.h"
+#include "table.h"
 
 #if defined(__x86_64__)
 
@@ -49,7 +49,7 @@ void prepare_chunks(const float* x, std::int64_t columns, std::int16_t* fixed,
   }
 }
 
-void prepare_activations(const Codebook& book, const float* x, std::int64_t columns,
+void prepare_activations(const CodeValues& book, const float* x, std::int64_t columns,
                          std::int16_t* fixed, float* fixed_scales, float* sums) {
   portable::prepare_activations(book, x, columns, nullptr, nullptr, sums);
   if (fixed == nullptr) return;
@@ -70,7 +70,7 @@ struct Product {
     return out;
   }();
 
-  Product(const Codebook& book, const PackedRow* packed, const Activations& x, std::int64_t input)
+  Product(const CodeValues& book, const PackedRow* packed, const Activations& x, std::int64_t input)
       : rows(packed),
         shift(std::countr_zero(static_cast<std::uint64_t>(packed->block))),
         stride(fixed_columns(x.columns)),
@@ -182,8 +182,8 @@ inline __m128 reduce_four(__m512 a, __m512 b, __m512 c, __m512 d) {
 
 // `kRows` rows with `kInputs` rows of activations: at most four sums.
 template <int kBits, int kRows, int kInputs>
-void dot_tile(const Codebook& book, const PackedRow* rows, const Activations& x, std::int64_t input,
-              float* y, std::int64_t y_stride) {
+void dot_tile(const CodeValues& book, const PackedRow* rows, const Activations& x,
+              std::int64_t input, float* y, std::int64_t y_stride) {
   using C = Chunk<kBits>;
   Product<kBits, kRows, kInputs> product(book, rows, x, input);
   const std::int64_t groups = x.columns / kGroup;
@@ -210,7 +210,7 @@ void dot_tile(const Codebook& book, const PackedRow* rows, const Activations& x,
 }
 
 template <int kBits, int kRows>
-void dot_inputs(const Codebook& book, const PackedRow* rows, const Activations& x, float* y,
+void dot_inputs(const CodeValues& book, const PackedRow* rows, const Activations& x, float* y,
                 std::int64_t y_stride) {
   std::int64_t i = 0;
   for (; i + 4 <= x.rows; i += 4) {
@@ -225,7 +225,7 @@ void dot_inputs(const Codebook& book, const PackedRow* rows, const Activations& 
   for (; i < x.rows; ++i) dot_tile<kBits, kRows, 1>(book, rows, x, i, y, y_stride);
 }
 
-void dot(const Codebook& book, const PackedRow* rows, std::int64_t count, const Activations& x,
+void dot(const CodeValues& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride) {
   if (count == 0) return;
   const bool has_blocks =

@@ -1,5 +1,5 @@
 // Nearest codes, up to 16 levels; finer code books go to AVX2.
-#include "parts.h"
+#include "table.h"
 
 #if defined(__x86_64__)
 
@@ -25,7 +25,7 @@ inline __m128i nearest16(__m512 v, const float* thresholds, __m512 half, __m512 
   return _mm512_cvtepi32_epi8(n);
 }
 
-void encode(const Codebook& book, const float* x, std::int64_t count, float offset, float inverse,
+void encode(const CodeValues& book, const float* x, std::int64_t count, float offset, float inverse,
             std::uint8_t* codes) {
   if (book.levels > 16) return avx2_table().encode(book, x, count, offset, inverse, codes);
   const float* t = book.thresholds;

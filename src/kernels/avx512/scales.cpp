@@ -1,5 +1,5 @@
 // Scales of a second level: codes of a byte each, which one table holds the values of.
-#include "parts.h"
+#include "table.h"
 
 #if defined(__x86_64__)
 
@@ -14,7 +14,7 @@ namespace {
 
 // 32 values of 256, by their halves.
 struct Halves {
-  explicit Halves(const Codebook& book) : halves(book.value_halves), wide(book.levels > 64) {}
+  explicit Halves(const CodeValues& book) : halves(book.value_halves), wide(book.levels > 64) {}
 
   __m512i look_up(int half, __m512i n) const {
     const __m512i low = part(half, 0, n);
@@ -38,7 +38,7 @@ inline __m512i widened(__m256i v) {
   return _mm512_cvtepu16_epi32(v);
 }
 
-void decode_by_halves(const Codebook& book, const std::uint8_t* codes, std::int64_t count,
+void decode_by_halves(const CodeValues& book, const std::uint8_t* codes, std::int64_t count,
                       float scale, float offset, float* out) {
   const Halves halves(book);
   const __m512 by = _mm512_set1_ps(scale), plus = _mm512_set1_ps(offset);
@@ -75,7 +75,7 @@ inline __m512i look_up_bytes(const std::uint8_t (&plane)[256], __m512i n, __mmas
 }
 
 // The same by VBMI, which looks up bytes: half the work.
-void decode_by_bytes(const Codebook& book, const std::uint8_t* codes, std::int64_t count,
+void decode_by_bytes(const CodeValues& book, const std::uint8_t* codes, std::int64_t count,
                      float scale, float offset, float* out) {
   const __m512 by = _mm512_set1_ps(scale), plus = _mm512_set1_ps(offset);
   const auto store = [&](__m512i values, float* to) {

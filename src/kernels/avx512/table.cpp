@@ -3,7 +3,7 @@
 #if defined(__x86_64__)
 
 #include "../avx2.h"
-#include "parts.h"
+#include "table.h"
 
 namespace qloft::kernels {
 

@@ -1,5 +1,5 @@
 // The search for trellis codes, and their products in fixed point.
-#include "parts.h"
+#include "table.h"
 
 #if defined(__x86_64__)
 
@@ -53,7 +53,7 @@ struct Lookup {
   __m512i low, high;
 };
 
-void search(const Codebook& book, const float* x, const float* scales, std::int64_t count,
+void search(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
             void* workspace, std::uint8_t* codes) {
   search_by<Lookup>(book, x, scales, count, workspace, codes);
 }
@@ -64,7 +64,7 @@ template <int kBits, int kRows, int kInputs>
 struct WindowProduct {
   using C = Chunk<kBits>;
 
-  WindowProduct(const Codebook& book, const PackedRow* packed, const Activations& x,
+  WindowProduct(const CodeValues& book, const PackedRow* packed, const Activations& x,
                 std::int64_t input)
       : rows(packed),
         shift(std::countr_zero(static_cast<std::uint64_t>(packed->block))),
@@ -150,7 +150,7 @@ struct WindowProduct {
 
 // The tail's part of y, and its windows, which lie behind those of all chunks.
 template <int kRows>
-void add_tail(const Codebook& book, const PackedRow* rows, const Activations& x, float* y,
+void add_tail(const CodeValues& book, const PackedRow* rows, const Activations& x, float* y,
               std::int64_t y_stride, std::uint16_t* windows) {
   const std::int64_t first = x.columns / kGroup * kGroup, count = x.columns - first;
   if (count == 0) return;
@@ -169,7 +169,7 @@ void add_tail(const Codebook& book, const PackedRow* rows, const Activations& x,
 }
 
 template <int kBits, int kRows, int kInputs>
-void window_tile(const Codebook& book, const PackedRow* rows, const Activations& x,
+void window_tile(const CodeValues& book, const PackedRow* rows, const Activations& x,
                  std::int64_t input, float* y, std::int64_t y_stride, const std::uint16_t* before,
                  std::uint16_t* after) {
   using C = Chunk<kBits>;
@@ -188,7 +188,7 @@ void window_tile(const Codebook& book, const PackedRow* rows, const Activations&
 
 // All rows of activations begin at the same windows: the last tile alone leaves new ones.
 template <int kBits, int kRows>
-void window_inputs(const Codebook& book, const PackedRow* rows, const Activations& x, float* y,
+void window_inputs(const CodeValues& book, const PackedRow* rows, const Activations& x, float* y,
                    std::int64_t y_stride, std::uint16_t* windows) {
   std::int64_t i = 0;
   for (; i + 4 < x.rows; i += 4) {
@@ -201,7 +201,7 @@ void window_inputs(const Codebook& book, const PackedRow* rows, const Activation
   add_tail<kRows>(book, rows, x, y, y_stride, windows);
 }
 
-void dot_trellis(const Codebook& book, const PackedRow* rows, std::int64_t count,
+void dot_trellis(const CodeValues& book, const PackedRow* rows, std::int64_t count,
                  const Activations& x, float* y, std::int64_t y_stride, std::uint16_t* windows) {
   if (count == 0 || x.rows == 0) return;
   const bool has_blocks =

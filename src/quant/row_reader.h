@@ -3,9 +3,11 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "codebooks/windows.h"
 #include "qloft/kernels.h"
 #include "qloft/quant.h"
 
@@ -17,14 +19,11 @@ std::int64_t rows_a_task(std::int64_t columns);
 // The block length that kernels see: that of the format, or the whole row.
 std::int64_t kernel_block(const Format& format, std::int64_t columns);
 
-// The first row that the windows of row i of a trellis code reach up to.
-std::int64_t first_window_row(std::int64_t i, int bits);
-
 // Reads a few rows at a time; scales that are not stored as f32 go through its own buffers. One
 // object a thread.
 class RowReader {
  public:
-  static constexpr std::int64_t kAtOnce = 4;
+  static constexpr std::int64_t kAtOnce = WindowReader::kKept;
 
   // Codes are read of columns [first_column, first_column + columns) alone; first_column is a
   // multiple of 32. With no columns only scales are read.
@@ -40,12 +39,10 @@ class RowReader {
   const float* floats(std::size_t part, std::int64_t i, float* buffer) const;
   // The scales of rows [first, first + count) into scales_.
   void read_second_level(std::int64_t first, std::int64_t count);
-  // Row i's windows, from those of row i - 1 where these were the last to be read.
-  const std::uint16_t* read_windows(std::int64_t i);
 
   const PackedMatrix& packed_;
   const kernels::Table& table_;
-  const kernels::Codebook* second_book_;  // of the second level; null without one
+  const kernels::CodeValues* second_book_;  // null without a second level
   std::int64_t blocks_;
   std::int64_t block_;
   float second_offset_ = 0;
@@ -53,16 +50,14 @@ class RowReader {
   std::vector<float> scales_;   // [kAtOnce, blocks]
   std::vector<float> offsets_;  // the same
   std::vector<std::uint8_t> codes_;
-  // Of a trellis code: those of the last kAtOnce rows.
-  std::vector<std::uint16_t> windows_;
-  std::int64_t first_column_;
-  std::int64_t columns_;  // whole groups, or to the end of the row
-  std::int64_t next_row_ = -1;
+  std::optional<WindowReader> windows_;
 };
 
 // Stores `count` floats as `type` from element `first` on.
 void store_floats(const float* values, std::int64_t count, ElementType type, std::int64_t first,
                   std::span<std::byte> out);
+// f16 holds no more than 65504: what is above is stored as that.
+void limit_to_type(std::vector<float>& values, ElementType type);
 // Element i of floats stored as `type`.
 float load_float(std::span<const std::byte> in, ElementType type, std::int64_t i);
 

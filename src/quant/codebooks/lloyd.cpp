@@ -1,8 +1,11 @@
+// The code that minimises the mean squared error of a block of normal values that are scaled by the
+// block's rule (Lloyd 1982, Max 1960).
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-#include "codebook.h"
+#include "codebooks/row.h"
 
 namespace qloft::quant {
 namespace {
@@ -55,9 +58,9 @@ class Density {
 
  private:
   double at(const std::vector<double>& running, double x) const {
-    const double place = std::clamp(x / width_, 0.0, static_cast<double>(running.size() - 1));
-    const auto cell = std::min(static_cast<std::size_t>(place), running.size() - 2);
-    const double part = place - static_cast<double>(cell);
+    const double position = std::clamp(x / width_, 0.0, static_cast<double>(running.size() - 1));
+    const auto cell = std::min(static_cast<std::size_t>(position), running.size() - 2);
+    const double part = position - static_cast<double>(cell);
     return running[cell] + part * (running[cell + 1] - running[cell]);
   }
 
@@ -124,19 +127,17 @@ std::vector<double> fixed_point(const Density& density, int half) {
   return values;
 }
 
-}  // namespace
-
-std::vector<float> lloyd_values(int bits, std::int64_t block, ScaleRule rule) {
-  const int half = 1 << (bits - 1);
-  const std::int64_t n = block == 0 ? 4096 : block;
+std::vector<float> lloyd_values(const Format& format) {
+  const int half = 1 << (format.bits - 1);
+  const std::int64_t n = format.block == 0 ? 4096 : format.block;
   std::vector<double> values;
-  if (rule == ScaleRule::absmax || bits > 4) {
+  if (format.scale_rule == ScaleRule::absmax || format.bits > 4) {
     values = fixed_point(scaled_by_largest(n), half);
   } else {
     values = fixed_point(normal(), half);
   }
   // A fitted scale takes up any factor, so the outermost value is 1 there.
-  const double unit = rule == ScaleRule::mse ? values.back() : 1.0;
+  const double unit = format.scale_rule == ScaleRule::mse ? values.back() : 1.0;
   std::vector<float> out;
   for (auto it = values.rbegin(); it != values.rend(); ++it) {
     out.push_back(static_cast<float>(-*it / unit));
@@ -144,5 +145,13 @@ std::vector<float> lloyd_values(int bits, std::int64_t block, ScaleRule rule) {
   for (const double value : values) out.push_back(static_cast<float>(value / unit));
   return out;
 }
+
+}  // namespace
+
+constinit const CodebookRow kLloyd = {.name = "lloyd",
+                                      .bits = {1, 8},
+                                      .values_by_block = true,
+                                      .values = lloyd_values,
+                                      .block_scale = symmetric_scale};
 
 }  // namespace qloft::quant

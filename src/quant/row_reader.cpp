@@ -1,10 +1,11 @@
-#include "rows.h"
+#include "row_reader.h"
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
-#include "codebook.h"
+#include "codebooks/row.h"
+#include "kernel_values.h"
 #include "qloft/core/checked.h"
 
 namespace qloft::quant {
@@ -20,11 +21,6 @@ std::int64_t kernel_block(const Format& format, std::int64_t columns) {
                            : round_up<std::int64_t>(columns + 1, 2 * kernels::kGroup);
 }
 
-std::int64_t first_window_row(std::int64_t i, int bits) {
-  const std::int64_t reach = ceil_divide(kernels::kTrellisWindowBits, bits) - 1;
-  return std::max(i - i % kernels::kTrellisRows, i - reach);
-}
-
 void store_floats(const float* values, std::int64_t count, ElementType type, std::int64_t first,
                   std::span<std::byte> out) {
   std::byte* to = out.data() + static_cast<std::size_t>(first) * byte_size(type);
@@ -37,6 +33,11 @@ void store_floats(const float* values, std::int64_t count, ElementType type, std
       std::memcpy(to, &bits, 2);
     }
   }
+}
+
+void limit_to_type(std::vector<float>& values, ElementType type) {
+  if (type != ElementType::f16) return;
+  for (float& value : values) value = std::clamp(value, -65504.f, 65504.f);
 }
 
 float load_float(std::span<const std::byte> in, ElementType type, std::int64_t i) {
@@ -54,19 +55,18 @@ float load_float(std::span<const std::byte> in, ElementType type, std::int64_t i
 RowReader::RowReader(const PackedMatrix& packed, std::int64_t first_column, std::int64_t columns)
     : packed_(packed),
       table_(kernels::table()),
-      second_book_(packed.format().second_level ? &codebook_of(*packed.format().second_level)
+      second_book_(packed.format().second_level ? &kernel_values(*packed.format().second_level)
                                                 : nullptr),
       blocks_(packed.format().blocks_per_row(packed.columns())),
-      block_(kernel_block(packed.format(), packed.columns())),
-      first_column_(first_column),
-      columns_(std::min(round_up(columns, kernels::kGroup), packed.columns() - first_column)) {
+      block_(kernel_block(packed.format(), packed.columns())) {
   const auto buffered = static_cast<std::size_t>(kAtOnce * blocks_);
   const Format& format = packed.format();
   if (format.second_level || format.scale_type != ElementType::f32) scales_.resize(buffered);
-  if (format.codebook == Codebook::uniform_asymmetric) offsets_.resize(buffered);
-  if (format.codebook == Codebook::trellis && columns_ > 0) {
-    windows_.resize(static_cast<std::size_t>(kAtOnce * packed.columns()));
-  }
+  const CodebookRow& codebook = row_of(format.codebook);
+  if (codebook.has_offsets) offsets_.resize(buffered);
+  // Whole groups, or to the end of the row.
+  columns = std::min(round_up(columns, kernels::kGroup), packed.columns() - first_column);
+  if (codebook.coding.windows && columns > 0) windows_.emplace(packed, first_column, columns);
   if (format.second_level) {
     if (format.second_level->bits != 8) codes_.resize(buffered);
     second_offset_ = load_float(packed.bytes(3), ElementType::f32, 0);
@@ -109,26 +109,6 @@ void RowReader::read_second_level(std::int64_t first, std::int64_t count) {
   }
 }
 
-const std::uint16_t* RowReader::read_windows(std::int64_t i) {
-  const int bits = packed_.format().bits;
-  const std::int64_t row_bytes = kernels::packed_bytes(packed_.columns(), bits);
-  const auto* codes = reinterpret_cast<const std::uint8_t*>(packed_.bytes(0).data()) +
-                      first_column_ / kernels::kGroup * 4 * bits;
-  const std::int64_t begin = i - i % kernels::kTrellisRows, first = first_window_row(i, bits);
-  const std::int64_t from = next_row_ >= first && next_row_ <= i ? next_row_ : first;
-  const auto place = [this](std::int64_t row) {
-    return windows_.data() + row % kAtOnce * packed_.columns();
-  };
-  for (std::int64_t row = from; row <= i; ++row) {
-    const bool alone = row == begin || (row == from && from != next_row_);
-    const std::uint16_t* before = alone ? nullptr : place(row - 1 + kAtOnce) + first_column_;
-    table_.advance_windows(codes + row * row_bytes, columns_, bits, before,
-                           place(row) + first_column_);
-  }
-  next_row_ = i + 1;
-  return place(i);
-}
-
 std::span<const kernels::PackedRow> RowReader::rows(std::int64_t first, std::int64_t count) {
   const Format& format = packed_.format();
   const std::int64_t row_bytes = kernels::packed_bytes(packed_.columns(), format.bits);
@@ -140,7 +120,7 @@ std::span<const kernels::PackedRow> RowReader::rows(std::int64_t first, std::int
     row.block = block_;
     float* const scales = scales_.data() + r * blocks_;
     row.scales = format.second_level ? scales : floats(1, i, scales);
-    if (!windows_.empty()) row.windows = read_windows(i);
+    if (windows_) row.windows = windows_->row(i);
     if (!offsets_.empty()) row.offsets = floats(2, i, offsets_.data() + r * blocks_);
   }
   return {rows_.data(), static_cast<std::size_t>(count)};
