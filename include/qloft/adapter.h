@@ -115,14 +115,14 @@ class Writer {
 
  private:
   // Where the factors of a module go.
-  struct Place {
+  struct Position {
     std::size_t written = 0;
     std::int64_t expert = -1;  // -1: the module by itself
   };
   void write_expert(const WrittenModule& module, std::int64_t expert, const Factors& factors);
 
   std::vector<WrittenModule> written_;
-  std::map<std::string, Place> places_;
+  std::map<std::string, Position> positions_;
   ElementType type_;
   io::SafetensorsWriter file_;
 };

@@ -45,16 +45,16 @@ class Checkpoint {
   void drop(std::string_view name) const;
 
  private:
-  struct Place {
+  struct Entry {
     std::size_t file;
     const io::TensorInfo* info;
   };
-  const Place& place(std::string_view name) const;
+  const Entry& entry(std::string_view name) const;
 
   std::filesystem::path folder_;
   std::shared_ptr<const io::Json> config_;
   std::vector<io::SafetensorsFile> files_;
-  std::map<std::string, Place, std::less<>> places_;
+  std::map<std::string, Entry, std::less<>> entries_;
 };
 
 // Elements of one of the three float types as f32. values.size() * byte_size(type) == bytes.size().

@@ -31,7 +31,7 @@ enum class Metric : std::uint8_t { frobenius, fisher, gram_diagonal, gram, fishe
 
 // none: A random (Kaiming uniform, as PEFT draws it), B zero. truncated_svd: the best s B A of the
 // rank under the metric, from the SVD of W - Q in coordinates whose Frobenius norm is the metric.
-enum class LowRank : std::uint8_t { none, truncated_svd };
+enum class LowRankSolver : std::uint8_t { none, truncated_svd };
 
 // once: quantize, then solve. quantize_first: LoftQ's alternation, `iterations` times.
 // low_rank_first: LQ-LoRA's, which solves before it quantizes, stops when the error in the metric
@@ -59,7 +59,7 @@ struct Preset {
   std::string_view summary;  // one line for --help
   Quantizer quantizer;
   Metric metric;
-  LowRank low_rank;
+  LowRankSolver low_rank;
   Loop loop;
   quant::Format format;  // what --bits and its companions change
   int iterations;
@@ -74,7 +74,7 @@ const Preset& preset(std::string_view name);
 struct Recipe {
   Quantizer quantizer = Quantizer::nearest;
   Metric metric = Metric::frobenius;
-  LowRank low_rank = LowRank::truncated_svd;
+  LowRankSolver low_rank = LowRankSolver::truncated_svd;
   Loop loop = Loop::quantize_first;
   quant::Format format;
   std::int64_t rank = 16;  // 0: no low-rank part, empty factors
@@ -85,8 +85,8 @@ struct Recipe {
   // What is added to the diagonal of a Gram matrix, in parts of its mean (GPTQ's percdamp); ten
   // times more, again and again, while the matrix is still singular.
   double damping = 0.01;
-  // From the second turn of quantize_until_best on: how much GPTQ heeds errors in the row space of
-  // A, which the solver will undo, 0 < weight <= 1 (1: as all others).
+  // From the second turn of quantize_until_best on: the weight that GPTQ gives to errors in the row
+  // space of A, which the solver will undo, 0 < weight <= 1 (1: as all others).
   double adapter_weight = 1.0;
 };
 

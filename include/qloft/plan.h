@@ -32,7 +32,7 @@ struct MatrixRow {
   std::string name;  // "model.layers.0.self_attn.q_proj.weight"
   std::int64_t rows = 0;
   std::int64_t columns = 0;
-  int layer = 0;      // its place in the order of the forward pass
+  int layer = 0;      // by the order of the forward pass
   std::string group;  // for Constraints::same_in_group; empty: in none. All of one layer.
   // Of each format of the table; finite and not negative. Errors of different matrices must be
   // comparable: squared errors in one metric.
@@ -61,7 +61,7 @@ std::string_view name(Strategy strategy);
 std::optional<Strategy> strategy_from_name(std::string_view name);
 
 struct Allocation {
-  std::vector<std::size_t> formats;  // of each matrix: a place in Table::formats
+  std::vector<std::size_t> formats;  // of each matrix: an index into Table::formats
   std::uint64_t bytes = 0;           // stored, all matrices together
   double bits_per_weight = 0;        // 8 bytes over the number of weights
   double objective = 0;              // the sum of the errors

@@ -86,9 +86,10 @@ std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file) {
     Pair& pair = pairs[key->module];
     pair.embedding = key->embedding;
     Half& half = key->is_a ? pair.a : pair.b;
-    const io::TensorInfo*& place = of_scales ? half.scales : half.values;
-    if (place != nullptr) throw InputError({file.path(), info.name}, "this factor comes twice");
-    place = &info;
+    const io::TensorInfo*& info_of_half = of_scales ? half.scales : half.values;
+    if (info_of_half != nullptr)
+      throw InputError({file.path(), info.name}, "this factor comes twice");
+    info_of_half = &info;
   }
   if (pairs.empty()) throw InputError({file.path(), {}}, "expected an adapter, found no tensors");
   for (const auto& [module, pair] : pairs) {

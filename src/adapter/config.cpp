@@ -124,8 +124,8 @@ std::vector<PatternEntry> read_patterns(const Reader& reader, const char* field)
   if (object == nullptr) return out;
   if (!object->is_object()) reader.fail(field, "an object", *object);
   for (const auto& [key, value] : object->items()) {
-    const std::string place = std::string(field) + "." + key;
-    out.push_back({Pattern("(.*\\.)?(" + key + ")", reader.file(), place), &value, place});
+    const std::string entry = std::string(field) + "." + key;
+    out.push_back({Pattern("(.*\\.)?(" + key + ")", reader.file(), entry), &value, entry});
   }
   return out;
 }

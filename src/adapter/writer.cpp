@@ -185,9 +185,9 @@ Writer::Writer(const fs::path& folder, Config config, const std::map<std::string
             mode == Mode::create ? io::SafetensorsWriter::Mode::create
                                  : io::SafetensorsWriter::Mode::reopen) {
   for (std::size_t i = 0; i < written_.size(); ++i) {
-    if (written_[i].experts.empty()) places_[written_[i].name] = {i, -1};
+    if (written_[i].experts.empty()) positions_[written_[i].name] = {i, -1};
     std::int64_t number = 0;
-    for (const std::string& expert : written_[i].experts) places_[expert] = {i, number++};
+    for (const std::string& expert : written_[i].experts) positions_[expert] = {i, number++};
   }
   if (mode == Mode::reopen) return;
   io::write_json(folder / kConfigFile,
@@ -195,14 +195,14 @@ Writer::Writer(const fs::path& folder, Config config, const std::map<std::string
 }
 
 void Writer::write(const std::string& module, const Factors& factors) {
-  const auto place = places_.find(module);
-  if (place == places_.end()) throw Error({file_.path(), module}, "no such module was announced");
-  const WrittenModule& written = written_[place->second.written];
+  const auto position = positions_.find(module);
+  if (position == positions_.end()) throw Error({file_.path(), module}, "no such module was announced");
+  const WrittenModule& written = written_[position->second.written];
   if (factors.a.rows() != written.rank || factors.b.columns() != written.rank ||
       factors.a.columns() != written.shape.in || factors.b.rows() != written.shape.out) {
     throw Error({file_.path(), module}, "the factors are not those that were announced");
   }
-  if (place->second.expert >= 0) return write_expert(written, place->second.expert, factors);
+  if (position->second.expert >= 0) return write_expert(written, position->second.expert, factors);
   const auto infos = infos_of({written}, type_);
   const auto bytes = module_bytes(written, factors, type_);
   for (std::size_t i = 0; i < infos.size(); ++i) file_.write(infos[i].name, bytes[i]);

@@ -85,7 +85,7 @@ Checkpoint::Checkpoint(fs::path folder) : folder_(std::move(folder)) {
   const fs::path index_file = folder_ / kIndexFile;
   if (fs::exists(folder_ / kSingleFile, error)) {
     files_.emplace_back(folder_ / kSingleFile);
-    for (const io::TensorInfo& info : files_[0].tensors()) places_[info.name] = {0, &info};
+    for (const io::TensorInfo& info : files_[0].tensors()) entries_[info.name] = {0, &info};
     return;
   }
   if (!fs::exists(index_file, error)) throw_no_weights(folder_);
@@ -105,44 +105,44 @@ Checkpoint::Checkpoint(fs::path folder) : folder_(std::move(folder)) {
       throw InputError({folder_ / shard, name},
                        "expected this tensor, as the index says, found none");
     }
-    places_[name] = {it->second, info};
+    entries_[name] = {it->second, info};
   }
   // Tensors that the index forgets count as well, as transformers loads whole shards.
   for (std::size_t i = 0; i < files_.size(); ++i) {
     for (const io::TensorInfo& info : files_[i].tensors()) {
-      places_.emplace(info.name, Place{i, &info});
+      entries_.emplace(info.name, Entry{i, &info});
     }
   }
 }
 
 std::vector<std::string> Checkpoint::names() const {
   std::vector<std::string> out;
-  out.reserve(places_.size());
-  for (const auto& [name, place] : places_) out.push_back(name);
+  out.reserve(entries_.size());
+  for (const auto& [name, entry] : entries_) out.push_back(name);
   return out;
 }
 
 bool Checkpoint::contains(std::string_view name) const {
-  return places_.find(name) != places_.end();
+  return entries_.find(name) != entries_.end();
 }
 
-const Checkpoint::Place& Checkpoint::place(std::string_view name) const {
-  const auto it = places_.find(name);
-  if (it == places_.end()) throw InputError({folder_, std::string(name)}, "no such tensor");
+const Checkpoint::Entry& Checkpoint::entry(std::string_view name) const {
+  const auto it = entries_.find(name);
+  if (it == entries_.end()) throw InputError({folder_, std::string(name)}, "no such tensor");
   return it->second;
 }
 
 const io::TensorInfo& Checkpoint::info(std::string_view name) const {
-  return *place(name).info;
+  return *entry(name).info;
 }
 
 std::span<const std::byte> Checkpoint::bytes(std::string_view name) const {
-  const Place& at = place(name);
+  const Entry& at = entry(name);
   return files_[at.file].bytes(*at.info);
 }
 
 Matrix Checkpoint::read_matrix(std::string_view name) const {
-  const Place& at = place(name);
+  const Entry& at = entry(name);
   const ErrorLocation where{files_[at.file].path(), std::string(name)};
   const std::vector<std::int64_t>& shape = at.info->shape;
   if (shape.empty() || shape.size() > 2) {
@@ -159,7 +159,7 @@ Matrix Checkpoint::read_matrix(std::string_view name) const {
 }
 
 void Checkpoint::drop(std::string_view name) const {
-  const Place& at = place(name);
+  const Entry& at = entry(name);
   files_[at.file].drop(*at.info);
 }
 

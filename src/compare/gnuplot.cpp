@@ -131,15 +131,15 @@ std::string script(const Plot& plot, const LinePlot& lines) {
            number(least / 1.12) + ":" + number(most * 1.12) + "]\n";
   }
   std::string data, plots;
-  std::size_t color = 0, place = 0;
+  std::size_t color = 0, references = 0;
   for (const Series& series : lines.series) {
     const std::string tone = kColors[color % kColors.size()];
     plots += plots.empty() ? "plot " : ", \\\n     ";
     if (series.reference) {
       plots += number(series.points.front().second) + " with lines linecolor rgb " +
-               quoted(kColors[kColors.size() - 1 - place % 2]) + " linewidth 1.2 dashtype " +
-               std::to_string(2 + place % 3) + " title " + quoted(series.title);
-      ++place;
+               quoted(kColors[kColors.size() - 1 - references % 2]) + " linewidth 1.2 dashtype " +
+               std::to_string(2 + references % 3) + " title " + quoted(series.title);
+      ++references;
       continue;
     }
     const std::string block = "$line" + std::to_string(color);

@@ -42,7 +42,7 @@ struct MetricInput {
   double damping;
   std::string_view name;
 };
-using MetricPart = Coordinates (*)(const MetricInput& input);
+using MakeCoordinates = Coordinates (*)(const MetricInput& input);
 Coordinates frobenius_coordinates(const MetricInput& input);
 Coordinates fisher_coordinates(const MetricInput& input);
 Coordinates gram_diagonal_coordinates(const MetricInput& input);

@@ -110,16 +110,16 @@ Decomposition decompose(MatrixView<const float> weight, const Recipe& wanted,
                         const Statistics& statistics, std::string_view name) {
   check(weight, wanted, name);
   Recipe recipe = wanted;
-  if (recipe.rank == 0 || recipe.iterations == 0) recipe.low_rank = LowRank::none;
-  if (recipe.low_rank == LowRank::none) recipe.loop = Loop::once;
+  if (recipe.rank == 0 || recipe.iterations == 0) recipe.low_rank = LowRankSolver::none;
+  if (recipe.low_rank == LowRankSolver::none) recipe.loop = Loop::once;
 
   Work work = begin_work(weight, recipe, statistics, name);
   Decomposition result;
   result.a = Matrix(recipe.rank, weight.columns);
   result.b = Matrix(weight.rows, recipe.rank);
   result.damping = work.coordinates.damping;
-  loop_of(recipe)(parts_of(recipe), work, result);
-  if (recipe.low_rank == LowRank::none) result.svd_residual.clear();
+  loop_of(recipe)(steps_of(recipe), work, result);
+  if (recipe.low_rank == LowRankSolver::none) result.svd_residual.clear();
   return result;
 }
 

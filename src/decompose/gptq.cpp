@@ -2,9 +2,9 @@
 #include <cmath>
 #include <vector>
 
-#include "parts.h"
 #include "qloft/linalg.h"
 #include "qloft/quant/scales.h"
+#include "steps.h"
 
 namespace qloft::decompose {
 namespace {

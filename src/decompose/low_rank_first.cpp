@@ -9,7 +9,7 @@ namespace qloft::decompose {
 // LQ-LoRA, algorithm 2: B_t A_t from the SVD of W - Q_{t-1} (Q_0 = 0), then Q_t = q(W - B_t A_t);
 // ends when the error in the metric rises, and keeps the best (its implementation returns the
 // last).
-void run_low_rank_first(const Parts& parts, Work& work, Decomposition& result) {
+void run_low_rank_first(const Steps& steps, Work& work, Decomposition& result) {
   Decomposition next;
   next.a = Matrix(result.a.rows(), result.a.columns());
   next.b = Matrix(result.b.rows(), result.b.columns());
@@ -22,10 +22,10 @@ void run_low_rank_first(const Parts& parts, Work& work, Decomposition& result) {
       plain = take_residual(result.q, work);
     }
     const double before = enter_metric(work, plain);
-    const double left = parts.solve(work, before, next);
+    const double left = steps.solve(work, before, next);
     take_weight(work);
     subtract_product(work, next);
-    next.q = parts.quantize(work.residual.view(), work);
+    next.q = steps.quantize(work.residual.view(), work);
     take_residual(next.q, work);
     subtract_product(work, next);
     const double plain_after = linalg::squared_norm(work.residual.view());

@@ -1,4 +1,4 @@
-#include "parts.h"
+#include "steps.h"
 
 namespace qloft::decompose {
 

@@ -9,15 +9,15 @@ namespace qloft::decompose {
 namespace {
 
 // Q from `target`, B A from W - Q, and the errors; false once nothing is left to improve.
-bool step(const Parts& parts, MatrixView<const float> target, Work& work, Decomposition& result) {
-  result.q = parts.quantize(target, work);
+bool step(const Steps& steps, MatrixView<const float> target, Work& work, Decomposition& result) {
+  result.q = steps.quantize(target, work);
   const double plain = take_residual(result.q, work);
   const double before = enter_metric(work, plain);
-  const double after = std::max(0.0, parts.solve(work, before, result));
+  const double after = std::max(0.0, steps.solve(work, before, result));
   double plain_after = after;
   if (!work.coordinates.identity()) {
     plain_after = plain;
-    if (work.recipe.low_rank != LowRank::none) {
+    if (work.recipe.low_rank != LowRankSolver::none) {
       take_residual(result.q, work);
       subtract_product(work, result);
       plain_after = linalg::squared_norm(work.residual.view());
@@ -30,27 +30,27 @@ bool step(const Parts& parts, MatrixView<const float> target, Work& work, Decomp
 
 }  // namespace
 
-void run_once(const Parts& parts, Work& work, Decomposition& result) {
-  step(parts, work.weight, work, result);
+void run_once(const Steps& steps, Work& work, Decomposition& result) {
+  step(steps, work.weight, work, result);
 }
 
 // LoftQ, algorithm 1: Q_t = q(W - B_{t-1} A_{t-1}), then B_t A_t from the SVD of W - Q_t.
-void run_quantize_first(const Parts& parts, Work& work, Decomposition& result) {
-  bool going = step(parts, work.weight, work, result);
+void run_quantize_first(const Steps& steps, Work& work, Decomposition& result) {
+  bool going = step(steps, work.weight, work, result);
   for (int t = 1; going && t < work.recipe.iterations; ++t) {
     take_weight(work);
     subtract_product(work, result);
-    going = step(parts, work.residual.view(), work, result);
+    going = step(steps, work.residual.view(), work, result);
   }
 }
 
 // The error wavers where codes are chosen together (a trellis code's all change with one of them),
 // so that a single rise is no sign of the end.
-void run_quantize_until_best(const Parts& parts, Work& work, Decomposition& result) {
+void run_quantize_until_best(const Steps& steps, Work& work, Decomposition& result) {
   constexpr int kRises = 4;
   const bool discounts =
       work.recipe.quantizer == Quantizer::gptq && work.recipe.adapter_weight < 1.0;
-  bool going = step(parts, work.weight, work, result);
+  bool going = step(steps, work.weight, work, result);
   Decomposition best = result;
   for (int t = 1, rises = 0; going && t < work.recipe.iterations && rises < kRises; ++t) {
     if (discounts) {
@@ -59,7 +59,7 @@ void run_quantize_until_best(const Parts& parts, Work& work, Decomposition& resu
     }
     take_weight(work);
     subtract_product(work, result);
-    going = step(parts, work.residual.view(), work, result);
+    going = step(steps, work.residual.view(), work, result);
     const bool better = result.metric_error.back() < best.metric_error.back();
     rises = better ? 0 : rises + 1;
     if (better) {

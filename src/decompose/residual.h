@@ -1,7 +1,7 @@
 #pragma once
 // What is left of a weight, as the loops need it.
 
-#include "parts.h"
+#include "steps.h"
 
 namespace qloft::decompose {
 

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "parts.h"
+#include "steps.h"
 
 namespace qloft::decompose {
 

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "parts.h"
 #include "qloft/linalg.h"
+#include "steps.h"
 
 namespace qloft::decompose {
 namespace {

@@ -121,7 +121,7 @@ class Builder final : public nlohmann::json_sax<Json> {
 
  private:
   // A container's children move only while it is the innermost open one, so the pointers hold.
-  Json* place(Json value) {
+  Json* insert(Json value) {
     if (open_.empty()) {
       root_ = std::move(value);
       return &root_;
@@ -136,11 +136,11 @@ class Builder final : public nlohmann::json_sax<Json> {
     return &object.back().second;
   }
   bool add(Json value) {
-    place(std::move(value));
+    insert(std::move(value));
     return true;
   }
   bool open(Json value) {
-    open_.push_back(place(std::move(value)));
+    open_.push_back(insert(std::move(value)));
     return true;
   }
 

@@ -43,7 +43,7 @@ void solve_upper(MatrixView<float> b, MatrixView<const float> u) {
 }
 
 bool upper_cholesky(Matrix& a) {
-  // Turned half round, a = u u^T is the lower factorization.
+  // With rows and columns reversed, a = u u^T is the lower factorization.
   std::reverse(a.values().begin(), a.values().end());
   const bool positive = cholesky(a.view());
   std::reverse(a.values().begin(), a.values().end());

@@ -158,7 +158,7 @@ decompose::Recipe recipe_of(const QuantizeTarget& target, const QuantizePlan& pl
   recipe.format = target.format;
   if (!target.adapted) {
     recipe.rank = 0;
-    recipe.low_rank = decompose::LowRank::none;
+    recipe.low_rank = decompose::LowRankSolver::none;
     recipe.loop = decompose::Loop::once;
   }
   return recipe;

@@ -4,8 +4,10 @@
 #include <cmath>
 #include <cstdio>
 
-#include "parts.h"
+#include "problem.h"
 #include "qloft/core/error.h"
+#include "steps.h"
+#include "strategies.h"
 
 namespace qloft::plan {
 namespace {
@@ -13,7 +15,7 @@ namespace {
 struct Row {
   Strategy strategy;
   std::string_view name;
-  StrategyPart choose;
+  Choose choose;
 };
 constexpr std::array kStrategies = {
     Row{Strategy::ilp, "ilp", choose_ilp},

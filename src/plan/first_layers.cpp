@@ -2,8 +2,9 @@
 #include <limits>
 #include <map>
 
-#include "parts.h"
+#include "problem.h"
 #include "qloft/core/error.h"
+#include "strategies.h"
 
 namespace qloft::plan {
 namespace {

@@ -1,6 +1,8 @@
 #include <algorithm>
 
-#include "parts.h"
+#include "problem.h"
+#include "steps.h"
+#include "strategies.h"
 
 namespace qloft::plan {
 namespace {

@@ -8,8 +8,10 @@
 #include <memory>
 #include <numeric>
 
-#include "parts.h"
+#include "problem.h"
 #include "qloft/core/error.h"
+#include "steps.h"
+#include "strategies.h"
 
 namespace qloft::plan {
 namespace {
@@ -84,8 +86,8 @@ class Program {
   std::vector<double> solution_of(const Choice& choice) const {
     std::vector<double> out(static_cast<std::size_t>(columns_), 0.0);
     for (std::size_t i = 0; i < choice.size(); ++i) {
-      const auto place = std::ranges::find(kept_[i], choice[i]) - kept_[i].begin();
-      out[static_cast<std::size_t>(first_column_[i] + place)] = 1.0;
+      const auto kept = std::ranges::find(kept_[i], choice[i]) - kept_[i].begin();
+      out[static_cast<std::size_t>(first_column_[i] + kept)] = 1.0;
     }
     return out;
   }

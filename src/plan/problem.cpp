@@ -1,9 +1,10 @@
+#include "problem.h"
+
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <utility>
 
-#include "parts.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/error.h"
 

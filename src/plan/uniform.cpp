@@ -1,8 +1,9 @@
 #include <algorithm>
 #include <limits>
 
-#include "parts.h"
+#include "problem.h"
 #include "qloft/core/error.h"
+#include "strategies.h"
 
 namespace qloft::plan {
 

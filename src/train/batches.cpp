@@ -25,9 +25,9 @@ at::Tensor to_tensor(const std::vector<From>& values, const data::Batch& batch, 
 
 }  // namespace
 
-Prepared prepare(const data::Batch& batch, const model::Model& model, model::AdapterId adapter) {
+ModelBatch prepare(const data::Batch& batch, const model::Model& model, model::AdapterId adapter) {
   const at::Device device = model.device();
-  Prepared prepared;
+  ModelBatch prepared;
   prepared.input.adapters = {adapter};
   prepared.tokens = batch.tokens();
   prepared.predictions = batch.predictions();
@@ -43,13 +43,13 @@ Prepared prepare(const data::Batch& batch, const model::Model& model, model::Ada
   return prepared;
 }
 
-std::vector<Prepared> prepare_step(const Examples& examples,
-                                   const std::vector<MicroBatch>& micro_batches,
-                                   const Options& options, const model::Model& model,
-                                   model::AdapterId adapter) {
-  std::vector<Prepared> step;
-  for (const MicroBatch& places : micro_batches) {
-    const std::vector<data::Example> read = examples.get(places);
+std::vector<ModelBatch> prepare_step(const Examples& examples,
+                                     const std::vector<MicroBatch>& micro_batches,
+                                     const Options& options, const model::Model& model,
+                                     model::AdapterId adapter) {
+  std::vector<ModelBatch> step;
+  for (const MicroBatch& indices : micro_batches) {
+    const std::vector<data::Example> read = examples.get(indices);
     if (options.batching == data::Batching::padded) {
       step.push_back(prepare(data::make_padded_batch(read, kPad), model, adapter));
       continue;
@@ -63,10 +63,10 @@ double mean_loss(model::Model& model, model::AdapterId adapter, const Examples& 
                  std::int64_t batch) {
   at::NoGradGuard no_grad;
   model.set_training(false);
-  std::vector<std::int64_t> places(static_cast<std::size_t>(examples.size()));
-  std::iota(places.begin(), places.end(), 0);
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(examples.size()));
+  std::iota(indices.begin(), indices.end(), 0);
   const auto& lengths = examples.lengths();
-  std::stable_sort(places.begin(), places.end(), [&](std::int64_t a, std::int64_t b) {
+  std::stable_sort(indices.begin(), indices.end(), [&](std::int64_t a, std::int64_t b) {
     return lengths[static_cast<std::size_t>(a)] > lengths[static_cast<std::size_t>(b)];
   });
   double sum = 0;
@@ -74,8 +74,8 @@ double mean_loss(model::Model& model, model::AdapterId adapter, const Examples& 
   for (std::int64_t begin = 0; begin < examples.size(); begin += batch) {
     const std::int64_t end = std::min(begin + batch, examples.size());
     const std::vector<data::Example> read =
-        examples.get({places.begin() + begin, places.begin() + end});
-    const Prepared prepared = prepare(data::make_padded_batch(read, kPad), model, adapter);
+        examples.get({indices.begin() + begin, indices.begin() + end});
+    const ModelBatch prepared = prepare(data::make_padded_batch(read, kPad), model, adapter);
     const objectives::Loss loss = objectives::next_token(model, prepared.input, prepared.loss_mask);
     sum += loss.sum.item<double>();
     count += loss.count;

@@ -9,20 +9,20 @@
 
 namespace qloft::train {
 
-struct Prepared {
+struct ModelBatch {
   model::Input input;
   at::Tensor loss_mask;          // u8 [rows, length]
   std::int64_t tokens = 0;       // without padding
   std::int64_t predictions = 0;  // predictions that count
 };
 
-Prepared prepare(const data::Batch& batch, const model::Model& model, model::AdapterId adapter);
+ModelBatch prepare(const data::Batch& batch, const model::Model& model, model::AdapterId adapter);
 
 // The micro-batches of one step. A packed one has options.length columns.
-std::vector<Prepared> prepare_step(const Examples& examples,
-                                   const std::vector<MicroBatch>& micro_batches,
-                                   const Options& options, const model::Model& model,
-                                   model::AdapterId adapter);
+std::vector<ModelBatch> prepare_step(const Examples& examples,
+                                     const std::vector<MicroBatch>& micro_batches,
+                                     const Options& options, const model::Model& model,
+                                     model::AdapterId adapter);
 
 // Mean loss over all examples, `batch` at a time; leaves the model out of training mode.
 double mean_loss(model::Model& model, model::AdapterId adapter, const Examples& examples,

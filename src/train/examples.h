@@ -28,8 +28,8 @@ class Examples {
   // A hash of all ids and masks in order.
   std::uint64_t fingerprint() const { return fingerprint_; }
 
-  // By place, from memory where they are kept, else from the files.
-  std::vector<data::Example> get(const MicroBatch& places) const;
+  // By index, from memory where they are kept, else from the files.
+  std::vector<data::Example> get(const MicroBatch& indices) const;
 
   // Ids beyond this many are read from the files each time they are needed.
   static constexpr std::int64_t kKeptTokens = std::int64_t{1} << 23;

@@ -9,7 +9,7 @@
 
 namespace qloft::train {
 
-// Places in the list of examples that go through the model together.
+// Indices into the list of examples that go through the model together.
 using MicroBatch = std::vector<std::int64_t>;
 
 class Order {

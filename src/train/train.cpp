@@ -134,10 +134,10 @@ class Run {
 
   void take_step() {
     const auto start = Clock::now();
-    const std::vector<Prepared> batches =
+    const std::vector<ModelBatch> batches =
         prepare_step(examples_, order_.step(state_.step), options_, model_, adapter_);
     std::int64_t predictions = 0, tokens = 0;
-    for (const Prepared& batch : batches) {
+    for (const ModelBatch& batch : batches) {
       predictions += batch.predictions;
       tokens += batch.tokens;
     }
@@ -146,7 +146,7 @@ class Run {
     model_.set_dropout_seed(
         mix(mix(options_.seed, kDropoutStream), static_cast<std::uint64_t>(state_.step)));
     double sum = 0;
-    for (const Prepared& batch : batches) {
+    for (const ModelBatch& batch : batches) {
       const objectives::Loss loss = objectives::next_token(model_, batch.input, batch.loss_mask);
       sum += loss.sum.item<double>();
       require_finite(sum, "loss", state_.step + 1);

@@ -1,4 +1,4 @@
-// Qwen1.5-MoE and Qwen2-MoE: routed experts beside one for every token, weighed by a gate.
+// Qwen1.5-MoE and Qwen2-MoE: routed experts beside one for every token, weighted by a gate.
 #include "shared/qwen.h"
 
 namespace qloft::architecture {

@@ -16,9 +16,9 @@ Parameters::Parameters(const Arguments& arguments, std::string_view function,
   for (const auto& [name, value] : arguments.named) {
     const auto found = std::find(names_.begin(), names_.end(), name);
     if (found == names_.end()) throw Failure{function_ + " takes no argument '" + name + "'"};
-    const Value*& place = given_[static_cast<std::size_t>(found - names_.begin())];
-    if (place != nullptr) throw Failure{function_ + " got two values for '" + name + "'"};
-    place = &value;
+    const Value*& given = given_[static_cast<std::size_t>(found - names_.begin())];
+    if (given != nullptr) throw Failure{function_ + " got two values for '" + name + "'"};
+    given = &value;
   }
 }
 

@@ -22,15 +22,15 @@ struct Chunk {
   }
   // The bit of its word at which a step's code begins. At 3 bits four steps each take the even and
   // the odd fields of a group's first 32 bits, then of its second.
-  static constexpr int place(int step) {
+  static constexpr int start_bit(int step) {
     return kBits == 3 ? step % 4 * 4 + step / 4 % 2 * 2 : step * kBits;
   }
 
   // Which column of the chunk word `word` gives at step `step`.
   static constexpr int column(int step, int word) {
     const int before = kBits == 3 ? step / 8 * 4 + word % 2 * 2 : word % (2 * kBits) * 2;
-    const int byte = before + place(step) / 8;
-    const int field = place(step) % 8 / kWidth;  // within the byte, as layout.h has it
+    const int byte = before + start_bit(step) / 8;
+    const int field = start_bit(step) % 8 / kWidth;  // within the byte, as layout.h has it
     const int first = kWidth == 4   ? 8 * (byte / 4) + 4 * field
                       : kWidth == 2 ? 16 * (field % 2) + 8 * (byte / 4) + 4 * (field / 2)
                                     : 8 * (field % 4) + 4 * (field / 4);
@@ -67,13 +67,13 @@ struct Words {
   // Codes from bit kAt of each word of 16 bits on, whatever else is in the other bits.
   template <int kStep, int kAt = 0>
   __m512i codes() const {
-    constexpr int kPlace = Chunk<kBits>::place(kStep), kShift = kPlace - kAt;
+    constexpr int kStart = Chunk<kBits>::start_bit(kStep), kShift = kStart - kAt;
     if constexpr (kBits != 3) return shift_halves<kShift>(even[0]);
-    if constexpr (kPlace % 4 == 0) return shift_halves<kShift>(even[kStep / 8]);
+    if constexpr (kStart % 4 == 0) return shift_halves<kShift>(even[kStep / 8]);
     // The last field's third bit lies in the other half of 32 bits; else a shift, which is faster.
     const __m512i from = odd[kStep / 8];
     if constexpr (kShift == 0) return from;
-    if constexpr (kPlace == 14 || kShift < 0) return _mm512_ror_epi32(from, kShift & 31);
+    if constexpr (kStart == 14 || kShift < 0) return _mm512_ror_epi32(from, kShift & 31);
     return _mm512_srli_epi32(from, kShift & 31);
   }
 

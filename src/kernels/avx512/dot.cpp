@@ -138,7 +138,7 @@ struct Product {
                                     __m512i (&sums)[kRows][kInputs]) {
     for (int r = 0; r < kRows; ++r) {
       // Words hold more than a code, which the tables make up for by repeating.
-      constexpr int kUp = kBits == 3 ? C::place(kStep) % 4 : 0;
+      constexpr int kUp = kBits == 3 ? C::start_bit(kStep) % 4 : 0;
       const __m512i codes = words[r].template codes<kStep, kUp>();
       const __m512i values = _mm512_permutexvar_epi16(codes, kUp == 0 ? table : table_two_up);
       for (int i = 0; i < kInputs; ++i) {

@@ -1,5 +1,5 @@
 #pragma once
-// What the strategies work on. Each is one file with a function, and one row in allocate.cpp.
+// The integer program that the strategies solve.
 
 #include <cstddef>
 #include <cstdint>
@@ -53,34 +53,6 @@ using Choice = std::vector<std::size_t>;
 std::uint64_t bytes_of(const Problem& problem, const Choice& choice);
 double error_of(const Problem& problem, const Choice& choice);
 std::vector<std::size_t> formats_of(const Problem& problem, const Choice& choice);
-
-// Moves within one item to an option of smaller error: from one corner of the lower convex hull of
-// its (bytes, error) to the next.
-struct Step {
-  std::size_t item = 0;
-  std::size_t from = 0;
-  std::size_t to = 0;
-  std::uint64_t bytes = 0;  // more
-  double gain = 0;          // less error
-};
-// Of all items, by falling gain a byte; those of one item in order. Taken in turn from the smallest
-// options on, the last in part, they solve the problem without its integrality (Sinha & Zoltners
-// 1979).
-std::vector<Step> steps_of(const Problem& problem);
-struct Relaxation {
-  double bound = 0;  // its least error
-  double price = 0;  // error that one byte more would save
-};
-Relaxation relax(const Problem& problem, const std::vector<Step>& steps);
-// The greedy choice: each step that fits, then whatever single change still lowers the error most.
-Choice greedy_choice(const Problem& problem, const std::vector<Step>& steps);
-
-// The formats, and a bound that holds; `bound` comes in as the relaxation's.
-using StrategyPart = std::vector<std::size_t> (*)(const Problem& problem, double& bound);
-std::vector<std::size_t> choose_ilp(const Problem& problem, double& bound);
-std::vector<std::size_t> choose_greedy(const Problem& problem, double& bound);
-std::vector<std::size_t> choose_first_layers(const Problem& problem, double& bound);
-std::vector<std::size_t> choose_uniform(const Problem& problem, double& bound);
 
 // "2.251 bits per weight", for messages.
 std::string shown_bits(double bits);
