@@ -14,6 +14,7 @@
 #include "packed.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
+#include "qloft/core/text.h"
 #include "qloft/linalg.h"
 
 namespace qloft::adapter {
@@ -101,14 +102,6 @@ std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file) {
     }
   }
   return pairs;
-}
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t extent : shape) {
-    text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
-  }
-  return text + "]";
 }
 
 // `is_a`: [rank, in], else [out, rank].

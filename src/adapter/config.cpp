@@ -7,62 +7,12 @@
 #include <set>
 
 #include "pattern.h"
-#include "qloft/core/error.h"
+#include "qloft/io/fields.h"
 
 namespace qloft::adapter {
 namespace {
 
 constexpr std::int64_t kMaximumRank = 1 << 20;
-
-// One JSON object with the file that it came from.
-class Reader {
- public:
-  Reader(const io::Json& json, const std::filesystem::path& file) : json_(json), file_(file) {
-    if (!json.is_object()) {
-      throw InputError({file, {}}, std::string("expected an object, found ") + json.type_name());
-    }
-  }
-
-  [[noreturn]] void fail(const std::string& field, const std::string& expected,
-                         const io::Json& found) const {
-    std::string text = found.dump(-1, ' ', true, io::Json::error_handler_t::replace);
-    if (text.size() > 60) text = text.substr(0, 57) + "...";
-    throw InputError({file_, field}, "expected " + expected + ", found " + text);
-  }
-
-  // nullptr: missing or null.
-  const io::Json* find(const char* field) const {
-    const auto it = json_.find(field);
-    return it == json_.end() || it->is_null() ? nullptr : &*it;
-  }
-  double number(const char* field, double fallback) const {
-    const io::Json* value = find(field);
-    if (value == nullptr) return fallback;
-    return number_of(*value, field);
-  }
-  double number_of(const io::Json& value, const std::string& field) const {
-    if (!value.is_number() || !std::isfinite(value.get<double>())) fail(field, "a number", value);
-    return value.get<double>();
-  }
-  bool boolean(const char* field, bool fallback) const {
-    const io::Json* value = find(field);
-    if (value == nullptr) return fallback;
-    if (!value->is_boolean()) fail(field, "true or false", *value);
-    return value->get<bool>();
-  }
-  std::int64_t rank_of(const io::Json& value, const std::string& field) const {
-    if (!value.is_number_integer() || value.get<double>() < 1 ||
-        value.get<double>() > static_cast<double>(kMaximumRank)) {
-      fail(field, "a whole number from 1", value);
-    }
-    return value.get<std::int64_t>();
-  }
-  const std::filesystem::path& file() const { return file_; }
-
- private:
-  const io::Json& json_;
-  const std::filesystem::path& file_;
-};
 
 bool is_empty(const io::Json& value) {
   return (value.is_array() || value.is_object() || value.is_null()) ? value.empty()
@@ -70,16 +20,14 @@ bool is_empty(const io::Json& value) {
 }
 
 // Features of LoraConfig that change what the factors mean.
-void refuse_unsupported(const Reader& reader) {
-  const io::Json* type = reader.find("peft_type");
-  if (type == nullptr || *type != "LORA") {
-    reader.fail("peft_type", "\"LORA\"", type == nullptr ? io::Json() : *type);
-  }
-  if (const io::Json* task = reader.find("task_type"); task != nullptr && *task != "CAUSAL_LM") {
-    reader.fail("task_type", "\"CAUSAL_LM\"", *task);
-  }
-  if (const io::Json* bias = reader.find("bias"); bias != nullptr && *bias != "none") {
-    reader.fail("bias", "\"none\" (biases of an adapter are not supported)", *bias);
+void refuse_unsupported(const io::Field& config) {
+  const io::Field type = config.at("peft_type");
+  if (type.json() != "LORA") type.refuse("\"LORA\"");
+  const auto task = config.find("task_type");
+  if (task && task->json() != "CAUSAL_LM") task->refuse("\"CAUSAL_LM\"");
+  const auto bias = config.find("bias");
+  if (bias && bias->json() != "none") {
+    bias->refuse("\"none\" (biases of an adapter are not supported)");
   }
   static constexpr const char* kUnsupported[] = {"use_dora",
                                                  "lora_bias",
@@ -93,39 +41,34 @@ void refuse_unsupported(const Reader& reader) {
                                                  "monteclora_config",
                                                  "alora_invocation_tokens",
                                                  "ensure_weight_tying"};
-  for (const char* field : kUnsupported) {
-    if (const io::Json* value = reader.find(field); value != nullptr && !is_empty(*value)) {
-      reader.fail(field, "none (this feature of PEFT is not supported)", *value);
+  for (const char* name : kUnsupported) {
+    if (const auto field = config.find(name); field && !is_empty(field->json())) {
+      field->refuse("none (this feature of PEFT is not supported)");
     }
   }
   // The other initial values (PiSSA, OLoRA, CorDA, ...) go with a base model that they changed.
-  if (const io::Json* init = reader.find("init_lora_weights"); init != nullptr) {
-    const bool plain =
-        init->is_boolean() || *init == "gaussian" || *init == "eva" || *init == "orthogonal";
-    if (!plain) {
-      reader.fail("init_lora_weights",
-                  "true, false, \"gaussian\", \"eva\" or \"orthogonal\" (others belong to a "
-                  "changed base model)",
-                  *init);
+  if (const auto init = config.find("init_lora_weights")) {
+    const io::Json& value = init->json();
+    if (!value.is_boolean() && value != "gaussian" && value != "eva" && value != "orthogonal") {
+      init->refuse(
+          "true, false, \"gaussian\", \"eva\" or \"orthogonal\" (others belong to a "
+          "changed base model)");
     }
   }
 }
 
 struct PatternEntry {
   Pattern pattern;
-  const io::Json* value;
-  std::string field;
+  io::Field value;
 };
 
 // rank_pattern or alpha_pattern: each key matches a module's whole name or its end after a dot.
-std::vector<PatternEntry> read_patterns(const Reader& reader, const char* field) {
+std::vector<PatternEntry> read_patterns(const io::Field& config, const char* name) {
   std::vector<PatternEntry> out;
-  const io::Json* object = reader.find(field);
-  if (object == nullptr) return out;
-  if (!object->is_object()) reader.fail(field, "an object", *object);
-  for (const auto& [key, value] : object->items()) {
-    const std::string entry = std::string(field) + "." + key;
-    out.push_back({Pattern("(.*\\.)?(" + key + ")", reader.file(), entry), &value, entry});
+  const auto object = config.find(name);
+  if (!object) return out;
+  for (const auto& [key, value] : object->members()) {
+    out.push_back({Pattern("(.*\\.)?(" + key + ")", value.file(), value.path()), value});
   }
   return out;
 }
@@ -138,15 +81,6 @@ const PatternEntry* first_match(const std::vector<PatternEntry>& entries,
   return it == entries.end() ? nullptr : &*it;
 }
 
-std::vector<std::string> strings(const Reader& reader, const char* field, const io::Json& value) {
-  std::vector<std::string> out;
-  for (const io::Json& entry : value) {
-    if (!entry.is_string()) reader.fail(field, "an array of module names", value);
-    out.push_back(entry.get<std::string>());
-  }
-  return out;
-}
-
 std::string last_part(const std::string& module) {
   return module.substr(module.rfind('.') + 1);  // npos + 1 == 0
 }
@@ -157,20 +91,20 @@ std::vector<std::string> last_parts(const std::vector<std::string>& modules) {
   return {names.begin(), names.end()};
 }
 
-std::vector<std::string> read_targets(const Reader& reader,
+std::vector<std::string> read_targets(const io::Field& config,
                                       const std::vector<std::string>& modules) {
-  const io::Json* value = reader.find("target_modules");
-  if (value == nullptr) return last_parts(modules);
-  if (value->is_array()) {
-    auto names = strings(reader, "target_modules", *value);
-    const bool narrowed = reader.find("exclude_modules") || reader.find("layers_to_transform");
+  const auto targets = config.find("target_modules");
+  if (!targets) return last_parts(modules);
+  if (targets->json().is_array()) {
+    auto names = targets->strings();
+    const bool narrowed = config.has("exclude_modules") || config.has("layers_to_transform");
     return narrowed ? modules : names;
   }
-  if (!value->is_string()) {
-    reader.fail("target_modules", "an array of module names or a regular expression", *value);
+  if (!targets->json().is_string()) {
+    targets->refuse("an array of module names or a regular expression");
   }
   // PEFT spells it in any case.
-  std::string text = value->get<std::string>();
+  std::string text = targets->string();
   std::transform(text.begin(), text.end(), text.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text == "all-linear" ? last_parts(modules) : modules;
@@ -205,33 +139,28 @@ double Config::scale_of(const std::string& module) const {
 
 Config config_from_json(const io::Json& json, const std::filesystem::path& file,
                         const std::vector<std::string>& modules) {
-  const Reader reader(json, file);
-  refuse_unsupported(reader);
+  const io::Field root(json, file);
+  refuse_unsupported(root);
   Config config;
-  const io::Json* rank = reader.find("r");
-  if (rank == nullptr) throw InputError({file, "r"}, "expected the rank, found none");
-  config.rank = reader.rank_of(*rank, "r");
-  config.alpha = reader.number("lora_alpha", 8);
-  config.rslora = reader.boolean("use_rslora", false);
-  config.dropout = reader.number("lora_dropout", 0);
+  config.rank = root.at("r").integer(1, kMaximumRank);
+  config.alpha = root.number("lora_alpha").value_or(8);
+  config.rslora = root.boolean("use_rslora").value_or(false);
+  config.dropout = root.number("lora_dropout").value_or(0);
   if (config.dropout < 0 || config.dropout >= 1) {
-    reader.fail("lora_dropout", "a number from 0 to below 1", *reader.find("lora_dropout"));
+    root.at("lora_dropout").refuse("a number from 0 to below 1");
   }
-  if (const io::Json* base = reader.find("base_model_name_or_path"); base != nullptr) {
-    if (!base->is_string()) reader.fail("base_model_name_or_path", "a string", *base);
-    config.base_model = base->get<std::string>();
-  }
-  config.target_modules = read_targets(reader, modules);
+  config.base_model = root.string("base_model_name_or_path").value_or("");
+  config.target_modules = read_targets(root, modules);
 
-  const auto ranks = read_patterns(reader, "rank_pattern");
-  const auto alphas = read_patterns(reader, "alpha_pattern");
+  const auto ranks = read_patterns(root, "rank_pattern");
+  const auto alphas = read_patterns(root, "alpha_pattern");
   for (const std::string& module : modules) {
     if (const PatternEntry* entry = first_match(ranks, module)) {
-      const std::int64_t own = reader.rank_of(*entry->value, entry->field);
+      const std::int64_t own = entry->value.integer(1, kMaximumRank);
       if (own != config.rank) config.rank_pattern[module] = own;
     }
     if (const PatternEntry* entry = first_match(alphas, module)) {
-      const double own = reader.number_of(*entry->value, entry->field);
+      const double own = entry->value.number();
       if (own != config.alpha) config.alpha_pattern[module] = own;
     }
   }
@@ -240,11 +169,8 @@ Config config_from_json(const io::Json& json, const std::filesystem::path& file,
 
 std::vector<std::string> target_parameters(const io::Json& json,
                                            const std::filesystem::path& file) {
-  const Reader reader(json, file);
-  const io::Json* value = reader.find("target_parameters");
-  if (value == nullptr) return {};
-  if (!value->is_array()) reader.fail("target_parameters", "an array of parameter names", *value);
-  return strings(reader, "target_parameters", *value);
+  const auto field = io::Field(json, file).find("target_parameters");
+  return field ? field->strings() : std::vector<std::string>();
 }
 
 io::Json config_to_json(const Config& config, const std::vector<std::string>& modules,

@@ -4,13 +4,13 @@
 #include <string>
 
 #include "family_table.h"
-#include "fields.h"
+#include "qloft/io/fields.h"
 
 namespace qloft::architecture {
 namespace {
 
-const Family& family_of(const Fields& config) {
-  const std::string name = config.text("model_type").value_or("");
+const Family& family_of(const io::Field& config) {
+  const std::string name = config.string("model_type").value_or("");
   const auto table = family_table();
   const auto found = std::ranges::find(table, name, &Family::name);
   if (found != table.end()) return *found;
@@ -31,7 +31,7 @@ std::vector<std::string_view> families() {
 }
 
 Layout read_layout(const io::Json& json, const std::filesystem::path& file) {
-  const Fields config(json, file);
+  const io::Field config(json, file);
   Layout layout = family_of(config).read(config);
   layout.foreign_suffixes.push_back("rotary_emb.inv_freq");
   return layout;

@@ -20,9 +20,9 @@ constexpr std::array<std::pair<std::string_view, RopeType>, 7> kTypes = {{
     {"su", RopeType::longrope},  // as Phi-3's first configs spell it
 }};
 
-RopeType type_of(const Fields& fields) {
+RopeType type_of(const io::Field& fields) {
   const char* key = fields.has("rope_type") ? "rope_type" : "type";
-  const auto name = fields.text(key);
+  const auto name = fields.string(key);
   if (!name) return RopeType::standard;
   std::string known;
   for (const auto& [candidate, type] : kTypes) {
@@ -37,7 +37,7 @@ double yarn_scale(double factor, double mscale) {
   return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
 }
 
-void read_yarn(const Fields& fields, double max_positions, Rope& rope) {
+void read_yarn(const io::Field& fields, double max_positions, Rope& rope) {
   rope.original_max_positions =
       fields.number("original_max_position_embeddings", 1, kLargest).value_or(max_positions);
   rope.factor =
@@ -60,10 +60,10 @@ void read_yarn(const Fields& fields, double max_positions, Rope& rope) {
   }
 }
 
-void read_llama3(const Fields& fields, double max_positions, Rope& rope) {
-  rope.factor = fields.required_number("factor", 1e-6, kLargest);
-  rope.low_frequency_factor = fields.required_number("low_freq_factor", 1e-6, kLargest);
-  rope.high_frequency_factor = fields.required_number("high_freq_factor", 1e-6, kLargest);
+void read_llama3(const io::Field& fields, double max_positions, Rope& rope) {
+  rope.factor = fields.at("factor").number(1e-6, kLargest);
+  rope.low_frequency_factor = fields.at("low_freq_factor").number(1e-6, kLargest);
+  rope.high_frequency_factor = fields.at("high_freq_factor").number(1e-6, kLargest);
   if (rope.high_frequency_factor <= rope.low_frequency_factor) {
     fields.fail("high_freq_factor", "expected more than low_freq_factor");
   }
@@ -72,14 +72,15 @@ void read_llama3(const Fields& fields, double max_positions, Rope& rope) {
 }
 
 // A factor for each pair of rotated dimensions.
-std::vector<double> read_factors(const Fields& fields, const char* key, std::int64_t dimensions) {
-  const io::Json* list = fields.find(key);
+std::vector<double> read_factors(const io::Field& fields, const char* key,
+                                 std::int64_t dimensions) {
+  const auto list = fields.find(key);
   const std::string expected = "expected " + std::to_string(dimensions / 2) + " numbers above 0";
-  if (list == nullptr || !list->is_array() || std::ssize(*list) != dimensions / 2) {
+  if (!list || !list->json().is_array() || std::ssize(list->json()) != dimensions / 2) {
     fields.fail(key, expected);
   }
   std::vector<double> out;
-  for (const io::Json& value : *list) {
+  for (const io::Json& value : list->json()) {
     const double factor = value.is_number() ? value.get<double>() : 0;
     if (!(factor > 0 && factor <= kLargest)) fields.fail(key, expected);
     out.push_back(factor);
@@ -88,7 +89,8 @@ std::vector<double> read_factors(const Fields& fields, const char* key, std::int
 }
 
 // LongRoPE (Ding et al. 2024), with the temperature of Phi-3.
-void read_longrope(const Fields& config, const Fields& fields, double max_positions, Rope& rope) {
+void read_longrope(const io::Field& config, const io::Field& fields, double max_positions,
+                   Rope& rope) {
   const auto original = config.number("original_max_position_embeddings", 1, kLargest);
   rope.original_max_positions = original.value_or(
       fields.number("original_max_position_embeddings", 1, kLargest).value_or(max_positions));
@@ -105,7 +107,8 @@ void read_longrope(const Fields& config, const Fields& fields, double max_positi
   }
 }
 
-std::int64_t rotated(const Fields& fields, const char* key, double share, std::int64_t head_dim) {
+std::int64_t rotated(const io::Field& fields, const char* key, double share,
+                     std::int64_t head_dim) {
   const auto dimensions = static_cast<std::int64_t>(static_cast<double>(head_dim) * share);
   if (dimensions < 2 || dimensions % 2 != 0) {
     fields.fail(key, "expected a share that makes an even number of dimensions of a head's " +
@@ -116,7 +119,7 @@ std::int64_t rotated(const Fields& fields, const char* key, double share, std::i
 
 }  // namespace
 
-void read_rope(const Fields& config, const Fields& fields, std::int64_t max_positions,
+void read_rope(const io::Field& config, const io::Field& fields, std::int64_t max_positions,
                std::int64_t head_dim, double partial, Rope& rope) {
   rope.theta = fields.number("rope_theta", 1, kLargest).value_or(rope.theta);
   const double share = fields.number("partial_rotary_factor", 0, 1).value_or(partial);
@@ -128,7 +131,7 @@ void read_rope(const Fields& config, const Fields& fields, std::int64_t max_posi
       break;
     case RopeType::linear:
     case RopeType::dynamic:
-      rope.factor = fields.required_number("factor", 1e-6, kLargest);
+      rope.factor = fields.at("factor").number(1e-6, kLargest);
       rope.original_max_positions = longest;
       break;
     case RopeType::llama3:
@@ -143,14 +146,14 @@ void read_rope(const Fields& config, const Fields& fields, std::int64_t max_posi
   }
 }
 
-Rope parse_rope(const Fields& config, std::int64_t max_positions, std::int64_t head_dim,
+Rope parse_rope(const io::Field& config, std::int64_t max_positions, std::int64_t head_dim,
                 const RopeDefaults& defaults) {
   Rope rope;
   rope.theta = config.number(defaults.theta_key, 1, kLargest).value_or(defaults.theta);
   const double partial = config.number(defaults.partial_key, 0, 1).value_or(defaults.partial);
   // The older name wins where a file has both, as in transformers.
-  auto fields = config.object("rope_scaling");
-  if (!fields) fields = config.object("rope_parameters");
+  auto fields = config.find("rope_scaling");
+  if (!fields) fields = config.find("rope_parameters");
   if (!fields) {
     rope.dimensions = rotated(config, defaults.partial_key, partial, head_dim);
     return rope;

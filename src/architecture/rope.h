@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "fields.h"
 #include "qloft/architecture/rope.h"
+#include "qloft/io/fields.h"
 
 namespace qloft::architecture {
 
@@ -18,12 +18,12 @@ struct RopeDefaults {
 
 // The one embedding of all layers, in the older (rope_theta, rope_scaling) and the newer
 // (rope_parameters) spelling.
-Rope parse_rope(const Fields& config, std::int64_t max_positions, std::int64_t head_dim,
+Rope parse_rope(const io::Field& config, std::int64_t max_positions, std::int64_t head_dim,
                 const RopeDefaults& defaults = {});
 
 // The same from `fields`, what rope_scaling or an entry of rope_parameters holds; theta and share
 // are those of `rope` unless it says otherwise.
-void read_rope(const Fields& config, const Fields& fields, std::int64_t max_positions,
+void read_rope(const io::Field& config, const io::Field& fields, std::int64_t max_positions,
                std::int64_t head_dim, double partial, Rope& rope);
 
 }  // namespace qloft::architecture

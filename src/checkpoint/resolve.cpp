@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
-#include <numeric>
 #include <system_error>
 
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/core/text.h"
 
 namespace qloft::checkpoint {
 namespace fs = std::filesystem;
@@ -78,42 +78,20 @@ fs::path snapshot_of(const fs::path& repository, const std::string& name) {
                                          std::to_string(found.size()) + " snapshots");
 }
 
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t change = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({change, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row.back();
-}
-
 // The folder in `parent` whose name is nearest to `wanted`, empty where none is near.
 std::string nearest_folder(const fs::path& parent, const std::string& wanted) {
   std::error_code error;
-  std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, wanted.size() / 3) + 1;
-  std::size_t seen = 0;
+  std::vector<std::string> names;
   for (fs::directory_iterator it(parent, error), end; !error && it != end; it.increment(error)) {
-    if (++seen > kMaximumCandidates) break;
+    if (names.size() >= kMaximumCandidates) break;
     std::error_code status_error;
-    if (!it->is_directory(status_error)) continue;
-    const std::string name = it->path().filename().string();
-    const std::size_t distance = edit_distance(wanted, name);
-    if (distance < best_distance || (distance == best_distance && name < best)) {
-      best = name;
-      best_distance = distance;
-    }
+    if (it->is_directory(status_error)) names.push_back(it->path().filename().string());
   }
-  return best;
+  std::sort(names.begin(), names.end());
+  return nearest_name(wanted, names);
 }
 
-std::string suggestion(const fs::path& path, const fs::path& cache, const std::string& name) {
+std::string other_folder(const fs::path& path, const fs::path& cache, const std::string& name) {
   const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
   fs::path clean = path;
   if (clean.filename().empty()) clean = clean.parent_path();
@@ -149,7 +127,7 @@ fs::path resolve(const std::string& model) {
       {path, {}},
       "no such folder" +
           (cache.empty() ? "" : ", and no such model in the hub cache " + cache.string()) +
-          suggestion(path, cache, model));
+          other_folder(path, cache, model));
 }
 
 }  // namespace qloft::checkpoint

@@ -10,8 +10,8 @@
 #include "command.h"
 #include "qloft/cli.h"
 #include "qloft/core/error.h"
+#include "qloft/core/text.h"
 #include "qloft/core/threads.h"
-#include "suggest.h"
 #include "terminal_progress.h"
 
 #ifndef QLOFT_VERSION
@@ -49,7 +49,7 @@ std::string describe_extras(const CLI::App& app, const CLI::App* command) {
   for (const std::string& extra : where.remaining(true)) {
     const std::string word = extra.substr(0, extra.find('='));
     if (word.starts_with("-")) {
-      const std::string near = nearest(word, long_options(where));
+      const std::string near = nearest_name(word, long_options(where));
       return fmt::format("unknown option {}{}", word,
                          near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
     }
@@ -61,7 +61,7 @@ std::string describe_extras(const CLI::App& app, const CLI::App* command) {
 std::string unknown_command(const std::string& word, const std::vector<Command>& known) {
   std::vector<std::string> names;
   for (const Command& command : known) names.push_back(command.name);
-  const std::string near = nearest(word, names);
+  const std::string near = nearest_name(word, names);
   return fmt::format("unknown command '{}'{}; `qloft --help` lists the commands", word,
                      near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
 }

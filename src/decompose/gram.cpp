@@ -5,6 +5,7 @@
 
 #include "coordinates.h"
 #include "qloft/core.h"
+#include "qloft/core/text.h"
 #include "qloft/linalg.h"
 
 namespace qloft::decompose {
@@ -21,10 +22,9 @@ double check(const MetricInput& input) {
     throw InputError({{}, field}, "the metric needs it, and the statistics have none");
   }
   if (gram.rows() != input.columns || gram.columns() != input.columns) {
-    throw InputError({{}, field}, "expected the shape [" + std::to_string(input.columns) + ", " +
-                                      std::to_string(input.columns) + "], found [" +
-                                      std::to_string(gram.rows()) + ", " +
-                                      std::to_string(gram.columns()) + "]");
+    throw InputError({{}, field}, "expected the shape " +
+                                      shape_text({input.columns, input.columns}) + ", found " +
+                                      shape_text({gram.rows(), gram.columns()}));
   }
   if (!std::isfinite(linalg::squared_norm(gram.view()))) {
     throw InputError({{}, field}, "expected finite values, found infinity or NaN");

@@ -1,28 +1,13 @@
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <string>
 
 #include "qloft/core.h"
+#include "qloft/core/text.h"
 #include "qloft/decompose.h"
 
 namespace qloft::decompose {
 namespace {
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
 
 struct MetricName {
   Metric metric;
@@ -146,15 +131,14 @@ const Preset& preset(std::string_view name) {
   const std::vector<Preset>& table = presets();
   const auto found = std::ranges::find(table, name, &Preset::name);
   if (found != table.end()) return *found;
+  std::vector<std::string> names;
   std::string known;
   for (const Preset& row : table) {
-    known += known.empty() ? "" : ", ";
-    known += row.name;
+    names.emplace_back(row.name);
+    known += (known.empty() ? "" : ", ") + names.back();
   }
-  const auto nearest = std::ranges::min_element(
-      table, {}, [name](const Preset& row) { return edit_distance(name, row.name); });
   throw InputError({{}, "method"}, "expected one of " + known + ", found \"" + std::string(name) +
-                                       "\"; did you mean " + std::string(nearest->name) + "?");
+                                       "\"" + suggestion(name, names));
 }
 
 std::string_view name(Metric metric) {

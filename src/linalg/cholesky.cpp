@@ -10,7 +10,7 @@ namespace qloft::linalg {
 bool cholesky(MatrixView<float> a) {
   if (a.rows != a.columns) {
     throw Error({{}, "cholesky"},
-                "expected a square matrix, found " + shape_text(a.rows, a.columns));
+                "expected a square matrix, found " + shape_text({a.rows, a.columns}));
   }
   check_extent(a);
   const int n = static_cast<int>(a.rows);

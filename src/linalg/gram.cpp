@@ -15,8 +15,8 @@ constexpr std::int64_t kBlock = 256;
 void add_gram(MatrixView<const float> x, MatrixView<float> gram) {
   const std::int64_t n = x.columns;
   if (gram.rows != n || gram.columns != n) {
-    throw Error({{}, "add_gram"}, "shapes disagree: " + shape_text(x.rows, n) + " into " +
-                                      shape_text(gram.rows, gram.columns));
+    throw Error({{}, "add_gram"}, "shapes disagree: " + shape_text({x.rows, n}) + " into " +
+                                      shape_text({gram.rows, gram.columns}));
   }
   // Blocks on and above the diagonal, row by row.
   const std::int64_t blocks = ceil_divide(n, kBlock);

@@ -11,9 +11,9 @@ void multiply_serial(MatrixView<const float> a, Transpose transpose_a, MatrixVie
   const std::int64_t inner_b = transpose_b == Transpose::no ? b.rows : b.columns;
   const std::int64_t columns = transpose_b == Transpose::no ? b.columns : b.rows;
   if (inner != inner_b || c.rows != rows || c.columns != columns) {
-    throw Error({{}, "multiply"}, "shapes disagree: " + shape_text(rows, inner) + " times " +
-                                      shape_text(inner_b, columns) + " into " +
-                                      shape_text(c.rows, c.columns));
+    throw Error({{}, "multiply"}, "shapes disagree: " + shape_text({rows, inner}) + " times " +
+                                      shape_text({inner_b, columns}) + " into " +
+                                      shape_text({c.rows, c.columns}));
   }
   check_extent(a);
   check_extent(b);

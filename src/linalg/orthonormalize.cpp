@@ -123,7 +123,7 @@ Matrix householder_qr(MatrixView<float> a) {
 Matrix orthonormalize(MatrixView<float> a) {
   if (a.rows < a.columns) {
     throw Error({{}, "orthonormalize"}, "expected at least as many rows as columns, found " +
-                                            shape_text(a.rows, a.columns));
+                                            shape_text({a.rows, a.columns}));
   }
   check_extent(a);
   if (a.columns == 0) return {};

@@ -138,8 +138,8 @@ Svd randomized_svd(MatrixView<const float> a, const RandomizedOptions& options, 
   const std::int64_t capacity = std::min(least, width * steps);
   const std::int64_t warm = basis != nullptr ? basis->columns() : 0;
   if (warm > 0 && (basis->rows() != a.columns || warm > width)) {
-    throw Error({{}, "basis"}, "expected at most " + shape_text(a.columns, width) + ", found " +
-                                   shape_text(basis->rows(), warm));
+    throw Error({{}, "basis"}, "expected at most " + shape_text({a.columns, width}) + ", found " +
+                                   shape_text({basis->rows(), warm}));
   }
 
   Basis left(a.rows, capacity);

@@ -4,23 +4,19 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <string>
 
 #include "qloft/core/error.h"
 #include "qloft/core/matrix.h"
+#include "qloft/core/text.h"
 
 namespace qloft::linalg {
-
-inline std::string shape_text(std::int64_t rows, std::int64_t columns) {
-  return std::to_string(rows) + " x " + std::to_string(columns);
-}
 
 // BLAS counts in int. Throws Error for a larger matrix.
 template <typename T>
 void check_extent(MatrixView<T> a) {
   constexpr std::int64_t kMost = std::numeric_limits<int>::max();
   if (a.rows < 0 || a.columns < 0 || a.rows > kMost || a.columns > kMost || a.stride > kMost) {
-    throw Error({{}, "matrix"}, "too large: " + shape_text(a.rows, a.columns));
+    throw Error({{}, "matrix"}, "too large: " + shape_text({a.rows, a.columns}));
   }
 }
 

@@ -63,7 +63,7 @@ Svd svd(MatrixView<const float> a) {
   }
   if (info != 0) {
     throw ComputationError({{}, "svd"},
-                           "no convergence for a matrix of " + shape_text(a.rows, a.columns));
+                           "no convergence for a matrix of " + shape_text({a.rows, a.columns}));
   }
   for (std::int64_t i = 0; i < a.columns; ++i) {
     for (std::int64_t j = 0; j < k; ++j) result.v(i, j) = v_by_columns(j, i);

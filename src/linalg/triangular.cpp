@@ -13,8 +13,8 @@ constexpr std::int64_t kRowsAPiece = 128;
 
 void check_right(MatrixView<float> b, MatrixView<const float> u) {
   if (u.rows != u.columns || b.columns != u.rows) {
-    throw Error({{}, "triangular"}, "shapes disagree: " + shape_text(b.rows, b.columns) +
-                                        " times " + shape_text(u.rows, u.columns));
+    throw Error({{}, "triangular"}, "shapes disagree: " + shape_text({b.rows, b.columns}) +
+                                        " times " + shape_text({u.rows, u.columns}));
   }
   check_extent(b);
   check_extent(u);

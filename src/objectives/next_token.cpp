@@ -5,20 +5,13 @@
 #include <vector>
 
 #include "qloft/core/error.h"
+#include "qloft/core/text.h"
 #include "qloft/objectives.h"
 
 namespace qloft::objectives {
 namespace {
 
 using at::Tensor;
-
-std::string shape_of(const Tensor& tensor) {
-  std::string text = "[";
-  for (std::int64_t i = 0; i < tensor.dim(); ++i) {
-    text += (i == 0 ? "" : ", ") + std::to_string(tensor.size(i));
-  }
-  return text + "]";
-}
 
 // Indices into ids.flatten() of the positions whose prediction of the next id counts.
 std::vector<std::int64_t> predicting_positions(const model::Input& input, const Tensor& loss_mask) {
@@ -44,8 +37,8 @@ std::vector<std::int64_t> predicting_positions(const model::Input& input, const 
 
 Loss next_token(model::Model& model, const model::Input& input, const Tensor& loss_mask) {
   if (loss_mask.defined() && loss_mask.sizes() != input.ids.sizes()) {
-    throw InputError({{}, "loss_mask"},
-                     "expected " + shape_of(input.ids) + ", found " + shape_of(loss_mask));
+    throw InputError({{}, "loss_mask"}, "expected " + shape_text(input.ids.sizes().vec()) +
+                                            ", found " + shape_text(loss_mask.sizes().vec()));
   }
   const Tensor states = model.hidden(input);
   const auto positions = predicting_positions(input, loss_mask);

@@ -11,6 +11,7 @@
 #include "finetune_weights.h"
 #include "load.h"
 #include "qloft/architecture.h"
+#include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/pipeline/resume.h"
@@ -140,7 +141,8 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
          "adapter (--method lora)");
   std::optional<adapter::Adapter> adapter;
   if (lora) adapter = first_adapter(*files, options);
-  const ElementType type = lora ? ElementType::f32 : save_type(config, options);
+  const ElementType type =
+      lora ? ElementType::f32 : save_type(files ? &files->source() : nullptr, config, options);
 
   OutputFolder output(options);
   output.begin(training.resume, options.overwrite);
@@ -168,7 +170,9 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   report.summary = train::train(model, trained, data.set, data.split.train, data.split.validation,
                                 training, save, progress);
   if (!lora) {
-    io::write_json(output.path() / "config.json", saved_config(config, type));
+    io::Json saved = config;
+    checkpoint::set_weight_type(saved, type);
+    io::write_json(output.path() / "config.json", saved);
     checkpoint::copy_generation_config(folder, output.path());
     copy_texts(inputs.sources, output.path());
   } else {

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <string_view>
 
-#include "qloft/checkpoint.h"
+#include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/error.h"
 #include "qloft/quantized/model_files.h"
 
@@ -23,32 +21,17 @@ Matrix values_of(const at::Tensor& tensor) {
 
 }  // namespace
 
-ElementType save_type(const io::Json& config, const FinetuneOptions& options) {
-  const auto named = [](std::string_view name) -> std::optional<ElementType> {
-    if (name == "float32" || name == "f32") return ElementType::f32;
-    if (name == "bfloat16" || name == "bf16") return ElementType::bf16;
-    if (name == "float16" || name == "f16") return ElementType::f16;
-    return std::nullopt;
-  };
-  if (options.save_dtype) {
-    const auto type = named(*options.save_dtype);
-    if (type) return *type;
-    throw InputError({{}, "save_dtype"},
-                     "expected f32, bf16 or f16, found '" + *options.save_dtype + "'");
+ElementType save_type(const checkpoint::Checkpoint* source, const io::Json& config,
+                      const FinetuneOptions& options) {
+  if (!options.save_dtype) {
+    if (source != nullptr) return checkpoint::weight_type(*source);
+    const auto trained = element_type_from_short_name(options.dtype).value_or(ElementType::f32);
+    return checkpoint::named_weight_type(config).value_or(trained);
   }
-  for (const char* field : {"dtype", "torch_dtype"}) {
-    if (!config.contains(field) || !config[field].is_string()) continue;
-    if (const auto type = named(config[field].get<std::string>())) return *type;
-  }
-  return *named(options.dtype);
-}
-
-io::Json saved_config(io::Json config, ElementType type) {
-  const std::string name = type == ElementType::f32    ? "float32"
-                           : type == ElementType::bf16 ? "bfloat16"
-                                                       : "float16";
-  config.contains("dtype") ? config["dtype"] = name : config["torch_dtype"] = name;
-  return config;
+  const auto type = element_type_from_short_name(*options.save_dtype);
+  if (type && checkpoint::is_weight_type(*type)) return *type;
+  throw InputError({{}, "save_dtype"},
+                   "expected f32, bf16 or f16, found '" + *options.save_dtype + "'");
 }
 
 void write_weights(const model::Model& model, const fs::path& folder, ElementType type) {

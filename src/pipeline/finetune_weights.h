@@ -3,17 +3,16 @@
 
 #include <filesystem>
 
-#include "qloft/io.h"
+#include "qloft/checkpoint.h"
 #include "qloft/model.h"
 #include "qloft/pipeline/finetune.h"
 
 namespace qloft::pipeline {
 
-// The type that the options ask for, or config.json's, or that of the activations.
-ElementType save_type(const io::Json& config, const FinetuneOptions& options);
-
-// config.json of weights in this type.
-io::Json saved_config(io::Json config, ElementType type);
+// The type that the options ask for, or that of the weights that are trained; random ones (`source`
+// null) have that which config.json names, or that of the activations.
+ElementType save_type(const checkpoint::Checkpoint* source, const io::Json& config,
+                      const FinetuneOptions& options);
 
 // Writes all dense weights beside, as checkpoints of this family are published, and moves them into
 // `folder` when they are whole.

@@ -9,7 +9,7 @@
 #include "load.h"
 #include "names.h"
 #include "qloft/adapter.h"
-#include "qloft/checkpoint.h"
+#include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
 #include "qloft/pipeline/resume.h"
@@ -18,10 +18,6 @@
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
-
-bool is_float(ElementType type) {
-  return type == ElementType::f32 || type == ElementType::f16 || type == ElementType::bf16;
-}
 
 // One parameter of the output.
 struct Item {
@@ -42,23 +38,11 @@ struct Input {
   }
 };
 
-ElementType output_type(const std::string& wanted, const io::Json& config) {
-  if (!wanted.empty()) {
-    const auto type = element_type_from_short_name(wanted);
-    if (type && is_float(*type)) return *type;
-    throw InputError({{}, "dtype"}, "expected f32, bf16 or f16, found '" + wanted + "'");
-  }
-  for (const char* field : {"dtype", "torch_dtype"}) {
-    const auto it = config.find(field);
-    if (it == config.end() || !it->is_string()) continue;
-    if (*it == "float32") return ElementType::f32;
-    if (*it == "float16") return ElementType::f16;
-  }
-  return ElementType::bf16;
-}
-
-const char* torch_name(ElementType type) {
-  return type == ElementType::f32 ? "float32" : type == ElementType::f16 ? "float16" : "bfloat16";
+ElementType output_type(const std::string& wanted, const checkpoint::Checkpoint& source) {
+  if (wanted.empty()) return checkpoint::weight_type(source);
+  const auto type = element_type_from_short_name(wanted);
+  if (type && checkpoint::is_weight_type(*type)) return *type;
+  throw InputError({{}, "dtype"}, "expected f32, bf16 or f16, found '" + wanted + "'");
 }
 
 // Whether it changes the output matrix or the embedding, but not both alike.
@@ -89,7 +73,7 @@ Input open_input(const MergeOptions& options) {
       architecture::has_tied_output(input.layout)) {
     input.layout = architecture::untied(std::move(input.layout));
   }
-  input.type = output_type(options.dtype, files.source().config());
+  input.type = output_type(options.dtype, files.source());
   return input;
 }
 
@@ -161,7 +145,7 @@ void write_item(const Input& input, const Item& item, checkpoint::Writer& writer
 void write_config(const Input& input, const fs::path& folder) {
   io::Json config = input.files.source().config();
   config.erase("quantization_config");
-  config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_name(input.type);
+  checkpoint::set_weight_type(config, input.type);
   if (!architecture::has_tied_output(input.layout)) config["tie_word_embeddings"] = false;
   io::write_json(folder / "config.json", config);
 }

@@ -9,6 +9,7 @@
 #include "kernel_values.h"
 #include "qloft/core/aligned.h"
 #include "qloft/core/checked.h"
+#include "qloft/core/text.h"
 #include "qloft/core/threads.h"
 #include "row_reader.h"
 
@@ -59,9 +60,8 @@ void check(MatrixView<const float> x, const Product& product) {
   if (x.columns == q.columns() && y.rows == x.rows && y.columns == q.rows()) return;
   throw InputError({{}, "multiply_transposed"},
                    "expected x [n, " + std::to_string(q.columns()) + "] and y [n, " +
-                       std::to_string(q.rows()) + "], found x [" + std::to_string(x.rows) + ", " +
-                       std::to_string(x.columns) + "] and y [" + std::to_string(y.rows) + ", " +
-                       std::to_string(y.columns) + "]");
+                       std::to_string(q.rows()) + "], found x " + shape_text({x.rows, x.columns}) +
+                       " and y " + shape_text({y.rows, y.columns}));
 }
 
 // Rows of `matrix` that the next task multiplies, of a share of `elements`.

@@ -8,6 +8,7 @@
 
 #include "codebooks/row.h"
 #include "kernel_values.h"
+#include "qloft/core/text.h"
 #include "qloft/core/threads.h"
 #include "row_reader.h"
 #include "second_level.h"
@@ -84,10 +85,8 @@ PackedMatrix store_scales(const Format& format, std::int64_t rows, std::int64_t 
 void set_scales(PackedMatrix& packed, MatrixView<const float> scales) {
   const std::int64_t blocks = packed.format().blocks_per_row(packed.columns());
   if (scales.rows != packed.rows() || scales.columns != blocks) {
-    throw Error({{}, "scales"}, "expected the shape [" + std::to_string(packed.rows()) + ", " +
-                                    std::to_string(blocks) + "], found [" +
-                                    std::to_string(scales.rows) + ", " +
-                                    std::to_string(scales.columns) + "]");
+    throw Error({{}, "scales"}, "expected the shape " + shape_text({packed.rows(), blocks}) +
+                                    ", found " + shape_text({scales.rows, scales.columns}));
   }
   BlockScales found;
   for (std::int64_t i = 0; i < scales.rows; ++i) {

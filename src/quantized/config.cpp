@@ -2,7 +2,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "fields.h"
+#include "qloft/core/error.h"
+#include "qloft/io/fields.h"
 #include "qloft/quantized.h"
 
 namespace qloft::quantized {
@@ -11,27 +12,20 @@ namespace {
 constexpr const char* kMember = "quantization_config";
 constexpr const char* kMethod = "qloft";
 
-MatrixEntry read_entry(const io::Json& json, const ErrorLocation& where,
-                       const std::vector<quant::Format>& formats) {
-  const Fields fields(json, where);
-  const io::Json& shape = fields.get("shape");
-  if (!shape.is_array() || shape.size() != 2) {
-    throw InputError(fields.place("shape"), "expected [rows, columns]");
-  }
-  const auto index = fields.integer("format", std::numeric_limits<std::int64_t>::max());
+MatrixEntry read_entry(const io::Field& json, const std::vector<quant::Format>& formats) {
+  const auto shape = json.at("shape").elements();
+  if (shape.size() != 2) json.fail("shape", "expected [rows, columns]");
+  const std::int64_t index = json.at("format").integer(0);
   if (static_cast<std::uint64_t>(index) >= formats.size()) {
-    throw InputError(fields.place("format"), "expected the place of one of " +
-                                                 std::to_string(formats.size()) +
-                                                 " formats, found " + std::to_string(index));
+    json.fail("format", "expected the place of one of " + std::to_string(formats.size()) +
+                            " formats, found " + std::to_string(index));
   }
-  constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
-  MatrixEntry entry{formats[static_cast<std::size_t>(index)],
-                    fields.integer_of(shape[0], "shape", kMost),
-                    fields.integer_of(shape[1], "shape", kMost)};
+  MatrixEntry entry{formats[static_cast<std::size_t>(index)], shape[0].integer(0),
+                    shape[1].integer(0)};
   try {
     quant::parts(entry.format, entry.rows, entry.columns);
   } catch (const InputError& error) {
-    throw InputError(fields.place("shape"), error.what());
+    json.fail("shape", error.what());
   }
   return entry;
 }
@@ -39,29 +33,24 @@ MatrixEntry read_entry(const io::Json& json, const ErrorLocation& where,
 }  // namespace
 
 QuantizationConfig config_from_json(const io::Json& json, const std::filesystem::path& file) {
-  const Fields fields(json, {file, kMember});
-  if (const std::string& method = fields.text("quant_method"); method != kMethod) {
-    throw InputError(fields.place("quant_method"),
-                     "expected qloft (or an unquantized model), found " + method);
+  const io::Field root(json, file, kMember);
+  const io::Field method = root.at("quant_method");
+  if (method.string() != kMethod) {
+    method.fail("expected qloft (or an unquantized model), found " + method.string());
   }
   QuantizationConfig config;
-  config.version = static_cast<int>(fields.integer("version", std::numeric_limits<int>::max()));
+  const io::Field version = root.at("version");
+  config.version = static_cast<int>(version.integer(0, std::numeric_limits<int>::max()));
   if (config.version < 1 || config.version > kFormatVersion) {
-    throw InputError(fields.place("version"), "expected 1 to " + std::to_string(kFormatVersion) +
-                                                  ", found " + std::to_string(config.version) +
-                                                  " (written by a newer program?)");
+    version.fail("expected 1 to " + std::to_string(kFormatVersion) + ", found " +
+                 std::to_string(config.version) + " (written by a newer program?)");
   }
-  const io::Json& format_list = fields.get("formats");
-  if (!format_list.is_array()) throw InputError(fields.place("formats"), "expected an array");
   std::vector<quant::Format> formats;
-  for (std::size_t i = 0; i < format_list.size(); ++i) {
-    formats.push_back(format_from_json(
-        format_list[i], file, std::string(kMember) + ".formats[" + std::to_string(i) + "]"));
+  for (const io::Field& format : root.at("formats").elements()) {
+    formats.push_back(format_from_json(format.json(), file, format.path()));
   }
-  const io::Json& matrices = fields.get("matrices");
-  if (!matrices.is_object()) throw InputError(fields.place("matrices"), "expected an object");
-  for (const auto& [name, entry] : matrices.items()) {
-    config.matrices[name] = read_entry(entry, fields.place("matrices." + name), formats);
+  for (const auto& [name, entry] : root.at("matrices").members()) {
+    config.matrices[name] = read_entry(entry, formats);
   }
   return config;
 }

@@ -1,7 +1,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "fields.h"
+#include "qloft/io/fields.h"
 #include "qloft/quantized.h"
 
 namespace qloft::quantized {
@@ -26,23 +26,22 @@ io::Json format_to_json(const quant::Format& format) {
 
 quant::Format format_from_json(const io::Json& json, const std::filesystem::path& file,
                                const std::string& field) {
-  const Fields fields(json, {file, field});
+  const io::Field fields(json, file, field);
   constexpr std::int64_t kMost = std::numeric_limits<int>::max();
   quant::Format format;
-  format.bits = static_cast<int>(fields.integer("bits", kMost));
-  format.codebook = fields.named("codebook", quant::codebook_from_name);
-  format.block = fields.integer("block", kMost);
-  format.scale_rule = fields.named("scale", quant::scale_rule_from_name);
-  if (const io::Json* inner = fields.find("second_level"); inner != nullptr) {
-    const Fields second_fields(*inner, {file, field + ".second_level"});
+  format.bits = static_cast<int>(fields.at("bits").integer(0, kMost));
+  format.codebook = fields.at("codebook").named(quant::codebook_from_name);
+  format.block = fields.at("block").integer(0, kMost);
+  format.scale_rule = fields.at("scale").named(quant::scale_rule_from_name);
+  if (const auto inner = fields.find("second_level")) {
     quant::SecondLevel second;
-    second.bits = static_cast<int>(second_fields.integer("bits", kMost));
-    second.block = second_fields.integer("block", kMost);
-    second.type = second_fields.named("type", element_type_from_short_name);
-    second.code = second_fields.named("code", quant::scale_code_from_name);
+    second.bits = static_cast<int>(inner->at("bits").integer(0, kMost));
+    second.block = inner->at("block").integer(0, kMost);
+    second.type = inner->at("type").named(element_type_from_short_name);
+    second.code = inner->at("code").named(quant::scale_code_from_name);
     format.second_level = second;
   } else {
-    format.scale_type = fields.named("scale_type", element_type_from_short_name);
+    format.scale_type = fields.at("scale_type").named(element_type_from_short_name);
   }
   try {
     format.validate();

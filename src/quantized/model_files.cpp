@@ -7,6 +7,7 @@
 
 #include "qloft/architecture.h"
 #include "qloft/core/error.h"
+#include "qloft/core/text.h"
 
 namespace qloft::quantized {
 
@@ -17,14 +18,6 @@ using architecture::Piece;
 using architecture::Storage;
 
 namespace {
-
-std::string text_of(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t extent : shape) {
-    text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
-  }
-  return text + "]";
-}
 
 // Elements of one piece: a whole tensor, or one matrix of it.
 std::size_t elements_of(const Piece& piece) {
@@ -84,9 +77,9 @@ void ModelFiles::find_storages() {
     const Parameter& parameter = layout_.parameters[i];
     if (const MatrixEntry* entry = packed(id)) {
       if (std::vector{entry->rows, entry->columns} != parameter.shape) {
-        throw InputError({folder(), parameter.name}, "expected shape " + text_of(parameter.shape) +
-                                                         ", found " +
-                                                         text_of({entry->rows, entry->columns}));
+        throw InputError({folder(), parameter.name}, "expected shape " +
+                                                         shape_text(parameter.shape) + ", found " +
+                                                         shape_text({entry->rows, entry->columns}));
       }
       for (const auto& part : tensors_of(parameter.name, *entry)) {
         if (!source_->contains(part.name)) {
@@ -111,9 +104,9 @@ void ModelFiles::find_storages() {
     for (const Piece& piece : storages_[i]) {
       const io::TensorInfo& info = source_->info(piece.tensor);
       if (info.shape != piece.shape) {
-        throw InputError({folder(), piece.tensor}, "expected the shape " + text_of(piece.shape) +
+        throw InputError({folder(), piece.tensor}, "expected the shape " + shape_text(piece.shape) +
                                                        " by config.json, found " +
-                                                       text_of(info.shape));
+                                                       shape_text(info.shape));
       }
       if (info.type != ElementType::f32 && info.type != ElementType::f16 &&
           info.type != ElementType::bf16) {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "malformed.h"
+#include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "temporary_folder.h"
@@ -147,6 +148,19 @@ TEST(CopyCompanions, CopiesTokenizerFilesAndLeavesTheRest) {
   EXPECT_TRUE(std::filesystem::exists(to / "chat_template.jinja"));
   EXPECT_FALSE(std::filesystem::exists(to / "README.md"));
   EXPECT_FALSE(std::filesystem::exists(to / "config.json"));
+}
+
+TEST(WeightType, IsWhatConfigSaysElseThatOfMostStoredElements) {
+  const test::TemporaryFolder folder;
+  write_single(folder.path());
+  EXPECT_EQ(weight_type(Checkpoint(folder.path())), ElementType::f32);
+  write_file(folder / "config.json", R"({"torch_dtype": "auto"})");
+  EXPECT_EQ(weight_type(Checkpoint(folder.path())), ElementType::f32);
+  write_file(folder / "config.json", R"({"dtype": "float16", "torch_dtype": "bfloat16"})");
+  EXPECT_EQ(weight_type(Checkpoint(folder.path())), ElementType::f16);
+  io::Json config = {{"torch_dtype", "float32"}};
+  set_weight_type(config, ElementType::bf16);
+  EXPECT_EQ(config.dump(), R"({"torch_dtype":"bfloat16"})");
 }
 
 }  // namespace

@@ -1,19 +1,10 @@
 #include <gtest/gtest.h>
 
-#include "../../src/cli/suggest.h"
 #include "../../src/cli/table.h"
 #include "../../src/cli/terminal_progress.h"
 
 namespace qloft::cli {
 namespace {
-
-TEST(Nearest, FindsWhatWasMeant) {
-  const std::vector<std::string> known = {"--bits", "--block", "--rank", "--iterations"};
-  EXPECT_EQ(nearest("--bit", known), "--bits");
-  EXPECT_EQ(nearest("--iteratoins", known), "--iterations");
-  EXPECT_EQ(nearest("--rnak", known), "--rank");
-  EXPECT_EQ(nearest("--completely-different", known), "");
-}
 
 TEST(Table, LinesUpColumnsByCodePoints) {
   EXPECT_EQ(

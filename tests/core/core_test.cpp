@@ -7,6 +7,8 @@
 #include <limits>
 #include <numeric>
 
+#include "qloft/core/text.h"
+
 namespace qloft {
 namespace {
 
@@ -169,6 +171,15 @@ TEST(Cpu, ThePortableSetIsAlwaysSupported) {
 TEST(Memory, ThePeakIsAtLeastWhatIsResident) {
   EXPECT_GE(peak_resident_bytes(), resident_bytes());
   EXPECT_GT(resident_bytes(), 0u);
+}
+
+TEST(NearestName, FindsWhatWasMeant) {
+  const std::vector<std::string> known = {"--bits", "--block", "--rank", "--iterations"};
+  EXPECT_EQ(nearest_name("--bit", known), "--bits");
+  EXPECT_EQ(nearest_name("--iteratoins", known), "--iterations");
+  EXPECT_EQ(nearest_name("--rnak", known), "--rank");
+  EXPECT_EQ(nearest_name("--completely-different", known), "");
+  EXPECT_EQ(suggestion("--rnak", known), "; did you mean --rank?");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "malformed.h"
 #include "qloft/core/error.h"
 #include "qloft/io.h"
+#include "qloft/io/fields.h"
 #include "temporary_folder.h"
 
 namespace qloft::io {
@@ -89,6 +90,51 @@ TEST(Json, NamesAMissingFile) {
   } catch (const InputError& error) {
     EXPECT_STREQ(error.what(), "/nonexistent/x.json: no such file");
   }
+}
+
+TEST(Field, NamesFileAndFieldOfWhatIsNotAsExpected) {
+  const Json json = parse_json(
+      R"({"rank": 0, "deep": {"list": [1, "x"]}, "none": null, "big": 18446744073709551615,
+                                   "huge": 1e300, "type": "dog"})",
+      "a.json");
+  const Field root(json, "a.json");
+  const auto error = [](auto&& read) -> std::string {
+    try {
+      read();
+    } catch (const InputError& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  EXPECT_EQ(error([&] { root.at("rank").integer(1, 9); }),
+            "a.json: rank: expected a whole number from 1 to 9, found 0");
+  EXPECT_EQ(error([&] { root.integer("rank", 1); }),
+            "a.json: rank: expected a whole number from 1, found 0");
+  EXPECT_EQ(error([&] { root.integer("big"); }),
+            "a.json: big: expected a whole number, found 18446744073709551615");
+  EXPECT_EQ(error([&] { root.number("huge", 0, 10); }),
+            "a.json: huge: expected a number from 0 to 10, found 1e+300");
+  EXPECT_EQ(error([&] { root.at("deep").at("list").strings(); }),
+            "a.json: deep.list[0]: expected a string, found 1");
+  EXPECT_EQ(error([&] { root.at("deep").boolean(); }),
+            "a.json: deep: expected true or false, found an object");
+  EXPECT_EQ(error([&] { root.at("none"); }), "a.json: none: expected a value, found none");
+  EXPECT_EQ(error([&] {
+              root.at("type").choice({"cat", "cow"});
+            }),
+            "a.json: type: expected one of cat, cow, found \"dog\"");
+  EXPECT_EQ(error([&] { root.at("rank").find("x"); }), "a.json: rank: expected an object, found 0");
+}
+
+TEST(Field, TakesNullForMissing) {
+  const Json json = parse_json(R"({"none": null, "yes": true})", "a.json");
+  const Field root(json, "a.json");
+  EXPECT_FALSE(root.has("none"));
+  EXPECT_TRUE(root.mentions("none"));
+  EXPECT_FALSE(root.mentions("other"));
+  EXPECT_EQ(root.string("none"), std::nullopt);
+  EXPECT_EQ(root.number("other"), std::nullopt);
+  EXPECT_EQ(root.boolean("yes"), true);
 }
 
 }  // namespace

@@ -189,13 +189,13 @@ def adapter_cases():
         "no_config": ({"adapter_model.safetensors": factors()}, "expected an adapter folder with adapter_config.json"),
         "no_weights": ({"adapter_config.json": adapter_config()}, "expected adapter_model.safetensors, found none"),
         "bin_weights": ({"adapter_config.json": adapter_config(), "adapter_model.bin": b"x"}, ".bin files are not read"),
-        "config_is_array": ({"adapter_config.json": [], "adapter_model.safetensors": factors()}, "expected an object, found array"),
+        "config_is_array": ({"adapter_config.json": [], "adapter_model.safetensors": factors()}, "expected an object, found an array"),
         "other_peft_type": (folder(peft_type="PREFIX_TUNING"), 'peft_type: expected "LORA", found "PREFIX_TUNING"'),
         "no_peft_type": (folder(peft_type=None), "peft_type: expected"),
         "other_task": (folder(task_type="SEQ_CLS"), "task_type: expected"),
-        "no_rank": (folder(r=None), "r: expected the rank"),
-        "rank_zero": (folder(r=0), "r: expected a whole number from 1, found 0"),
-        "rank_negative": (folder(r=-1), "r: expected a whole number from 1, found -1"),
+        "no_rank": (folder(r=None), "r: expected a value, found none"),
+        "rank_zero": (folder(r=0), "r: expected a whole number from 1 to 1048576, found 0"),
+        "rank_negative": (folder(r=-1), "r: expected a whole number from 1 to 1048576, found -1"),
         "rank_fraction": (folder(r=2.5), "r: expected a whole number from 1"),
         "rank_huge": (folder(r=2**63), "r: expected a whole number from 1"),
         "rank_string": (folder(r="2"), "r: expected a whole number from 1"),
@@ -256,7 +256,7 @@ def quantized_cases():
     second = {"bits": 8, "block": 256, "type": "f32", "code": "dynamic"}
     at = "quantization_config"
     return {
-        "array.json": (b"[]\n", f"{at}: expected an object, found array"),
+        "array.json": (b"[]\n", f"{at}: expected an object, found an array"),
         "no_method.json": (whole(quant_method=None), f"{at}.quant_method: expected a value, found none"),
         "other_method.json": (whole(quant_method="gptq"), f"{at}.quant_method: expected qloft (or an unquantized model), found gptq"),
         "method_number.json": (whole(quant_method=1), f"{at}.quant_method: expected a string, found 1"),
@@ -290,7 +290,7 @@ def quantized_cases():
         "format_out_of_range.json": (whole(entry={"format": 1}), f"{at}.matrices.w.weight.format: expected the place of one of 1 formats, found 1"),
         "format_negative.json": (whole(entry={"format": -1}), f"{at}.matrices.w.weight.format: expected a whole number"),
         "shape_one.json": (whole(entry={"shape": [64]}), f"{at}.matrices.w.weight.shape: expected [rows, columns]"),
-        "shape_negative.json": (whole(entry={"shape": [-4, 64]}), f"{at}.matrices.w.weight.shape: expected a whole number"),
+        "shape_negative.json": (whole(entry={"shape": [-4, 64]}), f"{at}.matrices.w.weight.shape[0]: expected a whole number"),
         "shape_overflows.json": (whole(entry={"shape": [2**62, 2**62]}), f"{at}.matrices.w.weight.shape: "),
         "shape_overflows_bytes.json": (whole(entry={"shape": [2**40, 2**40]}), f"{at}.matrices.w.weight.shape: "),
     }

@@ -13,10 +13,9 @@
 
 #include "qloft/core/error.h"
 #include "qloft/core/options.h"
+#include "qloft/io/fields.h"
 
 namespace qloft::io {
-
-using Json = nlohmann::ordered_json;
 
 class OptionEcho {
  public:
@@ -143,11 +142,6 @@ class OptionReader {
 
   ErrorLocation at(const std::string& name) const {
     return {where_.file, where_.field.empty() ? name : where_.field + "." + name};
-  }
-  static std::string shown(const Json& value) {
-    constexpr std::size_t kLongest = 40;
-    std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-    return text.size() > kLongest ? text.substr(0, kLongest) + "..." : text;
   }
   [[noreturn]] void refuse(const std::string& name, const std::string& expected,
                            const Json& found) const {

@@ -11,7 +11,7 @@ struct Variant {
   bool new_decoder, multi_query, parallel, alibi, bias, two_norms;
 };
 
-Variant read_variant(const Fields& config) {
+Variant read_variant(const io::Field& config) {
   Variant out{};
   out.new_decoder = read_flag(config, "new_decoder_architecture", false);
   out.multi_query = read_flag(config, "multi_query", true);
@@ -23,7 +23,7 @@ Variant read_variant(const Fields& config) {
   return out;
 }
 
-Sizes read_falcon_sizes(const Fields& config, const Variant& variant) {
+Sizes read_falcon_sizes(const io::Field& config, const Variant& variant) {
   // Older configs have n_embed, n_layer, n_head.
   const bool older = !config.has("hidden_size");
   Sizes out = read_sizes(config, {.hidden = older ? "n_embed" : "hidden_size",
@@ -39,7 +39,7 @@ Sizes read_falcon_sizes(const Fields& config, const Variant& variant) {
 
 }  // namespace
 
-Layout falcon(const Fields& config) {
+Layout falcon(const io::Field& config) {
   LayoutBuilder builder("falcon", "transformer.h.");
   Layout& layout = builder.layout();
   const Variant variant = read_variant(config);

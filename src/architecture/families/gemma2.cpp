@@ -3,7 +3,7 @@
 
 namespace qloft::architecture {
 
-Layout gemma2(const Fields& config) {
+Layout gemma2(const io::Field& config) {
   LayoutBuilder builder("gemma2", "model.layers.");
   GatedDecoder decoder = read_gemma(config, builder, 8192, 256000, 50, 30);
   Layout& layout = builder.layout();

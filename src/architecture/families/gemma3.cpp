@@ -3,10 +3,8 @@
 
 namespace qloft::architecture {
 
-Layout gemma3(const Fields& config) {
-  const auto text = config.object("text_config");
-  if (!text) config.fail("text_config", "expected an object, found nothing");
-  Layout layout = gemma3_layout(*text, "gemma3", "model.language_model.",
+Layout gemma3(const io::Field& config) {
+  Layout layout = gemma3_layout(config.at("text_config"), "gemma3", "model.language_model.",
                                 read_flag(config, "tie_word_embeddings", true));
   layout.prefix = "model.language_model.";
   layout.other_prefixes = {"language_model.model.", "model."};

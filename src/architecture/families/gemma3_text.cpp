@@ -4,7 +4,7 @@
 
 namespace qloft::architecture {
 
-Layout gemma3_text(const Fields& config) {
+Layout gemma3_text(const io::Field& config) {
   return gemma3_layout(config, "gemma3_text", "model.");
 }
 

@@ -6,7 +6,7 @@
 
 namespace qloft::architecture {
 
-Layout gpt2(const Fields& config) {
+Layout gpt2(const io::Field& config) {
   LayoutBuilder builder("gpt2", "transformer.h.");
   Layout& layout = builder.layout();
   const auto either = [&](const char* name, const char* other) {

@@ -6,7 +6,7 @@
 
 namespace qloft::architecture {
 
-Layout gpt_neox(const Fields& config) {
+Layout gpt_neox(const io::Field& config) {
   LayoutBuilder builder("gpt_neox", "gpt_neox.layers.");
   Layout& layout = builder.layout();
   const Sizes sizes = read_sizes(config, {.key_value_heads = nullptr, .reads_head_dim = false});

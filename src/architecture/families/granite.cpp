@@ -3,7 +3,7 @@
 
 namespace qloft::architecture {
 
-Layout granite(const Fields& config) {
+Layout granite(const io::Field& config) {
   LayoutBuilder builder("granite", "model.layers.");
   GatedDecoder decoder = read_gated_decoder(config, builder, {}, 2048);
   decoder.query_key_value_bias = decoder.output_bias = read_flag(config, "attention_bias", false);

@@ -3,7 +3,7 @@
 
 namespace qloft::architecture {
 
-Layout mistral(const Fields& config) {
+Layout mistral(const io::Field& config) {
   LayoutBuilder builder("mistral", "model.layers.");
   GatedDecoder decoder =
       read_gated_decoder(config, builder, {.default_key_value_heads = 8}, 4096 * 32);

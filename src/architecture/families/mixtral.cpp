@@ -4,7 +4,7 @@
 
 namespace qloft::architecture {
 
-Layout mixtral(const Fields& config) {
+Layout mixtral(const io::Field& config) {
   LayoutBuilder builder("mixtral", "model.layers.");
   GatedDecoder decoder = read_gated_decoder(config, builder, {.default_key_value_heads = 8},
                                             4096 * 32, {.theta = 1e6});

@@ -4,7 +4,7 @@
 
 namespace qloft::architecture {
 
-Layout olmo2(const Fields& config) {
+Layout olmo2(const io::Field& config) {
   LayoutBuilder builder("olmo2", "model.layers.");
   GatedDecoder decoder = read_gated_decoder(config, builder, {}, 2048);
   decoder.epsilon = config.number("rms_norm_eps", 0, 1).value_or(1e-5);

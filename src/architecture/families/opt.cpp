@@ -12,7 +12,7 @@ constexpr double kEpsilon = 1e-5;  // of torch's LayerNorm
 
 }  // namespace
 
-Layout opt(const Fields& config) {
+Layout opt(const io::Field& config) {
   LayoutBuilder builder("opt", "model.decoder.layers.");
   Layout& layout = builder.layout();
   const Sizes sizes =

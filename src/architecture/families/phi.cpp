@@ -4,7 +4,7 @@
 
 namespace qloft::architecture {
 
-Layout phi(const Fields& config) {
+Layout phi(const io::Field& config) {
   LayoutBuilder builder("phi", "model.layers.");
   Layout& layout = builder.layout();
   const Sizes sizes = read_sizes(config);

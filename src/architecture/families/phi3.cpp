@@ -19,7 +19,7 @@ Mlp add_fused_mlp(LayoutBuilder& builder, const Sizes& sizes, Activation activat
 
 }  // namespace
 
-Layout phi3(const Fields& config) {
+Layout phi3(const io::Field& config) {
   LayoutBuilder builder("phi3", "model.layers.");
   Layout& layout = builder.layout();
   const Sizes sizes = read_sizes(config);

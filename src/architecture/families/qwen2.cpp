@@ -3,7 +3,7 @@
 
 namespace qloft::architecture {
 
-Layout qwen2(const Fields& config) {
+Layout qwen2(const io::Field& config) {
   LayoutBuilder builder("qwen2", "model.layers.");
   GatedDecoder decoder =
       read_gated_decoder(config, builder, {.default_key_value_heads = 32}, 32768);

@@ -3,7 +3,7 @@
 
 namespace qloft::architecture {
 
-Layout qwen2_moe(const Fields& config) {
+Layout qwen2_moe(const io::Field& config) {
   LayoutBuilder builder("qwen2_moe", "model.layers.");
   GatedDecoder decoder =
       read_gated_decoder(config, builder, {.default_key_value_heads = 16}, 32768);

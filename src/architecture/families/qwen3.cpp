@@ -3,7 +3,7 @@
 
 namespace qloft::architecture {
 
-Layout qwen3(const Fields& config) {
+Layout qwen3(const io::Field& config) {
   LayoutBuilder builder("qwen3", "model.layers.");
   GatedDecoder decoder = read_gated_decoder(
       config, builder, {.default_key_value_heads = 32, .default_head_dim = 128}, 32768);

@@ -3,7 +3,7 @@
 
 namespace qloft::architecture {
 
-Layout qwen3_moe(const Fields& config) {
+Layout qwen3_moe(const io::Field& config) {
   LayoutBuilder builder("qwen3_moe", "model.layers.");
   GatedDecoder decoder = read_gated_decoder(config, builder, {.default_key_value_heads = 4}, 32768);
   decoder.query_key_value_bias = decoder.output_bias = read_flag(config, "attention_bias", false);

@@ -3,7 +3,7 @@
 
 namespace qloft::architecture {
 
-Layout smollm3(const Fields& config) {
+Layout smollm3(const io::Field& config) {
   LayoutBuilder builder("smollm3", "model.layers.");
   GatedDecoder decoder =
       read_gated_decoder(config, builder, {.default_key_value_heads = 4}, 32768, {.theta = 2e6});
@@ -13,14 +13,13 @@ Layout smollm3(const Fields& config) {
 
   const std::int64_t layers = decoder.sizes.layers;
   const std::int64_t interval = config.integer("no_rope_layer_interval", 1, kMaxLayers).value_or(4);
-  const io::Json* flags =
-      config.find("no_rope_layers");  // 1: the layer has it, in spite of the name
-  if (flags != nullptr && (!flags->is_array() || std::ssize(*flags) != layers)) {
-    config.fail("no_rope_layers", "expected 0 or 1 for each layer");
-  }
+  // 1: the layer has it, in spite of the name.
+  const auto flags = config.find("no_rope_layers");
+  if (flags && std::ssize(flags->elements()) != layers)
+    flags->fail("expected 0 or 1 for each layer");
   for (std::int64_t i = 0; i < layers; ++i) {
     const bool rotated =
-        flags != nullptr ? (*flags)[static_cast<std::size_t>(i)] != 0 : (i + 1) % interval != 0;
+        flags ? flags->json()[static_cast<std::size_t>(i)] != 0 : (i + 1) % interval != 0;
     decoder.rope_of_layer.push_back(rotated ? 0 : -1);
   }
   const std::int64_t window = read_window(config, 0);

@@ -21,7 +21,7 @@ std::vector<Norm> add_head_norms(LayoutBuilder& builder, const std::string& name
 
 }  // namespace
 
-Layout stablelm(const Fields& config) {
+Layout stablelm(const io::Field& config) {
   LayoutBuilder builder("stablelm", "model.layers.");
   Layout& layout = builder.layout();
   const Sizes sizes = read_sizes(config, {.default_key_value_heads = 32, .reads_head_dim = false});

@@ -5,7 +5,7 @@
 
 namespace qloft::architecture {
 
-Layout starcoder2(const Fields& config) {
+Layout starcoder2(const io::Field& config) {
   LayoutBuilder builder("starcoder2", "model.layers.");
   Layout& layout = builder.layout();
   const Sizes sizes = read_sizes(config, {.default_key_value_heads = 2});

@@ -87,7 +87,7 @@ Mlp add_gated_mlp(LayoutBuilder& builder, const std::string& name, std::int64_t 
   return mlp;
 }
 
-GatedDecoder read_gated_decoder(const Fields& config, LayoutBuilder& builder,
+GatedDecoder read_gated_decoder(const io::Field& config, LayoutBuilder& builder,
                                 const SizeNames& names, std::int64_t default_positions,
                                 const RopeDefaults& rope) {
   GatedDecoder out;

@@ -44,7 +44,7 @@ void add_gated_decoder(LayoutBuilder& builder, const GatedDecoder& decoder,
 
 // What Llama and its relatives read alike: sizes, rms_norm_eps, ties, one rope, and the activation
 // under hidden_act.
-GatedDecoder read_gated_decoder(const Fields& config, LayoutBuilder& builder,
+GatedDecoder read_gated_decoder(const io::Field& config, LayoutBuilder& builder,
                                 const SizeNames& names, std::int64_t default_positions,
                                 const RopeDefaults& rope = {});
 

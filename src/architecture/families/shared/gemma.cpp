@@ -7,28 +7,28 @@ namespace qloft::architecture {
 namespace {
 
 // A number above 0, `fallback` where the field is missing, 0 where it is null.
-double read_cap(const Fields& config, const char* key, double fallback) {
+double read_cap(const io::Field& config, const char* key, double fallback) {
   if (!config.has(key) && config.mentions(key)) return 0;
   return config.number(key, 1e-3, 1e6).value_or(fallback);
 }
 
 // The rotary embeddings of global layers (first) and of local ones.
-std::vector<Rope> read_ropes(const Fields& config, std::int64_t max_positions,
+std::vector<Rope> read_ropes(const io::Field& config, std::int64_t max_positions,
                              std::int64_t head_dim) {
   Rope global, local;
   global.theta = config.number("rope_theta", 1, 1e12).value_or(1e6);
   local.theta = config.number("rope_local_base_freq", 1, 1e12).value_or(1e4);
   global.dimensions = local.dimensions = head_dim;
-  if (const auto scaling = config.object("rope_scaling")) {
+  if (const auto scaling = config.find("rope_scaling")) {
     read_rope(config, *scaling, max_positions, head_dim, 1, global);
     return {global, local};
   }
-  const auto both = config.object("rope_parameters");
+  const auto both = config.find("rope_parameters");
   if (!both) return {global, local};
-  if (const auto fields = both->object("full_attention")) {
+  if (const auto fields = both->find("full_attention")) {
     read_rope(config, *fields, max_positions, head_dim, 1, global);
   }
-  if (const auto fields = both->object("sliding_attention")) {
+  if (const auto fields = both->find("sliding_attention")) {
     read_rope(config, *fields, max_positions, head_dim, 1, local);
   }
   return {global, local};
@@ -36,7 +36,7 @@ std::vector<Rope> read_ropes(const Fields& config, std::int64_t max_positions,
 
 }  // namespace
 
-GatedDecoder read_gemma(const Fields& config, LayoutBuilder& builder,
+GatedDecoder read_gemma(const io::Field& config, LayoutBuilder& builder,
                         std::int64_t default_positions, std::int64_t default_vocabulary,
                         double default_score_cap, double default_logit_cap) {
   GatedDecoder out;
@@ -64,7 +64,7 @@ GatedDecoder read_gemma(const Fields& config, LayoutBuilder& builder,
   return out;
 }
 
-Layout gemma3_layout(const Fields& config, const std::string& family, const std::string& stem,
+Layout gemma3_layout(const io::Field& config, const std::string& family, const std::string& stem,
                      std::optional<bool> tied) {
   LayoutBuilder builder(family, stem + "layers.");
   GatedDecoder decoder = read_gemma(config, builder, 131072, 262208, 0, 0);

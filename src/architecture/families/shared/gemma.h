@@ -7,13 +7,13 @@
 namespace qloft::architecture {
 
 // Everything but ropes and windows. `default_caps`: of scores and logits, 0 for none.
-GatedDecoder read_gemma(const Fields& config, LayoutBuilder& builder,
+GatedDecoder read_gemma(const io::Field& config, LayoutBuilder& builder,
                         std::int64_t default_positions, std::int64_t default_vocabulary,
                         double default_score_cap, double default_logit_cap);
 
 // Gemma 3's text model under module names that begin with `stem`. `tied`: whether the output matrix
 // is tied, where something else than config says so.
-Layout gemma3_layout(const Fields& config, const std::string& family, const std::string& stem,
+Layout gemma3_layout(const io::Field& config, const std::string& family, const std::string& stem,
                      std::optional<bool> tied = std::nullopt);
 
 }  // namespace qloft::architecture

@@ -13,21 +13,17 @@ constexpr std::int64_t kDefaultWindow = 4096;
 constexpr std::int64_t kDefaultMaxWindowLayers = 28;
 constexpr std::int64_t kMaxExperts = 1 << 12;
 
-std::set<std::int64_t> dense_layers(const Fields& config) {
+std::set<std::int64_t> dense_layers(const io::Field& config) {
   std::set<std::int64_t> out;
-  const io::Json* list = config.find("mlp_only_layers");
-  if (list == nullptr) return out;
-  if (!list->is_array()) config.fail("mlp_only_layers", "expected a list of layers");
-  for (const io::Json& layer : *list) {
-    if (!layer.is_number_integer()) config.fail("mlp_only_layers", "expected a list of layers");
-    out.insert(layer.get<std::int64_t>());
-  }
+  const auto list = config.find("mlp_only_layers");
+  if (!list) return out;
+  for (const io::Field& layer : list->elements()) out.insert(layer.integer());
   return out;
 }
 
 }  // namespace
 
-std::vector<std::int64_t> read_qwen_windows(const Fields& config, std::int64_t layers) {
+std::vector<std::int64_t> read_qwen_windows(const io::Field& config, std::int64_t layers) {
   const std::int64_t window = read_window(config, kDefaultWindow);
   if (!read_flag(config, "use_sliding_window", false) || window == 0) return {};
   std::vector<bool> windowed = read_layer_types(config, layers);
@@ -39,14 +35,14 @@ std::vector<std::int64_t> read_qwen_windows(const Fields& config, std::int64_t l
   return windows_of(windowed, window);
 }
 
-void read_qwen_experts(const Fields& config, std::int64_t default_experts,
+void read_qwen_experts(const io::Field& config, std::int64_t default_experts,
                        std::int64_t default_chosen, std::int64_t shared_inner,
                        GatedDecoder& decoder) {
   const char* count_key = config.has("num_experts") ? "num_experts" : "num_local_experts";
   const std::int64_t count = config.integer(count_key, 1, kMaxExperts).value_or(default_experts);
   const std::int64_t chosen =
       config.integer("num_experts_per_tok", 1, count).value_or(std::min(default_chosen, count));
-  const std::int64_t inner = config.required_integer("moe_intermediate_size", 1, kMaxSize);
+  const std::int64_t inner = config.at("moe_intermediate_size").integer(1, kMaxSize);
   const std::int64_t step = config.integer("decoder_sparse_step", 1, kMaxLayers).value_or(1);
   const bool normalized = read_flag(config, "norm_topk_prob", false);
   const auto hidden = decoder.sizes.hidden;

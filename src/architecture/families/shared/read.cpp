@@ -19,17 +19,17 @@ constexpr std::array<std::pair<std::string_view, Activation>, 7> kActivations = 
 
 }  // namespace
 
-Sizes read_sizes(const Fields& config, const SizeNames& names) {
+Sizes read_sizes(const io::Field& config, const SizeNames& names) {
   Sizes out;
-  out.hidden = config.required_integer(names.hidden, 1, kMaxSize);
+  out.hidden = config.at(names.hidden).integer(1, kMaxSize);
   const auto inner = config.integer(names.inner, 1, kMaxSize);
   if (!inner && names.default_inner_factor == 0) {
-    config.required_integer(names.inner, 1, kMaxSize);
+    config.at(names.inner).integer(1, kMaxSize);
   }
   out.inner = inner.value_or(names.default_inner_factor * out.hidden);
-  out.layers = config.required_integer(names.layers, 1, kMaxLayers);
+  out.layers = config.at(names.layers).integer(1, kMaxLayers);
   out.heads = names.default_heads == 0
-                  ? config.required_integer(names.heads, 1, kMaxSize)
+                  ? config.at(names.heads).integer(1, kMaxSize)
                   : config.integer(names.heads, 1, kMaxSize).value_or(names.default_heads);
   out.key_value_heads = out.heads;
   if (names.key_value_heads != nullptr) {
@@ -64,11 +64,11 @@ Sizes read_sizes(const Fields& config, const SizeNames& names) {
   return out;
 }
 
-void read_common(const Fields& config, const char* positions_key, std::int64_t default_positions,
+void read_common(const io::Field& config, const char* positions_key, std::int64_t default_positions,
                  Layout& layout, std::int64_t default_vocabulary) {
   layout.vocabulary_size =
       default_vocabulary == 0
-          ? config.required_integer("vocab_size", 1, kMaxSize)
+          ? config.at("vocab_size").integer(1, kMaxSize)
           : config.integer("vocab_size", 1, kMaxSize).value_or(default_vocabulary);
   layout.max_positions =
       config.integer(positions_key, 1, std::int64_t{1} << 40).value_or(default_positions);
@@ -76,12 +76,12 @@ void read_common(const Fields& config, const char* positions_key, std::int64_t d
       config.number("initializer_range", 0, 1).value_or(layout.initializer_range);
 }
 
-bool read_flag(const Fields& config, const char* key, bool fallback) {
+bool read_flag(const io::Field& config, const char* key, bool fallback) {
   return config.boolean(key).value_or(fallback);
 }
 
-Activation read_activation(const Fields& config, const char* key, std::string_view fallback) {
-  const std::string name = config.text(key).value_or(std::string(fallback));
+Activation read_activation(const io::Field& config, const char* key, std::string_view fallback) {
+  const std::string name = config.string(key).value_or(std::string(fallback));
   std::string known;
   for (const auto& [candidate, activation] : kActivations) {
     if (candidate == name) return activation;
@@ -90,25 +90,20 @@ Activation read_activation(const Fields& config, const char* key, std::string_vi
   config.fail(key, "expected one of " + known + ", found \"" + name + "\"");
 }
 
-std::int64_t read_window(const Fields& config, std::int64_t fallback) {
+std::int64_t read_window(const io::Field& config, std::int64_t fallback) {
   if (!config.has("sliding_window") && config.mentions("sliding_window")) return 0;
   return config.integer("sliding_window", 1, std::int64_t{1} << 40).value_or(fallback);
 }
 
-std::vector<bool> read_layer_types(const Fields& config, std::int64_t layers) {
-  const io::Json* types = config.find("layer_types");
-  if (types == nullptr) return {};
-  if (!types->is_array() || std::ssize(*types) != layers) {
-    config.fail("layer_types",
-                "expected a list with one entry for each of " + std::to_string(layers) + " layers");
+std::vector<bool> read_layer_types(const io::Field& config, std::int64_t layers) {
+  const auto types = config.find("layer_types");
+  if (!types) return {};
+  if (!types->json().is_array() || std::ssize(types->json()) != layers) {
+    types->fail("expected a list with one entry for each of " + std::to_string(layers) + " layers");
   }
   std::vector<bool> out;
-  for (const io::Json& type : *types) {
-    if (type != "full_attention" && type != "sliding_attention") {
-      config.fail("layer_types", "expected full_attention or sliding_attention for layer " +
-                                     std::to_string(out.size()));
-    }
-    out.push_back(type == "sliding_attention");
+  for (const io::Field& type : types->elements()) {
+    out.push_back(type.choice({"full_attention", "sliding_attention"}) == 1);
   }
   return out;
 }

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "../../fields.h"
 #include "qloft/architecture/layout.h"
+#include "qloft/io/fields.h"
 
 namespace qloft::architecture {
 
@@ -36,22 +36,22 @@ struct SizeNames {
   std::int64_t default_head_dim = 0;                    // 0: hidden / heads
   bool reads_head_dim = true;
 };
-Sizes read_sizes(const Fields& config, const SizeNames& names = {});
+Sizes read_sizes(const io::Field& config, const SizeNames& names = {});
 
 // vocab_size, the positions under `positions_key`, and initializer_range.
-void read_common(const Fields& config, const char* positions_key, std::int64_t default_positions,
+void read_common(const io::Field& config, const char* positions_key, std::int64_t default_positions,
                  Layout& layout, std::int64_t default_vocabulary = 0);
 
-bool read_flag(const Fields& config, const char* key, bool fallback);
+bool read_flag(const io::Field& config, const char* key, bool fallback);
 
 // One of silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu.
-Activation read_activation(const Fields& config, const char* key, std::string_view fallback);
+Activation read_activation(const io::Field& config, const char* key, std::string_view fallback);
 
 // The sliding window under sliding_window: `fallback` where the field is missing, 0 where it is
 // null.
-std::int64_t read_window(const Fields& config, std::int64_t fallback);
+std::int64_t read_window(const io::Field& config, std::int64_t fallback);
 
 // layer_types: whether each layer attends to a window only. Empty where the field is missing.
-std::vector<bool> read_layer_types(const Fields& config, std::int64_t layers);
+std::vector<bool> read_layer_types(const io::Field& config, std::int64_t layers);
 
 }  // namespace qloft::architecture
