@@ -31,7 +31,8 @@ struct Options {
 };
 
 struct RowMatrix {
-  std::string name;  // of the weight
+  std::string name;                   // of the weight
+  std::optional<std::int64_t> layer;  // none: outside of the blocks
   double bits_per_weight = 0;
   std::vector<double> relative_error;  // ||W - Q - s B A|| / ||W|| after every iteration
 };

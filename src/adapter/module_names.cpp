@@ -23,7 +23,7 @@ std::string container_of(const std::string& parameter) {
   return parameter.substr(0, parameter.rfind('.'));
 }
 
-// What follows the number of the block: "mlp.experts.down_proj".
+// What follows the number of the block: "mlp.experts.down".
 std::string within_block(const std::string& parameter) {
   std::size_t begin = 0;
   for (std::size_t at = 0; at < parameter.size();) {

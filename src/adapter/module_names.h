@@ -22,7 +22,7 @@ namespace qloft::adapter {
 
 // The experts' matrices that a checkpoint may keep in one tensor.
 struct ExpertStack {
-  std::string parameter;             // "model.layers.0.mlp.experts.down_proj"
+  std::string parameter;             // "... .mlp.experts.down"
   std::vector<std::string> modules;  // of the layout, by expert
   std::int64_t count() const { return static_cast<std::int64_t>(modules.size()); }
 };

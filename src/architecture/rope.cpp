@@ -76,14 +76,12 @@ std::vector<double> read_factors(const io::Field& fields, const char* key,
                                  std::int64_t dimensions) {
   const auto list = fields.find(key);
   const std::string expected = "expected " + std::to_string(dimensions / 2) + " numbers above 0";
-  if (!list || !list->json().is_array() || std::ssize(list->json()) != dimensions / 2) {
-    fields.fail(key, expected);
-  }
+  const auto factors = list ? list->elements() : std::vector<io::Field>();
+  if (std::ssize(factors) != dimensions / 2) fields.fail(key, expected);
   std::vector<double> out;
-  for (const io::Json& value : list->json()) {
-    const double factor = value.is_number() ? value.get<double>() : 0;
-    if (!(factor > 0 && factor <= kLargest)) fields.fail(key, expected);
-    out.push_back(factor);
+  for (const io::Field& factor : factors) {
+    out.push_back(factor.number(0, kLargest));
+    if (out.back() == 0) fields.fail(key, expected);
   }
   return out;
 }

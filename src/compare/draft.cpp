@@ -73,13 +73,13 @@ Draft draft_of(const Members& row, const Shared& shared, const std::string& fiel
 
 std::vector<Draft> vary(const Draft& draft, const Json& varied, const ErrorLocation& where) {
   if (!varied.is_object() || varied.empty()) {
-    throw InputError(where, "expected an object of options and lists, found " + shown(varied));
+    throw InputError(where, "expected an object of options and lists, found " + io::shown(varied));
   }
   std::vector<Draft> drafts = {draft};
   for (const auto& [option, values] : varied.items()) {
     const ErrorLocation at{where.file, where.field + "." + option};
     if (!values.is_array() || values.empty()) {
-      throw InputError(at, "expected a list of values, found " + shown(values));
+      throw InputError(at, "expected a list of values, found " + io::shown(values));
     }
     // "plan.bits": of plan; a bare name: of quantize.
     const std::size_t dot = option.find('.');

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "qloft/core/file.h"
+#include "qloft/core/text.h"
 
 namespace qloft::compare {
 namespace {
@@ -36,29 +37,6 @@ pre { overflow-x: auto; padding: .75rem; background: var(--band); font-size: .81
 @media (max-width: 30rem) { th:first-child { max-width: 8rem; white-space: normal; } }
 )";
 
-std::string escape(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
 std::string table_html(const Report& report) {
   const Table table = table_of(report);
   std::string out =
@@ -71,12 +49,12 @@ std::string table_html(const Report& report) {
       "<table aria-describedby=\"notes\">\n<caption>Each row before and after tuning</caption>\n"
       "<thead><tr>";
   for (const auto& column : table.columns) {
-    out += "<th scope=\"col\">" + escape(column.title) + "</th>";
+    out += "<th scope=\"col\">" + html_escaped(column.title) + "</th>";
   }
   out += "</tr></thead>\n<tbody>\n";
   for (const auto& row : table.rows) {
-    out += "<tr><th scope=\"row\">" + escape(row.front()) + "</th>";
-    for (std::size_t i = 1; i < row.size(); ++i) out += "<td>" + escape(row[i]) + "</td>";
+    out += "<tr><th scope=\"row\">" + html_escaped(row.front()) + "</th>";
+    for (std::size_t i = 1; i < row.size(); ++i) out += "<td>" + html_escaped(row[i]) + "</td>";
     out += "</tr>\n";
   }
   return out + "</tbody>\n</table>\n</div>\n";
@@ -111,15 +89,15 @@ std::string inline_svg(const DrawnPlot& plot) {
   }
   // gnuplot's own ink would stand over the page's.
   for (const char* own : {" color=\"black\"", " color=\"white\""}) replace_all(svg, own, "");
-  svg.insert(4, " role=\"img\" aria-label=\"" + escape(plot.plot.title) + "\"");
+  svg.insert(4, " role=\"img\" aria-label=\"" + html_escaped(plot.plot.title) + "\"");
   return svg;
 }
 
 std::string figure_html(const DrawnPlot& plot) {
-  return "<figure>\n<h3>" + escape(plot.plot.title) +
-         "</h3>\n<div class=\"scroll\" role=\"region\" aria-label=\"" + escape(plot.plot.title) +
-         "\" tabindex=\"0\">\n" + inline_svg(plot) + "\n</div>\n<figcaption>" +
-         escape(plot.plot.caption) + "</figcaption>\n</figure>\n";
+  return "<figure>\n<h3>" + html_escaped(plot.plot.title) +
+         "</h3>\n<div class=\"scroll\" role=\"region\" aria-label=\"" +
+         html_escaped(plot.plot.title) + "\" tabindex=\"0\">\n" + inline_svg(plot) +
+         "\n</div>\n<figcaption>" + html_escaped(plot.plot.caption) + "</figcaption>\n</figure>\n";
 }
 
 }  // namespace
@@ -130,8 +108,9 @@ std::string page(const Report& report, const std::vector<DrawnPlot>& plots,
   std::string out =
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
-      escape(title) + "</title>\n<style>" + kStyle + "</style>\n</head>\n<body>\n<main>\n<h1>" +
-      escape(title) + "</h1>\n<p class=\"quiet\">Model: " + escape(report.model) + ". " +
+      html_escaped(title) + "</title>\n<style>" + kStyle +
+      "</style>\n</head>\n<body>\n<main>\n<h1>" + html_escaped(title) +
+      "</h1>\n<p class=\"quiet\">Model: " + html_escaped(report.model) + ". " +
       std::to_string(report.rows.size()) + " rows.</p>\n<h2>Table</h2>\n" + table_html(report);
   if (!plots.empty()) {
     out += "<h2>Plots</h2>\n<div class=\"plots\">\n";
@@ -139,7 +118,7 @@ std::string page(const Report& report, const std::vector<DrawnPlot>& plots,
     out += "</div>\n";
   }
   out += "<details>\n<summary>The recipe</summary>\n<pre tabindex=\"0\">" +
-         escape(recipe.dump(2, ' ', false, io::Json::error_handler_t::replace)) +
+         html_escaped(recipe.dump(2, ' ', false, io::Json::error_handler_t::replace)) +
          "</pre>\n</details>\n</main>\n</body>\n</html>\n";
   return out;
 }

@@ -208,30 +208,21 @@ void add_error_by_iteration(std::vector<Plot>& plots, const Report& report) {
             {"iteration", "mean relative error", std::move(lines), false, true, {}});
 }
 
-// "model.layers.3.mlp.up_proj.weight" -> 3 and "up_proj".
-std::optional<std::pair<int, std::string>> layer_and_kind(const std::string& weight) {
-  static const std::string kLayers = "layers.";
-  const std::size_t at = weight.find(kLayers);
-  if (at == std::string::npos || weight.size() < at + kLayers.size() + 2) return std::nullopt;
-  const std::string rest = weight.substr(at + kLayers.size());
-  if (rest[0] < '0' || rest[0] > '9') return std::nullopt;
-  const std::string module = rest.substr(0, rest.rfind(".weight"));
-  return {{std::stoi(rest), module.substr(module.rfind('.') + 1)}};
-}
-
 void add_error_by_layer(std::vector<Plot>& plots, const Report& report) {
   std::vector<Series> lines;
   std::set<std::vector<std::pair<double, double>>> seen;
   for (const Row& row : report.rows) {
-    std::map<int, std::pair<double, int>> layers;
+    std::map<std::int64_t, std::pair<double, int>> layers;
     for (const RowMatrix& matrix : row.matrices) {
-      const auto key = layer_and_kind(matrix.name);
-      if (!key || matrix.relative_error.empty()) continue;
-      layers[key->first].first += matrix.relative_error.back();
-      layers[key->first].second += 1;
+      if (!matrix.layer || matrix.relative_error.empty()) continue;
+      auto& [sum, count] = layers[*matrix.layer];
+      sum += matrix.relative_error.back();
+      count += 1;
     }
     Series line{row.name, {}, false};
-    for (const auto& [layer, sum] : layers) line.points.emplace_back(layer, sum.first / sum.second);
+    for (const auto& [layer, sum] : layers) {
+      line.points.emplace_back(static_cast<double>(layer), sum.first / sum.second);
+    }
     if (!line.points.empty() && seen.insert(line.points).second) lines.push_back(std::move(line));
   }
   add_lines(plots, "error-by-layer", "Relative error by layer",
@@ -259,20 +250,26 @@ void add_memory(std::vector<Plot>& plots, const Report& report) {
        std::move(plot)});
 }
 
+// The last part of the module's name.
+std::string kind_of(const std::string& weight) {
+  const std::string module = weight.substr(0, weight.rfind(".weight"));
+  return module.substr(module.rfind('.') + 1);
+}
+
 void add_bit_pictures(std::vector<Plot>& plots, const Report& report) {
   std::map<std::vector<std::vector<double>>, std::size_t> seen;
   for (const Row& row : report.rows) {
     GridPlot grid{"", "layer", "stored bits", {}, {}};
-    std::map<int, std::map<std::string, double>> cells;
+    std::map<std::int64_t, std::map<std::string, double>> cells;
     std::set<double> widths;
     for (const RowMatrix& matrix : row.matrices) {
-      const auto key = layer_and_kind(matrix.name);
-      if (!key) continue;
-      cells[key->first][key->second] = matrix.bits_per_weight;
+      if (!matrix.layer) continue;
+      const std::string kind = kind_of(matrix.name);
+      cells[*matrix.layer][kind] = matrix.bits_per_weight;
       // Second-level scales of small matrices differ in the third digit: no mixture.
       widths.insert(std::round(matrix.bits_per_weight * 10));
-      if (std::find(grid.columns.begin(), grid.columns.end(), key->second) == grid.columns.end()) {
-        grid.columns.push_back(key->second);
+      if (std::ranges::find(grid.columns, kind) == grid.columns.end()) {
+        grid.columns.push_back(kind);
       }
     }
     if (widths.size() < 2) continue;

@@ -57,7 +57,7 @@ std::string take_data_set(Json& tune, const ErrorLocation& where) {
   if (found == tune.end()) return "train";
   const Json name = *found;
   if (name != "train" && name != "calibration") {
-    throw InputError(where, "expected train or calibration, found " + shown(name));
+    throw InputError(where, "expected train or calibration, found " + io::shown(name));
   }
   tune.erase(found);
   return name.get<std::string>();
@@ -190,8 +190,8 @@ Recipe parse_recipe(const Json& json, const fs::path& file) {
                          over(nullptr, top.find("tune"), {file, "tune"})};
   const Json* rows = top.find("rows");
   if (rows == nullptr || !rows->is_array() || rows->empty()) {
-    throw InputError({file, "rows"},
-                     "expected a list of rows, found " + (rows == nullptr ? "none" : shown(*rows)));
+    throw InputError({file, "rows"}, "expected a list of rows, found " +
+                                         (rows == nullptr ? "none" : io::shown(*rows)));
   }
   for (std::size_t i = 0; i < rows->size(); ++i) {
     add_rows((*rows)[i], shared, "rows[" + std::to_string(i) + "]", file, recipe);

@@ -6,12 +6,9 @@
 #include <vector>
 
 #include "qloft/core/error.h"
-#include "qloft/io.h"
+#include "qloft/io/fields.h"
 
 namespace qloft::compare {
-
-// A value as an error shows it.
-std::string shown(const io::Json& value);
 
 // What a row says over what all rows share; null: none. A null within drops one option.
 io::Json over(const io::Json& shared, const io::Json* own, const ErrorLocation& where);
@@ -23,15 +20,12 @@ class Members {
 
   // Null where there is no such member.
   const io::Json* find(const std::string& name) const;
-  // `instead` where there is no such member.
-  std::string text(const std::string& name, const std::string& instead) const;
+  std::string text(const std::string& name, const std::string& instead) const {
+    return field_.string(name).value_or(instead);
+  }
 
  private:
-  [[noreturn]] void refuse(const std::string& name, const std::string& expected,
-                           const io::Json& found) const;
-
-  const io::Json& json_;
-  ErrorLocation where_;
+  io::Field field_;
 };
 
 }  // namespace qloft::compare

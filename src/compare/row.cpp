@@ -117,7 +117,8 @@ void take(pipeline::QuantizeReport report, const pipeline::QuantizeOptions& opti
   std::size_t longest = 0;
   for (pipeline::QuantizedMatrix& matrix : report.matrices) {
     longest = std::max(longest, matrix.relative_error.size());
-    row.matrices.push_back({matrix.name, matrix.bits_per_weight, std::move(matrix.relative_error)});
+    row.matrices.push_back(
+        {matrix.name, matrix.layer, matrix.bits_per_weight, std::move(matrix.relative_error)});
   }
   if (decompose::preset(options.method).loop != decompose::Loop::once) {
     row.iterations = options.iterations.value_or(static_cast<int>(longest));

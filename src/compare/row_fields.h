@@ -40,6 +40,7 @@ inline Shown unless(bool empty, Shown shown) {
 template <typename Visitor>
 void visit_fields(RowMatrix& m, Visitor& v) {
   v("name", m.name);
+  v("layer", m.layer);
   v("bits_per_weight", m.bits_per_weight);
   v("relative_error", m.relative_error);
 }

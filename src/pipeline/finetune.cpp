@@ -31,6 +31,8 @@ constexpr const char* kStateFile = "training_state.safetensors";
 // ------------------------------------------------------------------------------- output
 
 // The output folder while it is built. A run that fails before its first save leaves nothing.
+// Unlike those of resume.h it goes on only where --resume asks, with a finished run too; what the
+// run depends on is kept and compared by the training state.
 class OutputFolder {
  public:
   explicit OutputFolder(const FinetuneOptions& options)

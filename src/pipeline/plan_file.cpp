@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "qloft/core/error.h"
+#include "qloft/io/fields.h"
 #include "qloft/quantized.h"
 
 namespace qloft::pipeline {
@@ -11,37 +12,10 @@ namespace {
 
 constexpr int kVersion = 1;
 
-const io::Json& member(const io::Json& json, const char* name, const fs::path& file) {
-  const auto it = json.find(name);
-  if (it == json.end() || !it->is_object()) {
-    throw InputError({file, name}, std::string("expected an object, found ") +
-                                       (it == json.end() ? "none" : it->type_name()));
-  }
-  return *it;
-}
-
-void check_version(const io::Json& json, const fs::path& file) {
-  const auto it = json.find("version");
-  if (it == json.end()) throw InputError({file, "version"}, "expected 1, found none");
-  if (*it != kVersion) {
-    throw InputError({file, "version"},
-                     "expected 1, found " + it->dump() + " (written by a newer program?)");
-  }
-}
-
-std::vector<std::string> target_modules_of(const io::Json& json, const fs::path& file) {
-  std::vector<std::string> out;
-  const auto it = json.find("target_modules");
-  if (it == json.end() || it->is_null()) return out;
-  const auto refuse = [&] {
-    throw InputError({file, "target_modules"}, "expected an array of names");
-  };
-  if (!it->is_array()) refuse();
-  for (const io::Json& name : *it) {
-    if (!name.is_string()) refuse();
-    out.push_back(name.get<std::string>());
-  }
-  return out;
+void check_version(const io::Field& root) {
+  const io::Field version = root.at("version");
+  if (version.json() == kVersion) return;
+  version.fail("expected 1, found " + io::shown(version.json()) + " (written by a newer program?)");
 }
 
 // "A", "A and B", "A, B and 5 more"
@@ -76,27 +50,17 @@ void add_formats(const std::vector<std::string>& target_modules,
 
 PlanFile read_plan(const fs::path& file) {
   const io::Json json = io::read_json(file);
-  if (!json.is_object()) {
-    throw InputError({file, {}}, std::string("expected a plan, found ") + json.type_name());
-  }
-  check_version(json, file);
+  const io::Field root(json, file);
+  check_version(root);
   PlanFile plan;
-  plan.target_modules = target_modules_of(json, file);
+  if (const auto names = root.find("target_modules")) plan.target_modules = names->strings();
   std::map<std::string, quant::Format> formats;
-  for (const auto& [name, format] : member(json, "formats", file).items()) {
-    formats[name] = quantized::format_from_json(format, file, "formats." + name);
+  for (const auto& [name, format] : root.at("formats").members()) {
+    formats[name] = quantized::format_from_json(format.json(), file, format.path());
   }
-  for (const auto& [name, reference] : member(json, "matrices", file).items()) {
-    const ErrorLocation where{file, "matrices." + name};
-    if (!reference.is_string()) {
-      throw InputError(where, std::string("expected the name of one of the formats, found ") +
-                                  reference.type_name());
-    }
-    const auto format = formats.find(reference.get<std::string>());
-    if (format == formats.end()) {
-      throw InputError(where, "expected the name of one of the formats, found '" +
-                                  reference.get<std::string>() + "'");
-    }
+  for (const auto& [name, reference] : root.at("matrices").members()) {
+    const auto format = formats.find(reference.string());
+    if (format == formats.end()) reference.refuse("the name of one of the formats");
     plan.matrices[name] = format->second;
   }
   return plan;

@@ -206,6 +206,7 @@ void quantize_matrices(const quantized::ModelFiles& files, const QuantizePlan& p
     }
     QuantizedMatrix matrix;
     matrix.name = target.weight();
+    matrix.layer = target.layer;
     matrix.rows = target.rows;
     matrix.columns = target.columns;
     matrix.format = target.format.describe();

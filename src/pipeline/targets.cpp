@@ -14,8 +14,9 @@ std::vector<QuantizeTarget> candidates(const architecture::Layout& layout) {
   std::vector<QuantizeTarget> out;
   for (const architecture::ParameterId id : architecture::quantizable(layout)) {
     const architecture::Parameter& parameter = layout.parameter(id);
-    QuantizeTarget target{id, parameter.module(), parameter.rows(), parameter.columns(), false, {},
-                          {}};
+    QuantizeTarget target{
+        id, parameter.module(), parameter.rows(), parameter.columns(), false, {}, {}, {}};
+    if (parameter.layer >= 0) target.layer = parameter.layer;
     if (parameter.input_of != architecture::kNoParameter) {
       target.adapted = true;
       target.input_of = layout.parameter(parameter.input_of).module();

@@ -2,6 +2,7 @@
 // The matrices of a model that quantize and plan work on.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct QuantizeTarget {
   bool adapted = false;  // gets low-rank factors: linear layers do, the embedding does not
   quant::Format format;  // that quantize stores it in
   std::string input_of;  // the module with the same input whose name its Gram matrix bears
+  std::optional<std::int64_t> layer;  // none: outside of the blocks
 
   std::string weight() const { return module + ".weight"; }
 };

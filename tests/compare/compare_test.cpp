@@ -9,6 +9,7 @@
 #include "../train/toy.h"
 #include "qloft/core/error.h"
 #include "qloft/pipeline/finetune.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 
 namespace qloft::compare {
@@ -64,20 +65,8 @@ class Compare : public ::testing::Test {
     options.output = folder_ / "out";
     return options;
   }
-  // The line of the refusal, without the temporary folder's name.
   std::string refused(const Options& options) const {
-    Progress silent;
-    try {
-      run(options, silent);
-    } catch (const InputError& error) {
-      std::string line = error.what();
-      const std::string root = folder_.path().string() + "/";
-      for (auto at = line.find(root); at != std::string::npos; at = line.find(root)) {
-        line.erase(at, root.size());
-      }
-      return line;
-    }
-    return "accepted";
+    return test::refusal(run, options, folder_.path());
   }
 
   test::TemporaryFolder folder_;
@@ -104,12 +93,12 @@ struct WrongRecipe {
 
 TEST_F(Compare, RefusesAWrongRecipeByItsFieldBeforeAnythingRuns) {
   const WrongRecipe cases[] = {
-      {R"([])", "recipe.json: expected an object, found []"},
+      {R"([])", "recipe.json: expected an object, found an array"},
       {R"({"row": []})", "recipe.json: row: unknown field; expected one of description, tasks,"},
       {R"({"description": 3, "rows": [{"name": "a"}]})",
-       "recipe.json: description: expected a text, found 3"},
+       "recipe.json: description: expected a string, found 3"},
       {R"({})", "recipe.json: rows: expected a list of rows, found none"},
-      {R"({"rows": []})", "recipe.json: rows: expected a list of rows, found []"},
+      {R"({"rows": []})", "recipe.json: rows: expected a list of rows, found an array"},
       {R"({"rows": [{}]})", "recipe.json: rows[0].name: expected a name, found none"},
       {R"({"rows": [{"name": "?"}]})", "rows[0].name: expected a letter or a digit"},
       {R"({"rows": [{"name": "a", "rank": 4}]})", "rows[0].rank: unknown field"},
@@ -377,7 +366,7 @@ TEST_F(Compare, DrawsThePlotsIntoOnePage) {
   const std::string page = read_file(report.page);
   EXPECT_THAT(page,
               HasSubstr("<svg role=\"img\" aria-label=\"Perplexity by bits, before tuning\""));
-  EXPECT_THAT(page, HasSubstr("<th scope=\"row\">it's full</th>"));
+  EXPECT_THAT(page, HasSubstr("<th scope=\"row\">it&#39;s full</th>"));
   EXPECT_THAT(page, HasSubstr("currentColor"));
 }
 

@@ -173,6 +173,12 @@ TEST(Memory, ThePeakIsAtLeastWhatIsResident) {
   EXPECT_GT(resident_bytes(), 0u);
 }
 
+TEST(Text, ListsAlternativesAndEscapesHtml) {
+  EXPECT_EQ(alternatives({"a"}), "a");
+  EXPECT_EQ(alternatives({"a", "b", "c"}), "a, b or c");
+  EXPECT_EQ(html_escaped("<a b=\"c\">&'"), "&lt;a b=&#34;c&#34;&gt;&amp;&#39;");
+}
+
 TEST(NearestName, FindsWhatWasMeant) {
   const std::vector<std::string> known = {"--bits", "--block", "--rank", "--iterations"};
   EXPECT_EQ(nearest_name("--bit", known), "--bits");

@@ -86,7 +86,7 @@ TEST(Multiply, NamesShapesThatDisagree) {
     multiply(a.view(), Transpose::no, b.view(), Transpose::no, c.view());
     FAIL();
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "multiply: shapes disagree: 2 x 3 times 4 x 5 into 2 x 5");
+    EXPECT_STREQ(error.what(), "multiply: shapes disagree: [2, 3] times [4, 5] into [2, 5]");
   }
 }
 

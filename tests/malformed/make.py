@@ -210,7 +210,7 @@ def adapter_cases():
         "trainable_tokens": (folder(trainable_token_indices=[1]), "trainable_token_indices: expected none"),
         "pissa": (folder(init_lora_weights="pissa_niter_4"), "init_lora_weights: expected"),
         "targets_number": (folder(target_modules=3), "target_modules: expected"),
-        "targets_of_numbers": (folder(target_modules=[3]), "target_modules: expected"),
+        "targets_of_numbers": (folder(target_modules=[3]), "target_modules[0]: expected a string"),
         "rank_pattern_array": (folder(rank_pattern=[]), "rank_pattern: expected an object"),
         "rank_pattern_not_regex": (folder(rank_pattern={"q(": 2}), "rank_pattern.q(: expected a regular expression"),
         "rank_pattern_nested": (folder(rank_pattern={"(" * 2000 + ")" * 2000: 2}), "expected a regular expression"),

@@ -9,6 +9,7 @@
 #include "qloft/core/error.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/quantize.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 
 namespace qloft::pipeline {
@@ -63,13 +64,8 @@ class Automatic : public ::testing::Test {
     o.rank = 2;
     return o;
   }
-  std::string refused(const QuantizeOptions& o) {
-    try {
-      quantize(o, silent_);
-    } catch (const InputError& error) {
-      return error.what();
-    }
-    return "accepted";
+  std::string refused(const QuantizeOptions& options) const {
+    return test::refusal(quantize, options);
   }
 
   test::TemporaryFolder folder_;

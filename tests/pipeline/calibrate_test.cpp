@@ -7,6 +7,7 @@
 #include "qloft/core/file.h"
 #include "qloft/pipeline/quantize.h"
 #include "qloft/statistics.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 #include "tiny_llama.h"
 
@@ -33,13 +34,7 @@ class Calibrate : public ::testing::Test {
     return options;
   }
   static std::string refused(const CalibrateOptions& options) {
-    Progress silent;
-    try {
-      calibrate(options, silent);
-    } catch (const InputError& error) {
-      return error.what();
-    }
-    return "accepted";
+    return test::refusal(calibrate, options);
   }
 
   test::TemporaryFolder folder_;

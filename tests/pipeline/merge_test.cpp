@@ -14,6 +14,7 @@
 #include "qloft/objectives.h"
 #include "qloft/pipeline/quantize.h"
 #include "qloft/quantized/model_files.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 #include "tiny_llama.h"
 
@@ -54,14 +55,7 @@ class Merge : public ::testing::Test {
     fs::create_directory(folder_ / name);
     adapter::save(adapter, folder_ / name);
   }
-  std::string refused(const MergeOptions& options) {
-    try {
-      merge(options, silent_);
-    } catch (const InputError& error) {
-      return error.what();
-    }
-    return "accepted";
-  }
+  std::string refused(const MergeOptions& options) const { return test::refusal(merge, options); }
 
   test::TemporaryFolder folder_;
   Progress silent_;

@@ -10,6 +10,7 @@
 #include "qloft/adapter.h"
 #include "qloft/core/error.h"
 #include "qloft/quantized.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 #include "tiny_llama.h"
 
@@ -35,20 +36,8 @@ class Quantize : public ::testing::Test {
     options.iterations = 2;
     return options;
   }
-  // The line of the refusal, without the temporary folder's name.
   std::string refused(const QuantizeOptions& options) const {
-    Progress silent;
-    try {
-      quantize(options, silent);
-    } catch (const InputError& error) {
-      std::string line = error.what();
-      const std::string root = folder_.path().string() + "/";
-      for (auto at = line.find(root); at != std::string::npos; at = line.find(root)) {
-        line.erase(at, root.size());
-      }
-      return line;
-    }
-    return "accepted";
+    return test::refusal(quantize, options, folder_.path());
   }
   // Writes the tiny model anew with one value of one tensor changed.
   void spoil(const std::string& name, float value) {

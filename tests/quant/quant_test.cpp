@@ -262,5 +262,22 @@ TEST(Codebook, ResidualBinarizationOfNormalValuesHasTheFactorsOfTheirMagnitudes)
   EXPECT_EQ(values[1], -values[2]);
 }
 
+TEST(Codebook, HasEveryWidthOfItsRangeAndNoOther) {
+  for (const std::string_view known : codebook_names()) {
+    const Codebook codebook = codebook_from_name(known).value();
+    EXPECT_EQ(name(codebook), known);
+    const auto [least, most] = bit_range(codebook);
+    for (int bits = 0; bits <= 9; ++bits) {
+      const Format f = format(bits, codebook, ScaleRule::mse);
+      if (least <= bits && bits <= most) {
+        EXPECT_NO_THROW(f.validate()) << known << bits;
+      } else {
+        EXPECT_THROW(f.validate(), InputError) << known << bits;
+      }
+    }
+  }
+  EXPECT_FALSE(codebook_from_name("nf4").has_value());
+}
+
 }  // namespace
 }  // namespace qloft::quant

@@ -11,6 +11,12 @@ namespace qloft {
 // "[2048, 5632]"
 std::string shape_text(const std::vector<std::int64_t>& shape);
 
+// "nf, uniform or trellis"
+std::string alternatives(const std::vector<std::string_view>& names);
+
+// With &, <, >, " and ' as HTML spells them, in the way of Python's markupsafe.
+std::string html_escaped(std::string_view text);
+
 // The known name nearest to `word` by edits (Damerau-Levenshtein), the first of equals; empty where
 // none is near enough to be what was meant.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& known);

@@ -27,33 +27,34 @@ Json fields_to_json(T value);
 template <typename T>
 T fields_from_json(const Json& json);
 
+// The value of a field or of an option.
+template <typename T>
+Json value_to_json(const T& field) {
+  if constexpr (std::is_same_v<T, std::filesystem::path>) {
+    return field.string();
+  } else if constexpr (is_optional<T>) {
+    return field ? value_to_json(*field) : Json(nullptr);
+  } else if constexpr (is_vector<T>) {
+    Json list = Json::array();
+    for (const auto& item : field) list.push_back(value_to_json(item));
+    return list;
+  } else if constexpr (HasFields<T>) {
+    return fields_to_json(field);
+  } else {
+    return field;
+  }
+}
+
 class FieldWriter {
  public:
   explicit FieldWriter(Json& out) : out_(out) {}
 
   template <typename T>
   void operator()(const std::string& key, const T& field, const Shown& = {}) {
-    out_[key] = value(field);
+    out_[key] = value_to_json(field);
   }
 
  private:
-  template <typename T>
-  static Json value(const T& field) {
-    if constexpr (std::is_same_v<T, std::filesystem::path>) {
-      return field.string();
-    } else if constexpr (is_optional<T>) {
-      return field ? value(*field) : Json(nullptr);
-    } else if constexpr (is_vector<T>) {
-      Json list = Json::array();
-      for (const auto& item : field) list.push_back(value(item));
-      return list;
-    } else if constexpr (HasFields<T>) {
-      return fields_to_json(field);
-    } else {
-      return field;
-    }
-  }
-
   Json& out_;
 };
 

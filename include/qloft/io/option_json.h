@@ -13,6 +13,7 @@
 
 #include "qloft/core/error.h"
 #include "qloft/core/options.h"
+#include "qloft/io/field_json.h"
 #include "qloft/io/fields.h"
 
 namespace qloft::io {
@@ -25,7 +26,7 @@ class OptionEcho {
 
   template <typename T>
   void operator()(const std::string& flags, const T& field, const std::string&) {
-    out_[option_name(flags)] = value(field);
+    out_[option_name(flags)] = value_to_json(field);
   }
   template <typename T>
   void operator()(const std::string& flags, Choice<T> c, const std::string&) {
@@ -35,21 +36,6 @@ class OptionEcho {
   }
 
  private:
-  template <typename T>
-  static Json value(const T& field) {
-    if constexpr (std::is_same_v<T, std::filesystem::path>) {
-      return field.string();
-    } else if constexpr (is_optional<T>) {
-      return field ? value(*field) : Json(nullptr);
-    } else if constexpr (is_vector<T>) {
-      Json list = Json::array();
-      for (const auto& item : field) list.push_back(value(item));
-      return list;
-    } else {
-      return field;
-    }
-  }
-
   Json& out_;
 };
 

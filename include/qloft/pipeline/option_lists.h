@@ -4,12 +4,14 @@
 #include <variant>
 
 #include "qloft/core/options.h"
+#include "qloft/core/text.h"
 #include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/evaluate.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/merge.h"
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
+#include "qloft/quant.h"
 
 namespace qloft::pipeline {
 
@@ -65,8 +67,7 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--plan", o.plan, "a plan of `qloft plan`: a format for each matrix, in place of the others");
   v("--bits", o.bits, "1 to 8 (the method's own: 4); 2.5 and the like: stored bits, by a plan");
   v("--size", o.size, "in place of bits, by a plan: 400MB of all tensors and the adapter");
-  v("--codebook", o.codebook,
-    "nf, uniform, uniform-asymmetric, lloyd, binary, ternary, residual-binary or trellis");
+  v("--codebook", o.codebook, alternatives(quant::codebook_names()));
   v("--block", o.block, "weights that share a scale: 16 to 4096; 0: a row");
   v("--scale", o.scale, "absmax, or mse: the scale of the least squared error");
   v("--scale-type", o.scale_type, "f32, bf16, f16, or double: quantized themselves");

@@ -52,7 +52,8 @@ struct QuantizeOptions {
 };
 
 struct QuantizedMatrix {
-  std::string name;  // of the weight
+  std::string name;                   // of the weight
+  std::optional<std::int64_t> layer;  // none: outside of the blocks
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   std::string format;

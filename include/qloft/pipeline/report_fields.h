@@ -76,6 +76,7 @@ void visit_fields(PlanReport& r, Visitor& v) {
 template <typename Visitor>
 void visit_fields(QuantizedMatrix& m, Visitor& v) {
   v("name", m.name);
+  v("layer", m.layer);
   v("rows", m.rows);
   v("columns", m.columns);
   v("format", m.format);
@@ -175,6 +176,32 @@ void visit_fields(InspectedMatrix& m, Visitor& v) {
   v("bits_per_weight", m.bits_per_weight, show::fixed("bits", 3));
   v("stored_bytes", m.stored_bytes);
   v("relative_error", m.relative_error, show::fixed("error", 4));
+}
+
+// Of the first block where layers differ. Not for reading back.
+template <typename Visitor>
+void visit_fields(InspectReport& r, Visitor& v) {
+  const architecture::Layout& layout = r.layout;
+  const architecture::Attention& attention = architecture::first_attention(layout);
+  const architecture::Parameter& down = layout.parameter(architecture::first_mlp(layout).down);
+  v("architecture", layout.family, show::text("architecture"));
+  v("parameters", r.parameters, show::count("parameters"));
+  v("linear_parameters", r.linear_parameters, show::count("of linear layers"));
+  v("layers", layout.layers(), show::text("layers"));
+  v("hidden_size", layout.hidden_size, show::text("hidden size"));
+  v("intermediate_size", down.columns(), show::text("inner size"));
+  v("heads", attention.heads, show::text("query heads"));
+  v("key_value_heads", attention.key_value_heads, show::text("key/value heads"));
+  v("head_dim", attention.head_dim, show::text("size of a head"));
+  v("window", attention.window, attention.window > 0 ? show::text("sliding window") : Shown{});
+  v("vocabulary_size", layout.vocabulary_size, show::text("vocabulary"));
+  v("tied_embeddings", architecture::has_tied_output(layout), show::text("tied embeddings"));
+  v("max_positions", layout.max_positions, show::text("positions"));
+  v("tensor_bytes", r.tensor_bytes, show::bytes("tensors on disk"));
+  if (r.matrices.empty()) return;
+  v("bits_per_weight", r.bits_per_weight, show::fixed("bits per weight", 3));
+  v("relative_error", r.mean_relative_error, show::fixed("mean error", 4));
+  v("compression_ratio", r.compression_ratio, show::fixed("times smaller than bf16", 2));
 }
 
 }  // namespace qloft::pipeline

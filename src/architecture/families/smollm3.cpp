@@ -14,12 +14,12 @@ Layout smollm3(const io::Field& config) {
   const std::int64_t layers = decoder.sizes.layers;
   const std::int64_t interval = config.integer("no_rope_layer_interval", 1, kMaxLayers).value_or(4);
   // 1: the layer has it, in spite of the name.
-  const auto flags = config.find("no_rope_layers");
-  if (flags && std::ssize(flags->elements()) != layers)
-    flags->fail("expected 0 or 1 for each layer");
+  const auto list = config.find("no_rope_layers");
+  const auto flags = list ? list->elements() : std::vector<io::Field>();
+  if (list && std::ssize(flags) != layers) list->fail("expected 0 or 1 for each layer");
   for (std::int64_t i = 0; i < layers; ++i) {
     const bool rotated =
-        flags ? flags->json()[static_cast<std::size_t>(i)] != 0 : (i + 1) % interval != 0;
+        list ? flags[static_cast<std::size_t>(i)].integer(0, 1) == 1 : (i + 1) % interval != 0;
     decoder.rope_of_layer.push_back(rotated ? 0 : -1);
   }
   const std::int64_t window = read_window(config, 0);

@@ -5,6 +5,7 @@
 #include "jinja/parameters.h"
 #include "jinja/print.h"
 #include "jinja/unicode.h"
+#include "qloft/core/text.h"
 
 namespace qloft::chat_template::jinja {
 namespace {
@@ -70,7 +71,7 @@ Value force_escape(Interpreter& machine, const Value& value, const Arguments& ar
   const Parameters given(arguments, "escape", {});
   const std::string text = to_text(value, machine.budget());
   machine.budget().spend(5 * text.size());
-  return Value(escape_html(text), true);
+  return Value(html_escaped(text), true);
 }
 
 Value escape(Interpreter& machine, const Value& value, const Arguments& arguments) {

@@ -5,6 +5,7 @@
 
 #include "jinja/print.h"
 #include "jinja/unicode.h"
+#include "qloft/core/text.h"
 
 namespace qloft::chat_template::jinja {
 namespace {
@@ -135,7 +136,7 @@ Value join_sequences(const Sequence& a, const Sequence& b, Budget& budget) {
 Value join_strings(const Value& a, const Value& b, Budget& budget) {
   const bool markup = a.is_markup() || b.is_markup();
   const auto part = [&](const Value& value) {
-    return markup && !value.is_markup() ? escape_html(value.string()) : value.string();
+    return markup && !value.is_markup() ? html_escaped(value.string()) : value.string();
   };
   budget.spend(a.string().size() + b.string().size());
   return Value(part(a) + part(b), markup);

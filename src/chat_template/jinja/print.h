@@ -43,6 +43,4 @@ std::string percent_format(std::string_view pattern, const Value& values, Budget
 std::string brace_format(Interpreter& machine, std::string_view pattern,
                          const Arguments& arguments);
 
-std::string escape_html(std::string_view text);
-
 }  // namespace qloft::chat_template::jinja

@@ -96,13 +96,14 @@ std::int64_t read_window(const io::Field& config, std::int64_t fallback) {
 }
 
 std::vector<bool> read_layer_types(const io::Field& config, std::int64_t layers) {
-  const auto types = config.find("layer_types");
-  if (!types) return {};
-  if (!types->json().is_array() || std::ssize(types->json()) != layers) {
-    types->fail("expected a list with one entry for each of " + std::to_string(layers) + " layers");
+  const auto list = config.find("layer_types");
+  if (!list) return {};
+  const std::vector<io::Field> types = list->elements();
+  if (std::ssize(types) != layers) {
+    list->fail("expected a list with one entry for each of " + std::to_string(layers) + " layers");
   }
   std::vector<bool> out;
-  for (const io::Field& type : types->elements()) {
+  for (const io::Field& type : types) {
     out.push_back(type.choice({"full_attention", "sliding_attention"}) == 1);
   }
   return out;
