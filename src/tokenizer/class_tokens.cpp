@@ -53,7 +53,7 @@ std::string model_type_of(const std::filesystem::path& folder) {
 }  // namespace
 
 Names class_tokens(const std::filesystem::path& folder, const std::optional<Field>& config) {
-  std::string name = config ? config->string("tokenizer_class", "") : std::string();
+  std::string name = config ? config->string("tokenizer_class").value_or("") : std::string();
   if (name.ends_with("Fast")) name.resize(name.size() - 4);
   const std::string model_type = model_type_of(folder);
   for (const ClassRow& row : rows()) {

@@ -32,7 +32,7 @@ std::int64_t read_id(const std::string& text, const Field& field) {
   std::int64_t id = -1;
   const char* end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, id);
-  if (error != std::errc() || rest != end || id < 0) field.fail_with("expected an id as its name");
+  if (error != std::errc() || rest != end || id < 0) field.fail("expected an id as its name");
   return id;
 }
 
@@ -119,11 +119,11 @@ class Reader {
 AddedToken read_added_token(const Field& field) {
   AddedToken token;
   token.content = field.at("content").string();
-  token.single_word = field.boolean("single_word", false);
-  token.lstrip = field.boolean("lstrip", false);
-  token.rstrip = field.boolean("rstrip", false);
-  token.special = field.boolean("special", false);
-  token.normalized = field.boolean("normalized", !token.special);
+  token.single_word = field.boolean("single_word").value_or(false);
+  token.lstrip = field.boolean("lstrip").value_or(false);
+  token.rstrip = field.boolean("rstrip").value_or(false);
+  token.special = field.boolean("special").value_or(false);
+  token.normalized = field.boolean("normalized").value_or(!token.special);
   return token;
 }
 

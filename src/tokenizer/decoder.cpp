@@ -165,7 +165,7 @@ Decoder Decoder::read(const Field& field) {
 }
 
 void Decoder::add(const Field& field) {
-  if (steps_.size() >= kMaximumSteps) field.fail_with("expected fewer decoders");
+  if (steps_.size() >= kMaximumSteps) field.fail("expected fewer decoders");
   switch (field.at("type").choice({"Sequence", "Replace", "ByteFallback", "Fuse", "Strip",
                                    "ByteLevel", "Metaspace", "BPEDecoder"})) {
     case 0:
@@ -181,18 +181,18 @@ void Decoder::add(const Field& field) {
       steps_.push_back(Fuse{});
       return;
     case 4:
-      steps_.push_back(Strip{field.at("content").character(), field.at("start").integer(),
+      steps_.push_back(Strip{character_of(field.at("content")), field.at("start").integer(),
                              field.at("stop").integer()});
       return;
     case 5:
       steps_.push_back(ByteLevel{});
       return;
     case 6: {
-      bool drops_first = field.boolean("add_prefix_space", true);
+      bool drops_first = field.boolean("add_prefix_space").value_or(true);
       if (const auto scheme = field.find("prepend_scheme")) {
         drops_first = scheme->choice({"first", "never", "always"}) != 1;
       }
-      steps_.push_back(Metaspace{field.at("replacement").character(), drops_first});
+      steps_.push_back(Metaspace{character_of(field.at("replacement")), drops_first});
       return;
     }
     default:

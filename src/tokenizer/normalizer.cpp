@@ -89,7 +89,7 @@ Normalizer Normalizer::read(const Field& field) {
 }
 
 void Normalizer::add(const Field& field) {
-  if (steps_.size() >= kMaximumSteps) field.fail_with("expected fewer normalizers");
+  if (steps_.size() >= kMaximumSteps) field.fail("expected fewer normalizers");
   switch (field.at("type").choice({"Sequence", "Prepend", "Replace", "NFC", "NFD", "NFKC", "NFKD",
                                    "Lowercase", "StripAccents", "Strip"})) {
     case 0:

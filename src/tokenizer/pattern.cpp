@@ -10,10 +10,10 @@ Pattern Pattern::read(const Field& field) {
     try {
       return Pattern(Regex(regex->string()));
     } catch (const InputError& error) {
-      regex->fail_with(error.what());
+      regex->fail(error.what());
     }
   }
-  field.fail("an object with String or Regex");
+  field.refuse("an object with String or Regex");
 }
 
 }  // namespace qloft::tokenizer

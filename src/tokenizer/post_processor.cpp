@@ -9,14 +9,14 @@ constexpr std::size_t kMaximumParts = 1024;
 
 TokenId read_id(const Field& field, std::int64_t id_end) {
   const std::int64_t id = field.integer();
-  if (id < 0 || id >= id_end) field.fail("an id below " + std::to_string(id_end));
+  if (id < 0 || id >= id_end) field.refuse("an id below " + std::to_string(id_end));
   return static_cast<TokenId>(id);
 }
 
 // ["</s>", 2]
 std::vector<TokenId> read_pair(const Field& field, std::int64_t id_end) {
   const auto pair = field.elements();
-  if (pair.size() != 2) field.fail("a pair of token and id");
+  if (pair.size() != 2) field.refuse("a pair of token and id");
   return {read_id(pair[1], id_end)};
 }
 
@@ -42,24 +42,24 @@ void PostProcessor::add(const Field& field, std::int64_t id_end) {
       Template parts;
       bool has_text = false;
       for (const Field& piece : field.at("single").elements()) {
-        if (parts.size() >= kMaximumParts) field.fail_with("expected a shorter template");
+        if (parts.size() >= kMaximumParts) field.fail("expected a shorter template");
         if (const auto sequence = piece.find("Sequence")) {
           sequence->at("id").choice({"A"});
-          if (has_text) piece.fail_with("expected sequence A once, found it again");
+          if (has_text) piece.fail("expected sequence A once, found it again");
           has_text = true;
           parts.push_back({true, {}});
           continue;
         }
         const Field id = piece.at("SpecialToken").at("id");
         const auto token = field.at("special_tokens").find(id.string());
-        if (!token) id.fail("a name in special_tokens");
+        if (!token) id.refuse("a name in special_tokens");
         Part part{false, {}};
         for (const Field& value : token->at("ids").elements()) {
           part.ids.push_back(read_id(value, id_end));
         }
         parts.push_back(std::move(part));
       }
-      if (!has_text) field.at("single").fail_with("expected sequence A in it, found none");
+      if (!has_text) field.at("single").fail("expected sequence A in it, found none");
       templates_.push_back(std::move(parts));
       return;
     }

@@ -136,7 +136,7 @@ PreTokenizer PreTokenizer::read(const Field& field) {
 }
 
 void PreTokenizer::add(const Field& field) {
-  if (steps_.size() >= kMaximumSteps) field.fail_with("expected fewer pre-tokenizers");
+  if (steps_.size() >= kMaximumSteps) field.fail("expected fewer pre-tokenizers");
   switch (field.at("type").choice({"Sequence", "Split", "ByteLevel", "Digits", "Metaspace",
                                    "Whitespace", "WhitespaceSplit", "Punctuation"})) {
     case 0:
@@ -144,29 +144,30 @@ void PreTokenizer::add(const Field& field) {
       break;
     case 1:
       steps_.push_back(Split{Pattern::read(field.at("pattern")),
-                             read_behavior(field.at("behavior")), field.boolean("invert", false)});
+                             read_behavior(field.at("behavior")),
+                             field.boolean("invert").value_or(false)});
       break;
     case 2:
       if (std::count_if(steps_.begin(), steps_.end(), [](const Step& step) {
             return std::holds_alternative<ByteLevel>(step);
           }) >= kMaximumByteLevels) {
-        field.fail_with("expected fewer of ByteLevel");
+        field.fail("expected fewer of ByteLevel");
       }
-      steps_.push_back(ByteLevel{field.boolean("add_prefix_space", true),
-                                 field.boolean("use_regex", true), true});
+      steps_.push_back(ByteLevel{field.boolean("add_prefix_space").value_or(true),
+                                 field.boolean("use_regex").value_or(true), true});
       break;
     case 3:
-      steps_.push_back(SplitByClass{numeric, field.boolean("individual_digits", false)
+      steps_.push_back(SplitByClass{numeric, field.boolean("individual_digits").value_or(false)
                                                  ? SplitBehavior::isolated
                                                  : SplitBehavior::contiguous});
       break;
     case 4: {
-      Metaspace step{{}, Metaspace::Prepend::always, field.boolean("split", true)};
-      append_character(step.replacement, field.at("replacement").character());
+      Metaspace step{{}, Metaspace::Prepend::always, field.boolean("split").value_or(true)};
+      append_character(step.replacement, character_of(field.at("replacement")));
       if (const auto scheme = field.find("prepend_scheme")) {
         step.prepend =
             static_cast<Metaspace::Prepend>(scheme->choice({"first", "never", "always"}));
-      } else if (!field.boolean("add_prefix_space", true)) {
+      } else if (!field.boolean("add_prefix_space").value_or(true)) {
         step.prepend = Metaspace::Prepend::never;
       }
       steps_.push_back(std::move(step));

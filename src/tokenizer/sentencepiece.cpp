@@ -86,7 +86,7 @@ Pipeline read_sentencepiece(const std::filesystem::path& file, const std::option
     return static_cast<TokenId>(id);
   };
   const auto flag = [&](std::string_view name, bool otherwise) {
-    return config ? config->boolean(name, otherwise) : otherwise;
+    return config ? config->boolean(name).value_or(otherwise) : otherwise;
   };
 
   BpeOptions options;

@@ -58,9 +58,11 @@ Tokenizer Tokenizer::load(const fs::path& model_folder) {
   for (const auto& [name, token] : class_tokens(model_folder, config)) {
     if (state->find(token)) state->named.try_emplace(name, token);
   }
-  state->added.set_split_special(config && config->boolean("split_special_tokens", false));
+  state->added.set_split_special(config && config->boolean("split_special_tokens").value_or(false));
   if (!json) {
-    const auto flag = [&](std::string_view name) { return config && config->boolean(name, false); };
+    const auto flag = [&](std::string_view name) {
+      return config && config->boolean(name).value_or(false);
+    };
     set_ends(*state, state->named, flag("add_bos_token"), flag("add_eos_token"));
   }
 

@@ -9,7 +9,7 @@ namespace {
 
 Vocabulary read_vocabulary(const Field& field) {
   const io::Json& json = field.json();
-  if (!json.is_object()) field.fail("an object of tokens and ids");
+  if (!json.is_object()) field.refuse("an object of tokens and ids");
   Vocabulary vocabulary;
   vocabulary.reserve(json.size());
   const std::int64_t limit = Vocabulary::id_limit(json.size());
@@ -17,7 +17,7 @@ Vocabulary read_vocabulary(const Field& field) {
     const Field entry(id, field.file(), field.path());
     if (!id.is_number_integer() || entry.integer() < 0 || entry.integer() >= limit) {
       Field(id, field.file(), field.path() + "[\"" + token + "\"]")
-          .fail("an id from 0 to " + std::to_string(limit - 1));
+          .refuse("an id from 0 to " + std::to_string(limit - 1));
     }
     vocabulary.add(token, static_cast<TokenId>(id.get<std::int64_t>()));
   }
@@ -27,7 +27,7 @@ Vocabulary read_vocabulary(const Field& field) {
 // "a b" or ["a", "b"].
 std::vector<std::pair<std::string, std::string>> read_merges(const Field& field) {
   const io::Json& json = field.json();
-  if (!json.is_array()) field.fail("an array");
+  if (!json.is_array()) field.refuse("an array");
   std::vector<std::pair<std::string, std::string>> merges;
   merges.reserve(json.size());
   for (std::size_t i = 0; i < json.size(); ++i) {
@@ -46,7 +46,7 @@ std::vector<std::pair<std::string, std::string>> read_merges(const Field& field)
       continue;
     }
     Field(merge, field.file(), field.path() + "[" + std::to_string(i) + "]")
-        .fail("two tokens, as \"a b\" or [\"a\", \"b\"]");
+        .refuse("two tokens, as \"a b\" or [\"a\", \"b\"]");
   }
   return merges;
 }
@@ -54,16 +54,16 @@ std::vector<std::pair<std::string, std::string>> read_merges(const Field& field)
 BpeOptions read_options(const Field& model) {
   if (const auto dropout = model.find("dropout")) {
     if (!dropout->json().is_number() || dropout->json().get<double>() != 0) {
-      dropout->fail("null or 0");
+      dropout->refuse("null or 0");
     }
   }
   BpeOptions options;
-  options.unknown = model.string("unk_token", "");
-  options.continuing_prefix = model.string("continuing_subword_prefix", "");
-  options.end_suffix = model.string("end_of_word_suffix", "");
-  options.fuse_unknown = model.boolean("fuse_unk", false);
-  options.byte_fallback = model.boolean("byte_fallback", false);
-  options.ignore_merges = model.boolean("ignore_merges", false);
+  options.unknown = model.string("unk_token").value_or("");
+  options.continuing_prefix = model.string("continuing_subword_prefix").value_or("");
+  options.end_suffix = model.string("end_of_word_suffix").value_or("");
+  options.fuse_unknown = model.boolean("fuse_unk").value_or(false);
+  options.byte_fallback = model.boolean("byte_fallback").value_or(false);
+  options.ignore_merges = model.boolean("ignore_merges").value_or(false);
   return options;
 }
 

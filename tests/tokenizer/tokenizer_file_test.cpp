@@ -93,7 +93,7 @@ TEST(TokenizerFile, NamesTheFieldOfEveryBrokenPart) {
        "pre_tokenizer.behavior: expected one of Removed, Isolated"},
       {"/decoder", R"({"type": "WordPiece"})", "decoder.type: expected one of Sequence, Replace"},
       {"/decoder", R"({"type": "Strip", "content": " ", "start": "1", "stop": 0})",
-       "decoder.start: expected an integer"},
+       "decoder.start: expected a whole number"},
       {"/post_processor", R"({"type": "Nope"})", "post_processor.type: expected one of Sequence"},
       {"/post_processor", R"({"type": "BertProcessing", "cls": ["x", 99], "sep": ["y", 1]})",
        "post_processor.cls[1]: expected an id below 8"},
