@@ -196,7 +196,8 @@ Writer::Writer(const fs::path& folder, Config config, const std::map<std::string
 
 void Writer::write(const std::string& module, const Factors& factors) {
   const auto position = positions_.find(module);
-  if (position == positions_.end()) throw Error({file_.path(), module}, "no such module was announced");
+  if (position == positions_.end())
+    throw Error({file_.path(), module}, "no such module was announced");
   const WrittenModule& written = written_[position->second.written];
   if (factors.a.rows() != written.rank || factors.b.columns() != written.rank ||
       factors.a.columns() != written.shape.in || factors.b.rows() != written.shape.out) {

@@ -17,7 +17,7 @@
 #include "qloft/pipeline/report_fields.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
-#include "quantize_plan.h"
+#include "quantize_job.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -34,27 +34,26 @@ std::optional<QuantizedMatrix> matrix_from_json(const io::Json& json) {
   }
 }
 
-std::map<std::string, quantized::MatrixEntry> entries_of(const QuantizePlan& plan) {
+std::map<std::string, quantized::MatrixEntry> entries_of(const QuantizeJob& job) {
   std::map<std::string, quantized::MatrixEntry> entries;
-  for (const QuantizeTarget& target : plan.targets) {
+  for (const QuantizeTarget& target : job.targets) {
     entries[target.weight()] = {target.format, target.rows, target.columns};
   }
   return entries;
 }
 
-std::map<std::string, adapter::Writer::Shape> modules_of(const QuantizePlan& plan) {
+std::map<std::string, adapter::Writer::Shape> modules_of(const QuantizeJob& job) {
   std::map<std::string, adapter::Writer::Shape> modules;
-  for (const QuantizeTarget& target : plan.targets) {
+  for (const QuantizeTarget& target : job.targets) {
     if (target.adapted) modules[target.module] = {target.rows, target.columns};
   }
   return modules;
 }
 
 // The tensors of the model that hold quantized matrices, and so are not in the output.
-std::set<std::string> replaced_tensors(const quantized::ModelFiles& files,
-                                       const QuantizePlan& plan) {
+std::set<std::string> replaced_tensors(const quantized::ModelFiles& files, const QuantizeJob& job) {
   std::set<std::string> out;
-  for (const QuantizeTarget& target : plan.targets) {
+  for (const QuantizeTarget& target : job.targets) {
     for (std::string& name : files.tensors(target.id)) out.insert(std::move(name));
   }
   return out;
@@ -62,9 +61,9 @@ std::set<std::string> replaced_tensors(const quantized::ModelFiles& files,
 
 // Every tensor of the output in the order of the forward pass, then what else the model holds.
 std::vector<io::TensorInfo> output_tensors(const quantized::ModelFiles& files,
-                                           const QuantizePlan& plan) {
-  const auto entries = entries_of(plan);
-  const std::set<std::string> replaced = replaced_tensors(files, plan);
+                                           const QuantizeJob& job) {
+  const auto entries = entries_of(job);
+  const std::set<std::string> replaced = replaced_tensors(files, job);
   std::vector<io::TensorInfo> out;
   std::set<std::string> seen;
   const auto add = [&](const std::string& name) {
@@ -95,18 +94,18 @@ std::vector<io::TensorInfo> output_tensors(const quantized::ModelFiles& files,
 // The files of one run, written in step, so that each matrix is in all of them or done again.
 class QuantizedOutput {
  public:
-  QuantizedOutput(const QuantizePlan& plan, const quantized::ModelFiles& files,
+  QuantizedOutput(const QuantizeJob& job, const quantized::ModelFiles& files,
                   ResumableFolder& folder)
       : journal_(folder.journal()) {
-    const auto modules = modules_of(plan);
-    const auto entries = entries_of(plan);
-    auto tensors = output_tensors(files, plan);
+    const auto modules = modules_of(job);
+    const auto entries = entries_of(job);
+    auto tensors = output_tensors(files, job);
     // The journal of the writer is the last file to appear: with it, the adapter is here too.
     const bool resumes = folder.resumes() && fs::exists(folder.path() / ".written");
-    if (plan.has_adapter()) {
+    if (job.has_adapter()) {
       const fs::path adapter_folder = folder.path() / "adapter";
       fs::create_directories(adapter_folder);
-      adapter_.emplace(adapter_folder, plan.adapter, modules, plan.adapter_type,
+      adapter_.emplace(adapter_folder, job.adapter, modules, job.adapter_type,
                        resumes ? adapter::Writer::Mode::reopen : adapter::Writer::Mode::create,
                        files.layout());
     }
@@ -153,8 +152,8 @@ class QuantizedOutput {
 };
 
 // The recipe with what is the target's own.
-decompose::Recipe recipe_of(const QuantizeTarget& target, const QuantizePlan& plan) {
-  decompose::Recipe recipe = plan.recipe;
+decompose::Recipe recipe_of(const QuantizeTarget& target, const QuantizeJob& job) {
+  decompose::Recipe recipe = job.recipe;
   recipe.format = target.format;
   if (!target.adapted) {
     recipe.rank = 0;
@@ -177,13 +176,13 @@ decompose::Decomposition decompose_one(const quantized::ModelFiles& files,
   }
 }
 
-void quantize_matrices(const quantized::ModelFiles& files, const QuantizePlan& plan,
+void quantize_matrices(const quantized::ModelFiles& files, const QuantizeJob& job,
                        QuantizedOutput& output, Progress& progress) {
-  const std::uint64_t total = plan.targets.size();
+  const std::uint64_t total = job.targets.size();
   std::uint64_t done = output.done().size();
   progress.begin("quantize", total, "matrices");
   if (done > 0) progress.update(done, "resumed");
-  for (const QuantizeTarget& target : plan.targets) {
+  for (const QuantizeTarget& target : job.targets) {
     if (output.done().contains(target.weight())) continue;
     if (progress.stop_requested()) {
       output.flush();
@@ -193,14 +192,14 @@ void quantize_matrices(const quantized::ModelFiles& files, const QuantizePlan& p
                                 "there");
     }
     const auto begin = Clock::now();
-    decompose::Recipe recipe = recipe_of(target, plan);
-    const decompose::Decomposition result = decompose_one(files, target, recipe, plan.statistics);
-    if (recipe.metric != plan.recipe.metric) {
+    decompose::Recipe recipe = recipe_of(target, job);
+    const decompose::Decomposition result = decompose_one(files, target, recipe, job.statistics);
+    if (recipe.metric != job.recipe.metric) {
       progress.warn(target.weight() +
                     ": nothing is multiplied by it, so no statistics are of it; "
                     "it gets the nearest codes, and its error is in the Frobenius norm");
     }
-    if (result.damping > plan.recipe.damping) {
+    if (result.damping > job.recipe.damping) {
       progress.note(target.weight() + ": its Gram matrix is singular; damped by " +
                     std::to_string(result.damping) + " of its diagonal's mean");
     }
@@ -226,10 +225,10 @@ void quantize_matrices(const quantized::ModelFiles& files, const QuantizePlan& p
 }
 
 // What is not quantized, as stored bytes.
-void copy_others(const quantized::ModelFiles& files, const QuantizePlan& plan,
+void copy_others(const quantized::ModelFiles& files, const QuantizeJob& job,
                  QuantizedOutput& output) {
   const checkpoint::Checkpoint& source = files.source();
-  const std::set<std::string> replaced = replaced_tensors(files, plan);
+  const std::set<std::string> replaced = replaced_tensors(files, job);
   for (const std::string& name : source.names()) {
     if (replaced.contains(name) || output.writer().written(name)) continue;
     output.writer().write(name, source.bytes(name));
@@ -237,64 +236,64 @@ void copy_others(const quantized::ModelFiles& files, const QuantizePlan& plan,
   }
 }
 
-void write_config(const checkpoint::Checkpoint& source, const QuantizePlan& plan,
+void write_config(const checkpoint::Checkpoint& source, const QuantizeJob& job,
                   const fs::path& folder) {
   quantized::QuantizationConfig quantization;
-  quantization.matrices = entries_of(plan);
+  quantization.matrices = entries_of(job);
   io::Json config = source.config();
   config["quantization_config"] = quantized::to_json(quantization);
   io::write_json(folder / "config.json", config);
 }
 
-void write_report(const QuantizeOptions& options, const QuantizePlan& plan,
+void write_report(const QuantizeOptions& options, const QuantizeJob& job,
                   const QuantizeReport& report, const fs::path& folder) {
   io::Json json = io::fields_to_json(report);
   // Where the folder lies, and what was finished when, is no part of what it holds.
   json.erase("output");
   json.erase("resumed");
   json["method"] = options.method;
-  json["rank"] = plan.recipe.rank;
-  json["alpha"] = plan.adapter.alpha;
-  json["iterations"] = plan.recipe.iterations;
-  json["exact"] = plan.recipe.exact_svd;
-  json["seed"] = plan.recipe.seed;
+  json["rank"] = job.recipe.rank;
+  json["alpha"] = job.adapter.alpha;
+  json["iterations"] = job.recipe.iterations;
+  json["exact"] = job.recipe.exact_svd;
+  json["seed"] = job.recipe.seed;
   for (io::Json& matrix : json["matrices"]) matrix["shape"] = {matrix["rows"], matrix["columns"]};
   io::write_json(folder / "quantization_report.json", json);
 }
 
-void summarize(const QuantizePlan& plan, const QuantizedOutput& output, QuantizeReport& report) {
+void summarize(const QuantizeJob& job, const QuantizedOutput& output, QuantizeReport& report) {
   double bits = 0, weights = 0, errors = 0, metric_errors = 0;
   std::int64_t in_metric = 0;
-  for (const QuantizeTarget& target : plan.targets) {
+  for (const QuantizeTarget& target : job.targets) {
     const QuantizedMatrix& matrix = output.done().at(target.weight());
     const auto size = static_cast<double>(matrix.rows) * static_cast<double>(matrix.columns);
     bits += matrix.bits_per_weight * size;
     weights += size;
     errors += matrix.relative_error.back();
-    if (matrix.metric == decompose::name(plan.recipe.metric)) {
+    if (matrix.metric == decompose::name(job.recipe.metric)) {
       metric_errors += matrix.metric_error.back();
       ++in_metric;
     }
     report.matrices.push_back(matrix);
   }
-  report.format = plan.format_text();
+  report.format = job.format_text();
   report.bits_per_weight = weights > 0 ? bits / weights : 0;
   report.relative_error =
-      plan.targets.empty() ? 0 : errors / static_cast<double>(plan.targets.size());
-  if (plan.has_adapter() && weights > 0) {
-    report.adapter_bits_per_weight = 8.0 *
-                                     static_cast<double>(adapter::stored_bytes(
-                                         plan.adapter, modules_of(plan), plan.adapter_type)) /
-                                     weights;
+      job.targets.empty() ? 0 : errors / static_cast<double>(job.targets.size());
+  if (job.has_adapter() && weights > 0) {
+    report.adapter_bits_per_weight =
+        8.0 *
+        static_cast<double>(adapter::stored_bytes(job.adapter, modules_of(job), job.adapter_type)) /
+        weights;
   }
-  report.metric = decompose::name(plan.recipe.metric);
+  report.metric = decompose::name(job.recipe.metric);
   report.metric_error = in_metric == 0 ? 0 : metric_errors / static_cast<double>(in_metric);
 }
 
 }  // namespace
 
 void check_quantize(const QuantizeOptions& options) {
-  plan_quantize(without_work(options), open_dense(checkpoint::resolve(options.model)));
+  job_of(without_work(options), open_dense(checkpoint::resolve(options.model)));
 }
 
 QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
@@ -310,8 +309,8 @@ QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
   const quantized::ModelFiles files = open_dense(checkpoint::resolve(options.model));
   for (const std::string& warning : files.warnings()) progress.warn(warning);
   const checkpoint::Checkpoint& source = files.source();
-  const QuantizePlan plan = plan_quantize(options, files);
-  io::Json work = to_json(plan);
+  const QuantizeJob job = job_of(options, files);
+  io::Json work = to_json(job);
   work["model"] = weights_fingerprint(source.folder());
   ResumableFolder folder(options.output, options.overwrite, source.folder(), work, progress);
 
@@ -319,23 +318,23 @@ QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
   report.output = options.output;
   if (!resolved.chosen.empty()) {
     report.chosen =
-        resolved.chosen + ", " + plan.format_text() + ", rank " + std::to_string(options.rank);
+        resolved.chosen + ", " + job.format_text() + ", rank " + std::to_string(options.rank);
     report.reason = resolved.reason;
   }
-  QuantizedOutput output(plan, files, folder);
+  QuantizedOutput output(job, files, folder);
   report.resumed = static_cast<std::int64_t>(output.done().size());
   if (report.resumed > 0) {
     progress.note("an interrupted run had finished " + std::to_string(report.resumed) + " of " +
-                  std::to_string(plan.targets.size()) + " matrices; going on from there");
+                  std::to_string(job.targets.size()) + " matrices; going on from there");
   }
-  quantize_matrices(files, plan, output, progress);
-  copy_others(files, plan, output);
-  summarize(plan, output, report);
+  quantize_matrices(files, job, output, progress);
+  copy_others(files, job, output);
+  summarize(job, output, report);
   checkpoint::copy_companions(source.folder(), folder.path());
-  write_config(source, plan, folder.path());
+  write_config(source, job, folder.path());
   report.seconds = seconds_since(begin);
   report.peak_memory = peak_resident_bytes();
-  write_report(options, plan, report, folder.path());
+  write_report(options, job, report, folder.path());
   output.writer().finish();
   folder.commit();
   remove_work(options);

@@ -1,4 +1,4 @@
-#include "quantize_plan.h"
+#include "quantize_job.h"
 
 #include <algorithm>
 #include <cmath>
@@ -93,28 +93,28 @@ void set_metric(const QuantizeOptions& o, decompose::Recipe& recipe) {
 
 }  // namespace
 
-bool QuantizePlan::has_adapter() const {
+bool QuantizeJob::has_adapter() const {
   return recipe.rank > 0 &&
          std::any_of(targets.begin(), targets.end(), [](const auto& t) { return t.adapted; });
 }
 
-std::string QuantizePlan::format_text() const {
+std::string QuantizeJob::format_text() const {
   std::set<std::string> formats;
   for (const QuantizeTarget& target : targets) formats.insert(target.format.describe());
   if (formats.size() == 1) return *formats.begin();
   return std::to_string(formats.size()) + " formats";
 }
 
-QuantizePlan plan_quantize(const QuantizeOptions& options, const quantized::ModelFiles& files) {
-  QuantizePlan plan;
+QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& files) {
+  QuantizeJob job;
   const decompose::Preset& preset = decompose::preset(options.method);
-  plan.recipe = decompose::recipe_from(preset);
+  job.recipe = decompose::recipe_from(preset);
   if (options.plan) {
     refuse_formats_beside_plan(options);
   } else {
-    plan.recipe.format = format_of(options, preset.format);
+    job.recipe.format = format_of(options, preset.format);
   }
-  set_metric(options, plan.recipe);
+  set_metric(options, job.recipe);
   if (options.rank < 0) {
     throw InputError({{}, "rank"}, "expected 0 or more, found " + std::to_string(options.rank));
   }
@@ -125,59 +125,59 @@ QuantizePlan plan_quantize(const QuantizeOptions& options, const quantized::Mode
     throw InputError({{}, "iterations"},
                      "expected 0 or more, found " + std::to_string(*options.iterations));
   }
-  plan.recipe.rank = options.rank;
-  if (options.iterations) plan.recipe.iterations = *options.iterations;
-  plan.recipe.exact_svd = options.exact;
-  plan.recipe.seed = options.seed;
-  plan.adapter_type = named(options.adapter_dtype, "adapter_dtype", adapter::storage_from_name,
-                            "f32, bf16, f16 or nf8");
+  job.recipe.rank = options.rank;
+  if (options.iterations) job.recipe.iterations = *options.iterations;
+  job.recipe.exact_svd = options.exact;
+  job.recipe.seed = options.seed;
+  job.adapter_type = named(options.adapter_dtype, "adapter_dtype", adapter::storage_from_name,
+                           "f32, bf16, f16 or nf8");
 
   if (options.plan) {
-    plan.targets = targets_of(read_plan(*options.plan), *options.plan, files.layout());
+    job.targets = targets_of(read_plan(*options.plan), *options.plan, files.layout());
   } else {
-    plan.targets = targets_of(options.target_modules, files.layout(), {{}, "target_modules"});
-    for (QuantizeTarget& target : plan.targets) target.format = plan.recipe.format;
+    job.targets = targets_of(options.target_modules, files.layout(), {{}, "target_modules"});
+    for (QuantizeTarget& target : job.targets) target.format = job.recipe.format;
   }
-  check_targets(plan.targets, plan.recipe.rank, files);
-  if (auto statistics = open_statistics(options.stats, plan.recipe.metric, files)) {
-    plan.statistics.emplace(std::move(*statistics));
-    plan.statistics_fingerprint = file_fingerprint(options.stats);
+  check_targets(job.targets, job.recipe.rank, files);
+  if (auto statistics = open_statistics(options.stats, job.recipe.metric, files)) {
+    job.statistics.emplace(std::move(*statistics));
+    job.statistics_fingerprint = file_fingerprint(options.stats);
   }
 
-  plan.adapter.rank = options.rank;
-  plan.adapter.alpha = options.alpha.value_or(static_cast<double>(options.rank));
+  job.adapter.rank = options.rank;
+  job.adapter.alpha = options.alpha.value_or(static_cast<double>(options.rank));
   // The adapter starts where this model was only on top of this Q.
   if (!options.output.empty()) {
-    plan.adapter.base_model = std::filesystem::absolute(options.output).lexically_normal().string();
+    job.adapter.base_model = std::filesystem::absolute(options.output).lexically_normal().string();
   }
   std::set<std::string> names;
-  for (const QuantizeTarget& target : plan.targets) {
+  for (const QuantizeTarget& target : job.targets) {
     if (target.adapted) names.insert(last_part(target.module));
   }
-  plan.adapter.target_modules.assign(names.begin(), names.end());
-  if (options.rank > 0) plan.recipe.scale = plan.adapter.scale_of("");
-  return plan;
+  job.adapter.target_modules.assign(names.begin(), names.end());
+  if (options.rank > 0) job.recipe.scale = job.adapter.scale_of("");
+  return job;
 }
 
-io::Json to_json(const QuantizePlan& plan) {
-  const decompose::Recipe& recipe = plan.recipe;
+io::Json to_json(const QuantizeJob& job) {
+  const decompose::Recipe& recipe = job.recipe;
   io::Json json;
   json["quantizer"] = static_cast<int>(recipe.quantizer);
   json["metric"] = static_cast<int>(recipe.metric);
   json["low_rank"] = static_cast<int>(recipe.low_rank);
   json["loop"] = static_cast<int>(recipe.loop);
   json["rank"] = recipe.rank;
-  json["alpha"] = plan.adapter.alpha;
+  json["alpha"] = job.adapter.alpha;
   json["iterations"] = recipe.iterations;
   json["exact"] = recipe.exact_svd;
-  if (plan.statistics) {
-    json["statistics"] = plan.statistics_fingerprint;
+  if (job.statistics) {
+    json["statistics"] = job.statistics_fingerprint;
     json["damping"] = recipe.damping;
   }
   json["seed"] = recipe.seed;
-  json["adapter_dtype"] = short_name(plan.adapter_type);
-  json["base_model"] = plan.adapter.base_model;
-  for (const QuantizeTarget& target : plan.targets) {
+  json["adapter_dtype"] = short_name(job.adapter_type);
+  json["base_model"] = job.adapter.base_model;
+  for (const QuantizeTarget& target : job.targets) {
     json["targets"].push_back({target.module, quantized::format_to_json(target.format)});
   }
   return json;

@@ -14,7 +14,7 @@
 
 namespace qloft::pipeline {
 
-struct QuantizePlan {
+struct QuantizeJob {
   decompose::Recipe recipe;  // of the adapted matrices; each target has a format of its own
   adapter::Config adapter;
   ElementType adapter_type = ElementType::f32;
@@ -27,9 +27,9 @@ struct QuantizePlan {
 };
 
 // Checks options against the model; throws InputError as quantize says.
-QuantizePlan plan_quantize(const QuantizeOptions& options, const quantized::ModelFiles& files);
+QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& files);
 
-// Everything that the plan's output depends on but the model.
-io::Json to_json(const QuantizePlan& plan);
+// Everything that the job's output depends on but the model.
+io::Json to_json(const QuantizeJob& job);
 
 }  // namespace qloft::pipeline
