@@ -22,13 +22,17 @@ bool is_weight_type(ElementType type) {
   return std::ranges::find(kTypeNames, type, &TypeName::type) != kTypeNames.end();
 }
 
+std::optional<ElementType> weight_type_from_name(std::string_view name) {
+  const auto row = std::ranges::find(kTypeNames, name, &TypeName::name);
+  if (row == kTypeNames.end()) return std::nullopt;
+  return row->type;
+}
+
 std::optional<ElementType> named_weight_type(const io::Json& config) {
   for (const char* field : {"dtype", "torch_dtype"}) {
     const auto found = config.find(field);
     if (found == config.end() || !found->is_string()) continue;
-    const std::string& name = found->get_ref<const std::string&>();
-    const auto row = std::ranges::find(kTypeNames, name, &TypeName::name);
-    if (row != kTypeNames.end()) return row->type;
+    if (const auto type = weight_type_from_name(found->get_ref<const std::string&>())) return type;
   }
   return std::nullopt;
 }

@@ -6,16 +6,13 @@
 #include <map>
 
 #include "qloft/core/error.h"
+#include "qloft/core/text.h"
 #include "state.h"
 
 namespace qloft::model {
 namespace {
 
 using at::Tensor;
-
-std::string shape_text(std::int64_t rows, std::int64_t columns) {
-  return "[" + std::to_string(rows) + ", " + std::to_string(columns) + "]";
-}
 
 void check_factors(const Linear& linear, const adapter::Factors& factors) {
   const std::int64_t rank = factors.a.rows();
@@ -25,9 +22,9 @@ void check_factors(const Linear& linear, const adapter::Factors& factors) {
   }
   throw InputError({{}, linear.module},
                    "expected adapter factors for a weight of " +
-                       shape_text(linear.weight.rows(), linear.weight.columns()) + ", found A " +
-                       shape_text(rank, factors.a.columns()) + " and B " +
-                       shape_text(factors.b.rows(), factors.b.columns()));
+                       shape_text({linear.weight.rows(), linear.weight.columns()}) + ", found A " +
+                       shape_text({rank, factors.a.columns()}) + " and B " +
+                       shape_text({factors.b.rows(), factors.b.columns()}));
 }
 
 Tensor to_tensor(const Matrix& matrix, at::Device device, bool train) {

@@ -11,6 +11,7 @@
 #include "blocks/ends.h"
 #include "blocks/positions.h"
 #include "qloft/core.h"
+#include "qloft/core/text.h"
 #include "state.h"
 
 namespace qloft::model {
@@ -18,18 +19,10 @@ namespace {
 
 using at::Tensor;
 
-std::string shape_text(const Tensor& tensor) {
-  std::string text = "[";
-  for (std::int64_t i = 0; i < tensor.dim(); ++i) {
-    text += (i == 0 ? "" : ", ") + std::to_string(tensor.size(i));
-  }
-  return text + "]";
-}
-
 void check_like_ids(const Tensor& tensor, const Tensor& ids, const char* name) {
   if (tensor.sizes() == ids.sizes() && tensor.scalar_type() == at::kLong) return;
-  throw InputError({{}, name},
-                   "expected int64 " + shape_text(ids) + ", found " + shape_text(tensor));
+  throw InputError({{}, name}, "expected int64 " + shape_text(ids.sizes().vec()) + ", found " +
+                                   shape_text(tensor.sizes().vec()));
 }
 
 void check_input(const Input& input, const Layout& layout) {
@@ -63,7 +56,8 @@ Pass begin_pass(const Model::State& state, const Tensor& positions,
 void check_activations(const Tensor& x, const Layout& layout) {
   if (x.dim() == 3 && x.size(2) == layout.hidden_size) return;
   throw Error({{}, "block"}, "expected activations [rows, length, " +
-                                 std::to_string(layout.hidden_size) + "], found " + shape_text(x));
+                                 std::to_string(layout.hidden_size) + "], found " +
+                                 shape_text(x.sizes().vec()));
 }
 
 Tensor counted_positions(const Tensor& x) {

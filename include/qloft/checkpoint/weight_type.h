@@ -2,6 +2,7 @@
 // The element type of a model's weights.
 
 #include <optional>
+#include <string_view>
 
 #include "qloft/checkpoint.h"
 
@@ -9,6 +10,8 @@ namespace qloft::checkpoint {
 
 // f32, f16 or bf16: what weights are computed from.
 bool is_weight_type(ElementType type);
+// By its name in a config.json ("bfloat16"); empty for another.
+std::optional<ElementType> weight_type_from_name(std::string_view name);
 // What config.json names ("dtype", "torch_dtype" in older files); empty where it names none of F32,
 // F16 and BF16.
 std::optional<ElementType> named_weight_type(const io::Json& config);
