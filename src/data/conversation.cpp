@@ -15,7 +15,7 @@ using Range = std::pair<std::size_t, std::size_t>;
 constexpr const char* kBlanks = " \t\r\n";
 constexpr const char* kProbe = "a text to look for";
 // Contents that begin with different letters.
-constexpr const char* kPlaceholders[] = {"one placeholder", "another"};
+constexpr const char* kOtherContents[] = {"one content", "another"};
 
 // The texts of the parts of a content, a line each.
 std::string joined(const io::Json& parts) {
@@ -139,11 +139,11 @@ std::optional<Range> content_range(const chat_template::ChatTemplate& chat,
   if (first == std::string::npos) return std::nullopt;
   io::Json changed = variables;
   io::Json& content = changed["messages"][index]["content"];
-  const std::string placeholder = kPlaceholders[text[first] == kPlaceholders[0][0] ? 1 : 0];
+  const std::string other_content = kOtherContents[text[first] == kOtherContents[0][0] ? 1 : 0];
   if (content.is_array()) {
-    content = io::Json::array({{{"type", "text"}, {"text", placeholder}}});
+    content = io::Json::array({{{"type", "text"}, {"text", other_content}}});
   } else {
-    content = placeholder;
+    content = other_content;
   }
   const std::string other = chat.render(changed);
   const auto differs = std::mismatch(whole.begin(), whole.end(), other.begin(), other.end());

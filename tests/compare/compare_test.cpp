@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "../train/toy.h"
+#include "../pipeline/trained_toy.h"
 #include "qloft/core/error.h"
 #include "qloft/pipeline/finetune.h"
 #include "refusal.h"
@@ -39,20 +39,8 @@ struct StopAtRow : Progress {
 class Compare : public ::testing::Test {
  protected:
   void SetUp() override {
-    fs::create_directory(folder_ / "seed");
-    io::write_json(folder_ / "seed/config.json", test::toy_config());
-    test::write_toy_tokenizer(folder_ / "seed");
-    test::write_toy_texts(folder_ / "data.jsonl", 8);
+    test::write_trained_toy(folder_.path(), "base", 8);
     write_file(folder_ / "text.txt", std::string(10, ' ') + std::string(test::kLetters));
-    pipeline::FinetuneOptions train;
-    train.model = (folder_ / "seed").string();
-    train.data = {folder_ / "data.jsonl"};
-    train.output = folder_ / "base";
-    train.method = "full";
-    train.from_random = true;
-    train.train.max_steps = 1;
-    train.train.length = 32;
-    pipeline::finetune(train, silent_);
   }
 
   Options options(const std::string& recipe) const {

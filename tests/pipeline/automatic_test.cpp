@@ -5,12 +5,12 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "../train/toy.h"
 #include "qloft/core/error.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/quantize.h"
 #include "refusal.h"
 #include "temporary_folder.h"
+#include "trained_toy.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -41,21 +41,7 @@ struct Stages : Progress {
 
 class Automatic : public ::testing::Test {
  protected:
-  void SetUp() override {
-    fs::create_directory(folder_ / "seed");
-    io::write_json(folder_ / "seed/config.json", test::toy_config());
-    test::write_toy_tokenizer(folder_ / "seed");
-    test::write_toy_texts(folder_ / "data.jsonl", 24);
-    FinetuneOptions train;
-    train.model = (folder_ / "seed").string();
-    train.data = {folder_ / "data.jsonl"};
-    train.output = folder_ / "base";
-    train.method = "full";
-    train.from_random = true;
-    train.train.max_steps = 1;
-    train.train.length = 32;
-    finetune(train, silent_);
-  }
+  void SetUp() override { test::write_trained_toy(folder_.path(), "base", 24); }
 
   QuantizeOptions options(const std::string& output) const {
     QuantizeOptions o;

@@ -6,13 +6,14 @@
 
 #include <nlohmann/json.hpp>
 
-#include "../train/toy.h"
 #include "qloft/core/error.h"
 #include "qloft/pipeline/evaluate.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/generate.h"
 #include "qloft/pipeline/merge.h"
+#include "refusal.h"
 #include "temporary_folder.h"
+#include "trained_toy.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -33,19 +34,7 @@ constexpr const char* kTurns =
 class Texts : public ::testing::Test {
  protected:
   void SetUp() override {
-    fs::create_directory(folder_ / "base");
-    io::write_json(folder_ / "base/config.json", test::toy_config());
-    test::write_toy_tokenizer(folder_ / "base");
-    test::write_toy_texts(folder_ / "texts.jsonl", 4);
-    FinetuneOptions o;
-    o.model = (folder_ / "base").string();
-    o.data = {folder_ / "texts.jsonl"};
-    o.output = folder_ / "full";
-    o.method = "full";
-    o.from_random = true;
-    o.train.max_steps = 1;
-    o.train.length = 32;
-    finetune(o, warnings_);
+    test::write_trained_toy(folder_.path(), "full", 4);
     write_file(folder_ / "turns.jinja", kTurns);
     const auto message = [](const char* role, const char* content) {
       return io::Json{{"role", role}, {"content", content}};
@@ -81,14 +70,13 @@ class Texts : public ::testing::Test {
     o.data = folder_ / "chats.jsonl";
     return *evaluate(o, warnings_).scores.find("loss");
   }
-  template <typename Run>
-  static std::string refusal(Run run) {
-    try {
-      run();
-    } catch (const InputError& error) {
-      return error.what();
-    }
-    return "accepted";
+  std::string merged_template() {
+    MergeOptions o;
+    o.model = (folder_ / "full").string();
+    o.adapter = (folder_ / "tuned").string();
+    o.output = folder_ / "merged";
+    merge(o, warnings_);
+    return read_file(folder_ / "merged/chat_template.jinja");
   }
 
   test::TemporaryFolder folder_;
@@ -101,20 +89,15 @@ TEST_F(Texts, AnAdapterCarriesTheTokenizerAndTheTemplateThatItWasTrainedWith) {
             read_file(folder_ / "full/tokenizer.json"));
   EXPECT_EQ(read_file(folder_ / "tuned/chat_template.jinja"), kTurns);
 
-  EXPECT_THAT(refusal([&] { loss(""); }), HasSubstr("no chat template"));
+  EXPECT_THAT(test::refusal([&] { loss(""); }), HasSubstr("no chat template"));
   EXPECT_EQ(loss("tuned"), loss("tuned", folder_ / "turns.jinja"));
   write_file(folder_ / "other.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}");
   EXPECT_NE(loss("tuned"), loss("tuned", folder_ / "other.jinja"));
   EXPECT_THAT(warnings_.lines, HasSubstr("have no end token behind what is learned"));
 
-  MergeOptions merging;
-  merging.model = (folder_ / "full").string();
-  merging.adapter = (folder_ / "tuned").string();
-  merging.output = folder_ / "merged";
-  merge(merging, warnings_);
-  EXPECT_EQ(read_file(folder_ / "merged/chat_template.jinja"), kTurns);
+  EXPECT_EQ(merged_template(), kTurns);
   ChatOptions chat;
-  chat.model.model = merging.output.string();
+  chat.model.model = (folder_ / "merged").string();
   chat.max_tokens = 2;
   EXPECT_EQ(Conversation(chat, warnings_).active_adapter(), "base");
 }
@@ -132,12 +115,7 @@ TEST_F(Texts, ATemplateInTheBasesConfigurationFollowsATokenizerOfAnAdapter) {
   io::write_json(folder_ / "full/tokenizer_config.json",
                  {{"eos_token", "</s>"}, {"chat_template", kTurns}});
   EXPECT_EQ(loss("tuned"), loss("tuned", folder_ / "turns.jinja"));
-  MergeOptions merging;
-  merging.model = (folder_ / "full").string();
-  merging.adapter = (folder_ / "tuned").string();
-  merging.output = folder_ / "merged";
-  merge(merging, warnings_);
-  EXPECT_EQ(read_file(folder_ / "merged/chat_template.jinja"), kTurns);
+  EXPECT_EQ(merged_template(), kTurns);
 }
 
 TEST_F(Texts, AnAdaptersTokenizerMustFitTheEmbedding) {
@@ -151,7 +129,7 @@ TEST_F(Texts, AnAdaptersTokenizerMustFitTheEmbedding) {
                                        {"normalized", false},
                                        {"special", true}});
   io::write_json(folder_ / "tuned/tokenizer.json", tokenizer);
-  EXPECT_THAT(refusal([&] { loss("tuned"); }),
+  EXPECT_THAT(test::refusal([&] { loss("tuned"); }),
               HasSubstr("tuned/tokenizer.json: expected ids below the 28 rows of the base's "
                         "embedding, found tokens up to 28"));
 }
@@ -171,7 +149,7 @@ TEST_F(Texts, ARunResumesWithATemplateOfTheSameContentsAlone) {
   o.chat_template = folder_ / "other.jinja";
   // The same ids, yet the adapter would carry another template.
   write_file(o.chat_template, std::string("{# turns #}") + kTurns);
-  EXPECT_THAT(refusal([&] { finetune(o, warnings_); }), HasSubstr("setup"));
+  EXPECT_THAT(test::refusal([&] { finetune(o, warnings_); }), HasSubstr("setup"));
   write_file(o.chat_template, kTurns);
   finetune(o, warnings_);
 }

@@ -8,23 +8,28 @@
 
 namespace qloft::test {
 
-// The line that stage(options, progress) refuses with, without the name of `folder`; else
-// "accepted".
+// The line that run() refuses with; else "accepted".
+template <typename Run>
+std::string refusal(Run run) {
+  try {
+    run();
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+// The same of stage(options, progress), without the name of `folder`.
 template <typename Stage, typename Options>
 std::string refusal(Stage stage, const Options& options, const std::filesystem::path& folder = {}) {
   Progress silent;
-  try {
-    stage(options, silent);
-  } catch (const InputError& error) {
-    std::string line = error.what();
-    const std::string root = folder.string() + "/";
-    if (folder.empty()) return line;
-    for (auto at = line.find(root); at != std::string::npos; at = line.find(root)) {
-      line.erase(at, root.size());
-    }
-    return line;
+  std::string line = refusal([&] { stage(options, silent); });
+  const std::string root = folder.string() + "/";
+  if (folder.empty()) return line;
+  for (auto at = line.find(root); at != std::string::npos; at = line.find(root)) {
+    line.erase(at, root.size());
   }
-  return "accepted";
+  return line;
 }
 
 }  // namespace qloft::test
