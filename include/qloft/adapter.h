@@ -49,7 +49,7 @@ struct Adapter {
 // Reads a PEFT folder (adapter_config.json, adapter_model.safetensors). Throws InputError naming
 // file and field for another peft_type, a feature that changes the result and is not supported
 // (DoRA, bias, modules_to_save), a missing half of a pair, or factors whose shapes disagree with
-// the rank.
+// the rank or whose values are not finite.
 //
 // Modules come out under the names of `layout`, whichever spelling the folder has: experts that
 // PEFT adapts as one parameter (target_parameters), experts by themselves, other prefixes. Names

@@ -62,13 +62,18 @@ class File {
   void expect_model(const Identity& identity, const std::filesystem::path& folder) const;
   // What `metric` needs for this matrix [rows, columns], whose inputs are those of the matrix
   // `input_of` (both names of weights). Throws InputError naming file and tensor for what is
-  // missing or of another shape.
+  // missing, of another shape or not finite. A matrix that no sequence reached gets even Fisher
+  // factors, the mean of all others': its error is then the Frobenius norm, in their units.
   decompose::Statistics read(const std::string& weight, const std::string& input_of,
                              std::int64_t rows, std::int64_t columns,
                              decompose::Metric metric) const;
+  // Whether the Fisher factors of this matrix are there and all 0, as those of an expert are to
+  // which no sequence was routed.
+  bool is_unreached(const std::string& weight) const;
 
  private:
   std::vector<float> values(const io::TensorInfo& expected, const char* collected_by) const;
+  std::vector<float> factors(const io::TensorInfo& expected) const;
 
   io::SafetensorsFile file_;
   Origin origin_;

@@ -13,6 +13,7 @@
 #include "module_names.h"
 #include "packed.h"
 #include "qloft/checkpoint.h"
+#include "qloft/checkpoint/finite.h"
 #include "qloft/core/error.h"
 #include "qloft/core/text.h"
 #include "qloft/linalg.h"
@@ -119,13 +120,16 @@ Matrix read_factor(const io::SafetensorsFile& file, const Half& half, bool is_a,
   if (info.element_count() == 0) throw InputError({file.path(), info.name}, "it has no elements");
   if (packed) {
     Matrix vectors = unpack(file, info, half.scales);
-    return is_a ? vectors : transposed(vectors.view());
+    return is_a ? std::move(vectors) : transposed(vectors.view());
   }
   if (info.type != ElementType::f32 && info.type != ElementType::f16 &&
       info.type != ElementType::bf16) {
     throw InputError({file.path(), info.name},
                      "expected elements of type F32, F16 or BF16, found " +
                          std::string(safetensors_name(info.type)));
+  }
+  if (!checkpoint::all_finite(file.bytes(info), info.type)) {
+    throw InputError({file.path(), info.name}, "expected finite values, found infinity or NaN");
   }
   Matrix matrix(info.shape[0], info.shape[1]);
   checkpoint::convert_to_f32(file.bytes(info), info.type, matrix.values());

@@ -142,17 +142,26 @@ void add_weighted_rows(const float* w, std::int64_t stride, std::int64_t rows, c
 
 float largest(const float* x, std::int64_t count) {
   float most = -std::numeric_limits<float>::infinity();
+  bool numbers = true;
   std::int64_t j = 0;
   if (count >= kLanes) {
     Lanes top = load(x);
+    Ints not_a_number = top != top;
     for (j = kLanes; j + kLanes <= count; j += kLanes) {
       const Lanes next = load(x + j);
       top = next > top ? next : top;
+      not_a_number |= next != next;
     }
-    for (int i = 0; i < kLanes; ++i) most = top[i] > most ? top[i] : most;
+    for (int i = 0; i < kLanes; ++i) {
+      most = top[i] > most ? top[i] : most;
+      numbers &= not_a_number[i] == 0;
+    }
   }
-  for (; j < count; ++j) most = x[j] > most ? x[j] : most;
-  return most;
+  for (; j < count; ++j) {
+    most = x[j] > most ? x[j] : most;
+    numbers &= x[j] == x[j];
+  }
+  return numbers ? most : std::numeric_limits<float>::quiet_NaN();
 }
 
 float exponentials(float* x, std::int64_t count, float shift) {

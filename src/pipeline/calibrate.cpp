@@ -11,6 +11,7 @@
 #include "load.h"
 #include "matrix_statistics.h"
 #include "qloft/calibrate.h"
+#include "qloft/checkpoint/finite.h"
 #include "qloft/core.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/data/end_tokens.h"
@@ -121,6 +122,28 @@ std::vector<float> root_means(const std::vector<double>& sums, std::int64_t sequ
   return out;
 }
 
+// Statistics that are not finite are good for nothing.
+void write_finite(io::SafetensorsWriter& writer, const std::string& name,
+                  const std::vector<float>& values) {
+  if (!checkpoint::all_finite(values)) {
+    throw ComputationError({{}, name}, "is not finite: the model's activations are too large");
+  }
+  writer.write(name, bytes_of(values));
+}
+
+// Experts that no sequence reached: their factors are zeros.
+void say_what_nothing_reached(const architecture::Layout& layout, const calibrate::Fisher& fisher,
+                              Progress& progress) {
+  const auto all = architecture::multiplied(layout);
+  const auto missing = std::ranges::count_if(all, [&](architecture::ParameterId id) {
+    return !fisher.contains(layout.parameter(id).module());
+  });
+  if (missing == 0) return;
+  progress.warn(std::to_string(missing) + " of " + std::to_string(all.size()) +
+                " matrices were reached by no sequence and have no Fisher factors of their own; "
+                "more --samples would help");
+}
+
 void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examples,
                     const ResumableFolder& folder, io::SafetensorsWriter& writer,
                     Progress& progress) {
@@ -147,9 +170,10 @@ void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examp
   progress.end();
   loaded.model.set_checkpointing(false);
   for (const auto& [name, sums] : fisher) {
-    writer.write(name + ".weight.fisher_rows", bytes_of(root_means(sums.rows, total)));
-    writer.write(name + ".weight.fisher_columns", bytes_of(root_means(sums.columns, total)));
+    write_finite(writer, name + ".weight.fisher_rows", root_means(sums.rows, total));
+    write_finite(writer, name + ".weight.fisher_columns", root_means(sums.columns, total));
   }
+  say_what_nothing_reached(loaded.model.layout(), fisher, progress);
 }
 
 // The first layer whose Gram matrices are not safely in the file.
@@ -169,7 +193,7 @@ void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& example
   calibrate::collect_gram(
       loaded.model, loaded.adapter, examples, first_layer(folder.journal()),
       [&](const std::string& module, const Matrix& gram) {
-        writer.write(module + ".weight.gram", bytes_of(statistics::upper_triangle(gram.view())));
+        write_finite(writer, module + ".weight.gram", statistics::upper_triangle(gram.view()));
       },
       [&](std::int64_t layer) {
         writer.flush();
@@ -219,6 +243,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
     throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
   }
   LoadedModel loaded = load_model(options.model, progress);
+  checkpoint::expect_finite(loaded.source());
   data::Omissions omissions;
   const std::vector<data::Example> examples = draw(options, loaded, omissions);
   if (!report.fisher) {  // Gram matrices are of all inputs

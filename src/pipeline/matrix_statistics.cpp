@@ -1,5 +1,6 @@
 #include "matrix_statistics.h"
 
+#include <algorithm>
 #include <string>
 
 #include "qloft/core/error.h"
@@ -37,6 +38,19 @@ std::optional<statistics::File> open_statistics(const std::filesystem::path& fil
   return statistics;
 }
 
+void say_what_is_unreached(const std::optional<statistics::File>& file,
+                           const std::vector<QuantizeTarget>& targets, decompose::Metric metric,
+                           Progress& progress) {
+  if (!file || !decompose::needs_fisher(metric)) return;
+  const auto count = std::ranges::count_if(targets, [&](const QuantizeTarget& target) {
+    return !target.input_of.empty() && file->is_unreached(target.weight());
+  });
+  if (count == 0) return;
+  progress.warn(file->path().string() + ": no sequence reached " + std::to_string(count) + " of " +
+                std::to_string(targets.size()) +
+                " matrices; their Fisher factors are taken to be even, as large as the others'");
+}
+
 decompose::Statistics statistics_of(const std::optional<statistics::File>& file,
                                     const QuantizeTarget& target, decompose::Recipe& recipe) {
   if (target.input_of.empty()) {
@@ -47,6 +61,19 @@ decompose::Statistics statistics_of(const std::optional<statistics::File>& file,
   if (!file) return {};
   return file->read(target.weight(), target.input_of + ".weight", target.rows, target.columns,
                     recipe.metric);
+}
+
+void rethrow_naming(const QuantizeTarget& target, const quantized::ModelFiles& files) {
+  const std::string weight = target.weight();
+  try {
+    throw;
+  } catch (const InputError& error) {
+    const bool named = error.location().field.starts_with(weight);
+    throw InputError({files.folder(), named ? "" : weight}, error.what());
+  } catch (const ComputationError& error) {
+    throw ComputationError({files.folder(), weight},
+                           std::string("its values cannot be decomposed: ") + error.what());
+  }
 }
 
 }  // namespace qloft::pipeline

@@ -9,6 +9,7 @@
 #include "load.h"
 #include "names.h"
 #include "qloft/adapter.h"
+#include "qloft/checkpoint/finite.h"
 #include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
@@ -116,6 +117,11 @@ std::vector<Item> plan_items(const Input& input) {
   return items;
 }
 
+[[noreturn]] void refuse_not_finite(const Input& input, const Item& item) {
+  throw InputError({input.files.folder(), input.parameter(item).name},
+                   "expected finite values, found infinity or NaN");
+}
+
 void write_item(const Input& input, const Item& item, checkpoint::Writer& writer) {
   const quantized::ModelFiles& files = input.files;
   const architecture::Parameter& parameter = input.parameter(item);
@@ -124,6 +130,7 @@ void write_item(const Input& input, const Item& item, checkpoint::Writer& writer
   if (dense && item.factors == nullptr && files.type(item.id) == item.type) {
     const auto bytes = files.bytes(item.id);
     if (bytes && tensors.size() == 1) {
+      if (!checkpoint::all_finite(*bytes, item.type)) refuse_not_finite(input, item);
       writer.write(tensors.front().name, *bytes);
       files.drop(item.id);
       return;
@@ -131,14 +138,19 @@ void write_item(const Input& input, const Item& item, checkpoint::Writer& writer
   }
   Matrix weight = files.read_matrix(item.id);
   files.drop(item.id);
+  if (!checkpoint::all_finite(weight.values())) refuse_not_finite(input, item);
   if (item.factors != nullptr) {
     const std::string module = parameter.module();
     adapter::merge_into(weight.view(), *item.factors, input.adapter->config.scale_of(module),
                         module);
   }
   for (std::size_t piece = 0; piece < tensors.size(); ++piece) {
-    writer.write(tensors[piece].name,
-                 quantized::published_bytes(parameter, piece, weight.view(), item.type));
+    const auto bytes = quantized::published_bytes(parameter, piece, weight.view(), item.type);
+    if (!checkpoint::all_finite(bytes, item.type)) {
+      throw ComputationError({{}, tensors[piece].name}, "its merged values are too large for " +
+                                                            std::string(short_name(item.type)));
+    }
+    writer.write(tensors[piece].name, bytes);
   }
 }
 

@@ -279,6 +279,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   for (const quant::Format& format : formats) {
     key["formats"].push_back(quantized::format_to_json(format));
   }
+  say_what_is_unreached(statistics, targets, recipe.metric, progress);
   ErrorFile file(folder, key, formats.size());
   PlanReport report;
   report.known = std::ranges::count_if(

@@ -66,12 +66,15 @@ void find_errors(const quantized::ModelFiles& files, const std::vector<QuantizeT
     if (!target.adapted) its.rank = 0;
     const Matrix weight = files.read_matrix(target.id);
     files.drop(target.id);
+    const decompose::Statistics known = statistics_of(statistics, target, its);
     try {
-      const decompose::Statistics known = statistics_of(statistics, target, its);
-      file.add(target.weight(),
-               decompose::format_errors(weight.view(), its, formats, known, target.weight()));
-    } catch (const InputError& error) {
-      throw InputError({files.folder(), {}}, error.what());
+      auto errors = decompose::format_errors(weight.view(), its, formats, known, target.weight());
+      if (!std::ranges::all_of(errors, [](double error) { return std::isfinite(error); })) {
+        throw ComputationError({}, "the error is not finite");
+      }
+      file.add(target.weight(), std::move(errors));
+    } catch (const Error&) {
+      rethrow_naming(target, files);
     }
     if (seconds_since(flushed) > kSecondsBetweenFlushes) {
       file.flush();

@@ -1,6 +1,7 @@
 #include "qloft/pipeline/quantize.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -170,9 +171,13 @@ decompose::Decomposition decompose_one(const quantized::ModelFiles& files,
   const Matrix weight = files.read_matrix(target.id);
   files.drop(target.id);
   try {
-    return decompose::decompose(weight.view(), recipe, statistics, target.weight());
-  } catch (const InputError& error) {
-    throw InputError({files.folder(), {}}, error.what());
+    auto result = decompose::decompose(weight.view(), recipe, statistics, target.weight());
+    if (!std::isfinite(result.final_error()) || !std::isfinite(result.final_metric_error())) {
+      throw ComputationError({}, "the error is not finite");
+    }
+    return result;
+  } catch (const Error&) {
+    rethrow_naming(target, files);
   }
 }
 
@@ -327,6 +332,7 @@ QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
     progress.note("an interrupted run had finished " + std::to_string(report.resumed) + " of " +
                   std::to_string(job.targets.size()) + " matrices; going on from there");
   }
+  say_what_is_unreached(job.statistics, job.targets, job.recipe.metric, progress);
   quantize_matrices(files, job, output, progress);
   copy_others(files, job, output);
   summarize(job, output, report);

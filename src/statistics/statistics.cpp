@@ -4,8 +4,10 @@
 #include <charconv>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <utility>
 
+#include "qloft/checkpoint/finite.h"
 #include "qloft/core.h"
 #include "qloft/core/hash.h"
 
@@ -93,6 +95,10 @@ std::string hash_of(const checkpoint::Checkpoint& source, const std::vector<std:
   return out;
 }
 
+bool all_zero(const std::vector<float>& values) {
+  return std::ranges::all_of(values, [](float value) { return value == 0; });
+}
+
 io::TensorInfo f32_tensor(std::string name, std::int64_t count) {
   io::TensorInfo out;
   out.name = std::move(name);
@@ -171,10 +177,36 @@ std::vector<float> File::values(const io::TensorInfo& expected, const char* coll
                          std::string(safetensors_name(found->type)) + ": of another model");
   }
   const auto bytes = file_.bytes(*found);
+  if (!checkpoint::all_finite(bytes, ElementType::f32)) {
+    throw InputError({path(), expected.name}, "expected finite values, found infinity or NaN");
+  }
   std::vector<float> out(bytes.size() / sizeof(float));
   std::memcpy(out.data(), bytes.data(), bytes.size());
   file_.drop(*found);
   return out;
+}
+
+std::vector<float> File::factors(const io::TensorInfo& expected) const {
+  std::vector<float> own = values(expected, "--fisher");
+  if (!all_zero(own)) return own;
+  const std::string suffix = expected.name.substr(expected.name.rfind('.'));
+  double sum = 0;
+  std::int64_t count = 0;
+  for (const io::TensorInfo& tensor : file_.tensors()) {
+    if (!tensor.name.ends_with(suffix)) continue;
+    const std::vector<float> others = values(tensor, "--fisher");
+    if (all_zero(others)) continue;
+    sum += std::accumulate(others.begin(), others.end(), 0.0);
+    count += std::ssize(others);
+  }
+  const double mean = count > 0 ? sum / static_cast<double>(count) : 0;
+  std::ranges::fill(own, static_cast<float>(mean));
+  return own;
+}
+
+bool File::is_unreached(const std::string& weight) const {
+  const io::TensorInfo* rows = file_.find(fisher_rows_tensor(weight, 0).name);
+  return rows != nullptr && all_zero(values(*rows, "--fisher"));
 }
 
 decompose::Statistics File::read(const std::string& weight, const std::string& input_of,
@@ -192,8 +224,8 @@ decompose::Statistics File::read(const std::string& weight, const std::string& i
     }
   }
   if (decompose::needs_fisher(metric)) {
-    out.fisher_rows = values(fisher_rows_tensor(weight, rows), "--fisher");
-    out.fisher_columns = values(fisher_columns_tensor(weight, columns), "--fisher");
+    out.fisher_rows = factors(fisher_rows_tensor(weight, rows));
+    out.fisher_columns = factors(fisher_columns_tensor(weight, columns));
   }
   return out;
 }

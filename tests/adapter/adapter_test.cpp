@@ -98,6 +98,22 @@ TEST(Adapter, TakesAllLinearForTheNamesOfItsModules) {
   EXPECT_EQ(load(folder.path()).config.target_modules, std::vector<std::string>{"q"});
 }
 
+TEST(Adapter, NamesTheFactorThatIsNotFinite) {
+  for (const float value : {NAN, -HUGE_VALF}) {
+    const test::TemporaryFolder folder;
+    Adapter adapter = small_adapter();
+    adapter.modules.at("model.q").b(3, 1) = value;
+    save(adapter, folder.path());
+    try {
+      load(folder.path());
+      ADD_FAILURE() << "accepted " << value;
+    } catch (const InputError& error) {
+      EXPECT_EQ(error.location().file, folder / "adapter_model.safetensors");
+      EXPECT_EQ(error.location().field, "base_model.model.model.q.lora_B.weight");
+    }
+  }
+}
+
 TEST(Adapter, SavesWhatItLoads) {
   for (const char* name : {"list", "patterns", "expression"}) {
     const test::TemporaryFolder folder;

@@ -93,6 +93,13 @@ TEST_P(Activations, OfAGateAgreeWithTorchs) {
                         {values(), at::randn({2, 3, 42})}, 2e-5);
 }
 
+TEST_P(Activations, KeepWhatIsNotANumber) {
+  Tensor x = at::ones({1, 1, 9});
+  x[0][0][4] = NAN;
+  EXPECT_TRUE(activate(x, GetParam().activation).isnan().equal(x.isnan()));
+  EXPECT_TRUE(gate(x, at::ones({1, 1, 9}), GetParam().activation).isnan().equal(x.isnan()));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, Activations,
                          testing::Values(ActivationCase{"silu", Activation::silu},
                                          ActivationCase{"gelu", Activation::gelu},
@@ -236,6 +243,22 @@ TEST(AttentionOverCaches, AgreesWithAttentionOverAllPositionsOfEachSequence) {
     const Tensor found =
         attention_over_caches(at::cat(queries, 1), sequences, window, plain_scores());
     EXPECT_LE(distance(found, at::cat(expected, 1)), 1e-5);
+  }
+}
+
+// Be it the only one that is seen, in the path of a few queries or in that of many.
+TEST(Attention, KeepsAKeyThatIsNotANumberFromWhereItIsSeenOn) {
+  at::manual_seed(7);
+  for (const std::int64_t length : {1, 3, 20}) {
+    const Tensor q = at::randn({1, length, 2, 8}), v = at::randn({1, length, 2, 8});
+    for (const std::int64_t bad : {std::int64_t{0}, length - 1}) {
+      Tensor k = at::randn({1, length, 2, 8});
+      k[0][bad].fill_(NAN);
+      const Tensor out = attention(q, k, v, {}, plain_scores());
+      for (std::int64_t i = 0; i < length; ++i) {
+        EXPECT_EQ(out[0][i].isnan().all().item<bool>(), i >= bad) << length << ", " << bad;
+      }
+    }
   }
 }
 

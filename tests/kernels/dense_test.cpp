@@ -96,6 +96,31 @@ TEST(DenseKernels, TurnScoresIntoExponentials) {
   });
 }
 
+TEST(DenseKernels, KeepWhatIsNotANumber) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+    constexpr float kHidden = -std::numeric_limits<float>::infinity();
+    for (std::size_t at = 0; at < static_cast<std::size_t>(count); ++at) {
+      auto x = normals(count, 6);
+      x[at] = kNan;
+      EXPECT_TRUE(std::isnan(table.largest(x.data(), count))) << at;
+      EXPECT_TRUE(std::isnan(table.exponentials(x.data(), count, 0.f))) << at;
+      EXPECT_TRUE(std::isnan(x[at]));
+      // Beside hidden scores alone it stays one too.
+      std::fill(x.begin(), x.end(), kHidden);
+      x[at] = kNan;
+      EXPECT_TRUE(std::isnan(table.largest(x.data(), count))) << at;
+      auto g = normals(count, 7), d = normals(count, 8);
+      g[at] = kNan;
+      std::vector<float> out(g.size()), du(g.size());
+      table.swiglu(g.data(), d.data(), count, out.data());
+      EXPECT_TRUE(std::isnan(out[at])) << at;
+      table.swiglu_gradient(g.data(), d.data(), d.data(), count, out.data(), du.data());
+      EXPECT_TRUE(std::isnan(out[at]) && std::isnan(du[at])) << at;
+    }
+  });
+}
+
 TEST(DenseKernels, GateByTheSigmoidLinearUnit) {
   for_all([](const DenseTable& table, std::int64_t count) {
     auto g = normals(count, 7, 10.f);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/pipeline/quantize.h"
@@ -94,6 +96,27 @@ TEST_F(Calibrate, RefusesWhatDoesNotFit) {
   EXPECT_THAT(refused(wrong), HasSubstr("samples: expected at least 1, found 0"));
   write_file(folder_ / "s", "something else");
   EXPECT_THAT(refused(options("s")), HasSubstr("is there already"));
+}
+
+TEST_F(Calibrate, NamesTheWeightThatIsNotFinite) {
+  CalibrateOptions wrong = options("s");
+  wrong.model.model = folder_ / "spoiled";
+  const std::string weight = "model.layers.0.mlp.down_proj.weight";
+  test::spoil(options("s").model.model, folder_ / "spoiled", weight, NAN);
+  EXPECT_EQ(refused(wrong), (folder_ / "spoiled").string() + ": " + weight +
+                                ": expected finite values, found infinity or NaN");
+}
+
+// Weights so large that activations overflow.
+TEST_F(Calibrate, WritesNoStatisticsThatAreNotFinite) {
+  CalibrateOptions wrong = options("s");
+  wrong.model.model = folder_ / "spoiled";
+  test::spoil(options("s").model.model, folder_ / "spoiled",
+              "model.layers.0.input_layernorm.weight", 3e38f);
+  wrong.gram = true;
+  EXPECT_THAT(test::failure([&] { calibrate(wrong, silent_); }),
+              testing::MatchesRegex("model\\.layers\\..*\\.gram: is not finite: .*"));
+  EXPECT_FALSE(fs::exists(folder_ / "s"));
 }
 
 TEST_F(Calibrate, StatisticsOfAnotherModelAreRefusedByQuantize) {

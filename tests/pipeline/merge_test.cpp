@@ -88,6 +88,31 @@ TEST_F(Merge, RefusesAnAdapterOfAnotherBaseUnlessAnyIsTaken) {
   EXPECT_EQ(refused(same), "accepted");
 }
 
+TEST_F(Merge, WritesNoValueThatIsNotFinite) {
+  make_quantized();
+  const std::string module = "model.layers.0.mlp.up_proj", weight = module + ".weight";
+  write_adapter("huge", module, 40, 32);
+  io::Json config = io::read_json(folder_ / "huge/adapter_config.json");
+  config["lora_alpha"] = 1e6;  // 250,000 in each element
+  io::write_json(folder_ / "huge/adapter_config.json", config);
+  MergeOptions huge = options("base", "f16");
+  huge.adapter = (folder_ / "huge").string();
+  EXPECT_EQ(test::failure([&] { merge(huge, silent_); }),
+            weight + ": its merged values are too large for f16");
+  EXPECT_FALSE(fs::exists(folder_ / "merged"));
+  huge.dtype = "f32";
+  EXPECT_EQ(refused(huge), "accepted");
+
+  test::spoil(folder_ / "base", folder_ / "spoiled", "model.norm.weight", NAN);
+  for (const char* dtype : {"bf16", "f32"}) {  // copied as it is, and converted
+    MergeOptions spoiled = options("spoiled", dtype);
+    spoiled.adapter = huge.adapter;
+    spoiled.overwrite = true;
+    EXPECT_EQ(refused(spoiled),
+              spoiled.model + ": model.norm.weight: expected finite values, found infinity or NaN");
+  }
+}
+
 TEST_F(Merge, MultipliesOutTheAdapterInsideAQuantizedFolder) {
   make_quantized();
   const MergeReport report = merge(options("quantized"), silent_);

@@ -39,21 +39,6 @@ class Quantize : public ::testing::Test {
   std::string refused(const QuantizeOptions& options) const {
     return test::refusal(quantize, options, folder_.path());
   }
-  // Writes the tiny model anew with one value of one tensor changed.
-  void spoil(const std::string& name, float value) {
-    const checkpoint::Checkpoint base(folder_ / "base");
-    fs::create_directory(folder_ / "spoiled");
-    std::vector<io::TensorInfo> tensors;
-    for (const auto& tensor : base.names()) tensors.push_back(base.info(tensor));
-    checkpoint::Writer writer(folder_ / "spoiled", tensors, checkpoint::Writer::Mode::create);
-    for (const auto& tensor : base.names()) {
-      Matrix matrix = base.read_matrix(tensor);
-      if (tensor == name) matrix(0, 1) = value;
-      writer.write(tensor, checkpoint::convert_from_f32(matrix.values(), ElementType::bf16));
-    }
-    writer.finish();
-    copy_file_whole(folder_ / "base/config.json", folder_ / "spoiled/config.json");
-  }
 
   test::TemporaryFolder folder_;
   Progress silent_;
@@ -239,12 +224,25 @@ TEST_F(Quantize, NamesTheTensorThatIsNotFinite) {
   for (const float value :
        {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
     fs::remove_all(folder_ / "spoiled");
-    spoil(kWeight, value);
+    test::spoil(folder_ / "base", folder_ / "spoiled", kWeight, value);
     QuantizeOptions o = options("out");
     o.model = (folder_ / "spoiled").string();
     EXPECT_TRUE(refused(o).starts_with(std::string("spoiled: ") + kWeight +
                                        ": expected finite values, found "))
         << refused(o);
+    EXPECT_FALSE(fs::exists(folder_ / "out"));
+  }
+}
+
+TEST_F(Quantize, NamesTheMatrixWhoseValuesAreTooLarge) {
+  test::spoil(folder_ / "base", folder_ / "spoiled", kWeight, 3e38f, 3e38f);
+  for (const bool exact : {false, true}) {
+    QuantizeOptions o = options("out");
+    o.model = (folder_ / "spoiled").string();
+    o.method = "lq-lora";  // begins with the matrix itself
+    o.exact = exact;
+    const std::string line = test::failure([&] { quantize(o, silent_); });
+    EXPECT_TRUE(line.starts_with(o.model + ": " + kWeight + ": ")) << line;
     EXPECT_FALSE(fs::exists(folder_ / "out"));
   }
 }

@@ -52,6 +52,28 @@ inline void write_tiny_llama(const std::filesystem::path& folder, bool tied = fa
   writer.finish();
 }
 
+// The same model with one tensor multiplied by `scale` and one of its values changed.
+inline void spoil(const std::filesystem::path& from, const std::filesystem::path& to,
+                  const std::string& name, float value, float scale = 1) {
+  const checkpoint::Checkpoint base(from);
+  std::filesystem::create_directories(to);
+  std::vector<io::TensorInfo> tensors;
+  for (const auto& tensor : base.names()) tensors.push_back(base.info(tensor));
+  checkpoint::Writer writer(to, tensors, checkpoint::Writer::Mode::create);
+  for (const auto& tensor : base.names()) {
+    Matrix matrix = base.read_matrix(tensor);
+    if (tensor == name) {
+      for (float& element : matrix.values()) element *= scale;
+      matrix(0, 1) = value;
+    }
+    writer.write(tensor, checkpoint::convert_from_f32(matrix.values(), ElementType::bf16));
+  }
+  writer.finish();
+  for (const char* file : {"config.json", "tokenizer.json"}) {
+    copy_file_whole(from / file, to / file);
+  }
+}
+
 // Asks to stop after `updates` units, and keeps what it was told.
 class StoppingProgress : public Progress {
  public:

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <numeric>
 
@@ -64,6 +65,35 @@ class StatisticsFile : public ::testing::Test {
                  .seed = 4};
   test::TemporaryFolder folder_;
 };
+
+TEST_F(StatisticsFile, GivesAMatrixThatNoSequenceReachedTheMeanOfTheOthers) {
+  const std::vector<float> zeros(3), rows = {1, 3}, columns = {4, 5, 9};
+  const auto bytes = [](std::span<const float> values) { return std::as_bytes(values); };
+  const std::vector<io::NamedBytes> tensors = {
+      {fisher_rows_tensor("expert.0.weight", 2), bytes(std::span(zeros).first(2))},
+      {fisher_columns_tensor("expert.0.weight", 3), bytes(zeros)},
+      {fisher_rows_tensor("expert.1.weight", 2), bytes(rows)},
+      {fisher_columns_tensor("expert.1.weight", 3), bytes(columns)}};
+  io::write_safetensors(folder_ / "s", tensors, to_metadata(origin_));
+  const File file(folder_ / "s");
+  EXPECT_TRUE(file.is_unreached("expert.0.weight"));
+  EXPECT_FALSE(file.is_unreached("expert.1.weight"));
+  EXPECT_FALSE(file.is_unreached("expert.2.weight"));
+  const auto found = file.read("expert.0.weight", "", 2, 3, decompose::Metric::fisher);
+  EXPECT_THAT(found.fisher_rows, testing::Each(2.f));
+  EXPECT_THAT(found.fisher_columns, testing::Each(6.f));
+}
+
+TEST_F(StatisticsFile, NamesTheTensorThatIsNotFinite) {
+  const std::vector<float> triangle = {1, NAN, 3, 4, 5, 6};
+  const std::vector<io::NamedBytes> tensors = {
+      {gram_tensor(kInput, 3), std::as_bytes(std::span(triangle))}};
+  io::write_safetensors(folder_ / "s", tensors, to_metadata(origin_));
+  const File file(folder_ / "s");
+  EXPECT_THAT(message([&] { file.read(kWeight, kInput, 2, 3, decompose::Metric::gram); }),
+              testing::EndsWith("s: " + std::string(kInput) +
+                                ".gram: expected finite values, found infinity or NaN"));
+}
 
 TEST_F(StatisticsFile, GivesBackWhatWasWrittenAndWhereItIsFrom) {
   const File file(write());

@@ -32,4 +32,15 @@ std::string refusal(Stage stage, const Options& options, const std::filesystem::
   return line;
 }
 
+// The line that run() fails with, whoever is to blame; else "accepted".
+template <typename Run>
+std::string failure(Run run) {
+  try {
+    run();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
 }  // namespace qloft::test

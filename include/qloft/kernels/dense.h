@@ -21,10 +21,10 @@ struct DenseTable {
   void (*add_weighted_rows)(const float* w, std::int64_t stride, std::int64_t rows, const float* p,
                             std::int64_t count, float* y);
 
-  // The largest value; minus infinity for count 0.
+  // The largest value; minus infinity for count 0, NaN where one of them is.
   float (*largest)(const float* x, std::int64_t count);
-  // x[j] = e^(x[j] - shift), within 2 units in the last place, below e^-87 of no consequence;
-  // returns their sum.
+  // x[j] = e^(x[j] - shift), within 2 units in the last place, below e^-87 of no consequence, NaN
+  // where x[j] or shift is; returns their sum.
   float (*exponentials)(float* x, std::int64_t count, float shift);
 
   // out = silu(g) u.

@@ -44,7 +44,7 @@ ValueAndSlope gelu_tanh_at(float x) {
 }
 
 ValueAndSlope relu_at(float x) {
-  return x > 0.f ? ValueAndSlope{x, 1.f} : ValueAndSlope{0.f, 0.f};
+  return x <= 0.f ? ValueAndSlope{0.f, 0.f} : ValueAndSlope{x, 1.f};  // NaN stays NaN
 }
 
 // body(at) with the function of `activation`, so that a loop over it can be inlined.
