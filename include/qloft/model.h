@@ -68,14 +68,22 @@ struct Continuation {
 };
 
 // Called by the linear layers that adapters address, under their names, as activations pass: what
-// statistics are made of. The matrices are f32, input [tokens, in] and output_gradient [tokens,
-// out], and end with the call.
+// statistics are made of. The matrices are f32 and end with the call.
 struct Observer {
+  // Of outputs [first, first + values.columns) of all `outputs` of the layer.
+  struct OutputGradient {
+    MatrixView<const float> values;  // [tokens, out]
+    std::int64_t first = 0;
+    std::int64_t outputs = 0;
+  };
+
+  // input [tokens, in]
   std::function<void(const std::string& name, MatrixView<const float> input)> input;
   // In the backward pass, which such an observer takes to every layer whether weights are trained
-  // or not: output_gradient^T input is the gradient of the layer's weight.
+  // or not: output_gradient^T input is the gradient of the layer's weight. The output matrix's
+  // comes in slices of the vocabulary.
   std::function<void(const std::string& name, MatrixView<const float> input,
-                     MatrixView<const float> output_gradient)>
+                     const OutputGradient& gradient)>
       gradient;
 };
 

@@ -11,6 +11,7 @@
 #include <cmath>
 
 #include "dropout.h"
+#include "logits_rule.h"
 #include "operations.h"
 #include "qloft/backend/tensor.h"
 #include "qloft/core.h"
@@ -43,19 +44,6 @@ void loss_of_rows(MatrixView<float> logits, const std::int64_t* targets, double*
       row[targets[i]] -= 1.f;
     }
   });
-}
-
-// The gradient of logits as rule makes them, back through cap and multiplier.
-void through_rule(const LogitsRule& rule, const Tensor& logits, Tensor& gradient) {
-  if (rule.soft_cap != 0) gradient.mul_(1 - (logits / rule.soft_cap).square());
-  if (rule.multiplier != 1) gradient.mul_(rule.multiplier);
-}
-
-Tensor apply_rule(const LogitsRule& rule, Tensor logits) {
-  if (rule.bias.defined()) logits.add_(rule.bias.to(logits.device()));
-  if (rule.multiplier != 1) logits.mul_(rule.multiplier);
-  if (rule.soft_cap != 0) logits.div_(rule.soft_cap).tanh_().mul_(rule.soft_cap);
-  return logits;
 }
 
 struct CrossEntropyFunction : torch::autograd::Function<CrossEntropyFunction> {
@@ -93,12 +81,14 @@ struct CrossEntropyFunction : torch::autograd::Function<CrossEntropyFunction> {
         h = operations_for(chunk).low_rank.add(product, input, rule.factors->a, rule.factors->b,
                                                rule.factors->scale);
       }
-      Tensor logits = apply_rule(rule, as_f32(product.to(at::kCPU)));
+      Tensor logits = as_f32(product.to(at::kCPU));
+      if (rule.bias.defined()) logits.add_(rule.bias.to(logits.device()));
+      logits = apply_multiplier_and_cap(rule, logits);
       const Tensor capped = rule.soft_cap != 0 && grad_mode ? logits.clone() : Tensor();
       loss_of_rows(matrix_of(logits), targets.data_ptr<std::int64_t>() + first,
                    losses.data() + first);
       if (!grad_mode) continue;
-      through_rule(rule, capped, logits);
+      through_multiplier_and_cap(rule, capped, logits);
       const Tensor dlogits = logits.to(chunk.device(), chunk.scalar_type());
       Tensor dchunk = needs_hidden ? multiply(dlogits, weight) : Tensor();
       if (rule.factors && (wanted.x || wanted.a || wanted.b)) {
@@ -139,6 +129,17 @@ struct CrossEntropyFunction : torch::autograd::Function<CrossEntropyFunction> {
 };
 
 }  // namespace
+
+Tensor apply_multiplier_and_cap(const LogitsRule& rule, Tensor logits) {
+  if (rule.multiplier != 1) logits.mul_(rule.multiplier);
+  if (rule.soft_cap != 0) logits.div_(rule.soft_cap).tanh_().mul_(rule.soft_cap);
+  return logits;
+}
+
+void through_multiplier_and_cap(const LogitsRule& rule, const Tensor& logits, Tensor& gradient) {
+  if (rule.soft_cap != 0) gradient.mul_(1 - (logits / rule.soft_cap).square());
+  if (rule.multiplier != 1) gradient.mul_(rule.multiplier);
+}
 
 Tensor summed_cross_entropy(const Tensor& hidden, const Weight& weight, const LogitsRule& rule,
                             const Tensor& targets) {

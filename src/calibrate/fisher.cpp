@@ -14,11 +14,12 @@ namespace {
 // Rows of a weight's gradient that are held at once, a thread.
 constexpr std::int64_t kRowsAtOnce = 64;
 
-// The means of the squares of g = gradient^T input by row and by column.
-void add_squares(MatrixView<const float> input, MatrixView<const float> gradient,
+// The means of the squares of g = gradient^T input by row and by column; of a slice its share.
+void add_squares(MatrixView<const float> input, const model::Observer::OutputGradient& slice,
                  FisherSums& sums) {
+  const MatrixView<const float> gradient = slice.values;
   const std::int64_t rows = gradient.columns, columns = input.columns;
-  sums.rows.resize(static_cast<std::size_t>(rows));
+  sums.rows.resize(static_cast<std::size_t>(slice.outputs));
   sums.columns.resize(static_cast<std::size_t>(columns));
   // One row of column sums a piece, added in order at the end.
   Matrix by_piece(ceil_divide(rows, kRowsAtOnce), columns);
@@ -35,13 +36,13 @@ void add_squares(MatrixView<const float> input, MatrixView<const float> gradient
         sum += square;
         piece[j] += square;
       }
-      sums.rows[static_cast<std::size_t>(i)] += sum / static_cast<double>(columns);
+      sums.rows[static_cast<std::size_t>(slice.first + i)] += sum / static_cast<double>(columns);
     }
   });
   for (std::int64_t j = 0; j < columns; ++j) {
     double sum = 0.0;
     for (std::int64_t piece = 0; piece < by_piece.rows(); ++piece) sum += by_piece(piece, j);
-    sums.columns[static_cast<std::size_t>(j)] += sum / static_cast<double>(rows);
+    sums.columns[static_cast<std::size_t>(j)] += sum / static_cast<double>(slice.outputs);
   }
 }
 
@@ -52,7 +53,7 @@ void add_fisher(model::Model& model, model::AdapterId adapter, const data::Examp
   const Observed observed(
       model, {.input = {},
               .gradient = [&fisher](const std::string& name, MatrixView<const float> input,
-                                    MatrixView<const float> gradient) {
+                                    const model::Observer::OutputGradient& gradient) {
                 add_squares(input, gradient, fisher[name]);
               }});
   const auto loss = objectives::next_token(

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "qloft/backend/tensor.h"
@@ -32,12 +33,63 @@ struct ObserveFunction : torch::autograd::Function<ObserveFunction> {
     const auto& layer = static_cast<const ObservedLayer&>(*capsule);
     const Tensor input = backend::as_f32(ctx->get_saved_variables()[0]).cpu();
     const Tensor gradient = backend::as_f32(gradients[0]).cpu();
-    layer.observer->gradient(layer.module, backend::matrix_of(input), backend::matrix_of(gradient));
+    const MatrixView<const float> view = backend::matrix_of(gradient);
+    layer.observer->gradient(layer.module, backend::matrix_of(input), {view, 0, view.columns});
     return {gradients[0], Tensor(), Tensor()};
   }
 };
 
+// Gradients of the output matrix's products held at once: 64 MiB.
+constexpr std::int64_t kGradientsAtOnce = 1 << 24;
+
+struct ObservedLoss : torch::CustomClassHolder {
+  std::shared_ptr<const Observer> observer;
+  std::string module;
+  backend::Weight weight;
+  backend::LogitsRule rule;
+};
+
+struct ObserveLossFunction : torch::autograd::Function<ObserveLossFunction> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& sum, const Tensor& states,
+                        const Tensor& targets, const c10::intrusive_ptr<ObservedLoss>& loss) {
+    ctx->save_for_backward({states, targets});
+    ctx->saved_data["loss"] = c10::IValue::make_capsule(loss);
+    return sum.view(sum.sizes());
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const auto capsule = ctx->saved_data["loss"].toCapsule();
+    const auto& loss = static_cast<const ObservedLoss&>(*capsule);
+    const variable_list saved = ctx->get_saved_variables();
+    const Tensor input = backend::as_f32(saved[0]).cpu();
+    const std::int64_t outputs = loss.weight.rows();
+    const std::int64_t at_once = std::clamp<std::int64_t>(
+        kGradientsAtOnce / std::max<std::int64_t>(1, input.size(0)), 1, outputs);
+    backend::logit_gradients(
+        saved[0], loss.weight, loss.rule, saved[1], gradients[0].item<double>(), at_once,
+        [&](MatrixView<const float> slice, std::int64_t first) {
+          loss.observer->gradient(loss.module, backend::matrix_of(input), {slice, first, outputs});
+        });
+    return {gradients[0], Tensor(), Tensor(), Tensor()};
+  }
+};
+
 }  // namespace
+
+Tensor observed_loss(const std::shared_ptr<const Observer>& observer, const std::string& module,
+                     const Tensor& sum, const Tensor& states, const backend::Weight& weight,
+                     const backend::LogitsRule& rule, const Tensor& targets) {
+  if (observer->input) {
+    const Tensor input = backend::as_f32(states.detach()).cpu();
+    observer->input(module, backend::matrix_of(input));
+  }
+  if (!observer->gradient || !at::GradMode::is_enabled() || !sum.requires_grad()) return sum;
+  auto loss = c10::make_intrusive<ObservedLoss>();
+  loss->observer = observer;
+  loss->module = module;
+  loss->weight = weight;
+  loss->rule = rule;
+  return ObserveLossFunction::apply(sum, states.detach(), targets, loss);
+}
 
 Tensor observed(const std::shared_ptr<const Observer>& observer, const std::string& module,
                 const Tensor& x, const Tensor& y) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "qloft/backend/cross_entropy.h"
 #include "qloft/model.h"
 
 namespace qloft::model {
@@ -12,5 +13,13 @@ namespace qloft::model {
 // pass it sees y's gradient.
 at::Tensor observed(const std::shared_ptr<const Observer>& observer, const std::string& module,
                     const at::Tensor& x, const at::Tensor& y);
+
+// `sum`, the summed cross entropy of the predictions that the output matrix `module` makes of
+// `states`; in the backward pass the observer sees the gradients of its products, a slice of the
+// vocabulary at a time.
+at::Tensor observed_loss(const std::shared_ptr<const Observer>& observer, const std::string& module,
+                         const at::Tensor& sum, const at::Tensor& states,
+                         const backend::Weight& weight, const backend::LogitsRule& rule,
+                         const at::Tensor& targets);
 
 }  // namespace qloft::model

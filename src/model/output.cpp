@@ -1,9 +1,5 @@
 // From hidden states to logits, and to the loss of predictions.
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/div.h>
-#include <ATen/ops/log_softmax.h>
-#include <ATen/ops/scalar_tensor.h>
-#include <ATen/ops/tensor.h>
 
 #include "blocks/pass.h"
 #include "observe.h"
@@ -11,22 +7,6 @@
 namespace qloft::model {
 
 using at::Tensor;
-
-namespace {
-
-// Of rows of one token each: the positions' own.
-std::vector<AdapterId> adapters_of(const Tensor& positions, const std::vector<AdapterId>& adapters,
-                                   std::int64_t length) {
-  if (adapters.size() < 2) return adapters;
-  std::vector<AdapterId> out;
-  for (std::int64_t i = 0; i < positions.numel(); ++i) {
-    const std::int64_t row = positions.data_ptr<std::int64_t>()[i] / length;
-    out.push_back(adapters[static_cast<std::size_t>(row)]);
-  }
-  return out;
-}
-
-}  // namespace
 
 Tensor Model::logits(const Tensor& hidden, const std::vector<AdapterId>& adapters) {
   const auto& output = state_->layout.output;
@@ -45,13 +25,6 @@ Tensor Model::cross_entropy(const Tensor& hidden, const Tensor& positions, const
                             const std::vector<AdapterId>& adapters, std::int64_t length) {
   const auto& output = state_->layout.output;
   const Linear& matrix = state_->linear(output.matrix);
-  if (state_->observer != nullptr && state_->observer->gradient) {
-    // An observer sees the output matrix's inputs and gradients as one: all logits at once.
-    const Tensor states = hidden.index_select(0, positions.to(hidden.device()));
-    const Tensor log_probabilities =
-        at::log_softmax(logits(states, adapters_of(positions, adapters, length)), -1);
-    return -log_probabilities.gather(-1, targets.to(hidden.device()).unsqueeze(-1)).sum();
-  }
   Pass pass;
   pass.state = state_.get();
   choose_adapters(pass, adapters,
@@ -71,7 +44,9 @@ Tensor Model::cross_entropy(const Tensor& hidden, const Tensor& positions, const
     const Tensor chosen = which.defined() ? positions.index_select(0, which) : positions;
     const Tensor wanted = which.defined() ? targets.index_select(0, which) : targets;
     const Tensor states = hidden.index_select(0, chosen.to(hidden.device()));
-    return backend::summed_cross_entropy(states, matrix.weight, rule, wanted);
+    const Tensor sum = backend::summed_cross_entropy(states, matrix.weight, rule, wanted);
+    if (state_->observer == nullptr) return sum;
+    return observed_loss(state_->observer, matrix.module, sum, states, matrix.weight, rule, wanted);
   };
   if (!pass.adapter_of_token.defined()) {
     const AdapterId id = pass.adapters.empty() ? kNoAdapter : pass.adapters.front().adapter;

@@ -302,6 +302,28 @@ TEST(CrossEntropy, AgreesWithItsFormulaWithEverythingThatChangesLogits) {
       1e-4);
 }
 
+TEST(LogitGradients, AreAutogradsInSlicesOfAnyWidth) {
+  at::manual_seed(8);
+  const Tensor targets = at::randint(0, 50, {11}, at::kLong), hidden = at::randn({11, 16});
+  const Tensor weight = at::randn({50, 16}), a = at::randn({3, 16}), b = at::randn({50, 3});
+  const LogitsRule rule{LowRank{a, b, 0.5, 0}, 0, at::randn({50}), 0.4, 3};
+  const Tensor products =
+      (hidden.matmul(weight.t()) + 0.5 * hidden.matmul(a.t()).matmul(b.t()) + rule.bias)
+          .set_requires_grad(true);
+  (2 * cross_entropy_by_formula((products * (0.4 / 3)).tanh() * 3, targets)).backward();
+  for (const std::int64_t at_once : {1, 7, 50, 64}) {
+    Tensor found = at::zeros({11, 50});
+    logit_gradients(hidden, Weight{weight}, rule, targets, 2, at_once,
+                    [&](MatrixView<const float> slice, std::int64_t first) {
+                      for (std::int64_t i = 0; i < slice.rows; ++i) {
+                        std::copy_n(slice.row(i), slice.columns,
+                                    found.data_ptr<float>() + i * 50 + first);
+                      }
+                    });
+    EXPECT_TRUE(at::allclose(found, products.grad(), 1e-4, 1e-6)) << at_once;
+  }
+}
+
 TEST(CrossEntropy, IsZeroForNoPredictions) {
   const Tensor hidden = at::empty({0, 16}).set_requires_grad(true);
   const Tensor loss =

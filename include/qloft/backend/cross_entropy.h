@@ -1,13 +1,15 @@
 #pragma once
-// Summed negative log-likelihood without the logits of a whole batch.
+// Summed negative log-likelihood, and its gradient by the logits, without all logits at once.
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 #include "qloft/backend/linear.h"
 #include "qloft/backend/weight.h"
+#include "qloft/core/matrix.h"
 
 namespace qloft::backend {
 
@@ -26,5 +28,17 @@ struct LogitsRule {
 // the backward pass only scales these.
 at::Tensor summed_cross_entropy(const at::Tensor& hidden, const Weight& weight,
                                 const LogitsRule& rule, const at::Tensor& targets);
+
+// The gradients [n, count] of outputs [first, first + count), f32; they end with the call.
+using LogitGradientSink =
+    std::function<void(MatrixView<const float> gradients, std::int64_t first)>;
+
+// The gradient of scale * summed_cross_entropy(...) by the products of hidden states and weight
+// (what the gradient of the weight is made of), `outputs_at_once` of all n rows at a time: logits
+// are made twice, of a slice of the vocabulary, for their normalizers and for the gradients.
+// Products are in f32; there is no dropout.
+void logit_gradients(const at::Tensor& hidden, const Weight& weight, const LogitsRule& rule,
+                     const at::Tensor& targets, double scale, std::int64_t outputs_at_once,
+                     const LogitGradientSink& sink);
 
 }  // namespace qloft::backend
