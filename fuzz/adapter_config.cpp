@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   const adapter::Config second =
-      adapter::config_from_json(adapter::config_to_json(first, modules), "again", modules);
+      adapter::config_from_json(adapter::config_to_json(first, modules, {}), "again", modules);
   for (const std::string& module : modules) {
     if (first.rank_of(module) != second.rank_of(module)) __builtin_trap();
     if (first.scale_of(module) != second.scale_of(module)) __builtin_trap();

@@ -25,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
          {std::string_view("The  naïve 12,345 <s>\r\n e\u0301 \xF0\x9F\x91\xA9 \xFF end "),
           bytes.substr(0, 256)}) {
       const auto ids = pipeline.encode(sample, true);
-      if (!data::is_valid_utf8(pipeline.decode(ids, false))) __builtin_trap();
+      if (!tokenizer::is_valid_utf8(pipeline.decode(ids, false))) __builtin_trap();
       for (const tokenizer::TokenId id : ids) {
         if (pipeline.token(id) == nullptr) __builtin_trap();
       }

@@ -1,6 +1,7 @@
 #include "qloft/data/end_tokens.h"
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -18,7 +19,11 @@ std::vector<tokenizer::TokenId> read_ids(const std::filesystem::path& file) {
   if (!json.is_object() || found == json.end()) return ids;
   const io::Json list = found->is_array() ? *found : io::Json::array({*found});
   for (const io::Json& id : list) {
-    if (id.is_number_integer()) ids.push_back(id.get<tokenizer::TokenId>());
+    // No token has a negative id, or one that is too large to be told from a small one.
+    constexpr std::uint64_t kLast = std::numeric_limits<tokenizer::TokenId>::max();
+    if (id.is_number_unsigned() && id.get<std::uint64_t>() <= kLast) {
+      ids.push_back(id.get<tokenizer::TokenId>());
+    }
   }
   return ids;
 }

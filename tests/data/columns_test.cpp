@@ -228,6 +228,14 @@ TEST(EndTokens, AreOneForTrainingAndGeneration) {
   EXPECT_EQ(ends.appended, tokenizer.eos());
 }
 
+TEST(EndTokens, LeaveOutNumbersThatNoTokenHas) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder / "generation_config.json")
+      << R"({"eos_token_id": [4294967299, -1, 3.5, 3, 18446744073709551615]})";
+  const tokenizer::Tokenizer tokenizer = qwen();
+  EXPECT_THAT(end_tokens(folder.path(), tokenizer).ids, ElementsAre(3, *tokenizer.eos()));
+}
+
 TEST(TurnEnd, IsWhatTheTemplatePutsBehindAnAnswer) {
   const tokenizer::Tokenizer tokenizer = qwen();
   EXPECT_EQ(turn_end(tokenizer, chat_template::ChatTemplate(kChatml)),
