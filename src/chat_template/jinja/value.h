@@ -63,9 +63,9 @@ class Items {
   explicit Items(std::shared_ptr<const SequenceData> data) : data_(std::move(data)) {}
   auto begin() const { return data_->items.begin(); }
   auto end() const { return data_->items.end(); }
-  std::size_t size() const { return data_->items.size(); }
+  std::size_t size() const;
   bool empty() const { return data_->items.empty(); }
-  const Value& operator[](std::size_t index) const { return data_->items[index]; }
+  const Value& operator[](std::size_t index) const;
   const std::shared_ptr<const SequenceData>& data() const { return data_; }
 
  private:
@@ -147,6 +147,13 @@ class Value {
  private:
   Variant value_;
 };
+
+inline std::size_t Items::size() const {
+  return data_->items.size();
+}
+inline const Value& Items::operator[](std::size_t index) const {
+  return data_->items[index];
+}
 
 // In the order of insertion. Keys are strings, numbers, None or tuples.
 struct Dict {
