@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
+#include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -35,6 +36,27 @@ std::string metavar() {
   } else {
     return "NAME";
   }
+}
+
+// Signed integers; seeds take any number.
+template <typename T>
+inline constexpr bool is_bounded =
+    std::is_integral_v<T>&& std::is_signed_v<T> && !std::is_same_v<T, bool>;
+template <typename T>
+inline constexpr bool is_bounded<std::optional<T>> = is_bounded<T>;
+template <typename T>
+inline constexpr bool is_bounded<std::vector<T>> = is_bounded<T>;
+
+// What is no number, or none that 64 bits hold, is refused where it is converted.
+inline void expect_at_most(CLI::Option& option, std::int64_t most) {
+  option.check(CLI::Validator(
+      [most](const std::string& text) -> std::string {
+        std::int64_t number = 0;
+        std::from_chars(text.data(), text.data() + text.size(), number);
+        if (number <= most) return {};
+        return "expected at most " + std::to_string(most) + ", found " + text;
+      },
+      ""));
 }
 
 // Binds fields to the flags of a command.
@@ -80,7 +102,16 @@ class OptionBinder {
       }
     }
     if constexpr (!std::is_same_v<T, bool>) option->type_name(metavar<T>());
+    if constexpr (is_bounded<T>) expect_at_most(*option, most_);
     if (!group_.empty()) option->group(group_);
+    return option;
+  }
+
+  template <typename T>
+  CLI::Option* operator()(const std::string& flags, AtMost<T> bounded, const std::string& help) {
+    most_ = bounded.most;
+    CLI::Option* option = (*this)(flags, bounded.field, help);
+    most_ = kMostOfAnOption;
     return option;
   }
 
@@ -112,6 +143,7 @@ class OptionBinder {
  private:
   CLI::App& app_;
   std::string group_;
+  std::int64_t most_ = kMostOfAnOption;  // of the option that is bound
 };
 
 }  // namespace qloft::cli

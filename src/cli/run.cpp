@@ -127,7 +127,7 @@ int run(int argc, const char* const* argv) {
     runners.push_back(command.declare(*sub));
     OptionBinder bind(*sub);
     bind.group("Common options");
-    bind("--threads", common.threads, "threads to use; 0: all processors");
+    bind("--threads", at_most(common.threads, 1024), "threads to use; 0: all processors");
     bind("--json", common.json, "print the report as one JSON object");
     bind("--quiet", common.quiet, "no progress");
   }

@@ -91,6 +91,10 @@ std::vector<Draft> vary(const Draft& draft, const Json& varied, const ErrorLocat
     if (!stages.contains(stage) || (draft.*stages.at(stage)).is_null()) {
       throw InputError(at, "the row has no " + stage + " whose option could vary");
     }
+    if (values.size() > kMostRows / drafts.size()) {
+      throw InputError(
+          at, "expected at most " + std::to_string(kMostRows) + " rows in all, found more");
+    }
     std::vector<Draft> wider;
     for (const Draft& one : drafts) {
       for (const Json& value : values) {

@@ -11,6 +11,9 @@
 
 namespace qloft::compare {
 
+// Of a recipe, in all.
+inline constexpr std::size_t kMostRows = 10'000;
+
 struct Draft {
   std::string name, group;
   io::Json quantize, plan, calibrate, tune;  // null: none

@@ -140,6 +140,10 @@ void add_rows(const Json& json, const Shared& shared, const std::string& field,
   const Json* varied = row.find("vary");
   auto drafts =
       varied == nullptr ? std::vector<Draft>{draft} : vary(draft, *varied, {file, field + ".vary"});
+  if (recipe.rows.size() + drafts.size() > kMostRows) {
+    throw InputError({file, field},
+                     "expected at most " + std::to_string(kMostRows) + " rows in all, found more");
+  }
   for (Draft& one : drafts) {
     RowSpec plan = row_of(std::move(one), field, file);
     check_name(plan, recipe, file);

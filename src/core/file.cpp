@@ -13,6 +13,9 @@ namespace qloft {
 namespace fs = std::filesystem;
 namespace {
 
+// What is read as a whole: texts, above all.
+constexpr off_t kMostBytes = off_t{1} << 32;
+
 class Descriptor {
  public:
   Descriptor(const fs::path& path, int flags) : value_(::open(path.c_str(), flags | O_CLOEXEC)) {}
@@ -87,13 +90,18 @@ void write_file(const fs::path& path, std::string_view content) {
 }
 
 std::string read_file(const fs::path& path) {
-  const Descriptor file(path, O_RDONLY);
+  // O_NONBLOCK: a named pipe must be refused, not waited for.
+  const Descriptor file(path, O_RDONLY | O_NONBLOCK);
   if (file.value() < 0) {
     throw InputError({path, {}}, errno == ENOENT ? "no such file" : "cannot be opened");
   }
   struct stat status {};
   if (::fstat(file.value(), &status) != 0 || !S_ISREG(status.st_mode)) {
     throw InputError({path, {}}, "expected a regular file");
+  }
+  if (status.st_size > kMostBytes) {
+    throw InputError({path, {}}, "expected at most " + std::to_string(kMostBytes) +
+                                     " bytes, found " + std::to_string(status.st_size));
   }
   std::string content(static_cast<std::size_t>(status.st_size), '\0');
   std::size_t done = 0;
@@ -109,8 +117,12 @@ std::string read_file(const fs::path& path) {
 }
 
 void copy_file_whole(const fs::path& from, const fs::path& to) {
-  const Descriptor source(from, O_RDONLY);
+  const Descriptor source(from, O_RDONLY | O_NONBLOCK);
+  struct stat status {};
   if (source.value() < 0) throw InputError({from, {}}, "cannot be opened");
+  if (::fstat(source.value(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    throw InputError({from, {}}, "expected a regular file");
+  }
   AtomicFile file(to);
   std::string buffer(std::size_t{1} << 20, '\0');
   for (;;) {

@@ -65,7 +65,7 @@ std::string hex(std::uint64_t hash) {
 }
 
 std::uint64_t fingerprint_of_file(const std::filesystem::path& path) {
-  const FileToHash file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  const FileToHash file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   struct stat status {};
   if (file.value < 0 || ::fstat(file.value, &status) != 0 || !S_ISREG(status.st_mode)) {
     throw InputError({path, {}}, "no such file");

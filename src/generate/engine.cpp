@@ -28,6 +28,20 @@ void check(const Request& request, const model::Model& model) {
   }
 }
 
+// Positions that the model never learned give no sense, or nothing at all: a prompt has to fit, and
+// a continuation ends with them.
+void fit_positions(Request& request, const model::Model& model) {
+  const std::int64_t most = model.layout().max_positions;
+  if (most <= 0) return;
+  const std::int64_t prompt = std::ssize(request.prompt);
+  if (prompt > most) {
+    throw InputError({{}, "prompt"}, "expected at most the model's " + std::to_string(most) +
+                                         " positions, found " + std::to_string(prompt) + " tokens");
+  }
+  std::int64_t& wanted = request.options.max_tokens;
+  wanted = std::min(wanted, std::max<std::int64_t>(1, most - prompt));
+}
+
 std::int64_t positions_of(const Request& request) {
   return std::ssize(request.prompt) + request.options.max_tokens;
 }
@@ -48,6 +62,7 @@ Engine::~Engine() = default;
 
 SequenceId Engine::add(Request request) {
   check(request, *model_);
+  fit_positions(request, *model_);
   auto cache = model_->make_cache(positions_of(request));
   const SequenceId id{next_id_++};
   sequences_[id] = std::make_unique<Sequence>(std::move(request), *tokenizer_, std::move(cache));
@@ -56,6 +71,7 @@ SequenceId Engine::add(Request request) {
 
 void Engine::go_on(SequenceId id, Request request) {
   check(request, *model_);
+  fit_positions(request, *model_);
   const Sequence& before = at(id);
   if (!before.finished) throw Error({{}, "sequence"}, "expected a finished one");
   model::KeyValueCache cache = before.cache;

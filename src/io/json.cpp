@@ -14,6 +14,8 @@ namespace qloft::io {
 namespace {
 
 constexpr int kMaximumDepth = 256;
+constexpr std::uintmax_t kMostBytes = 1 << 28;  // of a file
+constexpr std::int64_t kMostValues = 1 << 24;   // each takes 16 bytes and more
 constexpr std::size_t kQuotedBytes = 40;
 
 std::string line_of(std::string_view text, std::size_t position, std::int64_t first_line) {
@@ -59,6 +61,7 @@ std::string explain(std::string_view sentence) {
 void check_before_parsing(std::string_view text, const std::filesystem::path& file,
                           std::int64_t first_line) {
   int depth = 0;
+  std::int64_t values = 1;
   bool in_string = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -75,6 +78,11 @@ void check_before_parsing(std::string_view text, const std::filesystem::path& fi
       }
     } else if (c == ']' || c == '}') {
       --depth;
+    } else if (c == ',') {
+      if (++values > kMostValues) {
+        throw InputError({file, line_of(text, i, first_line)},
+                         "expected at most " + std::to_string(kMostValues) + " values, found more");
+      }
     } else if (c == '\0') {
       throw InputError({file, line_of(text, i, first_line)}, "expected JSON, found a NUL byte");
     }
@@ -193,6 +201,12 @@ Json parse_json(std::string_view text, const std::filesystem::path& file, std::i
 }
 
 Json read_json(const std::filesystem::path& file) {
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(file, error);
+  if (!error && size > kMostBytes) {
+    throw InputError({file, {}}, "expected JSON of at most " + std::to_string(kMostBytes) +
+                                     " bytes, found " + std::to_string(size));
+  }
   return parse_json(read_file(file), file);
 }
 

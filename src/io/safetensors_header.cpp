@@ -13,6 +13,7 @@
 namespace qloft::io {
 namespace {
 
+constexpr std::size_t kMostDimensions = 64;
 constexpr std::string_view kMetadata = "__metadata__";
 static_assert(std::endian::native == std::endian::little,
               "tensors are used as they are stored: little-endian");
@@ -73,6 +74,10 @@ TensorInfo read_tensor(const std::string& name, const Json& value, std::uint64_t
   if (!shape.is_array()) {
     throw InputError(where,
                      std::string("expected shape to be an array, found ") + shape.type_name());
+  }
+  if (shape.size() > kMostDimensions) {
+    throw InputError(where, "expected a shape of at most " + std::to_string(kMostDimensions) +
+                                " dimensions, found " + std::to_string(shape.size()));
   }
   for (const Json& extent : shape) {
     const std::uint64_t number = unsigned_number(extent, "a shape", where);

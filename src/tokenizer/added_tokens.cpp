@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "qloft/core/error.h"
 #include "unicode.h"
 
 namespace qloft::tokenizer {
@@ -49,6 +50,10 @@ std::optional<TokenTrie::Match> TokenTrie::find(std::string_view text, std::size
 }
 
 TokenId AddedTokens::add(AddedToken token, const Vocabulary& vocabulary) {
+  if (token.content.size() > kLongestAddedToken) {
+    throw InputError("expected an added token of at most " + std::to_string(kLongestAddedToken) +
+                     " bytes, found " + std::to_string(token.content.size()));
+  }
   TokenId id = -1;
   if (const auto known = find(token.content)) {
     id = *known;
@@ -102,7 +107,8 @@ bool AddedTokens::is_special(std::string_view content) const {
 }
 
 std::optional<std::pair<std::size_t, std::size_t>> AddedTokens::bounds(
-    const TokenTrie::Match& match, std::string_view text, std::size_t done) const {
+    const TokenTrie::Match& match, std::string_view text, std::size_t done,
+    SpaceRun& spaces) const {
   const AddedToken& token = by_id_.at(match.id).token;
   std::size_t begin = match.begin, end = match.end;
   if (token.single_word) {
@@ -116,9 +122,14 @@ std::optional<std::pair<std::size_t, std::size_t>> AddedTokens::bounds(
     }
   }
   if (token.rstrip) {
-    while (end < text.size() && is_space(character_at(text, end).code)) {
-      end += character_at(text, end).size;
+    if (end < spaces.begin || end >= spaces.end) {
+      spaces.begin = end;
+      while (end < text.size() && is_space(character_at(text, end).code)) {
+        end += character_at(text, end).size;
+      }
+      spaces.end = end;
     }
+    end = std::max(end, spaces.end);
   }
   return std::pair{begin, end};
 }

@@ -16,6 +16,9 @@
 
 namespace qloft::tokenizer {
 
+// In bytes: finding tokens takes as many steps for each byte of a text.
+inline constexpr std::size_t kLongestAddedToken = 512;
+
 struct AddedToken {
   std::string content;
   bool single_word = false;  // only where no word character stands beside it
@@ -88,21 +91,26 @@ class AddedTokens {
     std::string decoded;
   };
 
+  // The last run of spaces that was looked at, so that none is twice.
+  struct SpaceRun {
+    std::size_t begin = 0, end = 0;
+  };
   // Where `match` begins and ends once its spaces are taken; nullopt if it is no single word.
   std::optional<std::pair<std::size_t, std::size_t>> bounds(const TokenTrie::Match& match,
-                                                            std::string_view text,
-                                                            std::size_t done) const;
+                                                            std::string_view text, std::size_t done,
+                                                            SpaceRun& spaces) const;
 
   template <class OnToken, class OnPiece>
   void cut(const TokenTrie& trie, const Piece& in, OnToken&& token, OnPiece&& piece) const {
     if (in.text.empty()) return;
     std::size_t done = 0;
+    SpaceRun spaces;
     for (std::size_t from = 0; !trie.empty();) {
       const auto match = trie.find(in.text, from);
       if (!match) break;
       from = match->end;
       if (split_special_ && by_id_.at(match->id).token.special) continue;
-      const auto range = bounds(*match, in.text, done);
+      const auto range = bounds(*match, in.text, done, spaces);
       if (!range) continue;
       if (done < range->first) piece(in.part(done, range->first));
       // tokenizers drops a token whose text is empty, which none is.

@@ -119,6 +119,10 @@ class Reader {
 AddedToken read_added_token(const Field& field) {
   AddedToken token;
   token.content = field.at("content").string();
+  if (token.content.size() > kLongestAddedToken) {
+    field.fail("content", "expected at most " + std::to_string(kLongestAddedToken) +
+                              " bytes, found " + std::to_string(token.content.size()));
+  }
   token.single_word = field.boolean("single_word").value_or(false);
   token.lstrip = field.boolean("lstrip").value_or(false);
   token.rstrip = field.boolean("rstrip").value_or(false);

@@ -9,13 +9,18 @@
 namespace qloft::tokenizer {
 namespace {
 
-// How far Replace may lengthen a token: times its bytes, and bytes on top.
+// How far all steps may lengthen tokens: times the bytes, and bytes on top.
 constexpr std::size_t kGrowth = 64;
-constexpr std::size_t kFreeGrowth = 1 << 20;
-constexpr std::size_t kMaximumTotal = std::size_t{1} << 30;  // after all steps
+constexpr std::size_t kFreeGrowth = 1024;
 constexpr std::size_t kMaximumSteps = 64;
 
 using Tokens = std::vector<std::string>;
+
+std::size_t bytes_in(const Tokens& tokens) {
+  std::size_t total = 0;
+  for (const std::string& token : tokens) total += token.size();
+  return total;
+}
 
 void step_run(const Decoder::Replace& step, Tokens& tokens) {
   for (std::string& token : tokens) {
@@ -218,11 +223,10 @@ std::string Decoder::bytes(const std::string& token) const {
 std::string Decoder::run(std::vector<std::string> tokens) const {
   if (tokens.empty()) return {};
   if (!given_) return joined(tokens, " ");
+  const std::size_t limit = kGrowth * bytes_in(tokens) + kFreeGrowth;
   for (const Step& step : steps_) {
     std::visit([&](const auto& kind) { step_run(kind, tokens); }, step);
-    std::size_t total = 0;
-    for (const std::string& token : tokens) total += token.size();
-    if (total > kMaximumTotal) throw InputError("a decoder makes the text too long");
+    if (bytes_in(tokens) > limit) throw InputError("a decoder makes the text too long");
   }
   return joined(tokens, "");
 }

@@ -7,10 +7,9 @@
 namespace qloft::tokenizer {
 namespace {
 
-// How far Replace may lengthen a text: times its bytes, and bytes on top.
+// How far all steps may lengthen a text: times the bytes, and bytes on top.
 constexpr std::size_t kGrowth = 64;
-constexpr std::size_t kFreeGrowth = 1 << 20;
-constexpr std::size_t kMaximumTotal = std::size_t{1} << 30;  // after all steps
+constexpr std::size_t kFreeGrowth = 1024;
 constexpr std::size_t kMaximumSteps = 64;
 
 void run(const Normalizer::Prepend& step, NormalizedText& in) {
@@ -125,9 +124,10 @@ void Normalizer::add(const Field& field) {
 }
 
 void Normalizer::apply(NormalizedText& text) const {
+  const std::size_t limit = kGrowth * text.text.size() + kFreeGrowth;
   for (const Step& step : steps_) {
     std::visit([&](const auto& kind) { run(kind, text); }, step);
-    if (text.text.size() > kMaximumTotal) throw InputError("a normalizer makes the text too long");
+    if (text.text.size() > limit) throw InputError("a normalizer makes the text too long");
   }
 }
 

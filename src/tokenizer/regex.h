@@ -24,12 +24,20 @@ class Regex {
   // Throws InputError (no location) if the expression is broken.
   explicit Regex(std::string_view ruby);
 
+  // What the searches through one text have taken. An expression may look far ahead from every
+  // place: its work is then quadratic, and no limit of PCRE2 counts it.
+  struct Spent {
+    double seconds = 0;
+  };
+
   // The leftmost match at or after `from`, as [begin, end) in bytes. Throws InputError where the
-  // search exceeds PCRE2's match limits.
-  std::optional<std::pair<std::size_t, std::size_t>> find(std::string_view text,
-                                                          std::size_t from) const;
+  // search exceeds PCRE2's match limits, or `spent` what a text of that length may take.
+  std::optional<std::pair<std::size_t, std::size_t>> find(std::string_view text, std::size_t from,
+                                                          Spent& spent) const;
 
  private:
+  int match(std::string_view text, std::size_t from, Spent& spent) const;
+
   std::shared_ptr<void> code_;
   std::string source_;
 };
@@ -38,10 +46,11 @@ class Regex {
 // right behind the last match is skipped.
 template <class Emit>
 void for_each_match(const Regex& regex, std::string_view text, Emit&& emit) {
+  Regex::Spent spent;
   std::size_t from = 0;
   std::size_t last_end = std::string_view::npos;
   while (from <= text.size()) {
-    const auto match = regex.find(text, from);
+    const auto match = regex.find(text, from, spent);
     if (!match) return;
     const auto [begin, end] = *match;
     if (begin == end && end == last_end) {

@@ -62,6 +62,10 @@ void Options::validate() const {
          epochs);
   expect(batch >= 1, "batch", "a number of at least 1", batch);
   expect(accumulate >= 1, "accumulate", "a number of at least 1", accumulate);
+  const auto at_most = [](std::int64_t most) { return "at most " + std::to_string(most); };
+  expect(batch <= kMostBatch, "batch", at_most(kMostBatch), batch);
+  expect(accumulate <= kMostAccumulate, "accumulate", at_most(kMostAccumulate), accumulate);
+  expect(length <= kMostLength, "length", at_most(kMostLength), length);
   expect(length >= 2, "length", "a number of at least 2", length);
   expect(save_every >= 0, "save_every", "a number of at least 0", save_every);
   expect(evaluate_every >= 0, "evaluate_every", "a number of at least 0", evaluate_every);

@@ -80,6 +80,13 @@ struct WrongRecipe {
 };
 
 TEST_F(Compare, RefusesAWrongRecipeByItsFieldBeforeAnythingRuns) {
+  std::string ranks = "[1", seeds = "[1";  // 200 x 200 combinations
+  for (int i = 2; i <= 200; ++i) {
+    ranks += "," + std::to_string(i);
+    seeds += "," + std::to_string(i);
+  }
+  const std::string many_rows = R"({"rows": [{"name": "a", "vary": {"seed": )" + seeds +
+                                R"(], "iterations": )" + ranks + "]}}]}";
   const WrongRecipe cases[] = {
       {R"([])", "recipe.json: expected an object, found an array"},
       {R"({"row": []})", "recipe.json: row: unknown field; expected one of description, tasks,"},
@@ -119,6 +126,7 @@ TEST_F(Compare, RefusesAWrongRecipeByItsFieldBeforeAnythingRuns) {
        "rows[0].tune.rank: expected the rank of quantize, 4, found 8"},
       {R"({"rows": [{"name": "a", "vary": {"rank": 4}}]})",
        "rows[0].vary.rank: expected a list of values, found 4"},
+      {many_rows.c_str(), "rows[0].vary.iterations: expected at most 10000 rows in all"},
       {R"({"rows": [{"name": "a", "vary": {"tune.lr": [1]}}]})",
        "rows[0].vary.tune.lr: the row has no tune whose option could vary"},
       {R"({"rows": [{"name": "a", "quantize": null, "plan": {"bits": 3}}]})",

@@ -182,6 +182,12 @@ TEST_F(EngineTest, EndsWhereTheOptionsSay) {
   EXPECT_TRUE(result.text.starts_with(shown));
 }
 
+TEST_F(EngineTest, EndsWhereTheModelsPositionsEnd) {
+  const Request request{Ids(120, 3), {.max_tokens = 500}};
+  EXPECT_EQ(alone(request).ids.size(), 8u);
+  EXPECT_EQ(alone({Ids(128, 3), {.max_tokens = 500}}).ids.size(), 1u);
+}
+
 TEST_F(EngineTest, RefusesWhatCannotBe) {
   Engine engine(model_, tokenizer_);
   const auto error = [&](const Request& request) -> std::string {
@@ -194,6 +200,8 @@ TEST_F(EngineTest, RefusesWhatCannotBe) {
   };
   EXPECT_THAT(error({{}, {}}), HasSubstr("prompt: expected at least one token"));
   EXPECT_THAT(error({{64}, {}}), HasSubstr("outside the model's vocabulary of 64"));
+  EXPECT_THAT(error({Ids(129, 3), {}}),
+              HasSubstr("prompt: expected at most the model's 128 positions, found 129 tokens"));
   EXPECT_THAT(error({{3}, {.max_tokens = -1}}), HasSubstr("max_tokens: expected 0 or more"));
   EXPECT_THAT(error({{3}, {.sampling = {.top_p = 2}}}), HasSubstr("top_p"));
   EXPECT_THROW(engine.remove(SequenceId{5}), Error);

@@ -5,6 +5,7 @@
 
 #include "malformed.h"
 #include "qloft/core/error.h"
+#include "qloft/core/file.h"
 #include "qloft/io.h"
 #include "qloft/io/fields.h"
 #include "temporary_folder.h"
@@ -61,6 +62,27 @@ TEST(Json, AcceptsTheGreatestDepthAndNoMore) {
 
 TEST(Json, SurvivesMillionsOfBrackets) {
   EXPECT_NE(error_of(std::string(5'000'000, '[')).find("256 levels"), std::string::npos);
+}
+
+TEST(Json, BoundsTheValuesOfAText) {
+  std::string text = "[0";
+  for (int i = 0; i < 1 << 24; ++i) text += ",0";
+  EXPECT_NE(error_of(text + "]").find("expected at most 16777216 values, found more"),
+            std::string::npos);
+}
+
+TEST(Json, BoundsTheBytesOfAFile) {
+  const test::TemporaryFolder folder;
+  write_file(folder / "x.json", "1");
+  std::filesystem::resize_file(folder / "x.json", (1 << 28) + 1);  // no room on the disk is taken
+  try {
+    read_json(folder / "x.json");
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_STREQ(error.what(), ((folder / "x.json").string() +
+                                ": expected JSON of at most 268435456 bytes, found 268435457")
+                                   .c_str());
+  }
 }
 
 TEST(Json, ReadsAVocabularyInLinearTime) {

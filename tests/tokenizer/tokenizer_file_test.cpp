@@ -222,6 +222,40 @@ TEST(TokenizerFile, RefusesExpressionsThatItCannotTranslate) {
   }
 }
 
+TEST(TokenizerFile, BoundsTheLengthOfAnAddedToken) {
+  json tokenizer = base();
+  const auto add = [&](std::size_t length) {
+    tokenizer["added_tokens"] = {{{"id", 90},
+                                  {"content", std::string(length, 'a')},
+                                  {"single_word", false},
+                                  {"lstrip", false},
+                                  {"rstrip", false},
+                                  {"normalized", false},
+                                  {"special", true}}};
+  };
+  add(512);
+  EXPECT_NO_THROW(load(tokenizer));
+  add(513);
+  EXPECT_NE(error_of(tokenizer).find("added_tokens[0].content: expected at most 512 bytes"),
+            std::string::npos)
+      << error_of(tokenizer);
+}
+
+// From every letter to the end of the text, without a match: quadratic work that no step counts.
+TEST(TokenizerFile, GivesUpAnExpressionThatLooksTooFar) {
+  json tokenizer = base();
+  tokenizer["pre_tokenizer"] = {{"type", "Split"},
+                                {"pattern", {{"Regex", "a(?=.*b)"}}},
+                                {"behavior", "Removed"},
+                                {"invert", false}};
+  try {
+    load(tokenizer).encode(std::string(500'000, 'a'));
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find("it takes too long"), std::string::npos);
+  }
+}
+
 TEST(TokenizerFile, BoundsAReplacementThatGrowsWithoutEnd) {
   json tokenizer = base();
   json steps = json::array();

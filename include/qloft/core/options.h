@@ -9,8 +9,10 @@
 //     v("--window", o.window, "tokens a window");
 //   }
 //
+// v("--window", at_most(o.window, 1 << 20), "help") bounds an integer.
 // v.group("Format") begins a heading of --help.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -28,6 +30,20 @@ struct Choice {
 template <typename T>
 Choice<T> choice(T& field, std::type_identity_t<std::vector<std::pair<std::string, T>>> names) {
   return {field, std::move(names)};
+}
+
+// What an integer option takes at most where its declaration says no less: products of two fit.
+inline constexpr std::int64_t kMostOfAnOption = std::int64_t{1} << 30;
+
+// An integer field that takes at most `most`.
+template <typename T>
+struct AtMost {
+  T& field;
+  std::int64_t most;
+};
+template <typename T>
+AtMost<T> at_most(T& field, std::int64_t most) {
+  return {field, most};
 }
 
 // "-o,--output" -> "output", "--max-tokens" -> "max_tokens".

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "qloft/core/options.h"
 #include "qloft/core/progress.h"
 #include "qloft/evaluate/score.h"
 
@@ -19,6 +20,7 @@ struct Setting {
   std::string flags;  // "--few-shot"
   std::variant<std::int64_t, std::string, std::filesystem::path> value;
   std::string help;
+  std::int64_t most = kMostOfAnOption;  // of a number
 };
 
 // What a task is asked for.

@@ -29,6 +29,10 @@ class OptionEcho {
     out_[option_name(flags)] = value_to_json(field);
   }
   template <typename T>
+  void operator()(const std::string& flags, AtMost<T> bounded, const std::string& help) {
+    (*this)(flags, bounded.field, help);
+  }
+  template <typename T>
   void operator()(const std::string& flags, Choice<T> c, const std::string&) {
     for (const auto& [name, value] : c.names) {
       if (value == c.field) out_[option_name(flags)] = name;
@@ -57,6 +61,11 @@ class OptionReader {
   template <typename T>
   void operator()(const std::string& flags, T& field, const std::string&) {
     if (const Json* found = take(option_name(flags))) read(*found, field, option_name(flags));
+  }
+  template <typename T>
+  void operator()(const std::string& flags, AtMost<T> bounded, const std::string&) {
+    const std::string name = option_name(flags);
+    if (const Json* found = take(name)) read(*found, bounded.field, name, bounded.most);
   }
   template <typename T>
   void operator()(const std::string& flags, Choice<T> c, const std::string&) {
@@ -93,17 +102,18 @@ class OptionReader {
   }
 
   template <typename T>
-  void read(const Json& value, T& field, const std::string& name) const {
+  void read(const Json& value, T& field, const std::string& name,
+            std::int64_t most = kMostOfAnOption) const {
     if constexpr (is_optional<T>) {
       typename T::value_type inner{};
-      read(value, inner, name);
+      read(value, inner, name, most);
       field = std::move(inner);
     } else if constexpr (is_vector<T>) {
       if (!value.is_array()) refuse(name, "a list", value);
       T list;
       for (const Json& item : value) {
         typename T::value_type inner{};
-        read(item, inner, name);
+        read(item, inner, name, most);
         list.push_back(std::move(inner));
       }
       field = std::move(list);
@@ -116,6 +126,11 @@ class OptionReader {
               ? std::in_range<T>(value.get<std::uint64_t>())
               : value.is_number_integer() && std::in_range<T>(value.get<std::int64_t>());
       if (!fits) refuse(name, "a whole number", value);
+      if constexpr (std::is_signed_v<T>) {
+        if (value.get<std::int64_t>() > most) {
+          refuse(name, "at most " + std::to_string(most), value);
+        }
+      }
       field = value.get<T>();
     } else if constexpr (std::is_floating_point_v<T>) {
       if (!value.is_number()) refuse(name, "a number", value);

@@ -91,9 +91,10 @@ void visit_options(train::Options& o, Visitor& v) {
   v("--min-lr", o.min_learning_rate, "where cosine and linear end, as a share of --lr");
   v("--epochs", o.epochs, "passes over the data");
   v("--steps", o.max_steps, "steps in place of epochs; 0: by epochs");
-  v("--batch", o.batch, "sequences, or packed rows, a micro-batch");
-  v("--accumulate", o.accumulate, "micro-batches a step");
-  v("--length", o.length, "tokens of a packed row, and of the longest example");
+  v("--batch", at_most(o.batch, train::kMostBatch), "sequences, or packed rows, a micro-batch");
+  v("--accumulate", at_most(o.accumulate, train::kMostAccumulate), "micro-batches a step");
+  v("--length", at_most(o.length, train::kMostLength),
+    "tokens of a packed row, and of the longest example");
   v("--batching",
     choice(o.batching, {{"padded", data::Batching::padded}, {"packed", data::Batching::packed}}),
     "one example a row, or several");
@@ -157,6 +158,10 @@ void visit_options(EvaluateOptions& o, Visitor& v) {
   v("--task", o.task, evaluate::task_help());
   v("--data", o.data, evaluate::data_help());
   for (evaluate::Setting& setting : o.settings) {
+    if (auto* number = std::get_if<std::int64_t>(&setting.value)) {
+      v(setting.flags, at_most(*number, setting.most), setting.help);
+      continue;
+    }
     std::visit([&](auto& value) { v(setting.flags, value, setting.help); }, setting.value);
   }
   visit_options(o.model, v);
@@ -180,7 +185,7 @@ void visit_options(CalibrateOptions& o, Visitor& v) {
   v("--gram", o.gram, "Gram matrices only (default: these and Fisher factors)");
   v("--fisher", o.fisher, "Fisher factors only");
   v("--samples", o.samples, "sequences");
-  v("--length", o.length, "tokens a sequence");
+  v("--length", at_most(o.length, train::kMostLength), "tokens a sequence");
   v("--seed", o.seed, "draws the sequences");
   visit_options(o.model, v);
 }

@@ -16,6 +16,11 @@ enum class Schedule : std::uint8_t { constant, linear, cosine };
 std::string_view name(Schedule schedule);
 std::optional<Schedule> schedule_from_name(std::string_view name);
 
+// What one step may be made of.
+inline constexpr std::int64_t kMostBatch = 1 << 16;
+inline constexpr std::int64_t kMostAccumulate = 1 << 20;
+inline constexpr std::int64_t kMostLength = 1 << 20;
+
 struct Options {
   double learning_rate = 2e-4;
   Schedule schedule = Schedule::cosine;

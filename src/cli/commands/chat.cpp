@@ -22,8 +22,8 @@ template <typename Visitor>
 void visit_options(pipeline::ChatOptions& o, Visitor& v) {
   v("--adapters", o.adapters, "further adapters to switch to: DIR or NAME=DIR");
   v("--system", o.system, "the system message");
-  v("-n,--max-tokens", o.max_tokens, "tokens a reply may have");
-  v("--context", o.context, "positions of the conversation held");
+  v("-n,--max-tokens", at_most(o.max_tokens, train::kMostLength), "tokens a reply may have");
+  v("--context", at_most(o.context, train::kMostLength), "positions of the conversation held");
   visit(o.sampling, v);
   visit_options(o.model, v);
 }

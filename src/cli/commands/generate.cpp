@@ -16,7 +16,8 @@ void visit_options(pipeline::GenerateOptions& o, Visitor& v) {
   v("-p,--prompt", o.prompt, "the text to continue");
   v("--prompt-file", o.prompt_file, "a file that holds it");
   v("--chat", o.chat, "wrap the prompt as a user's message in the chat template");
-  v("-n,--max-tokens", o.max_tokens, "new tokens at most");
+  v("-n,--max-tokens", at_most(o.max_tokens, train::kMostLength),
+    "new tokens at most; it ends where the model's positions do");
   v("--ignore-eos", o.ignore_eos, "go on past the end-of-text token");
   v("--stop", o.stop, "end before this text (may be given more than once)");
   visit(o.sampling, v);

@@ -38,8 +38,8 @@ void visit_options(Gsm8kOptions& o, Visitor& v) {
   v("--rule", o.rule, "hashes (the number after ####) or last-number");
   v("--few-shot", o.few_shot, "worked examples before each question");
   v("--few-shot-data", o.few_shot_data, "where they come from (JSON Lines)");
-  v("--max-tokens", o.max_tokens, "tokens an answer may have");
-  v("--batch", o.batch, kBatchHelp);
+  v("--max-tokens", at_most(o.max_tokens, kMostTokens), "tokens an answer may have");
+  v("--batch", at_most(o.batch, kMostBatch), kBatchHelp);
   v("--predictions", o.predictions, "write what the model answered (JSON Lines)");
 }
 
@@ -122,6 +122,17 @@ Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const f
   // own.
   if (options.few_shot > 0) generation.stop = {"\n\n", "\nQuestion:"};
 
+  const std::int64_t most = subject.model.layout().max_positions;
+  std::vector<std::vector<tokenizer::TokenId>> prompts;
+  for (const Problem& problem : problems) {
+    prompts.push_back(
+        subject.tokenizer.encode(prefix + data::question_prompt(problem.question, format)));
+    if (most <= 0 || std::ssize(prompts.back()) <= most) continue;
+    throw InputError({data, "problem " + std::to_string(prompts.size())},
+                     "expected at most the model's " + std::to_string(most) + " positions, found " +
+                         std::to_string(prompts.back().size()) + " tokens");
+  }
+
   const std::int64_t total = std::ssize(problems);
   std::vector<std::string> answers(problems.size());
   generate::Engine engine(subject.model, subject.tokenizer);
@@ -132,9 +143,7 @@ Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const f
   while (answered < total) {
     if (progress.stop_requested()) throw Interrupted({}, "stopped");
     for (; next < problems.size() && std::ssize(running) < options.batch; ++next) {
-      auto prompt =
-          subject.tokenizer.encode(prefix + data::question_prompt(problems[next].question, format));
-      running[engine.add({std::move(prompt), generation})] = next;
+      running[engine.add({std::move(prompts[next]), generation})] = next;
     }
     const auto ended = engine.step();
     if (ended.empty()) continue;

@@ -27,7 +27,7 @@ struct LossOptions {
 template <typename Visitor>
 void visit_options(LossOptions& o, Visitor& v) {
   v("--limit", o.limit, kLimitHelp);
-  v("--batch", o.batch, kBatchHelp);
+  v("--batch", at_most(o.batch, kMostBatch), kBatchHelp);
 }
 
 void check_examples(const LossOptions& options, const fs::path& data, Progress&) {

@@ -30,7 +30,7 @@ struct PerplexityOptions {
 
 template <typename Visitor>
 void visit_options(PerplexityOptions& o, Visitor& v) {
-  v("--window", o.window, "tokens a window");
+  v("--window", at_most(o.window, kMostTokens), "tokens a window");
   v("--limit", o.limit, kLimitHelp);
 }
 

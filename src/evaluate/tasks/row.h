@@ -14,6 +14,9 @@ namespace qloft::evaluate {
 
 // The same option in several tasks has the same words.
 inline constexpr const char* kLimitHelp = "windows, examples or problems at most; 0: all";
+// Sequences that one pass or one engine takes, and positions of one.
+inline constexpr std::int64_t kMostBatch = 1 << 16;
+inline constexpr std::int64_t kMostTokens = 1 << 20;
 inline constexpr const char* kBatchHelp = "examples at once";
 
 class SettingLister {
@@ -22,6 +25,10 @@ class SettingLister {
   template <typename T>
   void operator()(const std::string& flags, T& field, const std::string& help) {
     settings.push_back({flags, field, help});
+  }
+  template <typename T>
+  void operator()(const std::string& flags, AtMost<T> bounded, const std::string& help) {
+    settings.push_back({flags, bounded.field, help, bounded.most});
   }
   std::vector<Setting> settings;
 };
@@ -35,6 +42,10 @@ class SettingReader {
     for (const Setting& setting : from_) {
       if (option_name(setting.flags) == option_name(flags)) field = std::get<T>(setting.value);
     }
+  }
+  template <typename T>
+  void operator()(const std::string& flags, AtMost<T> bounded, const std::string& help) {
+    (*this)(flags, bounded.field, help);
   }
 
  private:
