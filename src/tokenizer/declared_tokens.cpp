@@ -41,8 +41,9 @@ void read_added_tokens_file(const Field& root, const std::vector<AddedToken>& sp
   for (const auto& [content, id] : root.members()) {
     AddedToken token;
     token.content = content;
-    token.special = std::any_of(special.begin(), special.end(),
-                                [&](const AddedToken& s) { return s.content == content; });
+    token.special = std::any_of(special.begin(), special.end(), [&](const AddedToken& one) {
+      return one.content == token.content;
+    });
     token.normalized = !token.special;
     out[id.integer()] = std::move(token);
   }
