@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "temporary_folder.h"
+
 namespace qloft::fuzz {
 
 inline std::string_view text(const std::uint8_t* data, std::size_t size) {
@@ -37,27 +39,15 @@ class MemoryFile {
 // A folder that goes with the program.
 class Folder {
  public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "qloft-fuzz-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) std::abort();
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code error;
-    std::filesystem::remove_all(path_, error);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
+  const std::filesystem::path& path() const { return folder_.path(); }
   void write(const char* name, std::string_view content) const {
-    std::ofstream file(path_ / name, std::ios::binary | std::ios::trunc);
+    std::ofstream file(path() / name, std::ios::binary | std::ios::trunc);
     file.write(content.data(), static_cast<std::streamsize>(content.size()));
     if (!file.flush()) std::abort();
   }
 
  private:
-  std::filesystem::path path_;
+  test::TemporaryFolder folder_;
 };
 
 // A tokenizer.json of a few tokens.

@@ -73,15 +73,18 @@ struct ObserveLossFunction : torch::autograd::Function<ObserveLossFunction> {
   }
 };
 
+void show_input(const Observer& observer, const std::string& module, const Tensor& x) {
+  if (!observer.input) return;
+  const Tensor input = backend::as_f32(x.detach()).cpu();
+  observer.input(module, backend::matrix_of(input));
+}
+
 }  // namespace
 
 Tensor observed_loss(const std::shared_ptr<const Observer>& observer, const std::string& module,
                      const Tensor& sum, const Tensor& states, const backend::Weight& weight,
                      const backend::LogitsRule& rule, const Tensor& targets) {
-  if (observer->input) {
-    const Tensor input = backend::as_f32(states.detach()).cpu();
-    observer->input(module, backend::matrix_of(input));
-  }
+  show_input(*observer, module, states);
   if (!observer->gradient || !at::GradMode::is_enabled() || !sum.requires_grad()) return sum;
   auto loss = c10::make_intrusive<ObservedLoss>();
   loss->observer = observer;
@@ -93,10 +96,7 @@ Tensor observed_loss(const std::shared_ptr<const Observer>& observer, const std:
 
 Tensor observed(const std::shared_ptr<const Observer>& observer, const std::string& module,
                 const Tensor& x, const Tensor& y) {
-  if (observer->input) {
-    const Tensor input = backend::as_f32(x.detach()).cpu();
-    observer->input(module, backend::matrix_of(input));
-  }
+  show_input(*observer, module, x);
   if (!observer->gradient || !at::GradMode::is_enabled() || !y.requires_grad()) return y;
   auto layer = c10::make_intrusive<ObservedLayer>();
   layer->observer = observer;
