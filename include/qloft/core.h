@@ -6,7 +6,7 @@
 #include "qloft/core/cpu.h"       // InstructionSet, chosen_instruction_set
 #include "qloft/core/element.h"   // ElementType, BFloat16, Float16
 #include "qloft/core/error.h"     // Error, InputError, SystemError
-#include "qloft/core/file.h"      // AtomicFile, StagedFolder, read_file, write_file
+#include "qloft/core/file.h"      // AtomicFile, FileLock, read_file, write_file
 #include "qloft/core/matrix.h"    // MatrixView, Matrix
 #include "qloft/core/memory.h"    // peak_resident_bytes
 #include "qloft/core/progress.h"  // Progress

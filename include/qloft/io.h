@@ -89,7 +89,7 @@ class SafetensorsFile {
 // Writes a .safetensors file whose tensors are all known beforehand but are written in any order,
 // each at its place. Offsets are assigned by falling element size and then in the given order, so
 // that every tensor is aligned to its type. The whole file's room is taken at once: a full disk is
-// a SystemError before any work is lost. The file is not renamed: it is meant for a StagedFolder.
+// a SystemError before any work is lost. The file is not renamed: it is meant for an OutputFolder.
 // `reopen` continues a file that an interrupted run left behind.
 class SafetensorsWriter {
  public:

@@ -143,7 +143,7 @@ void ChatTemplate::save(const fs::path& folder) const {
       throw InputError({source.file, "chat_template"},
                        "expected a name that a file can have, found '" + source.name + "'");
     }
-    fs::create_directories(folder / "additional_chat_templates");
+    make_folders(folder / "additional_chat_templates");
     write_file(folder / "additional_chat_templates" / (source.name + ".jinja"), source.text);
   }
 }

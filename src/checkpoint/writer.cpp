@@ -213,7 +213,7 @@ bool copy_chat_templates(const fs::path& from, const fs::path& to) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(from / kFurther, error)) {
     if (entry.path().extension() != ".jinja" || !entry.is_regular_file(error)) continue;
-    fs::create_directories(to / kFurther);
+    make_folders(to / kFurther);
     copy_file_whole(entry.path(), to / kFurther / entry.path().filename());
     copied = true;
   }

@@ -7,6 +7,7 @@
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/pipeline/output.h"
 #include "qloft/pipeline/resume.h"
 #include "recipe.h"
 #include "row.h"
@@ -58,13 +59,21 @@ void check_data(const Recipe& recipe, const Options& options) {
   }
 }
 
-// OUTPUT is ours if it is empty or holds the recipe of an earlier run.
-void check_output(const fs::path& output) {
+// OUTPUT is ours if it is empty or holds the recipe of an earlier run, or its lock where it was
+// killed before that.
+void check_output(const Options& options) {
+  const fs::path& output = options.output;
   if (output.empty()) throw InputError({{}, "output"}, "expected a folder to write to");
   std::error_code error;
   if (!fs::exists(output, error)) return;
   if (!fs::is_directory(output, error)) throw InputError({output, {}}, "expected a folder");
-  if (!fs::is_empty(output, error) && !fs::exists(output / "recipe.json", error)) {
+  for (const char* removed : {"work", "plots"}) {
+    pipeline::expect_no_input(output / removed, {options.recipe, options.model, options.text,
+                                                 options.train, options.test, options.calibration});
+  }
+  const bool ours =
+      fs::exists(output / "recipe.json", error) || fs::exists(output / pipeline::kLockFile, error);
+  if (!ours && !fs::is_empty(output, error)) {
     throw InputError({output, {}},
                      "expected an empty folder or one that compare wrote, found something else");
   }
@@ -108,10 +117,13 @@ Report run(const Options& options, Progress& progress) {
   const Json json = read_recipe(options.recipe, options.set);
   const Recipe recipe = parse_recipe(json, options.recipe);
   check_data(recipe, options);
-  check_output(options.output);
+  check_output(options);
   for (const RowSpec& row : recipe.rows) check_row(row, options);
 
-  fs::create_directories(options.output / "rows");
+  make_folders(options.output);
+  FileLock lock(options.output / pipeline::kLockFile, options.output);
+  lock.sign("compare");
+  make_folders(options.output / "rows");
   io::write_json(options.output / "recipe.json", json);
   const Inputs inputs = inputs_of(options);
   Report report;
@@ -127,8 +139,7 @@ Report run(const Options& options, Progress& progress) {
     progress.note(std::to_string(reused) + " of " + std::to_string(recipe.rows.size()) +
                   " rows were finished already");
   }
-  std::error_code error;
-  if (!options.keep) fs::remove_all(options.output / "work", error);
+  if (!options.keep) remove_whole(options.output / "work");
 
   report.table = options.output / "table.md";
   report.csv = options.output / "table.csv";
@@ -139,6 +150,7 @@ Report run(const Options& options, Progress& progress) {
   const auto drawn = draw(plots, options.output / "plots", progress);
   for (const auto& plot : drawn) report.plots.push_back(plot.file);
   write_file(report.page, page(report, drawn, json));
+  remove_whole(options.output / pipeline::kLockFile);
   return report;
 }
 

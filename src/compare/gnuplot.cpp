@@ -265,9 +265,9 @@ std::vector<DrawnPlot> draw(const std::vector<Plot>& plots, const fs::path& fold
                             Progress& progress) {
   std::vector<DrawnPlot> drawn;
   std::error_code error;
-  fs::remove_all(folder, error);
+  remove_whole(folder);
   if (plots.empty()) return drawn;
-  fs::create_directories(folder);
+  make_folders(folder);
   for (const Plot& plot : plots) {
     const fs::path source = folder / (plot.name + ".gp"), out = folder / (plot.name + ".svg");
     const fs::path partial = folder / (plot.name + ".partial"), log = folder / (plot.name + ".log");
@@ -277,7 +277,7 @@ std::vector<DrawnPlot> draw(const std::vector<Plot>& plots, const fs::path& fold
     const int status = run_gnuplot(partial.string() + ".gp", log);
     fs::remove(partial.string() + ".gp", error);
     if (status == 0) {
-      fs::rename(partial, out);
+      rename_whole(partial, out);
       drawn.push_back({plot, out});
     } else if (status > 0) {
       progress.warn(plot.name + ": gnuplot ended with status " + std::to_string(status) + ": " +

@@ -6,6 +6,7 @@
 #include "qloft/architecture/memory.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
+#include "qloft/core/file.h"
 #include "qloft/decompose.h"
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/option_lists.h"
@@ -195,7 +196,7 @@ Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Optio
   const fs::path model = checkpoint::resolve(options.model);
   const quantized::ModelFiles files(model);
   const fs::path work = options.output / "work" / plan.slug;
-  fs::create_directories(work);
+  make_folders(work);
 
   Row row;
   row.name = plan.name;

@@ -9,6 +9,7 @@
 #include "qloft/core/file.h"
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/option_lists.h"
+#include "qloft/pipeline/output.h"
 #include "qloft/pipeline/resume.h"
 
 namespace qloft::compare {
@@ -60,8 +61,9 @@ fs::path shared_statistics(const RowSpec& row, const Options& options, const Inp
   const fs::path file =
       shared_file(options, "statistics", statistics_key(row, inputs), ".safetensors");
   std::error_code error;
+  pipeline::remove_leftovers(file);
   if (fs::exists(file, error)) return file;
-  fs::create_directories(file.parent_path());
+  make_folders(file.parent_path());
   pipeline::CalibrateOptions calibration = *row.calibrate;
   calibration.model.model = options.model;
   calibration.data = options.calibration;
@@ -75,7 +77,7 @@ fs::path shared_plan(const RowSpec& row, const Options& options, const Inputs& i
   const fs::path file = shared_file(options, "plan", plan_key(row, inputs), ".json");
   std::error_code error;
   if (fs::exists(file, error)) return file;
-  fs::create_directories(file.parent_path());
+  make_folders(file.parent_path());
   pipeline::PlanOptions planning = *row.plan;
   planning.model = options.model;
   planning.output = file;

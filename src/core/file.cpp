@@ -1,11 +1,14 @@
 #include "qloft/core/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "qloft/core/error.h"
 
@@ -35,28 +38,100 @@ fs::path folder_of(const fs::path& path) {
   return parent.empty() ? fs::path(".") : parent;
 }
 
-void rename_whole(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::rename(from, to, error);
-  if (error) throw SystemError({to, {}}, "cannot rename into place", error.value());
+constexpr std::size_t kSignatureBytes = 64;
+
+std::string first_line(int descriptor) {
+  std::string text(kSignatureBytes, '\0');
+  const ssize_t got = ::pread(descriptor, text.data(), text.size(), 0);
+  text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  text.resize(std::min(text.size(), text.find('\n')));
+  text.erase(text.find_last_not_of(' ') + 1);
+  return text;
+}
+
+void empty(int descriptor, const fs::path& path) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) == 0 && status.st_size == 0) return;
+  if (::ftruncate(descriptor, 0) != 0) throw SystemError({path, {}}, "cannot empty", errno);
+}
+
+// At least as long as what another one wrote, so that a lock is never without a name.
+void write_signature(int descriptor, std::string_view work, const fs::path& output) {
+  std::string text = std::string(work) + ", process " + std::to_string(::getpid());
+  text.resize(std::max(text.size(), kSignatureBytes - 1), ' ');
+  text += '\n';
+  if (::pwrite(descriptor, text.data(), text.size(), 0) < 0) {
+    throw SystemError({output, {}}, "cannot write", errno);
+  }
+}
+
+// The descriptor of `file` holds its lock.
+int open_locked(const fs::path& file, const fs::path& output) {
+  for (;;) {
+    const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (descriptor < 0) throw SystemError({output, {}}, "cannot create", errno);
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      const std::string holder = first_line(descriptor);
+      ::close(descriptor);
+      throw Error({output, {}}, "is being written by " +
+                                    (holder.empty() ? "another process" : "qloft " + holder));
+    }
+    // Between the two calls its holder may have renamed or removed it.
+    struct stat mine {
+    }, there{};
+    if (::fstat(descriptor, &mine) == 0 && ::stat(file.c_str(), &there) == 0 &&
+        mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) {
+      return descriptor;
+    }
+    ::close(descriptor);
+  }
 }
 
 }  // namespace
 
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+FileLock::FileLock(const fs::path& file, const fs::path& output)
+    : output_(output), descriptor_(open_locked(file, output)) {}
+
+FileLock::FileLock(FileLock&& other) noexcept
+    : output_(std::move(other.output_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+FileLock::~FileLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void FileLock::sign(std::string_view work) {
+  write_signature(descriptor_, work, output_);
+}
+
+std::string signature(const fs::path& lock) {
+  const Descriptor file(lock, O_RDONLY);
+  const std::string text = file.value() < 0 ? "" : first_line(file.value());
+  return text.substr(0, text.find(','));
+}
+
+AtomicFile::AtomicFile(fs::path path, std::string_view work)
+    : path_(std::move(path)), signed_(!work.empty()) {
   temporary_ = path_;
-  temporary_ += ".tmp" + std::to_string(::getpid());
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) throw SystemError({path_, {}}, "cannot create", errno);
+  temporary_ += kUnfinished;
+  descriptor_ = open_locked(temporary_, path_);
+  try {
+    if (signed_) write_signature(descriptor_, work, path_);
+    if (!signed_) empty(descriptor_, path_);
+  } catch (...) {
+    ::unlink(temporary_.c_str());
+    ::close(descriptor_);
+    throw;
+  }
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
-  ::close(descriptor_);
   ::unlink(temporary_.c_str());
+  ::close(descriptor_);
 }
 
 void AtomicFile::append(std::span<const std::byte> bytes) {
+  if (std::exchange(signed_, false)) empty(descriptor_, path_);
   while (!bytes.empty()) {
     const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
     if (written < 0) {
@@ -73,13 +148,9 @@ void AtomicFile::append(std::string_view text) {
 
 void AtomicFile::commit() {
   if (::fsync(descriptor_) != 0) throw SystemError({path_, {}}, "cannot flush", errno);
-  const int descriptor = descriptor_;
-  descriptor_ = -1;
-  if (::close(descriptor) != 0) {
-    ::unlink(temporary_.c_str());
-    throw SystemError({path_, {}}, "cannot close", errno);
-  }
   rename_whole(temporary_, path_);
+  ::close(descriptor_);
+  descriptor_ = -1;
   flush_to_disk(folder_of(path_));
 }
 
@@ -135,43 +206,22 @@ void copy_file_whole(const fs::path& from, const fs::path& to) {
   file.commit();
 }
 
-void expect_replaceable_folder(const fs::path& target, bool overwrite) {
+void make_folders(const fs::path& path) {
   std::error_code error;
-  if (overwrite || !fs::exists(target, error)) return;
-  if (!fs::is_directory(target)) throw InputError({target, {}}, "exists and is not a folder");
-  if (!fs::is_empty(target)) {
-    throw InputError({target, {}}, "the output folder is not empty (--overwrite replaces it)");
-  }
+  fs::create_directories(path, error);
+  if (error) throw SystemError({path, {}}, "cannot create the folder", error.value());
 }
 
-StagedFolder::StagedFolder(fs::path target, bool overwrite) : target_(std::move(target)) {
-  if (target_.filename().empty()) target_ = target_.parent_path();
-  expect_replaceable_folder(target_, overwrite);
+void rename_whole(const fs::path& from, const fs::path& to) {
   std::error_code error;
-  staging_ = target_;
-  staging_ += ".partial";
-  fs::create_directories(staging_, error);
-  if (error) throw SystemError({staging_, {}}, "cannot create the folder", error.value());
+  fs::rename(from, to, error);
+  if (error) throw SystemError({to, {}}, "cannot rename into place", error.value());
 }
 
-void StagedFolder::start_afresh() {
+void remove_whole(const fs::path& path) {
   std::error_code error;
-  fs::remove_all(staging_, error);
-  if (!error) fs::create_directories(staging_, error);
-  if (error) throw SystemError({staging_, {}}, "cannot empty the folder", error.value());
-}
-
-void StagedFolder::commit() {
-  flush_to_disk(staging_);
-  fs::path old = target_;
-  old += ".old";
-  std::error_code error;
-  fs::remove_all(old, error);
-  const bool replaces = fs::exists(target_);
-  if (replaces) rename_whole(target_, old);
-  rename_whole(staging_, target_);
-  flush_to_disk(folder_of(target_));
-  if (replaces) fs::remove_all(old, error);
+  fs::remove_all(path, error);
+  if (error) throw SystemError({path, {}}, "cannot remove", error.value());
 }
 
 void flush_to_disk(const fs::path& path) {

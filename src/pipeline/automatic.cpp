@@ -7,6 +7,7 @@
 #include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
+#include "qloft/core/file.h"
 #include "qloft/data/rows.h"
 #include "qloft/decompose.h"
 #include "qloft/io/option_json.h"
@@ -22,6 +23,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kAuto = "auto";
+// What the names of files in the work folder begin with.
+constexpr std::string_view kWorkFiles[] = {"statistics-", "plan-", "errors-"};
 
 // What auto comes to. `loop`: in words.
 struct Choice {
@@ -198,7 +201,7 @@ Resolved resolve(const QuantizeOptions& options, Progress& progress) {
   Resolved resolved{with_method(options), {}, {}};
   QuantizeOptions& o = resolved.options;
   const bool has_plan = plans(options), has_data = !o.data.empty();
-  if (has_plan || has_data) fs::create_directories(work_folder(o));
+  if (has_plan || has_data) make_folders(work_folder(o));
   if (has_data) o.stats = make_statistics(o, progress);
   o.data.clear();
   if (has_plan) {
@@ -216,7 +219,13 @@ Resolved resolve(const QuantizeOptions& options, Progress& progress) {
 
 void remove_work(const QuantizeOptions& options) {
   std::error_code error;
-  fs::remove_all(work_folder(options), error);
+  for (const auto& entry : fs::directory_iterator(work_folder(options), error)) {
+    const std::string name = entry.path().filename().string();
+    const bool ours = std::ranges::any_of(
+        kWorkFiles, [&](std::string_view prefix) { return name.starts_with(prefix); });
+    if (ours) fs::remove_all(entry.path(), error);
+  }
+  fs::remove(work_folder(options), error);  // where nothing else is in it
 }
 
 }  // namespace qloft::pipeline

@@ -18,7 +18,7 @@
 #include "qloft/data/known_ids.h"
 #include "qloft/data/omissions.h"
 #include "qloft/data/rows.h"
-#include "qloft/pipeline/resume.h"
+#include "qloft/pipeline/output.h"
 #include "qloft/statistics.h"
 
 namespace qloft::pipeline {
@@ -145,8 +145,7 @@ void say_what_nothing_reached(const architecture::Layout& layout, const calibrat
 }
 
 void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examples,
-                    const ResumableFolder& folder, io::SafetensorsWriter& writer,
-                    Progress& progress) {
+                    OutputFolder& folder, io::SafetensorsWriter& writer, Progress& progress) {
   calibrate::Fisher fisher;
   const fs::path state = folder.path() / kFisherFile;
   const std::int64_t total = std::ssize(examples);
@@ -157,6 +156,7 @@ void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examp
   while (done < total) {
     if (progress.stop_requested()) {
       write_sums(state, fisher, done);
+      folder.keep();
       progress.end();
       throw Interrupted({}, std::to_string(done) + " of " + std::to_string(total) +
                                 " sequences are finished and kept; the same command goes on from "
@@ -165,7 +165,9 @@ void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examp
     calibrate::add_fisher(loaded.model, loaded.adapter, examples[static_cast<std::size_t>(done)],
                           fisher);
     progress.update(static_cast<std::uint64_t>(++done), "");
-    if (done % kSequencesBetweenSaves == 0 || done == total) write_sums(state, fisher, done);
+    if (done % kSequencesBetweenSaves != 0 && done != total) continue;
+    write_sums(state, fisher, done);
+    folder.keep();
   }
   progress.end();
   loaded.model.set_checkpointing(false);
@@ -189,7 +191,7 @@ std::int64_t first_layer(const Journal& journal) {
 }
 
 void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& examples,
-                  ResumableFolder& folder, io::SafetensorsWriter& writer, Progress& progress) {
+                  OutputFolder& folder, io::SafetensorsWriter& writer, Progress& progress) {
   calibrate::collect_gram(
       loaded.model, loaded.adapter, examples, first_layer(folder.journal()),
       [&](const std::string& module, const Matrix& gram) {
@@ -199,6 +201,7 @@ void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& example
         writer.flush();
         folder.journal().add({{"layer", layer}});
         folder.journal().flush();
+        folder.keep();
       },
       progress);
 }
@@ -213,6 +216,55 @@ void say_where_tokens_are_few(const architecture::Layout& layout, std::int64_t t
   progress.warn(std::to_string(tokens) + " tokens are fewer than the " + std::to_string(widest) +
                 " inputs of the widest matrix: its Gram matrix is singular and will be damped; "
                 "more --samples or a greater --length would help");
+}
+
+OutputRequest output_of(const CalibrateOptions& options) {
+  return {.output = options.output,
+          .overwrite = options.overwrite,
+          .command = "calibrate",
+          .inputs = {checkpoint::resolve(options.model.model), options.data, options.model.adapter,
+                     options.model.chat_template},
+          .kind = OutputRequest::Kind::file};
+}
+
+// The file of the interrupted run where its header was written, else a new one.
+io::SafetensorsWriter open_file(const std::vector<io::TensorInfo>& tensors,
+                                const std::map<std::string, std::string>& metadata,
+                                OutputFolder& folder, bool& resumed) {
+  using io::SafetensorsWriter;
+  const fs::path file = folder.path() / kFile;
+  try {
+    if (folder.resumes()) {
+      SafetensorsWriter writer(file, tensors, metadata, SafetensorsWriter::Mode::reopen);
+      resumed = true;
+      return writer;
+    }
+  } catch (const InputError&) {
+    folder.start_afresh();
+  }
+  SafetensorsWriter writer(file, tensors, metadata, SafetensorsWriter::Mode::create);
+  writer.flush();
+  flush_to_disk(folder.path());
+  return writer;
+}
+
+void collect(LoadedModel& loaded, const std::vector<data::Example>& examples,
+             const statistics::Origin& origin, OutputFolder& folder, CalibrateReport& report,
+             Progress& progress) {
+  io::SafetensorsWriter writer =
+      open_file(tensors_of(loaded.model.layout(), report.gram, report.fisher),
+                statistics::to_metadata(origin), folder, report.resumed);
+  if (report.fisher) {
+    const auto start = Clock::now();
+    collect_fisher(loaded, examples, folder, writer, progress);
+    report.fisher_seconds = seconds_since(start);
+  }
+  if (report.gram) {
+    const auto start = Clock::now();
+    collect_gram(loaded, examples, folder, writer, progress);
+    report.gram_seconds = seconds_since(start);
+  }
+  writer.flush();
 }
 
 // Of what the sequences hold, whatever text and tokenizer gave it.
@@ -236,9 +288,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   report.fisher = options.fisher || !options.gram;
 
   std::error_code error;
-  if (!options.overwrite && fs::exists(options.output, error)) {
-    throw InputError({options.output, {}}, "is there already (--overwrite replaces it)");
-  }
+  expect_output(output_of(options));
   if (!fs::is_regular_file(options.data, error)) {
     throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
   }
@@ -272,23 +322,9 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
                    {"sequences", fingerprint_of(examples)},
                    {"gram", report.gram},
                    {"fisher", report.fisher}};
-  ResumableFolder folder(options.output, options.overwrite, loaded.files.folder(), work, progress);
-  const fs::path file = folder.path() / kFile;
-  report.resumed = folder.resumes() && fs::exists(file, error);
-  io::SafetensorsWriter writer(
-      file, tensors_of(layout, report.gram, report.fisher), statistics::to_metadata(origin),
-      report.resumed ? io::SafetensorsWriter::Mode::reopen : io::SafetensorsWriter::Mode::create);
-  if (report.fisher) {
-    const auto start = Clock::now();
-    collect_fisher(loaded, examples, folder, writer, progress);
-    report.fisher_seconds = seconds_since(start);
-  }
-  if (report.gram) {
-    const auto start = Clock::now();
-    collect_gram(loaded, examples, folder, writer, progress);
-    report.gram_seconds = seconds_since(start);
-  }
-  writer.flush();
+  OutputFolder folder(output_of(options), work, progress);
+  report.resumed = folder.finished();
+  if (!folder.finished()) collect(loaded, examples, origin, folder, report, progress);
   folder.commit_file(kFile);
 
   report.samples = origin.samples;

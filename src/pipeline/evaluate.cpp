@@ -4,8 +4,26 @@
 #include "load.h"
 #include "qloft/core/error.h"
 #include "qloft/evaluate.h"
+#include "qloft/pipeline/output.h"
 
 namespace qloft::pipeline {
+
+namespace {
+
+// That of the answers, for tasks that write them.
+void check_predictions(const EvaluateOptions& options) {
+  for (const evaluate::Setting& setting : options.settings) {
+    const auto* file = std::get_if<std::filesystem::path>(&setting.value);
+    if (file == nullptr || file->empty() || setting.flags != "--predictions") continue;
+    expect_output({.output = *file,
+                   .overwrite = true,
+                   .command = "evaluate",
+                   .inputs = {options.data},
+                   .kind = OutputRequest::Kind::file});
+  }
+}
+
+}  // namespace
 
 EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   check_model_options(options.model);
@@ -13,6 +31,7 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   if (options.data.empty()) throw InputError({{}, "data"}, "expected a file, found none");
   const evaluate::Request request{options.data, options.settings};
   task.check(request, progress);
+  check_predictions(options);
 
   LoadedModel loaded = load_model(options.model, progress);
   EvaluateReport report;

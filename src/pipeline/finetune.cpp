@@ -14,6 +14,7 @@
 #include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/pipeline/output.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized/model_files.h"
 #include "qloft/train.h"
@@ -30,78 +31,59 @@ constexpr const char* kStateFile = "training_state.safetensors";
 
 // ------------------------------------------------------------------------------- output
 
-// The output folder while it is built. A run that fails before its first save leaves nothing.
-// Unlike those of resume.h it goes on only where --resume asks, with a finished run too; what the
-// run depends on is kept and compared by the training state.
-class OutputFolder {
- public:
-  explicit OutputFolder(const FinetuneOptions& options)
-      : staged_(checked(options), options.overwrite || options.train.resume) {}
-  ~OutputFolder() {
-    std::error_code error;
-    if (!committed_ && saved_at(staged_.path()) == found_) fs::remove_all(staged_.path(), error);
-  }
-  OutputFolder(const OutputFolder&) = delete;
-  OutputFolder& operator=(const OutputFolder&) = delete;
+OutputRequest output_of(const FinetuneOptions& o) {
+  OutputRequest request{.output = o.output,
+                        .overwrite = o.overwrite,
+                        .resume = o.train.resume,
+                        .command = "finetune",
+                        .inputs = o.data};
+  request.inputs.insert(request.inputs.end(),
+                        {checkpoint::resolve(o.model), o.validation.value_or(""), o.chat_template,
+                         o.adapter.value_or(""), o.tokenizer.value_or("")});
+  return request;
+}
 
-  void begin(bool resume, bool overwrite) {
-    const bool interrupted = saved_at(staged_.path()).has_value();
-    found_ = kKeep;
-    if (resume && !interrupted) {
-      take_up_finished();
-    } else if (!resume) {
-      if (interrupted && !overwrite) {
-        throw InputError({staged_.path(), {}},
-                         "an interrupted run is here: --resume goes on with it, --overwrite begins "
-                         "anew");
-      }
-      staged_.start_afresh();
-      found_.reset();
+// When the state in `folder` was saved.
+std::optional<fs::file_time_type> saved_at(const fs::path& folder) {
+  std::error_code error;
+  const auto time = fs::last_write_time(folder / kTrainingFolder / kStateFile, error);
+  return error ? std::nullopt : std::optional(time);
+}
+
+// A run that is done is taken up, so that more steps can follow: the state last, for what it is
+// with must be whole.
+void take_up_finished(OutputFolder& output) {
+  const fs::path& from = output.target();
+  if (!saved_at(from)) throw InputError({from, {}}, "there is no saved run to resume");
+  const fs::path state = fs::path(kTrainingFolder) / kStateFile;
+  for (const auto& entry : fs::recursive_directory_iterator(from)) {
+    const fs::path name = entry.path().lexically_relative(from);
+    if (entry.is_directory()) {
+      make_folders(output.path() / name);
+    } else if (name != state) {
+      copy_file_whole(entry.path(), output.path() / name);
     }
-    fs::create_directories(state_folder());
   }
-  void commit() {
-    staged_.commit();
-    committed_ = true;
+  copy_file_whole(from / state, output.path() / state);
+}
+
+// Unlike the stages with a journal it goes on only where --resume asks, with a finished run too;
+// what the run depends on is kept and compared by the training state. A run that fails before its
+// first save leaves nothing.
+void begin(OutputFolder& output, const FinetuneOptions& options) {
+  const bool interrupted = saved_at(output.path()).has_value();
+  if (interrupted && !options.train.resume && !options.overwrite) {
+    throw InputError({output.path(), {}},
+                     "an interrupted run is here: --resume goes on with it, --overwrite begins "
+                     "anew");
   }
-
-  const fs::path& path() const { return staged_.path(); }
-  fs::path state_folder() const { return staged_.path() / kTrainingFolder; }
-  const fs::path& target() const { return staged_.target(); }
-
- private:
-  using Time = fs::file_time_type;
-  static constexpr Time kKeep = Time::max();  // no state was ever saved then
-
-  // When the state in `folder` was saved.
-  static std::optional<Time> saved_at(const fs::path& folder) {
-    std::error_code error;
-    const Time time = fs::last_write_time(folder / kTrainingFolder / kStateFile, error);
-    return error ? std::nullopt : std::optional(time);
-  }
-
-  static fs::path checked(const FinetuneOptions& options) {
-    std::error_code error;
-    refuse(fs::equivalent(options.output, checkpoint::resolve(options.model), error), "output",
-           "the output folder is the model's own");
-    return options.output;
-  }
-
-  // A run that is done lies in the target: it is taken up, so that more steps can follow.
-  void take_up_finished() {
-    found_.reset();
-    if (!saved_at(staged_.target())) {
-      throw InputError({staged_.target(), {}}, "there is no saved run to resume");
-    }
-    fs::copy(staged_.target(), staged_.path(),
-             fs::copy_options::recursive | fs::copy_options::overwrite_existing);
-    found_ = saved_at(staged_.path());
-  }
-
-  StagedFolder staged_;
-  std::optional<Time> found_;  // a folder whose state is still this one is not worth keeping
-  bool committed_ = false;
-};
+  if (!interrupted || !options.train.resume) output.start_afresh();
+  if (!interrupted && options.train.resume) take_up_finished(output);
+  output.keep_if([folder = output.path(), found = saved_at(output.path())] {
+    return saved_at(folder) != found;
+  });
+  make_folders(output.path() / kTrainingFolder);
+}
 
 // What a resumed run must share beside the training options.
 std::string setup_of(const FinetuneOptions& options, const adapter::Config* config) {
@@ -127,7 +109,7 @@ std::int64_t count_parameters(const model::Model& model) {
 FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
   check_finetune(options);
-  refuse(options.output.empty(), "output", "expected a folder to write to");
+  expect_output(output_of(options));
   at::set_num_threads(1);  // the work is in our own threads (load.cpp)
   const bool lora = options.method == "lora";
   const FinetuneInputs inputs = open_inputs(options, progress);
@@ -146,8 +128,8 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   const ElementType type =
       lora ? ElementType::f32 : save_type(files ? &files->source() : nullptr, config, options);
 
-  OutputFolder output(options);
-  output.begin(training.resume, options.overwrite);
+  OutputFolder output(output_of(options));
+  begin(output, options);
   auto load = load_options(options.device, options.dtype, options.matmul);
   load.train_weights = !lora;
   model::Model model = files ? model::Model::load(*files, load, progress)
@@ -156,7 +138,7 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   if (lora) trained = model.attach(kAdapterName, *adapter, /*train=*/true);
   training.base = files ? weights_fingerprint(folder) : "random weights";
   training.setup = setup_of(options, lora ? &adapter->config : nullptr);
-  training.folder = output.state_folder();
+  training.folder = output.path() / kTrainingFolder;
   training.log_folder = output.path();
   adapter.reset();
 

@@ -5,6 +5,7 @@
 
 #include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/error.h"
+#include "qloft/core/file.h"
 #include "qloft/quantized/model_files.h"
 
 namespace qloft::pipeline {
@@ -47,8 +48,8 @@ void write_weights(const model::Model& model, const fs::path& folder, ElementTyp
     }
   }
   const fs::path beside = folder / "weights.partial";
-  fs::remove_all(beside);
-  fs::create_directories(beside);
+  remove_whole(beside);
+  make_folders(beside);
   checkpoint::Writer writer(beside, std::move(tensors), checkpoint::Writer::Mode::create);
   for (const auto& [name, tensor] : weights) {
     const architecture::Parameter& parameter = layout.parameter(architecture::find(layout, name));
@@ -61,9 +62,9 @@ void write_weights(const model::Model& model, const fs::path& folder, ElementTyp
   }
   writer.finish();
   for (const auto& entry : fs::directory_iterator(beside)) {
-    fs::rename(entry.path(), folder / entry.path().filename());
+    rename_whole(entry.path(), folder / entry.path().filename());
   }
-  fs::remove_all(beside);
+  remove_whole(beside);
 }
 
 }  // namespace qloft::pipeline

@@ -13,7 +13,7 @@
 #include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
-#include "qloft/pipeline/resume.h"
+#include "qloft/pipeline/output.h"
 #include "qloft/quantized/model_files.h"
 
 namespace qloft::pipeline {
@@ -194,8 +194,11 @@ MergeReport merge(const MergeOptions& options, Progress& progress) {
   for (const std::string& warning : input.files.warnings()) progress.warn(warning);
   const checkpoint::Checkpoint& source = input.files.source();
   const std::vector<Item> items = plan_items(input);
-  ResumableFolder folder(options.output, options.overwrite, source.folder(), work_of(input),
-                         progress);
+  OutputFolder folder({.output = options.output,
+                       .overwrite = options.overwrite,
+                       .command = "merge",
+                       .inputs = {source.folder(), options.adapter}},
+                      work_of(input), progress);
   std::vector<io::TensorInfo> tensors;
   for (const Item& item : items) {
     for (auto& tensor : quantized::published_tensors(input.parameter(item), item.type)) {
@@ -215,6 +218,7 @@ MergeReport merge(const MergeOptions& options, Progress& progress) {
   const auto between = [&] {
     if (progress.stop_requested()) {
       writer.checkpoint();
+      folder.keep();
       progress.end();
       throw Interrupted({}, std::to_string(done) + " of " + std::to_string(total) +
                                 " tensors are written and kept; the same command goes on from "
@@ -222,6 +226,7 @@ MergeReport merge(const MergeOptions& options, Progress& progress) {
     }
     if (seconds_since(flushed) > kSecondsBetweenFlushes) {
       writer.checkpoint();
+      folder.keep();
       flushed = Clock::now();
     }
   };

@@ -17,7 +17,7 @@
 #include "qloft/adapter.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/error.h"
-#include "qloft/pipeline/resume.h"
+#include "qloft/pipeline/output.h"
 #include "qloft/plan.h"
 #include "qloft/quantized.h"
 
@@ -93,11 +93,12 @@ void check(const PlanOptions& o) {
 }
 
 fs::path folder_of(const PlanOptions& o) {
-  if (o.output.empty()) throw InputError({{}, "output"}, "expected a file to write");
+  expect_output({.output = o.output,
+                 .overwrite = o.overwrite,
+                 .command = "plan",
+                 .inputs = {checkpoint::resolve(o.model), o.stats, o.candidates},
+                 .kind = OutputRequest::Kind::file});
   std::error_code error;
-  if (fs::exists(o.output, error) && !o.overwrite) {
-    throw InputError({o.output, {}}, "the file exists (--overwrite replaces it)");
-  }
   const fs::path folder = o.output.has_parent_path() ? o.output.parent_path() : fs::path(".");
   if (!fs::is_directory(folder, error)) {
     throw InputError({folder, {}}, "expected a folder to write the plan to, found none");
@@ -226,7 +227,7 @@ void add_formats(const std::vector<QuantizeTarget>& targets, PlanReport& report)
 }
 
 void write_plan(const PlanOptions& o, const PlanReport& report,
-                const std::vector<QuantizeTarget>& targets) {
+                const std::vector<QuantizeTarget>& targets, AtomicFile& file) {
   io::Json json;
   json["version"] = 1;
   json["model"] = o.model;
@@ -243,7 +244,8 @@ void write_plan(const PlanOptions& o, const PlanReport& report,
   json["gap"] = report.gap;
   json["seconds"] = report.solve_seconds;
   add_formats(o.target_modules, targets, json);
-  io::write_json(o.output, json);
+  file.append(json.dump(2, ' ', false, io::Json::error_handler_t::replace) + "\n");
+  file.commit();
 }
 
 }  // namespace
@@ -280,6 +282,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
     key["formats"].push_back(quantized::format_to_json(format));
   }
   say_what_is_unreached(statistics, targets, recipe.metric, progress);
+  AtomicFile output(o.output, "plan");  // from here on no other run writes it
   ErrorFile file(folder, key, formats.size());
   PlanReport report;
   report.known = std::ranges::count_if(
@@ -303,7 +306,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   report.solve_seconds = found.seconds;
   report.errors_file = file.path();
   add_formats(targets, report);
-  write_plan(o, report, targets);
+  write_plan(o, report, targets, output);
   report.seconds = seconds_since(begin);
   return report;
 }

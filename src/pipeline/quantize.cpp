@@ -15,8 +15,8 @@
 #include "qloft/core/file.h"
 #include "qloft/core/memory.h"
 #include "qloft/io/field_json.h"
+#include "qloft/pipeline/output.h"
 #include "qloft/pipeline/report_fields.h"
-#include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
 #include "quantize_job.h"
 
@@ -95,9 +95,8 @@ std::vector<io::TensorInfo> output_tensors(const quantized::ModelFiles& files,
 // The files of one run, written in step, so that each matrix is in all of them or done again.
 class QuantizedOutput {
  public:
-  QuantizedOutput(const QuantizeJob& job, const quantized::ModelFiles& files,
-                  ResumableFolder& folder)
-      : journal_(folder.journal()) {
+  QuantizedOutput(const QuantizeJob& job, const quantized::ModelFiles& files, OutputFolder& folder)
+      : folder_(folder) {
     const auto modules = modules_of(job);
     const auto entries = entries_of(job);
     auto tensors = output_tensors(files, job);
@@ -105,7 +104,7 @@ class QuantizedOutput {
     const bool resumes = folder.resumes() && fs::exists(folder.path() / ".written");
     if (job.has_adapter()) {
       const fs::path adapter_folder = folder.path() / "adapter";
-      fs::create_directories(adapter_folder);
+      make_folders(adapter_folder);
       adapter_.emplace(adapter_folder, job.adapter, modules, job.adapter_type,
                        resumes ? adapter::Writer::Mode::reopen : adapter::Writer::Mode::create,
                        files.layout());
@@ -113,7 +112,7 @@ class QuantizedOutput {
     writer_.emplace(folder.path(), std::move(tensors),
                     resumes ? checkpoint::Writer::Mode::resume : checkpoint::Writer::Mode::create);
     if (!resumes) return;
-    for (const io::Json& piece : journal_.pieces()) {
+    for (const io::Json& piece : folder.journal().pieces()) {
       auto matrix = matrix_from_json(piece);
       if (!matrix || !entries.contains(matrix->name)) continue;
       const auto parts = quantized::tensors_of(matrix->name, entries.at(matrix->name));
@@ -131,7 +130,7 @@ class QuantizedOutput {
            QuantizedMatrix matrix) {
     quantized::write_matrix(*writer_, target.weight(), result.q);
     if (adapter_ && target.adapted) adapter_->write(target.module, {result.a, result.b});
-    journal_.add(io::fields_to_json(matrix));
+    folder_.journal().add(io::fields_to_json(matrix));
     done_[target.weight()] = std::move(matrix);
     if (seconds_since(flushed_) > kSecondsBetweenFlushes) flush();
   }
@@ -139,13 +138,14 @@ class QuantizedOutput {
   // Factors and report first: what the writer's journal lists is whole everywhere.
   void flush() {
     if (adapter_) adapter_->flush();
-    journal_.flush();
+    folder_.journal().flush();
     writer_->checkpoint();
+    folder_.keep();
     flushed_ = Clock::now();
   }
 
  private:
-  Journal& journal_;
+  OutputFolder& folder_;
   std::optional<adapter::Writer> adapter_;
   std::optional<checkpoint::Writer> writer_;
   std::map<std::string, QuantizedMatrix> done_;
@@ -295,6 +295,14 @@ void summarize(const QuantizeJob& job, const QuantizedOutput& output, QuantizeRe
   report.metric_error = in_metric == 0 ? 0 : metric_errors / static_cast<double>(in_metric);
 }
 
+OutputRequest output_of(const QuantizeOptions& options) {
+  return {.output = options.output,
+          .overwrite = options.overwrite,
+          .command = "quantize",
+          .inputs = {checkpoint::resolve(options.model), options.data, options.stats,
+                     options.plan.value_or(""), options.chat_template}};
+}
+
 }  // namespace
 
 void check_quantize(const QuantizeOptions& options) {
@@ -307,7 +315,7 @@ QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
   const Resolved resolved = [&] {
     if (!leaves_open(asked)) return Resolved{asked, {}, {}};
     check_quantize(asked);
-    expect_replaceable_folder(asked.output, asked.overwrite);
+    expect_output(output_of(asked));
     return resolve(asked, progress);
   }();
   const QuantizeOptions& options = resolved.options;
@@ -317,7 +325,7 @@ QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
   const QuantizeJob job = job_of(options, files);
   io::Json work = to_json(job);
   work["model"] = weights_fingerprint(source.folder());
-  ResumableFolder folder(options.output, options.overwrite, source.folder(), work, progress);
+  OutputFolder folder(output_of(asked), work, progress);
 
   QuantizeReport report;
   report.output = options.output;
@@ -342,8 +350,8 @@ QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
   report.peak_memory = peak_resident_bytes();
   write_report(options, job, report, folder.path());
   output.writer().finish();
-  folder.commit();
   remove_work(options);
+  folder.commit();
   return report;
 }
 

@@ -16,10 +16,6 @@ namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kJournal = ".journal.jsonl";
-// By which earlier versions knew an interrupted run; it is begun anew.
-constexpr const char* kFormerWorkFile = ".work.json";
-
 // The lines are on the disk when it returns.
 void append_lines(const fs::path& file, std::string_view lines) {
   const int descriptor = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
@@ -143,46 +139,12 @@ void Journal::flush() {
   lines_.clear();
 }
 
-ResumableFolder::ResumableFolder(const fs::path& output, bool overwrite, const fs::path& model,
-                                 const io::Json& work, Progress& progress)
-    : staged_([&] {
-        if (output.empty()) throw InputError({{}, "output"}, "expected a folder to write to");
-        std::error_code error;
-        if (fs::equivalent(output, model, error)) {
-          throw InputError({output, {}}, "the output folder is the model itself");
-        }
-        return StagedFolder(output, overwrite);
-      }()) {
+bool Journal::is_of(const fs::path& file, const io::Json& work) {
   std::error_code error;
-  const bool ours =
-      fs::exists(path() / kJournal, error) || fs::exists(path() / kFormerWorkFile, error);
-  if (!ours && !overwrite && !fs::is_empty(path(), error)) {
-    throw InputError({path(), {}},
-                     "expected no interrupted run of another command (--overwrite removes it)");
-  }
-  if (fs::exists(path() / kJournal, error)) journal_.emplace(path() / kJournal, work);
-  if (journal_ && resumes()) return;
-  if (ours) {
-    progress.note(path().string() +
-                  ": an interrupted run had another model or other options; beginning anew");
-  }
-  staged_.start_afresh();
-  journal_.emplace(path() / kJournal, work);
-}
-
-void ResumableFolder::commit() {
-  // In this order: a folder that is whole is never without its journal under the other name.
-  staged_.commit();
-  std::error_code error;
-  fs::remove(staged_.target() / kJournal, error);
-}
-
-void ResumableFolder::commit_file(const std::string& name) {
-  std::error_code error;
-  fs::rename(path() / name, staged_.target(), error);
-  if (error) throw SystemError({staged_.target(), {}}, "cannot put in its place", error.value());
-  flush_to_disk(staged_.target());
-  fs::remove_all(path(), error);
+  if (!fs::is_regular_file(file, error)) return false;
+  const std::string text = read_file(file);
+  const io::Json line = io::Json::parse(text.substr(0, text.find('\n')), nullptr, false);
+  return line.is_object() && is_of_work(line, work);
 }
 
 }  // namespace qloft::pipeline

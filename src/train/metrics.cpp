@@ -23,7 +23,7 @@ void prepare(const fs::path& folder, std::int64_t step) {
     const std::string name = entry.path().filename().string();
     if (name == kMetricsFile || name.starts_with(kEventPrefix)) old.push_back(entry.path());
   }
-  for (const fs::path& path : old) fs::remove(path);
+  for (const fs::path& path : old) remove_whole(path);
 }
 
 LogFile open_lines(const fs::path& folder, std::int64_t step) {

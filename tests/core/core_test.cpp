@@ -1,9 +1,11 @@
 #include "qloft/core.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
+#include <fstream>
 #include <limits>
 #include <numeric>
 
@@ -142,26 +144,32 @@ TEST_F(FileTest, ReadingAMissingFileNamesIt) {
   }
 }
 
-TEST_F(FileTest, AStagedFolderAppearsOnlyWhenCommitted) {
-  const fs::path target = folder_ / "out";
-  StagedFolder staged(target, false);
-  write_file(staged.path() / "a", "x");
-  EXPECT_FALSE(fs::exists(target));
-  staged.commit();
-  EXPECT_EQ(read_file(target / "a"), "x");
-  EXPECT_FALSE(fs::exists(staged.path()));
+TEST_F(FileTest, AFileThatAKilledProcessLeftIsWrittenOver) {
+  std::ofstream(folder_ / ("a" + std::string(kUnfinished))) << "much longer than what follows";
+  write_file(folder_ / "a", "new");
+  EXPECT_EQ(read_file(folder_ / "a"), "new");
+  EXPECT_FALSE(fs::exists(folder_ / ("a" + std::string(kUnfinished))));
 }
 
-TEST_F(FileTest, AFolderThatIsNotEmptyIsRefusedUnlessOverwritten) {
-  const fs::path target = folder_ / "out";
-  fs::create_directory(target);
-  write_file(target / "old", "x");
-  EXPECT_THROW(StagedFolder(target, false), InputError);
-  StagedFolder staged(target, true);
-  write_file(staged.path() / "new", "y");
-  staged.commit();
-  EXPECT_FALSE(fs::exists(target / "old"));
-  EXPECT_TRUE(fs::exists(target / "new"));
+TEST_F(FileTest, ALockIsHadByOneAndNamesIt) {
+  FileLock lock(folder_ / "lock", folder_ / "out");
+  lock.sign("quantize");
+  EXPECT_EQ(signature(folder_ / "lock"), "quantize");
+  try {
+    FileLock second(folder_ / "lock", folder_ / "out");
+    FAIL() << "expected an Error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.location().file, folder_ / "out");
+    EXPECT_NE(
+        std::string(error.what())
+            .find("is being written by qloft quantize, process " + std::to_string(::getpid())),
+        std::string::npos);
+  }
+}
+
+TEST_F(FileTest, ALockEndsWithItsObject) {
+  { FileLock lock(folder_ / "lock", folder_); }
+  EXPECT_NO_THROW(FileLock(folder_ / "lock", folder_));
 }
 
 TEST(Cpu, ThePortableSetIsAlwaysSupported) {

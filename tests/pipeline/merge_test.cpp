@@ -236,10 +236,13 @@ TEST_F(Merge, RefusesAnAdapterForAnotherModel) {
 
 TEST_F(Merge, LeavesAnotherCommandsInterruptedRunAlone) {
   make_quantized();
-  fs::create_directories(folder_ / "merged.partial/training");
+  const fs::path state = folder_ / "merged.partial/training/training_state.safetensors";
+  fs::create_directories(state.parent_path());
+  write_file(state, "many hours of work");
+  FileLock(folder_ / "merged.partial/.qloft-lock", folder_).sign("finetune");
   EXPECT_NE(refused(options("quantized")).find("interrupted run of another command"),
             std::string::npos);
-  EXPECT_TRUE(fs::exists(folder_ / "merged.partial/training"));
+  EXPECT_TRUE(fs::exists(state));
 }
 
 TEST_F(Merge, RefusesAnUnknownType) {

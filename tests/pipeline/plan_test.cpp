@@ -251,7 +251,7 @@ TEST_F(Plan, ThatIsThereIsNotReplacedUnasked) {
   plan(options(4.0), silent_);
   PlanOptions o = options(4.5);
   o.overwrite = false;
-  EXPECT_THAT(refused(plan, o), HasSubstr("plan.json: the file exists (--overwrite replaces it)"));
+  EXPECT_THAT(refused(plan, o), HasSubstr("plan.json: is there already (--overwrite replaces it)"));
 }
 
 TEST_F(Plan, WhoseCandidatesAreBrokenIsRefusedByThePlace) {

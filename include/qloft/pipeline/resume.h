@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "qloft/core/file.h"
-#include "qloft/core/progress.h"
 #include "qloft/io.h"
 
 namespace qloft::pipeline {
@@ -42,6 +41,8 @@ class Journal {
   enum class State { fresh, resumed, replaced };  // replaced: there was one of another work
 
   Journal(std::filesystem::path file, const io::Json& work);
+  // Whether the file is there and of this work.
+  static bool is_of(const std::filesystem::path& file, const io::Json& work);
 
   const std::filesystem::path& path() const { return file_; }
   State state() const { return state_; }
@@ -57,29 +58,6 @@ class Journal {
   State state_ = State::fresh;
   std::vector<io::Json> pieces_;
   std::string lines_;
-};
-
-// An output that is built in OUTPUT.partial with a journal in it.
-class ResumableFolder {
- public:
-  // Progress is told where an interrupted run of other work is removed. Throws InputError where the
-  // output is the model itself or another command's interrupted run is in the way, or as
-  // StagedFolder does.
-  ResumableFolder(const std::filesystem::path& output, bool overwrite,
-                  const std::filesystem::path& model, const io::Json& work, Progress& progress);
-
-  const std::filesystem::path& path() const { return staged_.path(); }
-  // True: an earlier run's files are here.
-  bool resumes() const { return journal_->state() == Journal::State::resumed; }
-  Journal& journal() { return *journal_; }
-  // Puts the folder in its place, without the journal.
-  void commit();
-  // The output is a file: puts this one of the folder in its place and removes the folder.
-  void commit_file(const std::string& name);
-
- private:
-  StagedFolder staged_;
-  std::optional<Journal> journal_;
 };
 
 }  // namespace qloft::pipeline

@@ -1,0 +1,176 @@
+#include "qloft/pipeline/output.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "qloft/core/error.h"
+#include "temporary_folder.h"
+
+namespace qloft::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+class Output : public ::testing::Test {
+ protected:
+  OutputRequest request(const std::string& name, bool overwrite = false) const {
+    return {.output = folder_ / name, .overwrite = overwrite, .command = "quantize"};
+  }
+  std::unique_ptr<OutputFolder> open(const OutputRequest& request, int options = 1) {
+    return std::make_unique<OutputFolder>(request, io::Json{{"options", options}}, silent_);
+  }
+  void make(const std::string& file) {
+    fs::create_directories((folder_ / file).parent_path());
+    write_file(folder_ / file, "precious");
+  }
+
+  test::TemporaryFolder folder_;
+  Progress silent_;
+};
+
+TEST_F(Output, AppearsWholeWithoutItsMarks) {
+  const auto output = open(request("out"));
+  write_file(output->path() / "a", "x");
+  EXPECT_FALSE(fs::exists(folder_ / "out"));
+  output->commit();
+  EXPECT_EQ(read_file(folder_ / "out/a"), "x");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "out"), {}), 1);
+  EXPECT_FALSE(fs::exists(folder_ / "out.partial"));
+}
+
+TEST_F(Output, WithoutWorkToGoOnWithNothingIsLeft) {
+  write_file(open(request("out"))->path() / "a", "x");
+  EXPECT_TRUE(fs::is_empty(folder_.path()));
+}
+
+TEST_F(Output, WorkOfTheSameOptionsIsTakenUp) {
+  {
+    const auto output = open(request("out"));
+    write_file(output->path() / "a", "x");
+    output->keep();
+  }
+  EXPECT_TRUE(open(request("out"))->resumes());
+  EXPECT_TRUE(fs::exists(folder_ / "out.partial/a"));
+  EXPECT_FALSE(open(request("out"), 2)->resumes());
+  EXPECT_FALSE(fs::exists(folder_ / "out.partial/a"));
+}
+
+TEST_F(Output, IsWrittenByOneAtATime) {
+  const auto output = open(request("out"));
+  for (const bool overwrite : {false, true}) {
+    try {
+      open(request("out", overwrite));
+      FAIL() << "expected an Error";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("is being written by qloft quantize, process"));
+    }
+  }
+}
+
+TEST_F(Output, WhatHasNoMarkIsNeverRemoved) {
+  for (const char* name : {"out.old/a", "out.partial/a", "out.work/a"}) make(name);
+  for (const bool overwrite : {false, true}) {
+    EXPECT_THROW(open(request("out", overwrite)), InputError);
+  }
+  fs::rename(folder_ / "out.partial", folder_ / "moved");
+  open(request("out"))->commit();
+  for (const char* name : {"out.old/a", "moved/a", "out.work/a"}) {
+    EXPECT_TRUE(fs::exists(folder_ / name)) << name;
+  }
+}
+
+TEST_F(Output, AnotherCommandsRunIsRemovedOnRequestOnly) {
+  make("out.partial/a");
+  FileLock(folder_ / "out.partial/.qloft-lock", folder_.path()).sign("finetune");
+  EXPECT_THROW(open(request("out")), InputError);
+  EXPECT_TRUE(fs::exists(folder_ / "out.partial/a"));
+  open(request("out", true));
+  EXPECT_FALSE(fs::exists(folder_ / "out.partial/a"));
+}
+
+TEST_F(Output, AFolderThatAKillLeftWithItsMarksIsTakenUpByItsOwnCommandOnly) {
+  {
+    const auto output = open(request("out"));
+    write_file(output->path() / "a", "x");
+    output->keep();
+  }
+  fs::rename(folder_ / "out.partial", folder_ / "out");
+  EXPECT_THROW(open(request("out"), 2), InputError);
+  EXPECT_TRUE(fs::exists(folder_ / "out/a"));
+  EXPECT_TRUE(open(request("out"))->resumes());
+}
+
+TEST_F(Output, WhatIsBeingReplacedComesBackAfterAKill) {
+  make("out.qloft-old/a");
+  EXPECT_THROW(open(request("out")), InputError);
+  EXPECT_TRUE(fs::exists(folder_ / "out/a"));
+  open(request("out", true))->commit();
+  EXPECT_TRUE(fs::is_empty(folder_ / "out"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.qloft-old"));
+}
+
+TEST_F(Output, WhatCannotBePutInPlaceIsRefusedBeforeWork) {
+  make("file");
+  make("full/a");
+  make("model/adapter/a");
+  fs::create_directory_symlink(folder_ / "model", folder_ / "link");
+  using Kind = OutputRequest::Kind;
+  struct {
+    const char* output;
+    Kind kind;
+    bool overwrite;
+    const char* input;
+    const char* refusal;
+  } const cases[] = {
+      {".", Kind::folder, true, "", "expected the name of a folder"},
+      {"full/..", Kind::folder, true, "", "expected the name of a folder"},
+      {"file", Kind::folder, true, "", "is not a folder"},
+      {"file/out", Kind::folder, false, "", "expected a folder, found a file"},
+      {"full", Kind::folder, false, "", "is not empty"},
+      {"full", Kind::file, true, "", "expected a file to write, found a folder"},
+      {"full/", Kind::file, true, "", "expected a file to write, found a folder"},
+      {"file", Kind::file, false, "", "is there already"},
+      {"file", Kind::file, true, "file", "holds no input"},
+      {"model", Kind::folder, true, "model", "holds no input"},
+      {"model", Kind::folder, true, "model/adapter", "holds no input"},
+      {"model", Kind::folder, true, "link/adapter", "holds no input"},
+      {"link", Kind::folder, true, "model/adapter", "holds no input"},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(std::string(c.output) + " " + c.input);
+    OutputRequest wanted = request(c.output, c.overwrite);
+    wanted.kind = c.kind;
+    if (*c.input != '\0') wanted.inputs = {folder_ / c.input};
+    try {
+      expect_output(wanted);
+      ADD_FAILURE() << "expected an InputError";
+    } catch (const InputError& error) {
+      EXPECT_THAT(error.what(), HasSubstr(c.refusal));
+    }
+  }
+  EXPECT_TRUE(fs::exists(folder_ / "model/adapter/a"));
+}
+
+TEST_F(Output, AFileThatAKillLeftInItsPlaceIsFinished) {
+  OutputRequest wanted = request("s");
+  wanted.kind = OutputRequest::Kind::file;
+  {
+    const auto output = open(wanted);
+    output->journal().add({{"finished", "data"}});
+    output->journal().flush();
+    output->keep();
+  }
+  make("s");
+  const auto output = open(wanted);
+  EXPECT_TRUE(output->finished());
+  output->commit_file("data");
+  EXPECT_EQ(read_file(folder_ / "s"), "precious");
+  EXPECT_FALSE(fs::exists(folder_ / "s.partial"));
+}
+
+}  // namespace
+}  // namespace qloft::pipeline
