@@ -46,7 +46,8 @@ std::vector<io::Json> read_lines(const fs::path& file) {
     if (line.is_object()) out.push_back(std::move(line));
   }
   // The next line must not grow from a torn one.
-  if (begin < text.size()) append_lines(file, "\n");
+  if (begin < text.size()) fs::resize_file(file, begin, error);
+  if (error) throw SystemError({file, {}}, "cannot write", error.value());
   return out;
 }
 

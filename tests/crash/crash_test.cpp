@@ -102,7 +102,11 @@ std::string comparable(const fs::path& file) {
   std::string out;
   std::istringstream lines(text);
   for (Json json; lines >> std::ws, lines.peek() != EOF;) {
-    lines >> json;
+    try {
+      lines >> json;
+    } catch (const Json::parse_error&) {
+      return text;
+    }
     drop_times(json);
     out += json.dump() + "\n";
   }

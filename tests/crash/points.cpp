@@ -161,6 +161,11 @@ POINT int ftruncate(int file, off_t size) noexcept {
   return call(SYS_ftruncate, file, size);
 }
 
+POINT int truncate(const char* path, off_t size) noexcept {
+  if (counts(path) && fails(Needs::nothing)) return -1;
+  return call(SYS_truncate, path, size);
+}
+
 POINT int fsync(int file) {
   if (counts(file) && fails(Needs::nothing)) return -1;
   return call(SYS_fsync, file);

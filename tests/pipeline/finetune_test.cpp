@@ -255,7 +255,7 @@ TEST_F(Finetune, OptionsThatDoNotFitAreRefusedByName) {
   EXPECT_EQ(changed([](auto& o) { o.dtype = "int8"; }), "dtype");
   EXPECT_EQ(changed([](auto& o) { o.matmul = "fp8"; }), "matmul");
   EXPECT_EQ(changed([](auto& o) { o.from_random = true; }), "from_random");
-  EXPECT_EQ(changed([](auto& o) { o.output = o.model; }), "output");
+  EXPECT_EQ(changed([](auto& o) { o.output = o.model; }), "base");
   EXPECT_EQ(changed([](auto& o) { o.train.resume = true; }), "out");
   EXPECT_FALSE(fs::exists(folder_ / "out"));
   EXPECT_FALSE(fs::exists(folder_ / "out.partial"));

@@ -239,7 +239,7 @@ TEST_F(Merge, LeavesAnotherCommandsInterruptedRunAlone) {
   const fs::path state = folder_ / "merged.partial/training/training_state.safetensors";
   fs::create_directories(state.parent_path());
   write_file(state, "many hours of work");
-  FileLock(folder_ / "merged.partial/.qloft-lock", folder_).sign("finetune");
+  FileLock(folder_ / "merged.partial/.qloft-lock", folder_ / "merged").sign("finetune");
   EXPECT_NE(refused(options("quantized")).find("interrupted run of another command"),
             std::string::npos);
   EXPECT_TRUE(fs::exists(state));

@@ -266,7 +266,8 @@ TEST_F(Quantize, NamesWhatDoesNotFit) {
        },
        "target_modules: expected modules of this model (down_proj, embed_tokens, gate_proj, "
        "k_proj, lm_head, o_proj, q_proj, up_proj, v_proj), found 'qq'"},
-      {[](auto& o) { o.output = o.model; }, "base: expected an output that holds no input"},
+      {[](auto& o) { o.output = o.model; },
+       "base: expected an output that holds no input, found base"},
       {[](auto& o) { o.output = ""; }, "output: expected a folder to write to"},
       {[](auto& o) { o.adapter_dtype = "i8"; },
        "adapter_dtype: expected f32, bf16, f16 or nf8, found 'i8'"}};
