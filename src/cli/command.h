@@ -21,6 +21,8 @@ struct CommonOptions {
 struct Context {
   CommonOptions common;
   Progress& progress;
+  // Where a command was stopped and has still something to report: what is said after the report.
+  std::string stopped = {};
   // Prints to standard output unless --json asked for the report alone.
   void print(const std::string& text) const;
 };
@@ -34,7 +36,12 @@ struct Command {
   std::string example;  // whole command lines, shown at the foot of --help
   // Declares the options and returns what runs with them.
   std::function<Runner(CLI::App&)> declare;
+  // What is said where it had to be ended, since it did not stop by itself.
+  const char* when_stopped = "stopped";
 };
+
+inline constexpr const char* kGoesOn =
+    "stopped; what was finished is kept, and the same command goes on from there";
 
 Command inspect_command();
 Command tokenize_command();

@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
-#include <iostream>
+#include <filesystem>
 #include <new>
 #include <optional>
+#include <system_error>
 
 #include "command.h"
+#include "output.h"
 #include "qloft/cli.h"
 #include "qloft/core/error.h"
 #include "qloft/core/text.h"
 #include "qloft/core/threads.h"
+#include "signals.h"
 #include "terminal_progress.h"
 
 #ifndef QLOFT_VERSION
@@ -23,7 +26,6 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kWrongInput = 2;
-constexpr int kInterrupted = 130;
 
 std::vector<Command> commands() {
   return {inspect_command(),  tokenize_command(), calibrate_command(), plan_command(),
@@ -32,7 +34,7 @@ std::vector<Command> commands() {
 }
 
 void fail(std::string_view message) {
-  fmt::print(stderr, "qloft: {}\n", message);
+  print_error(fmt::format("qloft: {}\n", message));
 }
 
 std::vector<std::string> long_options(const CLI::App& app) {
@@ -66,16 +68,32 @@ std::string unknown_command(const std::string& word, const std::vector<Command>&
                      near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
 }
 
+// Of an allocator's own exception: the size that it was asked for, if it says one.
+std::string out_of_memory(std::string_view text) {
+  constexpr std::string_view kSize = "allocate ";
+  const std::size_t at = text.find(kSize);
+  if (at == std::string_view::npos) return "out of memory";
+  std::string_view size = text.substr(at + kSize.size());
+  size = size.substr(0, size.find_first_not_of("0123456789"));
+  return size.empty() ? "out of memory"
+                      : fmt::format("out of memory: cannot allocate {} bytes", size);
+}
+
+bool tells_of_memory(std::string_view text) {
+  return text.find("allocate memory") != std::string_view::npos ||
+         text.find("out of memory") != std::string_view::npos;
+}
+
 int run_command(const Runner& runner, const CommonOptions& common) {
-  catch_interrupts();
   if (common.threads != 0) set_thread_count(common.threads);
   TerminalProgress progress(progress_style(common.quiet), stderr);
   Context context{common, progress};
   const Json report = runner(context);
   if (common.json) {
-    fmt::print("{}\n", report.dump(-1, ' ', false, Json::error_handler_t::replace));
+    print_out(report.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
   }
-  if (std::fflush(stdout) != 0) throw SystemError({"standard output", {}}, "cannot write", errno);
+  flush_out();
+  if (!context.stopped.empty()) throw Interrupted({}, context.stopped);
   return 0;
 }
 
@@ -87,17 +105,25 @@ int guarded(const std::function<int()>& body) {
     fail(error.what());
     return kWrongInput;
   } catch (const Interrupted& error) {
+    let_stop();
     fail(error.what());
-    return kInterrupted;
+    return interrupted_status();
   } catch (const Error& error) {
     fail(error.what());
     return kFailed;
   } catch (const std::bad_alloc&) {
     fail("out of memory");
     return kFailed;
+  } catch (const std::filesystem::filesystem_error& error) {
+    fail(fmt::format("{}: {}", error.path1().string(), error.code().message()));
+    return kFailed;
+  } catch (const std::system_error& error) {
+    fail(fmt::format("the system refused: {}", error.what()));
+    return kFailed;
   } catch (const std::exception& error) {
     const std::string_view text = error.what();
-    fail(fmt::format("internal error: {}", text.substr(0, text.find('\n'))));
+    const std::string_view line = text.substr(0, text.find('\n'));
+    fail(tells_of_memory(line) ? out_of_memory(line) : fmt::format("internal error: {}", line));
     return kFailed;
   }
 }
@@ -105,7 +131,7 @@ int guarded(const std::function<int()>& body) {
 }  // namespace
 
 void Context::print(const std::string& text) const {
-  if (!common.json) fmt::print("{}", text);
+  if (!common.json) print_out(text);
 }
 
 int run(int argc, const char* const* argv) {
@@ -136,9 +162,13 @@ int run(int argc, const char* const* argv) {
     try {
       app.parse(argc, argv);
     } catch (const CLI::CallForHelp& help) {
-      return app.exit(help);
+      const int status = app.exit(help);
+      flush_out();
+      return status;
     } catch (const CLI::CallForVersion& version) {
-      return app.exit(version);
+      const int status = app.exit(version);
+      flush_out();
+      return status;
     } catch (const CLI::ParseError& error) {
       // A mistyped option may be why a needed one is missing: it is named first.
       for (const CLI::App* sub : app.get_subcommands()) {
@@ -154,7 +184,8 @@ int run(int argc, const char* const* argv) {
         throw InputError(word.starts_with("-") ? describe_extras(app, nullptr)
                                                : unknown_command(word, known));
       }
-      fmt::print("{}", app.help());
+      print_out(app.help());
+      flush_out();
       return kWrongInput;
     }
     const CLI::App* sub = chosen.front();
@@ -163,6 +194,7 @@ int run(int argc, const char* const* argv) {
     const auto found = std::find_if(known.begin(), known.end(), [&](const Command& command) {
       return command.name == sub->get_name();
     });
+    handle_signals(found->when_stopped);
     return run_command(runners[static_cast<std::size_t>(found - known.begin())], common);
   });
 }

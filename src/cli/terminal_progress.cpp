@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <csignal>
 #include <cstdlib>
+
+#include "signals.h"
 
 namespace qloft::cli {
 namespace {
@@ -17,12 +17,10 @@ constexpr auto kBarInterval = std::chrono::milliseconds(100);
 constexpr auto kLineInterval = std::chrono::seconds(10);
 constexpr int kBarWidth = 24;
 
-std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "set in a signal handler");
-
-void on_interrupt(int signal) {
-  interrupted = true;
-  std::signal(signal, SIG_DFL);
+// What cannot be shown is dropped.
+void show(std::FILE* stream, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stream);
+  std::fflush(stream);
 }
 
 // The first `columns` columns of a UTF-8 line, one column a code point.
@@ -53,11 +51,6 @@ bool shows_colours(std::FILE* stream) {
 ProgressStyle progress_style(bool quiet) {
   if (quiet) return ProgressStyle::quiet;
   return ::isatty(STDERR_FILENO) ? ProgressStyle::bar : ProgressStyle::lines;
-}
-
-void catch_interrupts() {
-  std::signal(SIGINT, on_interrupt);
-  std::signal(SIGTERM, on_interrupt);
 }
 
 std::string short_number(double value) {
@@ -145,26 +138,23 @@ void TerminalProgress::draw(bool finished) {
   if (style_ == ProgressStyle::quiet) return;
   const std::string text = status(finished);
   if (style_ == ProgressStyle::lines) {
-    fmt::print(stream_, "{}\n", text);
+    show(stream_, text + "\n");
   } else {
-    fmt::print(stream_, "\r\033[K{}", cut(text, terminal_width(stream_) - 1));
+    const std::string line = "\r\033[K" + cut(text, terminal_width(stream_) - 1);
+    show(stream_, finished ? line + "\n" : line);
     bar_on_screen_ = !finished;
-    if (finished) fmt::print(stream_, "\n");
   }
-  std::fflush(stream_);
 }
 
 void TerminalProgress::clear_bar() {
   if (!bar_on_screen_) return;
-  fmt::print(stream_, "\r\033[K");
-  std::fflush(stream_);
+  show(stream_, "\r\033[K");
   bar_on_screen_ = false;
 }
 
 void TerminalProgress::print_line(std::string_view line) {
   clear_bar();
-  fmt::print(stream_, "{}\n", line);
-  std::fflush(stream_);
+  show(stream_, std::string(line) + "\n");
   if (active_ && style_ == ProgressStyle::bar) draw(false);
 }
 
@@ -177,7 +167,7 @@ void TerminalProgress::warn(std::string_view message) {
 }
 
 bool TerminalProgress::stop_requested() const {
-  return interrupted;
+  return cli::stop_requested();
 }
 
 }  // namespace qloft::cli

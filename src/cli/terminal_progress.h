@@ -14,10 +14,6 @@ enum class ProgressStyle { bar, lines, quiet };
 // bar where standard error is a terminal, else lines; quiet if asked.
 ProgressStyle progress_style(bool quiet);
 
-// From now on SIGINT and SIGTERM make Progress::stop_requested() true; a second one ends the
-// process.
-void catch_interrupts();
-
 // Columns of the terminal that `stream` goes to; 80 where it is none.
 std::size_t terminal_width(std::FILE* stream);
 // Whether colours may be sent there: a terminal that is not dumb, and NO_COLOR not set.

@@ -164,7 +164,8 @@ std::string read_file(const fs::path& path) {
   // O_NONBLOCK: a named pipe must be refused, not waited for.
   const Descriptor file(path, O_RDONLY | O_NONBLOCK);
   if (file.value() < 0) {
-    throw InputError({path, {}}, errno == ENOENT ? "no such file" : "cannot be opened");
+    if (errno == ENOENT || errno == ENOTDIR) throw InputError({path, {}}, "no such file");
+    throw SystemError({path, {}}, "cannot be opened", errno);
   }
   struct stat status {};
   if (::fstat(file.value(), &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -190,7 +191,7 @@ std::string read_file(const fs::path& path) {
 void copy_file_whole(const fs::path& from, const fs::path& to) {
   const Descriptor source(from, O_RDONLY | O_NONBLOCK);
   struct stat status {};
-  if (source.value() < 0) throw InputError({from, {}}, "cannot be opened");
+  if (source.value() < 0) throw SystemError({from, {}}, "cannot be opened", errno);
   if (::fstat(source.value(), &status) != 0 || !S_ISREG(status.st_mode)) {
     throw InputError({from, {}}, "expected a regular file");
   }

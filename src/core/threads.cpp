@@ -9,10 +9,12 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "qloft/core/error.h"
+#include "qloft/core/interrupt.h"
 
 namespace qloft {
 namespace {
@@ -78,16 +80,15 @@ void spin_until(const Ready& ready) {
 class Pool {
  public:
   explicit Pool(int threads) {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { run(); });
-  }
-  ~Pool() {
-    {
-      std::scoped_lock lock(mutex_);
-      stop_ = true;
+    try {
+      for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { run(); });
+    } catch (const std::system_error& error) {
+      end_workers();
+      throw SystemError({{}, "threads"}, "cannot start " + std::to_string(threads) + " threads",
+                        error.code().value());
     }
-    wake_.notify_all();
-    for (auto& worker : workers_) worker.join();
   }
+  ~Pool() { end_workers(); }
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   void run_job(Job& job) {
@@ -109,6 +110,15 @@ class Pool {
   }
 
  private:
+  void end_workers() {
+    {
+      std::scoped_lock lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    for (auto& worker : workers_) worker.join();
+  }
+
   void run() {
     inside_parallel_for = true;
     std::uint64_t seen = 0;
@@ -171,6 +181,7 @@ void set_thread_count(int n) {
 void parallel_for(std::int64_t count, std::int64_t grain,
                   const std::function<void(std::int64_t, std::int64_t)>& body) {
   if (count <= 0) return;
+  expect_not_interrupted();
   Job job{count, std::max<std::int64_t>(1, grain), &body, {}, {}, {}};
   if (inside_parallel_for || count <= job.grain || thread_count() == 1) {
     for (std::int64_t begin = 0; begin < count; begin += job.grain) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "mappings.h"
 #include "qloft/core/error.h"
 #include "qloft/io.h"
 
@@ -17,7 +18,7 @@ MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   const int descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) {
     if (errno == ENOENT || errno == ENOTDIR) throw InputError({path_, {}}, "no such file");
-    throw InputError({path_, {}}, "cannot be opened for reading");
+    throw SystemError({path_, {}}, "cannot be opened", errno);
   }
   struct stat status {};
   if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -31,10 +32,13 @@ MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   ::close(descriptor);
   if (address == MAP_FAILED) throw SystemError({path_, {}}, "cannot map into memory", error);
   bytes_ = {static_cast<const std::byte*>(address), size};
+  remember_mapping(bytes_, path_);
 }
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (bytes_.empty()) return;
+  forget_mapping(bytes_);
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept

@@ -10,7 +10,9 @@
 // last run's output holds), `lines` (how many lines of stderr it has), `exists` and `absent` may
 // too. `write: NAME TEXT` makes a file beforehand, `shell: COMMAND` prepares anything else. {llama}
 // is the bundled model, {golden} the folder of golden values, {tmp} an empty folder that is gone
-// afterwards, {out} a path in it. `input: TEXT` is what the runs that follow read.
+// afterwards, {out} a path in it. `input: TEXT` is what the runs that follow read, `under: COMMAND`
+// shell words that stand before the program. Under a limit on address space (ulimit -v) a program
+// built with a sanitizer cannot start: such cases are skipped there.
 //
 // QLOFT_ISA is the program's own; with QLOFT_TEST_THREADS=N every run gets --threads N.
 
@@ -76,6 +78,12 @@ std::string read(const fs::path& path) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 class Cli : public ::testing::TestWithParam<Case> {};
 
 // False where QLOFT_ISA names an instruction set that this processor lacks.
@@ -105,7 +113,7 @@ TEST_P(Cli, BehavesAsTheCaseSays) {
     return replace_all(text, "{tmp}", folder.string());
   };
   int status = 0;
-  std::string out, err, input = "/dev/null";
+  std::string out, err, under, input = "/dev/null";
   for (const auto& [key, raw] : GetParam().lines) {
     const std::string value = expand(raw);
     if (key == "write") {
@@ -116,7 +124,7 @@ TEST_P(Cli, BehavesAsTheCaseSays) {
       ASSERT_EQ(std::system(value.c_str()), 0) << value;
     } else if (key == "run") {
       ASSERT_EQ(status, 0) << "an earlier run failed: " << err;
-      const std::string command = std::string(QLOFT_PROGRAM) + " " + with_threads(value) + " >" +
+      const std::string command = under + " " + QLOFT_PROGRAM + " " + with_threads(value) + " >" +
                                   (folder / ".stdout").string() + " 2>" +
                                   (folder / ".stderr").string() + " <" + input;
       const int raw_status = std::system(command.c_str());
@@ -124,6 +132,11 @@ TEST_P(Cli, BehavesAsTheCaseSays) {
       status = WEXITSTATUS(raw_status);
       out = read(folder / ".stdout");
       err = read(folder / ".stderr");
+    } else if (key == "under") {
+      under = value;
+      if (kSanitized && under.find("ulimit -v") != std::string::npos) {
+        GTEST_SKIP() << "the sanitizer needs the address space";
+      }
     } else if (key == "input") {
       input = (folder / ".input").string();
       std::ofstream(input) << replace_all(value, "\\n", "\n") << "\n";

@@ -1,10 +1,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <iostream>
-
 #include "../command.h"
+#include "../input_lines.h"
+#include "../output.h"
 #include "model_options.h"
 #include "qloft/core/error.h"
 #include "qloft/pipeline/generate.h"
@@ -45,12 +44,12 @@ bool obey(const std::string& line, pipeline::Conversation& conversation) {
   if (word == "/clear") {
     conversation.clear();
   } else if (word == "/adapter" && rest.empty()) {
-    fmt::print("{}", list_adapters(conversation));
+    print_out(list_adapters(conversation));
   } else if (word == "/adapter") {
     conversation.switch_adapter(rest);
-    fmt::print("adapter: {}\n", rest);
+    print_out(fmt::format("adapter: {}\n", rest));
   } else if (word == "/help") {
-    fmt::print("{}", kHelp);
+    print_out(kHelp);
   } else {
     throw InputError({{}, word}, "unknown command; /help lists them");
   }
@@ -72,11 +71,12 @@ Command chat_command() {
               const bool interactive = ::isatty(STDIN_FILENO) == 1;
               if (interactive) context.print("Type a message, or /help.\n");
               Json turns = Json::array();
+              InputLines lines(STDIN_FILENO);
               std::string line;
               for (;;) {
                 if (interactive) context.print("> ");
-                std::fflush(stdout);
-                if (context.progress.stop_requested() || !std::getline(std::cin, line)) break;
+                flush_out();
+                if (!lines.next(line, context.progress)) break;
                 if (line.empty()) continue;
                 try {
                   if (line.starts_with("/")) {
@@ -85,7 +85,7 @@ Command chat_command() {
                   }
                   const auto reply = conversation.say(line, [&](std::string_view piece) {
                     context.print(std::string(piece));
-                    std::fflush(stdout);
+                    flush_out();
                     return !context.progress.stop_requested();
                   });
                   context.print("\n");
@@ -98,6 +98,7 @@ Command chat_command() {
                   context.progress.warn(error.what());
                 }
               }
+              if (context.progress.stop_requested()) context.stopped = "stopped";
               return Json{{"turns", turns}};
             };
           }};

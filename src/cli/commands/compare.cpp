@@ -75,7 +75,8 @@ Command compare_command() {
               visit_options(*options, echo);
               return json;
             };
-          }};
+          },
+          kGoesOn};
 }
 
 }  // namespace qloft::cli

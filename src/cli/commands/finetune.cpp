@@ -42,7 +42,8 @@ Command finetune_command() {
               context.print(format_fields(report));
               return report_json(report, *options);
             };
-          }};
+          },
+          "stopped; where a state was saved before, --resume goes on from there"};
 }
 
 }  // namespace qloft::cli

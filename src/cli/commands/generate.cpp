@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
-
 #include "../command.h"
+#include "../output.h"
 #include "../terminal_progress.h"
 #include "model_options.h"
 
@@ -64,8 +63,8 @@ Command generate_command() {
                   *options,
                   [show](std::string_view piece) {
                     if (show) {
-                      fmt::print("{}", piece);
-                      std::fflush(stdout);
+                      print_out(piece);
+                      flush_out();
                     }
                     return true;
                   },
@@ -80,6 +79,9 @@ Command generate_command() {
                            {"seconds", report.seconds}};
               OptionEcho echo(json["options"]);
               visit_options(*options, echo);
+              if (report.result.reason == generate::StopReason::interrupted) {
+                context.stopped = fmt::format("stopped after {} tokens", report.result.ids.size());
+              }
               return json;
             };
           }};

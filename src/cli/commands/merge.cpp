@@ -9,7 +9,8 @@ namespace qloft::cli {
 
 Command merge_command() {
   return {"merge", "Multiply base and adapter out to a plain full-precision folder",
-          "  qloft merge q2 --adapter tuned -o merged --dtype bf16", [](CLI::App& app) -> Runner {
+          "  qloft merge q2 --adapter tuned -o merged --dtype bf16",
+          [](CLI::App& app) -> Runner {
             const auto options = std::make_shared<pipeline::MergeOptions>();
             add_model_argument(app, options->model);
             OptionBinder bind(app);
@@ -20,7 +21,8 @@ Command merge_command() {
               context.print(format_fields(report));
               return report_json(report, *options);
             };
-          }};
+          },
+          kGoesOn};
 }
 
 }  // namespace qloft::cli

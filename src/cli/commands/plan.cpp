@@ -24,7 +24,8 @@ Command plan_command() {
               context.print(format_fields(report));
               return report_json(report, *options);
             };
-          }};
+          },
+          kGoesOn};
 }
 
 }  // namespace qloft::cli

@@ -23,7 +23,8 @@ Command quantize_command() {
               context.print(format_fields(report));
               return report_json(report, *options);
             };
-          }};
+          },
+          kGoesOn};
 }
 
 }  // namespace qloft::cli
