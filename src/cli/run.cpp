@@ -71,7 +71,7 @@ std::string unknown_command(const std::string& word, const std::vector<Command>&
 // Of an allocator's own exception: the size that it was asked for, if it says one.
 std::string out_of_memory(std::string_view text) {
   constexpr std::string_view kSize = "allocate ";
-  const std::size_t at = text.find(kSize);
+  const std::size_t at = text.rfind(kSize);
   if (at == std::string_view::npos) return "out of memory";
   std::string_view size = text.substr(at + kSize.size());
   size = size.substr(0, size.find_first_not_of("0123456789"));

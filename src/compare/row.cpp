@@ -11,6 +11,7 @@
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/option_lists.h"
 #include "qloft/pipeline/resume.h"
+#include "qloft/quantized.h"
 #include "qloft/quantized/model_files.h"
 #include "shared.h"
 
@@ -179,15 +180,35 @@ void check_row(const RowSpec& row, const Options& options) {
   }
   try {
     if (row.tune) {
-      pipeline::ModelOptions model;
-      model.device = row.tune->device;
-      model.dtype = row.tune->dtype;
-      model.matmul = row.tune->matmul;
-      pipeline::check_model_options(model);
-      row.tune->train.validate();
+      pipeline::FinetuneOptions tune = *row.tune;
+      tune.data = {tuning_data(row, options)};
+      pipeline::check_finetune(tune);
     }
   } catch (const InputError& error) {
     throw InputError({options.recipe, row.field + ".tune"}, error.what());
+  }
+  try {
+    if (row.calibrate) pipeline::check_model_options(row.calibrate->model);
+    if (row.calibrate && row.calibrate->samples < 1) {
+      throw InputError({{}, "samples"},
+                       "expected at least 1, found " + std::to_string(row.calibrate->samples));
+    }
+  } catch (const InputError& error) {
+    throw InputError({options.recipe, row.field + ".calibrate"}, error.what());
+  }
+  std::vector<quant::Format> formats;
+  for (std::size_t i = 0; row.plan_candidates.is_array() && i < row.plan_candidates.size(); ++i) {
+    formats.push_back(
+        quantized::format_from_json(row.plan_candidates[i], options.recipe,
+                                    row.field + ".plan.candidates[" + std::to_string(i) + "]"));
+  }
+  try {
+    if (!row.plan) return;
+    pipeline::PlanOptions plan = *row.plan;
+    plan.model = options.model;
+    pipeline::check_plan(plan, formats);
+  } catch (const InputError& error) {
+    throw InputError({options.recipe, row.field + ".plan"}, error.what());
   }
 }
 

@@ -21,8 +21,8 @@ SourceFile::SourceFile(std::filesystem::path path) : path_(std::move(path)) {
   // O_NONBLOCK: a named pipe without a writer must not hang the program before it is refused.
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) {
-    if (errno == EMFILE || errno == ENFILE) throw SystemError({path_, {}}, "cannot open", errno);
-    throw InputError({path_, {}}, errno == ENOENT ? "no such file" : "cannot be opened");
+    if (errno == ENOENT || errno == ENOTDIR) throw InputError({path_, {}}, "no such file");
+    throw SystemError({path_, {}}, "cannot be opened", errno);
   }
   struct stat status {};
   if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {

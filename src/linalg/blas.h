@@ -41,3 +41,11 @@ void qloft_blas_dpotrf(const char* triangle, const int* n, double* a, const int*
 void qloft_blas_set_num_threads(int count);
 
 }  // extern "C"
+
+namespace qloft::linalg {
+
+// To be called before what may call the BLAS: its buffer of this thread is set aside, since the
+// BLAS tries without end where the system has no room for one. Throws SystemError then.
+void expect_blas_buffer();
+
+}  // namespace qloft::linalg

@@ -1,11 +1,67 @@
-// What the joined OpenBLAS object asks back (cmake/OpenBLAS.cmake redirects the two names).
+// What the joined OpenBLAS object asks back (cmake/OpenBLAS.cmake redirects the names).
+
+#include <sys/mman.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string_view>
+#include <vector>
+
+#include "blas.h"
+#include "qloft/core/error.h"
+
+namespace qloft::linalg {
+namespace {
+
+// What one thread in the BLAS works with; address space only, until it is touched.
+constexpr std::size_t kBufferBytes = std::size_t{128} << 20;
+
+std::mutex spare_mutex;
+std::vector<void*> spare;
+
+void* map(void* address, std::size_t size, int protection, int flags, int file, off_t offset) {
+  if (address == nullptr && file < 0 && size == kBufferBytes) {
+    const std::scoped_lock lock(spare_mutex);
+    if (!spare.empty()) {
+      void* const buffer = spare.back();
+      spare.pop_back();
+      return buffer;
+    }
+  }
+  return ::mmap(address, size, protection, flags, file, offset);
+}
+
+}  // namespace
+
+void expect_blas_buffer() {
+  thread_local bool done = false;
+  if (done) return;
+  const std::scoped_lock lock(spare_mutex);
+  spare.reserve(spare.size() + 1);
+  void* const buffer = ::mmap(nullptr, kBufferBytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (buffer == MAP_FAILED) {
+    throw SystemError({},
+                      "out of memory: no " + std::to_string(kBufferBytes) +
+                          " bytes of address space for a thread's products",
+                      errno);
+  }
+  spare.push_back(buffer);
+  done = true;
+}
+
+}  // namespace qloft::linalg
 
 extern "C" {
+
+// Gives the BLAS what was set aside for it.
+void* qloft_blas_mmap(void* address, std::size_t size, int protection, int flags, int file,
+                      off_t offset) {
+  return qloft::linalg::map(address, size, protection, flags, file, offset);
+}
 
 // OpenBLAS reads its settings when the program starts. Its pool stays empty until svd() wants it,
 // and its threads sleep soon after (2^20 cycles), so that they do not spin beside core's threads.

@@ -18,6 +18,7 @@ bool cholesky(MatrixView<float> a) {
   // A lower triangle by rows is an upper one by columns.
   const int stride = leading(a);
   int info = 0;
+  expect_blas_buffer();
   qloft_blas_spotrf("U", &n, a.data, &stride, &info, 1);
   for (std::int64_t i = 0; i < a.rows; ++i) std::fill(a.row(i) + i + 1, a.row(i) + a.columns, 0.f);
   return info == 0;

@@ -44,6 +44,7 @@ BlasTranspose blas(Transpose transpose) {
 // One single-threaded call.
 void call(const Product& p, MatrixView<const float> a, MatrixView<const float> b,
           MatrixView<float> c, std::int64_t inner, float alpha, float beta) {
+  expect_blas_buffer();
   qloft_blas_sgemm(kRowMajor, blas(p.transpose_a), blas(p.transpose_b), static_cast<int>(c.rows),
                    static_cast<int>(c.columns), static_cast<int>(inner), alpha, a.data, leading(a),
                    b.data, leading(b), beta, c.data, leading(c));

@@ -22,6 +22,7 @@ void multiply_serial(MatrixView<const float> a, Transpose transpose_a, MatrixVie
   const auto blas = [](Transpose transpose) {
     return transpose == Transpose::no ? kNoTranspose : kTranspose;
   };
+  expect_blas_buffer();
   qloft_blas_sgemm(kRowMajor, blas(transpose_a), blas(transpose_b), static_cast<int>(rows),
                    static_cast<int>(columns), static_cast<int>(inner), alpha, a.data, leading(a),
                    b.data, leading(b), beta, c.data, leading(c));

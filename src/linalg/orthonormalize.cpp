@@ -33,6 +33,7 @@ std::vector<double> gram(MatrixView<const float> a) {
       for (std::int64_t k = 0; k < count; ++k) {
         std::copy_n(a.row(i + k), n, rows.data() + k * n);
       }
+      expect_blas_buffer();
       qloft_blas_dsyrk(kRowMajor, kUpper, kTranspose, static_cast<int>(n), static_cast<int>(count),
                        1.0, rows.data(), static_cast<int>(n), 1.0, sum.data(), static_cast<int>(n));
     }
@@ -69,6 +70,7 @@ Pass cholesky_qr(MatrixView<float> a, Matrix& r) {
   const int order = static_cast<int>(n);
   int info = 0;
   // An upper triangle by rows is a lower one by columns.
+  expect_blas_buffer();
   qloft_blas_dpotrf("L", &order, g.data(), &order, &info, 1);
   if (info != 0) return Pass::impossible;
   double least = 1.0;
@@ -84,6 +86,7 @@ Pass cholesky_qr(MatrixView<float> a, Matrix& r) {
     }
   }
   parallel_for(a.rows, kRowsAtOnce, [&](std::int64_t begin, std::int64_t end) {
+    expect_blas_buffer();
     qloft_blas_strsm(kRowMajor, kRight, kUpper, kNoTranspose, kNonUnit,
                      static_cast<int>(end - begin), order, 1.f, r.data(), order, a.row(begin),
                      leading(a));
@@ -104,6 +107,7 @@ Matrix householder_qr(MatrixView<float> a) {
   const int work_size = std::max(1, n * 64);
   std::vector<float> work(static_cast<std::size_t>(work_size));
   int info = 0;
+  expect_blas_buffer();
   qloft_blas_sgeqrf(&m, &n, columns.data(), &m, tau.data(), work.data(), &work_size, &info);
   Matrix r(n, n);
   for (std::int64_t j = 0; j < n; ++j) {

@@ -50,6 +50,7 @@ Svd svd(MatrixView<const float> a) {
   int work_size = -1;
   int info = 0;
   const auto call = [&](float* work) {
+    expect_blas_buffer();
     qloft_blas_sgesdd("S", &m, &n, copy.data(), &m, result.s.data(), v_by_columns.data(), &m,
                       result.u.data(), &order, work, &work_size, int_work.data(), &info, 1);
   };

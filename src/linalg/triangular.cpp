@@ -26,6 +26,7 @@ void multiply_upper(MatrixView<float> b, MatrixView<const float> u) {
   check_right(b, u);
   parallel_for(b.rows, kRowsAPiece, [&](std::int64_t begin, std::int64_t end) {
     const MatrixView<float> part = b.block(begin, 0, end - begin, b.columns);
+    expect_blas_buffer();
     qloft_blas_strmm(kRowMajor, kRight, kUpper, kNoTranspose, kNonUnit, static_cast<int>(part.rows),
                      static_cast<int>(part.columns), 1.f, u.data, leading(u), part.data,
                      leading(part));
@@ -36,6 +37,7 @@ void solve_upper(MatrixView<float> b, MatrixView<const float> u) {
   check_right(b, u);
   parallel_for(b.rows, kRowsAPiece, [&](std::int64_t begin, std::int64_t end) {
     const MatrixView<float> part = b.block(begin, 0, end - begin, b.columns);
+    expect_blas_buffer();
     qloft_blas_strsm(kRowMajor, kRight, kUpper, kNoTranspose, kNonUnit, static_cast<int>(part.rows),
                      static_cast<int>(part.columns), 1.f, u.data, leading(u), part.data,
                      leading(part));

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "load.h"
 #include "qloft/core/error.h"
+#include "qloft/core/interrupt.h"
 #include "qloft/evaluate.h"
 #include "qloft/pipeline/output.h"
 
@@ -33,6 +34,7 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   task.check(request, progress);
   check_predictions(options);
 
+  const Interruptible interruptible(progress);
   LoadedModel loaded = load_model(options.model, progress);
   EvaluateReport report;
   report.task = options.task;

@@ -22,8 +22,6 @@ inline void refuse(bool wrong, std::string_view field, std::string_view message)
   if (wrong) throw InputError({{}, std::string(field)}, message);
 }
 
-void check_finetune(const FinetuneOptions& options);
-
 struct FinetuneData {
   data::DataSet set;
   data::DataSet::Split split;

@@ -250,6 +250,20 @@ void write_plan(const PlanOptions& o, const PlanReport& report,
 
 }  // namespace
 
+void check_plan(const PlanOptions& o, const std::vector<quant::Format>& listed) {
+  check(o);
+  named(o.strategy, "strategy", plan::strategy_from_name, one_of(plan::strategy_names()));
+  const auto formats = listed.empty() ? candidates_of(o.candidates) : listed;
+  if (o.size) parse_size(*o.size);
+  recipe_of(o);
+  const quantized::ModelFiles files = open_dense(checkpoint::resolve(o.model));
+  const auto targets = targets_of(o.target_modules, files.layout(), {{}, "target_modules"});
+  check_targets(targets, o.rank, files);
+  budget_of(o, table_of(targets, files.layout(), formats),
+            {.first_and_last_bits = o.first_last_bits, .same_in_group = o.same_qkv},
+            other_bytes(o, files, targets));
+}
+
 PlanReport plan(const PlanOptions& o, Progress& progress) {
   const auto begin = Clock::now();
   check(o);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -120,6 +121,9 @@ QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& 
   }
   if (options.alpha && !(std::isfinite(*options.alpha) && *options.alpha > 0)) {
     throw InputError({{}, "alpha"}, "expected a number above 0");
+  }
+  if (options.alpha && *options.alpha > std::numeric_limits<float>::max()) {
+    throw InputError({{}, "alpha"}, "expected a number that f32 holds");
   }
   if (options.iterations && *options.iterations < 0) {
     throw InputError({{}, "iterations"},

@@ -1,5 +1,6 @@
 #include "qloft/pipeline/tokenize.h"
 
+#include <cerrno>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -15,7 +16,7 @@ namespace {
 
 // Calls `take` for each text of the file; returns how many there were.
 std::int64_t for_each_text(const TokenizeOptions& options,
-                           const std::function<void(std::string)>& take) {
+                           const std::function<void(std::string, ErrorLocation)>& take) {
   if (options.jsonl) {
     const data::Rows rows(options.file);
     for (std::int64_t i = 0; i < rows.size(); ++i) {
@@ -24,13 +25,16 @@ std::int64_t for_each_text(const TokenizeOptions& options,
       if (!has_text) {
         throw InputError(rows.location(i), "expected a JSON object with a text field \"text\"");
       }
-      take(json["text"].get<std::string>());
+      take(json["text"].get<std::string>(), rows.location(i));
     }
     return rows.size();
   }
   std::ifstream stream(options.file, std::ios::binary);
+  if (!stream) throw SystemError({options.file, {}}, "cannot be opened", errno);
   std::int64_t count = 0;
-  for (std::string line; std::getline(stream, line); ++count) take(line);
+  for (std::string line; std::getline(stream, line); ++count) {
+    take(line, {options.file, "line " + std::to_string(count + 1)});
+  }
   return count;
 }
 
@@ -42,9 +46,13 @@ std::int64_t tokenize(const TokenizeOptions& options,
     throw InputError({options.file, {}}, "no such file");
   }
   const auto tokenizer = tokenizer::Tokenizer::load(checkpoint::resolve(options.model));
-  return for_each_text(options, [&](std::string text) {
+  return for_each_text(options, [&](std::string text, const ErrorLocation& where) {
     TokenizedLine result;
-    result.ids = tokenizer.encode(text, !options.no_special);
+    try {
+      result.ids = tokenizer.encode(text, !options.no_special);
+    } catch (const InputError& error) {
+      throw InputError(where, error.what());
+    }
     if (options.decode) result.decoded = tokenizer.decode(result.ids, false);
     result.text = std::move(text);
     sink(result);

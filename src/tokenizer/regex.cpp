@@ -119,7 +119,8 @@ std::optional<std::pair<std::size_t, std::size_t>> Regex::find(std::string_view 
   const int result = match(text, from, spent);
   if (result == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (result < 0) {
-    throw InputError("the search for \"" + source_ + "\" was given up: " + error_text(result));
+    throw InputError("tokenizer.json: the search for \"" + source_ +
+                     "\" was given up: " + error_text(result));
   }
   const PCRE2_SIZE* range = pcre2_get_ovector_pointer(space.data);
   // \K in a lookahead can put the start behind the end.

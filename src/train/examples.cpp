@@ -34,10 +34,11 @@ Examples read_examples(const data::DataSet& data, const std::vector<std::int64_t
                        Progress& progress) {
   Examples examples(data, indices, progress);
   if (examples.size() == 0) {
-    throw InputError(indices.empty() ? "expected at least one example to train on"
-                                     : "none of the " + std::to_string(indices.size()) +
-                                           " examples has a token that counts; is the length too "
-                                           "short for the prompts?");
+    if (indices.empty()) throw InputError("expected at least one example to train on");
+    throw InputError({data.location(indices.front()).file, {}},
+                     "none of the " + std::to_string(indices.size()) +
+                         " examples has a token that counts; is the length too short for the "
+                         "prompts?");
   }
   return examples;
 }

@@ -16,6 +16,7 @@
 #include "order.h"
 #include "qloft/core/error.h"
 #include "qloft/core/fingerprint.h"
+#include "qloft/core/interrupt.h"
 #include "qloft/core/threads.h"
 #include "qloft/objectives.h"
 #include "state.h"
@@ -81,7 +82,7 @@ class Run {
   Summary run() {
     begin();
     while (state_.step < steps_ && !state_.stopped_early) {
-      take_step();
+      if (!take_step()) stop();
       if (evaluation_due()) evaluate();
       if (state_.step == steps_ || state_.stopped_early) break;
       if (options_.save_every > 0 && state_.step % options_.save_every == 0) save();
@@ -132,7 +133,8 @@ class Run {
     if (state_.step > 0) progress_.update(static_cast<std::uint64_t>(state_.step), "resumed");
   }
 
-  void take_step() {
+  // False where the user asked to stop meanwhile: nothing of the step is left.
+  bool take_step() {
     const auto start = Clock::now();
     const std::vector<ModelBatch> batches =
         prepare_step(examples_, order_.step(state_.step), options_, model_, adapter_);
@@ -146,11 +148,16 @@ class Run {
     model_.set_dropout_seed(
         mix(mix(options_.seed, kDropoutStream), static_cast<std::uint64_t>(state_.step)));
     double sum = 0;
-    for (const ModelBatch& batch : batches) {
-      const objectives::Loss loss = objectives::next_token(model_, batch.input, batch.loss_mask);
-      sum += loss.sum.item<double>();
-      require_finite(sum, "loss", state_.step + 1);
-      (loss.sum / static_cast<double>(predictions)).backward();
+    try {
+      const Interruptible interruptible(progress_);
+      for (const ModelBatch& batch : batches) {
+        const objectives::Loss loss = objectives::next_token(model_, batch.input, batch.loss_mask);
+        sum += loss.sum.item<double>();
+        require_finite(sum, "loss", state_.step + 1);
+        (loss.sum / static_cast<double>(predictions)).backward();
+      }
+    } catch (const Interrupted&) {
+      return false;
     }
     const double norm = optimizer_.gradient_norm();
     require_finite(norm, "gradient norm", state_.step + 1);
@@ -166,6 +173,7 @@ class Run {
     metrics_->step({state_.step, state_.last_loss, rate, norm, state_.tokens,
                     static_cast<double>(tokens) / seconds, state_.seconds});
     report(static_cast<double>(tokens), seconds);
+    return true;
   }
 
   void require_finite(double value, std::string_view what, std::int64_t step) const {
@@ -221,12 +229,14 @@ class Run {
   }
 
   void save() {
+    const Keeping keeping;
     save_state(options_.folder, state_, identity_, optimizer_);
     saved_step_ = state_.step;
     if (!validation_ && save_) save_(state_.step);
   }
 
   [[noreturn]] void stop() {
+    if (state_.step == 0) throw Interrupted({}, "stopped before the first step was done");
     save();
     progress_.end();
     throw Interrupted({}, "stopped after step " + std::to_string(state_.step) + " of " +

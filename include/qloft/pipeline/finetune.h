@@ -74,6 +74,8 @@ struct FinetuneReport {
 // that is not empty (unless overwrite or train.resume), an interrupted run that neither resume nor
 // overwrite mentions; and what train::train throws.
 FinetuneReport finetune(const FinetuneOptions& options, Progress& progress);
+// Throws InputError for options that finetune refuses whatever the model and the data are.
+void check_finetune(const FinetuneOptions& options);
 
 // An example as the first epoch sees it.
 struct ShownExample {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "qloft/core/progress.h"
+#include "qloft/quant.h"
 
 namespace qloft::pipeline {
 
@@ -71,5 +72,8 @@ struct PlanReport {
 // smallest and the largest that can), an output that exists unless overwrite, and as quantize does
 // for the model; Interrupted where progress asks to stop.
 PlanReport plan(const PlanOptions& options, Progress& progress);
+// Throws InputError for what plan would refuse before it finds errors; `formats` in place of the
+// candidates where it is not empty. Output and statistics are not looked at.
+void check_plan(const PlanOptions& options, const std::vector<quant::Format>& formats = {});
 
 }  // namespace qloft::pipeline

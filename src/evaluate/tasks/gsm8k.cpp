@@ -75,6 +75,10 @@ void check_problems(const Gsm8kOptions& options, const fs::path& data, Progress&
   if (options.batch < 1) {
     throw InputError({{}, "batch"}, "expected at least 1, found " + std::to_string(options.batch));
   }
+  if (options.few_shot < 0) {
+    throw InputError({{}, "few_shot"},
+                     "expected 0 or more, found " + std::to_string(options.few_shot));
+  }
   if (options.few_shot > 0 && options.few_shot_data.empty()) {
     throw InputError({{}, "few_shot_data"}, "few-shot evaluation needs a file of examples");
   }
