@@ -44,8 +44,9 @@ void qloft_blas_set_num_threads(int count);
 
 namespace qloft::linalg {
 
-// To be called before what may call the BLAS: its buffer of this thread is set aside, since the
-// BLAS tries without end where the system has no room for one. Throws SystemError then.
-void expect_blas_buffer();
+// To be called before what may call the BLAS: its buffers of this thread, and of those that help
+// it, are set aside, since the BLAS tries without end where the system has no room for one. Throws
+// SystemError then.
+void expect_blas_buffer(int threads = 1);
 
 }  // namespace qloft::linalg

@@ -36,21 +36,22 @@ void* map(void* address, std::size_t size, int protection, int flags, int file, 
 
 }  // namespace
 
-void expect_blas_buffer() {
-  thread_local bool done = false;
-  if (done) return;
-  const std::scoped_lock lock(spare_mutex);
-  spare.reserve(spare.size() + 1);
-  void* const buffer = ::mmap(nullptr, kBufferBytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (buffer == MAP_FAILED) {
-    throw SystemError({},
-                      "out of memory: no " + std::to_string(kBufferBytes) +
-                          " bytes of address space for a thread's products",
-                      errno);
+void expect_blas_buffer(int threads) {
+  thread_local int done = 0;
+  while (done < threads) {
+    const std::scoped_lock lock(spare_mutex);
+    spare.reserve(spare.size() + 1);
+    void* const buffer = ::mmap(nullptr, kBufferBytes, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (buffer == MAP_FAILED) {
+      throw SystemError({},
+                        "out of memory: no " + std::to_string(kBufferBytes) +
+                            " bytes of address space for a thread's products",
+                        errno);
+    }
+    spare.push_back(buffer);
+    ++done;
   }
-  spare.push_back(buffer);
-  done = true;
 }
 
 }  // namespace qloft::linalg

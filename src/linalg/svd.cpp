@@ -49,8 +49,9 @@ Svd svd(MatrixView<const float> a) {
   float wanted = 0.f;
   int work_size = -1;
   int info = 0;
+  const int blas_threads = k >= kThreadedOrder ? thread_count() : 1;
   const auto call = [&](float* work) {
-    expect_blas_buffer();
+    expect_blas_buffer(blas_threads);
     qloft_blas_sgesdd("S", &m, &n, copy.data(), &m, result.s.data(), v_by_columns.data(), &m,
                       result.u.data(), &order, work, &work_size, int_work.data(), &info, 1);
   };
@@ -59,7 +60,7 @@ Svd svd(MatrixView<const float> a) {
   work_size = static_cast<int>(std::nextafter(wanted, HUGE_VALF)) + 1;
   std::vector<float> work(static_cast<std::size_t>(work_size));
   {
-    const ThreadsOfBlas threads(k >= kThreadedOrder ? thread_count() : 1);
+    const ThreadsOfBlas threads(blas_threads);
     call(work.data());
   }
   if (info != 0) {
