@@ -128,6 +128,11 @@ void check_rows(Bytes& bytes, const Table& t, const Table& plain, int bits, std:
   plain.minmax(r.x.data(), columns, &ends[1][0], &ends[1][1]);
   expect(ends[0][0] == ends[1][0] && ends[0][1] == ends[1][1]);
 
+  if (const float most = plain.absmax(r.x.data(), columns); most > 0) {
+    expect(t.fit_scale(r.book, r.x.data(), columns, most) ==
+           plain.fit_scale(r.book, r.x.data(), columns, most));
+  }
+
   const float offset = bytes.value(), inverse = bytes.value();
   std::vector<std::uint8_t> a(r.x.size()), b(r.x.size());
   t.encode(r.book, r.x.data(), columns, offset, inverse, a.data());

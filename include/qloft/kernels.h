@@ -5,6 +5,9 @@
 // No kernel allocates, throws, starts a thread or opens a file. Pointers need no alignment beyond
 // their element type's. Packed rows have the layout of docs/formats.md: groups of 32 codes, then a
 // tail that is packed bit by bit.
+//
+// What chooses codes and scales or reads them back gives the same bits in every instruction set, so
+// that a file does not depend on the machine that wrote it. Products round as their vectors do.
 
 #include <cstddef>
 #include <cstdint>
@@ -104,7 +107,7 @@ struct Table {
 
   // The largest magnitude; infinity or NaN if x holds one. count may be 0.
   float (*absmax)(const float* x, std::int64_t count);
-  // Smallest and largest value of finite x, count >= 1.
+  // Smallest and largest value of finite x, count >= 1; a zero is +0.
   void (*minmax)(const float* x, std::int64_t count, float* smallest, float* largest);
 
   // codes[i] = number of thresholds t with (x[i] - offset) * inverse > t: the nearest code, a tie
@@ -112,7 +115,7 @@ struct Table {
   void (*encode)(const CodeValues& book, const float* x, std::int64_t count, float offset,
                  float inverse, std::uint8_t* codes);
   // The scale s >= 0 that minimises sum (x - s c)^2 over s and the nearest codes c: a grid of
-  // candidates below `absmax`, then alternating least squares. absmax > 0.
+  // candidates below `absmax`, then alternating least squares. absmax > 0, x finite.
   float (*fit_scale)(const CodeValues& book, const float* x, std::int64_t count, float absmax);
 
   // count codes, each below 2^bits, to packed_bytes(count, bits) bytes and back.

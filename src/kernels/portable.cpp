@@ -68,24 +68,30 @@ void unpack_group(const std::uint8_t* in, int bits, std::uint8_t* codes) {
   }
 }
 
-// The gain sum (c x)^2 / sum c^2 of the codes nearest to x * inverse, and the scale that has it.
+// The gain (sum c x)^2 / sum c^2 of the codes nearest to x * inverse, and the scale that has it.
 struct Fit {
-  double gain = -1;
-  double scale = 0;
+  float gain = -1;
+  float scale = 0;
 };
 
 Fit fit_at(const CodeValues& book, const float* x, std::int64_t count, float inverse) {
-  double cx = 0;
-  double cc = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    std::uint8_t code;
-    encode(book, x + i, 1, 0.f, inverse, &code);
-    const double c = book.values[code];
-    cx += c * x[i];
-    cc += c * c;
+  float cx[kFitLanes] = {};
+  float cc[kFitLanes] = {};
+  for (std::int64_t first = 0; first < count; first += kFitLanes) {
+    const std::int64_t left = std::min<std::int64_t>(kFitLanes, count - first);
+    std::uint8_t codes[kFitLanes];
+    encode(book, x + first, left, 0.f, inverse, codes);
+    for (std::int64_t lane = 0; lane < left; ++lane) {
+      const float c = book.values[codes[lane]];
+      cx[lane] += c * x[first + lane];
+      cc[lane] += c * c;
+    }
   }
-  if (!(cx > 0) || !(cc > 0)) return {};
-  return {cx * cx / cc, cx / cc};
+  const float sum_cx = sum_of(cx);
+  const float sum_cc = sum_of(cc);
+  if (!(sum_cx > 0) || !(sum_cc > 0)) return {};
+  const float scale = sum_cx / sum_cc;
+  return {scale * sum_cx, scale};
 }
 
 // The group that holds element `e` as 32 floats, scaled; `e` is a multiple of 32.
@@ -130,8 +136,8 @@ void minmax(const float* x, std::int64_t count, float* smallest, float* largest)
     low = std::min(low, x[i]);
     high = std::max(high, x[i]);
   }
-  *smallest = low;
-  *largest = high;
+  *smallest = low + 0.f;  // of zeros the positive one
+  *largest = high + 0.f;
 }
 
 void encode(const CodeValues& book, const float* x, std::int64_t count, float offset, float inverse,
@@ -159,11 +165,11 @@ float fit_scale(const CodeValues& book, const float* x, std::int64_t count, floa
   }
   if (best.gain < 0) return absmax_of_x;
   for (int k = 0; k < kScaleRefinements; ++k) {
-    const Fit fit = fit_at(book, x, count, inverse_of(static_cast<float>(best.scale)));
+    const Fit fit = fit_at(book, x, count, inverse_of(best.scale));
     if (!(fit.gain > best.gain)) break;
     best = fit;
   }
-  return static_cast<float>(best.scale);
+  return best.scale;
 }
 
 void pack_tail(const std::uint8_t* codes, int count, int bits, std::uint8_t* packed) {

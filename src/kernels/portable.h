@@ -39,9 +39,21 @@ inline float inverse_of(float scale) {
   return 1.f / std::max(scale, 1e-38f);
 }
 
-// fit_scale's candidates: absmax times powers of a ratio. Up to 16 levels they reach down to 0.7
+// fit_scale's sums: element i is added to sum i % kFitLanes, in f32 with each operation rounded,
+// then the upper half of the sums to the lower until one is left. So every set finds the same
+// scale.
+inline constexpr int kFitLanes = 8;
+inline float sum_of(float (&lanes)[kFitLanes]) {
+  for (int half = kFitLanes / 2; half > 0; half /= 2) {
+    for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+  }
+  return lanes[0];
+}
+
+// fit_scale's candidates: absmax times powers of a ratio. Up to 16 levels they end a step above 0.7
 // times the mean magnitude, below which no code book has its best scale; finer codes never cut more
-// than the uppermost values off.
+// than the uppermost values off. Square roots, since the C library may round its pow otherwise on
+// another processor.
 inline constexpr int kScaleRefinements = 8;
 struct ScaleGrid {
   int candidates;
@@ -50,10 +62,14 @@ struct ScaleGrid {
 inline ScaleGrid scale_grid(const CodeValues& book, const float* x, std::int64_t count,
                             float absmax_of_x) {
   if (book.levels > 16) return {6, 0.9f};
-  float sum = 0;
-  for (std::int64_t i = 0; i < count; ++i) sum += std::abs(x[i]);
-  const float lowest = 0.7f * sum / static_cast<float>(count);
-  return {16, std::pow(lowest / absmax_of_x, 1.f / 15)};
+  float lanes[kFitLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kFitLanes <= count; i += kFitLanes) {
+    for (int lane = 0; lane < kFitLanes; ++lane) lanes[lane] += std::abs(x[i + lane]);
+  }
+  for (int lane = 0; i < count; ++i, ++lane) lanes[lane] += std::abs(x[i]);
+  const float lowest = 0.7f * sum_of(lanes) / static_cast<float>(count);
+  return {16, std::sqrt(std::sqrt(std::sqrt(std::sqrt(lowest / absmax_of_x))))};
 }
 
 // The codes of a tail of fewer than 32, packed from the least significant bit on.

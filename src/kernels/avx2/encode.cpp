@@ -58,8 +58,8 @@ void minmax(const float* x, std::int64_t count, float* smallest, float* largest)
   const __m256 last = _mm256_loadu_ps(x + count - 8);
   low = _mm256_min_ps(low, last);
   high = _mm256_max_ps(high, last);
-  *smallest = -largest_of(_mm256_sub_ps(_mm256_setzero_ps(), low));
-  *largest = largest_of(high);
+  *smallest = -largest_of(_mm256_sub_ps(_mm256_setzero_ps(), low)) + 0.f;  // of zeros +0
+  *largest = largest_of(high) + 0.f;
 }
 
 // The nearest codes of eight values, for code books of up to 2^kSteps levels.
@@ -191,20 +191,21 @@ struct Fit {
 template <int kSteps>
 Fit fit_at(const Encoder<kSteps>& encoder, const float* x, std::int64_t count, float inverse) {
   const __m256 f = _mm256_set1_ps(inverse);
+  static_assert(portable::kFitLanes == 8);
   __m256 cx = _mm256_setzero_ps();
   __m256 cc = cx;
+  const auto add = [&](__m256 v, __m256 c) {
+    cx = _mm256_add_ps(cx, _mm256_mul_ps(c, v));
+    cc = _mm256_add_ps(cc, _mm256_mul_ps(c, c));
+  };
   std::int64_t i = 0;
   for (; i + 8 <= count; i += 8) {
     const __m256 v = _mm256_loadu_ps(x + i);
-    const __m256 c = encoder.lookup(encoder.codes(_mm256_mul_ps(v, f)));
-    cx = _mm256_fmadd_ps(c, v, cx);
-    cc = _mm256_fmadd_ps(c, c, cc);
+    add(v, encoder.lookup(encoder.codes(_mm256_mul_ps(v, f))));
   }
   if (i < count) {
     const __m256 v = load_some(x + i, count - i);
-    const __m256 c = keep_some(encoder.lookup(encoder.codes(_mm256_mul_ps(v, f))), count - i);
-    cx = _mm256_fmadd_ps(c, v, cx);
-    cc = _mm256_fmadd_ps(c, c, cc);
+    add(v, keep_some(encoder.lookup(encoder.codes(_mm256_mul_ps(v, f))), count - i));
   }
   const float sum_cx = sum_of(cx);
   const float sum_cc = sum_of(cc);
