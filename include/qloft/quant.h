@@ -143,8 +143,8 @@ class PackedMatrix {
   std::vector<std::vector<std::byte>> bytes_;
 };
 
-// Nearest code of every element, with the block scales of the format's rule. On all threads; the
-// result does not depend on their number. Throws InputError on a value that is not finite.
+// Nearest code of each element, with block scales by the format's rule. Neither the number of
+// threads nor the instruction set changes a bit. Throws InputError on a value that is not finite.
 PackedMatrix quantize(MatrixView<const float> weight, const Format& format);
 
 // The f32 scale of each block after it was stored and read back: rows x blocks_per_row.
