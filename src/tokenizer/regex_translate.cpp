@@ -19,7 +19,7 @@ constexpr std::size_t kMaximumGroups = 250;  // PCRE2's own limit for nesting
 bool is_category(std::string_view name) {
   if (name == "Any" || name == "L&") return true;
   return !name.empty() && name.size() <= 2 &&
-         std::string_view("CLMNPSZ").find(name[0]) != name.npos;
+         std::string_view("CLMNPSZ").find(name[0]) != std::string_view::npos;
 }
 
 class Translator {
@@ -243,8 +243,8 @@ class Translator {
       if (at_ >= in_.size()) refuse("an open class");
       if (rest_starts("&&")) refuse("an intersection of classes");
       if (peek() == '[') {
-        const std::size_t close = rest_starts("[:") ? in_.find(":]", at_) : in_.npos;
-        if (close == in_.npos) refuse("a class in a class");
+        const std::size_t close = rest_starts("[:") ? in_.find(":]", at_) : std::string_view::npos;
+        if (close == std::string_view::npos) refuse("a class in a class");
         out_ += in_.substr(at_, close + 2 - at_);
         at_ = close + 2;
       } else if (peek() == '\\') {

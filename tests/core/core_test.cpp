@@ -144,6 +144,20 @@ TEST_F(FileTest, ReadingAMissingFileNamesIt) {
   }
 }
 
+TEST_F(FileTest, AFileAbove4GiBIsRefusedBeforeItIsRead) {
+  constexpr std::uintmax_t kMost = std::uintmax_t{1} << 32;
+  std::ofstream(folder_ / "long") << "a";
+  fs::resize_file(folder_ / "long", kMost + 1);  // a hole: it takes no room
+  try {
+    read_file(folder_ / "long");
+    FAIL() << "expected an InputError";
+  } catch (const InputError& error) {
+    EXPECT_TRUE(
+        std::string(error.what()).ends_with("expected at most 4294967296 bytes, found 4294967297"))
+        << error.what();
+  }
+}
+
 TEST_F(FileTest, AFileThatAKilledProcessLeftIsWrittenOver) {
   std::ofstream(folder_ / ("a" + std::string(kUnfinished))) << "much longer than what follows";
   write_file(folder_ / "a", "new");

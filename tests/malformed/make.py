@@ -102,6 +102,7 @@ def safetensors_cases():
         "unknown_dtype": (safetensors({"a": tensor(dtype="F8_E4M3")}, bytes(8)), "a: expected dtype to be one of"),
         "dtype_number": (safetensors({"a": tensor(dtype=32)}, bytes(8)), "a: expected dtype to be a string"),
         "shape_string": (safetensors({"a": {"dtype": "F32", "shape": "2", "data_offsets": [0, 8]}}, bytes(8)), "a: expected shape to be an array"),
+        "shape_of_65_dimensions": (safetensors({"a": tensor(shape=[1] * 65, end=4)}, bytes(4)), "a: expected a shape of at most 64 dimensions, found 65"),
         "shape_negative": (safetensors({"a": tensor(shape=[-2])}, bytes(8)), "a: expected a shape of whole numbers"),
         "shape_fraction": (safetensors({"a": tensor(shape=[2.0])}, bytes(8)), "a: expected a shape of whole numbers"),
         "shape_above_int64": (safetensors({"a": tensor(shape=[2**63])}, bytes(8)), "a: the shape is too large"),

@@ -267,6 +267,30 @@ TEST(TokenizerFile, BoundsAReplacementThatGrowsWithoutEnd) {
   EXPECT_THROW(load(tokenizer).encode("aaa"), InputError);
 }
 
+TEST(TokenizerFile, BoundsADecoderThatGrowsWithoutEnd) {
+  const auto decoding = [](const std::string& content, int steps) {
+    json tokenizer = base();
+    json decoders = json::array();
+    for (int i = 0; i < steps; ++i) {
+      decoders.push_back(
+          {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", content}});
+    }
+    tokenizer["decoder"] = {{"type", "Sequence"}, {"decoders", decoders}};
+    const Tokenizer loaded = load(tokenizer);
+    return loaded.decode(loaded.encode("aaa"));
+  };
+  EXPECT_EQ(decoding("aa", 2), std::string(12, 'a'));
+  EXPECT_THROW(decoding("aa", 40), InputError);
+  EXPECT_THROW(decoding(std::string(2000, 'a'), 1), InputError);
+}
+
+// A merge a space, in the order of a byte pair encoding: work that must not grow with the square.
+TEST(TokenizerFile, EncodesALongRunOfSpacesWhole) {
+  json tokenizer = base();
+  const std::string run(1 << 20, ' ');
+  EXPECT_EQ(load(tokenizer).encode(run).size(), run.size());
+}
+
 TEST(TokenizerFile, MissesBothFilesWithTheFolderNamed) {
   const test::TemporaryFolder folder;
   try {
