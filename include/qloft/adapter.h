@@ -104,7 +104,7 @@ class Writer {
   using Shape = ModuleShape;
   // Reopen continues what an interrupted run left; throws InputError if that was another adapter.
   enum class Mode { create, reopen };
-  Writer(const std::filesystem::path& folder, Config config,
+  Writer(const std::filesystem::path& folder, const Config& config,
          const std::map<std::string, Shape>& modules, ElementType type, Mode mode,
          const architecture::Layout& layout = {});
 

@@ -236,6 +236,7 @@ Adapter load(const fs::path& folder, const Layout& layout) {
     return stack == stacks.end() ? module : stack->second.parameter;
   };
   std::vector<std::string> modules;
+  modules.reserve(pairs.size());
   for (const auto& [module, pair] : pairs) modules.push_back(own_name(module));
 
   const Config config = config_from_json(json, config_file, modules);

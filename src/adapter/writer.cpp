@@ -177,8 +177,9 @@ std::uint64_t stored_bytes(const Config& config, const std::map<std::string, Mod
   return sum;
 }
 
-Writer::Writer(const fs::path& folder, Config config, const std::map<std::string, Shape>& modules,
-               ElementType type, Mode mode, const architecture::Layout& layout)
+Writer::Writer(const fs::path& folder, const Config& config,
+               const std::map<std::string, Shape>& modules, ElementType type, Mode mode,
+               const architecture::Layout& layout)
     : written_(contents_of(config, modules, type, layout).modules),
       type_(type),
       file_(folder / kWeightsFile, infos_of(written_, type), {{"format", "pt"}},

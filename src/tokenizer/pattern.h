@@ -31,7 +31,8 @@ class Pattern {
       }
       return;
     }
-    for (std::size_t i = text.find(literal); i != text.npos; i = text.find(literal, i)) {
+    for (std::size_t i = text.find(literal); i != std::string_view::npos;
+         i = text.find(literal, i)) {
       emit(i, i + literal.size());
       i += literal.size();
     }

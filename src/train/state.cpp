@@ -123,7 +123,7 @@ void expect_same_rates(const io::Json& saved, const Identity& identity, std::int
   }
 }
 
-void copy_in(const io::SafetensorsFile& file, const std::string& name, at::Tensor tensor) {
+void copy_in(const io::SafetensorsFile& file, const std::string& name, const at::Tensor& tensor) {
   const io::TensorInfo* info = file.find(name);
   if (!info) throw InputError({file.path(), name}, "missing: a state of another model");
   const auto sizes = tensor.sizes().vec();
