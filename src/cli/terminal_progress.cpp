@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "qloft/core/interrupt.h"
 #include "signals.h"
 
 namespace qloft::cli {
@@ -81,6 +82,7 @@ TerminalProgress::~TerminalProgress() {
 }
 
 void TerminalProgress::begin(std::string_view stage, std::uint64_t total, std::string_view unit) {
+  output_is_whole(false);
   if (active_) end();
   stage_ = stage;
   unit_ = unit;

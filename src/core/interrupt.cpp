@@ -10,7 +10,9 @@ namespace {
 
 thread_local const Progress* asked = nullptr;
 std::atomic<int> keeping{0};
-static_assert(std::atomic<int>::is_always_lock_free, "read in a signal handler");
+std::atomic<bool> whole_output{false};
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free,
+              "read in a signal handler");
 
 }  // namespace
 
@@ -33,7 +35,11 @@ Keeping::~Keeping() {
 }
 
 bool Keeping::now() {
-  return keeping.load() > 0;
+  return keeping.load() > 0 || whole_output.load();
+}
+
+void output_is_whole(bool whole) {
+  whole_output = whole;
 }
 
 }  // namespace qloft

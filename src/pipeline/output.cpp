@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "qloft/core/error.h"
+#include "qloft/core/interrupt.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -142,6 +143,11 @@ void expect_output(const OutputRequest& request) {
   if (file) {
     if (!fs::is_regular_file(target, error)) {
       throw InputError({request.output, {}}, "expected a regular file or none");
+    }
+    for (const fs::path& input : request.inputs) {
+      if (!replaces || input.empty() || !is_folder(input) || !is_within(target, input)) continue;
+      throw InputError({request.output, {}},
+                       "expected no file of an input, found one in " + input.string());
     }
     const bool unfinished =
         is_folder(staging) && (is_there(staging / kJournalFile) || holds_only_marks(staging));
@@ -286,6 +292,7 @@ void OutputFolder::start_afresh() {
 void OutputFolder::commit() {
   flush_to_disk(staging_);
   const bool replaces = is_there(target_);
+  output_is_whole(true);
   if (replaces) {
     remove_whole(old_);
     rename_whole(target_, old_);
@@ -320,6 +327,7 @@ void OutputFolder::commit_file(const std::string& name) {
     journal_->add({{kFinished, name}});
     journal_->flush();
     kept_ = true;
+    output_is_whole(true);
     rename_whole(staging_ / name, target_);
     flush_to_disk(folder_of(target_));
   }

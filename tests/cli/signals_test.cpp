@@ -58,6 +58,18 @@ TEST(SignalsDeathTest, WhatIsBeingKeptIsWaitedFor) {
       ::testing::ExitedWithCode(130), "^kept, qloft: ended\n$");
 }
 
+TEST(SignalsDeathTest, ACommandWhoseOutputIsWholeEndsByItself) {
+  EXPECT_EXIT(
+      {
+        handle_signals("ended");
+        output_is_whole(true);
+        std::raise(SIGINT);
+        std::this_thread::sleep_for(std::chrono::milliseconds(1000));
+        ::_exit(0);
+      },
+      ::testing::ExitedWithCode(0), "^$");
+}
+
 TEST(SignalsDeathTest, ASecondSignalEndsTheProcessAtOnce) {
   EXPECT_EXIT(
       {

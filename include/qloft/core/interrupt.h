@@ -30,8 +30,11 @@ class Keeping {
   ~Keeping();
   Keeping(const Keeping&) = delete;
   Keeping& operator=(const Keeping&) = delete;
-  // May be called in a signal handler.
+  // Also where nothing but the end is left. May be called in a signal handler.
   static bool now();
 };
+
+// The output is being put in its place: only the end is left, unless more work begins.
+void output_is_whole(bool whole);
 
 }  // namespace qloft
