@@ -53,6 +53,9 @@ class Engine {
   std::map<SequenceId, std::unique_ptr<Sequence>> sequences_;
 };
 
+// Throws InputError for a request that add refuses, before a model of this layout is loaded.
+void check_request(const Request& request, const architecture::Layout& layout);
+
 // One request by an engine of its own.
 Result generate(model::Model& model, const tokenizer::Tokenizer& tokenizer, Request request);
 

@@ -59,6 +59,16 @@ inline void expect_at_most(CLI::Option& option, std::int64_t most) {
       ""));
 }
 
+// A seed's minus sign would wrap silently.
+inline void expect_no_minus(CLI::Option& option) {
+  option.check(CLI::Validator(
+      [](const std::string& text) -> std::string {
+        if (!text.starts_with('-')) return {};
+        return "expected 0 or more, found " + text;
+      },
+      ""));
+}
+
 // Binds fields to the flags of a command.
 class OptionBinder {
  public:
@@ -103,6 +113,7 @@ class OptionBinder {
     }
     if constexpr (!std::is_same_v<T, bool>) option->type_name(metavar<T>());
     if constexpr (is_bounded<T>) expect_at_most(*option, most_);
+    if constexpr (std::is_unsigned_v<T> && !std::is_same_v<T, bool>) expect_no_minus(*option);
     if (!group_.empty()) option->group(group_);
     return option;
   }

@@ -45,11 +45,12 @@ void expect_file(const fs::path& file, const std::string& option, const std::str
 }
 
 void check_data(const Recipe& recipe, const Options& options) {
+  for (const TaskSpec& spec : recipe.tasks) pipeline::check_model_options(spec.options.model);
   for (const TaskSpec& spec : recipe.tasks) {
-    pipeline::check_model_options(spec.options.model);
     expect_file(data_of(spec, options), spec.task->plain_text ? "text" : "test",
                 "tasks." + spec.task->in_recipe);
     if (spec.needs_examples()) expect_file(options.train, "train", spec.task->example_count);
+    check_task(spec, options);
   }
   for (const RowSpec& row : recipe.rows) {
     if (row.calibrate) expect_file(options.calibration, "calibration", row.field + ".calibrate");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "qloft/adapter.h"
+#include "qloft/architecture.h"
 #include "qloft/architecture/memory.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
@@ -85,18 +87,24 @@ architecture::TrainingMemory training_memory(const quantized::ModelFiles& files,
                                : architecture::adapter_training_memory(layout, shape, bits);
 }
 
+pipeline::EvaluateOptions evaluate_options(const TaskSpec& spec, const Options& options,
+                                           const fs::path& model) {
+  pipeline::EvaluateOptions task = spec.options;
+  task.model.model = model.string();
+  task.data = data_of(spec, options);
+  if (spec.needs_examples()) {
+    evaluate::set(task.settings, spec.task->example_file, options.train);
+  }
+  return task;
+}
+
 // `adapter`: a folder; empty: the one inside, if any.
 evaluate::Scores measure(const std::vector<TaskSpec>& tasks, const Options& options,
                          const fs::path& model, const fs::path& adapter, Progress& progress) {
   evaluate::Scores scores;
   for (const TaskSpec& spec : tasks) {
-    pipeline::EvaluateOptions task = spec.options;
-    task.model.model = model.string();
+    pipeline::EvaluateOptions task = evaluate_options(spec, options, model);
     task.model.adapter = adapter.string();
-    task.data = data_of(spec, options);
-    if (spec.needs_examples()) {
-      evaluate::set(task.settings, spec.task->example_file, options.train);
-    }
     const evaluate::Scores found = pipeline::evaluate(task, progress).scores;
     for (const evaluate::ScoreInfo& info : spec.task->scores) {
       if (!info.compared) continue;
@@ -140,7 +148,29 @@ pipeline::QuantizeOptions quantize_options(const RowSpec& row, const Options& op
   return quantize;
 }
 
+// `own`: of the quantized folder that is tuned.
+void check_adapter(pipeline::FinetuneOptions tune, const adapter::Config* own,
+                   const Options& options) {
+  if (tune.method != "lora") return;
+  const fs::path config = checkpoint::resolve(options.model) / "config.json";
+  if (own == nullptr || own->rank == 0 || tune.fresh) {
+    pipeline::check_fresh_adapter(architecture::read_layout(io::read_json(config), config), tune);
+  } else {
+    pipeline::expect_as_continued(*own, tune, {});
+  }
+}
+
 }  // namespace
+
+void check_task(const TaskSpec& spec, const Options& options) {
+  Progress silent;  // what is warned of is said where it is evaluated
+  try {
+    pipeline::check_evaluate(evaluate_options(spec, options, options.model), silent);
+  } catch (const InputError& error) {
+    if (!error.location().file.empty()) throw;
+    throw InputError({options.recipe, "tasks." + spec.task->in_recipe}, error.what());
+  }
+}
 
 const fs::path& data_of(const TaskSpec& spec, const Options& options) {
   return spec.task->plain_text ? options.text : options.test;
@@ -167,13 +197,15 @@ Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Input
 }
 
 void check_row(const RowSpec& row, const Options& options) {
+  adapter::Config own;
   try {
     if (row.quantize) {
       pipeline::QuantizeOptions quantize = quantize_options(row, options, "output");
+      if (row.plan) quantize.target_modules = row.plan->target_modules;
       // Its statistics are not made yet: the rest is looked at without them.
       const bool known = !quantize.metric || decompose::metric_from_name(*quantize.metric);
       if (row.calibrate && known) quantize.metric = "frobenius";
-      pipeline::check_quantize(quantize);
+      own = pipeline::check_quantize(quantize);
     }
   } catch (const InputError& error) {
     throw InputError({options.recipe, row.field + ".quantize"}, error.what());
@@ -183,15 +215,16 @@ void check_row(const RowSpec& row, const Options& options) {
       pipeline::FinetuneOptions tune = *row.tune;
       tune.data = {tuning_data(row, options)};
       pipeline::check_finetune(tune);
+      check_adapter(tune, row.quantize ? &own : nullptr, options);
     }
   } catch (const InputError& error) {
     throw InputError({options.recipe, row.field + ".tune"}, error.what());
   }
   try {
-    if (row.calibrate) pipeline::check_model_options(row.calibrate->model);
-    if (row.calibrate && row.calibrate->samples < 1) {
-      throw InputError({{}, "samples"},
-                       "expected at least 1, found " + std::to_string(row.calibrate->samples));
+    if (row.calibrate) {
+      pipeline::CalibrateOptions calibration = *row.calibrate;
+      calibration.model.model = options.model;
+      pipeline::check_calibrate(calibration);
     }
   } catch (const InputError& error) {
     throw InputError({options.recipe, row.field + ".calibrate"}, error.what());

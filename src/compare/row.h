@@ -15,6 +15,9 @@ const std::filesystem::path& data_of(const TaskSpec& spec, const Options& option
 // Everything that the row's figures depend on: options, and the contents of model and data.
 io::Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Inputs& inputs);
 
+// Throws InputError for what evaluate refuses before a model is loaded.
+void check_task(const TaskSpec& spec, const Options& options);
+
 // Throws InputError naming the recipe and the row for what quantize or finetune refuses before they
 // begin.
 void check_row(const RowSpec& row, const Options& options);

@@ -8,9 +8,9 @@
 #include "sequence.h"
 
 namespace qloft::generate {
-namespace {
 
-void check(const Request& request, const model::Model& model) {
+// Positions that the model never learned give no sense, or nothing at all: a prompt has to fit.
+void check_request(const Request& request, const architecture::Layout& layout) {
   request.options.sampling.validate();
   if (request.prompt.empty()) {
     throw InputError({{}, "prompt"}, "expected at least one token, found none");
@@ -19,25 +19,27 @@ void check(const Request& request, const model::Model& model) {
     throw InputError({{}, "max_tokens"},
                      "expected 0 or more, found " + std::to_string(request.options.max_tokens));
   }
-  const std::int64_t vocabulary = model.layout().vocabulary_size;
+  const std::int64_t vocabulary = layout.vocabulary_size;
   for (const tokenizer::TokenId id : request.prompt) {
     if (id >= 0 && id < vocabulary) continue;
     throw InputError({{}, "prompt"}, "token " + std::to_string(id) +
                                          " is outside the model's vocabulary of " +
                                          std::to_string(vocabulary));
   }
+  const std::int64_t most = layout.max_positions, prompt = std::ssize(request.prompt);
+  if (most > 0 && prompt > most) {
+    throw InputError({{}, "prompt"}, "expected at most the model's " + std::to_string(most) +
+                                         " positions, found " + std::to_string(prompt) + " tokens");
+  }
 }
 
-// Positions that the model never learned give no sense, or nothing at all: a prompt has to fit, and
-// a continuation ends with them.
+namespace {
+
+// A continuation ends with the model's positions.
 void fit_positions(Request& request, const model::Model& model) {
   const std::int64_t most = model.layout().max_positions;
   if (most <= 0) return;
   const std::int64_t prompt = std::ssize(request.prompt);
-  if (prompt > most) {
-    throw InputError({{}, "prompt"}, "expected at most the model's " + std::to_string(most) +
-                                         " positions, found " + std::to_string(prompt) + " tokens");
-  }
   std::int64_t& wanted = request.options.max_tokens;
   wanted = std::min(wanted, std::max<std::int64_t>(1, most - prompt));
 }
@@ -61,7 +63,7 @@ Engine::Engine(Engine&&) noexcept = default;
 Engine::~Engine() = default;
 
 SequenceId Engine::add(Request request) {
-  check(request, *model_);
+  check_request(request, model_->layout());
   fit_positions(request, *model_);
   auto cache = model_->make_cache(positions_of(request));
   const SequenceId id{next_id_++};
@@ -70,7 +72,7 @@ SequenceId Engine::add(Request request) {
 }
 
 void Engine::go_on(SequenceId id, Request request) {
-  check(request, *model_);
+  check_request(request, model_->layout());
   fit_positions(request, *model_);
   const Sequence& before = at(id);
   if (!before.finished) throw Error({{}, "sequence"}, "expected a finished one");

@@ -146,7 +146,7 @@ double stored_bits(const QuantizeOptions& o, const fs::path& model) {
   return bits / weights;
 }
 
-fs::path make_plan(const QuantizeOptions& o, Progress& progress) {
+PlanOptions planning_of(const QuantizeOptions& o) {
   const fs::path model = checkpoint::resolve(o.model);
   const decompose::Preset& preset = decompose::preset(o.method);
   PlanOptions planning;
@@ -163,12 +163,38 @@ fs::path make_plan(const QuantizeOptions& o, Progress& progress) {
   planning.rank = o.rank;
   planning.adapter_dtype = o.adapter_dtype;
   planning.target_modules = o.target_modules;
+  return planning;
+}
+
+fs::path make_plan(const QuantizeOptions& o, Progress& progress) {
+  const fs::path model = checkpoint::resolve(o.model);
+  PlanOptions planning = planning_of(o);
   io::Json work = echo_of(planning);
   work["model"] = weights_fingerprint(model);
   work["stats"] = o.stats.empty() ? "" : file_fingerprint(o.stats);
   planning.output = work_folder(o) / ("plan-" + work_name(work) + ".json");
   if (!fs::exists(planning.output)) plan(planning, progress);
   return planning.output;
+}
+
+Resolved worked_out(const QuantizeOptions& options, Progress& progress) {
+  Resolved resolved{with_method(options), {}, {}};
+  QuantizeOptions& o = resolved.options;
+  const bool has_plan = plans(options), has_data = !o.data.empty();
+  if (has_plan || has_data) make_folders(work_folder(o));
+  if (has_data) o.stats = make_statistics(o, progress);
+  o.data.clear();
+  if (has_plan) {
+    o.plan = make_plan(o, progress);
+    o.bits.reset();
+    o.size.reset();
+    o.target_modules.clear();  // the plan has them
+  }
+  if (options.method == kAuto) {
+    resolved.chosen = std::string(choice_of(options).loop) + (has_plan ? " with a plan" : "");
+    resolved.reason = choice_of(options).reason;
+  }
+  return resolved;
 }
 
 }  // namespace
@@ -193,28 +219,22 @@ QuantizeOptions without_work(const QuantizeOptions& options) {
                        "expected a whole number beside options of one format; a plan, which others "
                        "need, chooses among formats of its own");
     }
+    QuantizeOptions as_asked = with_method(options);
+    as_asked.metric = "frobenius";  // statistics are not made yet
+    as_asked.stats.clear();
+    check_plan(planning_of(as_asked), {});
   }
   return o;
 }
 
 Resolved resolve(const QuantizeOptions& options, Progress& progress) {
-  Resolved resolved{with_method(options), {}, {}};
-  QuantizeOptions& o = resolved.options;
-  const bool has_plan = plans(options), has_data = !o.data.empty();
-  if (has_plan || has_data) make_folders(work_folder(o));
-  if (has_data) o.stats = make_statistics(o, progress);
-  o.data.clear();
-  if (has_plan) {
-    o.plan = make_plan(o, progress);
-    o.bits.reset();
-    o.size.reset();
-    o.target_modules.clear();  // the plan has them
+  try {
+    return worked_out(options, progress);
+  } catch (const Error&) {
+    std::error_code error;
+    fs::remove(work_folder(options), error);  // where nothing is in it
+    throw;
   }
-  if (options.method == kAuto) {
-    resolved.chosen = std::string(choice_of(options).loop) + (has_plan ? " with a plan" : "");
-    resolved.reason = choice_of(options).reason;
-  }
-  return resolved;
 }
 
 void remove_work(const QuantizeOptions& options) {

@@ -1,6 +1,7 @@
 #include "qloft/pipeline/calibrate.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -29,34 +30,31 @@ constexpr const char* kFile = "statistics.safetensors";
 // Sums over the sequences so far, and how many those are.
 constexpr const char* kFisherFile = "fisher.safetensors";
 constexpr std::int64_t kSequencesBetweenSaves = 16;
+constexpr double kLargestSum = 1e76;  // beyond, a root mean would be none that f32 holds
 
 std::span<const std::byte> bytes_of(const auto& values) {
   return std::as_bytes(std::span(values));
 }
 
 // The sequences that these options draw.
-std::vector<data::Example> draw(const CalibrateOptions& options, const LoadedModel& loaded,
+std::vector<data::Example> draw(const CalibrateOptions& options, const ModelInputs& model,
                                 data::Omissions& omissions) {
-  const std::int64_t longest = loaded.model.layout().max_positions;
-  if (longest > 0 && options.length > longest) {
-    throw InputError({{}, "length"}, "expected at most the model's " + std::to_string(longest) +
-                                         " positions, found " + std::to_string(options.length));
-  }
-  const std::int64_t vocabulary = loaded.model.layout().vocabulary_size;
+  const std::int64_t vocabulary = model.files.layout().vocabulary_size;
   if (!data::is_rows_file(options.data)) {
-    return calibrate::windows(data::read_text_ids(options.data, vocabulary, loaded.tokenizer()),
-                              options.samples, options.length, options.seed);
-  }
-  if (options.samples < 1) {
-    throw InputError({{}, "samples"},
-                     "expected at least 1, found " + std::to_string(options.samples));
+    const auto ids = data::read_text_ids(options.data, vocabulary, model.tokenizer());
+    if (std::ssize(ids) < options.length) {
+      throw InputError({options.data, {}}, "expected at least one sequence of " +
+                                               std::to_string(options.length) + " tokens, found " +
+                                               std::to_string(ids.size()));
+    }
+    return calibrate::windows(ids, options.samples, options.length, options.seed);
   }
   data::DataOptions format;
   format.max_length = options.length;
   format.vocabulary_size = vocabulary;
-  format.end_token = data::end_tokens(loaded.source().folder(), loaded.tokenizer()).appended;
+  format.end_token = data::end_tokens(model.files.folder(), model.tokenizer()).appended;
   const data::DataSet data({options.data},
-                           data::ExampleReader(loaded.tokenizer(), loaded.text.chat, format));
+                           data::ExampleReader(model.tokenizer(), model.text.chat, format));
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(data.size()));
   std::iota(chosen.begin(), chosen.end(), 0);
   Random(options.seed).shuffle(std::span(chosen));
@@ -82,20 +80,45 @@ std::vector<io::TensorInfo> tensors_of(const architecture::Layout& layout, bool 
   return out;
 }
 
-// What an interrupted run had summed up, or nothing.
-std::int64_t read_sums(const fs::path& file, calibrate::Fisher& fisher) {
+std::vector<double> read_sums(const io::SafetensorsFile& stored, const std::string& name,
+                              std::int64_t size) {
+  const io::TensorInfo* tensor = stored.find(name);
+  if (tensor == nullptr || tensor->type != ElementType::f64 ||
+      tensor->shape != std::vector<std::int64_t>{size}) {
+    throw InputError({stored.path(), name}, "expected " + std::to_string(size) + " sums in F64");
+  }
+  std::vector<double> sums(static_cast<std::size_t>(size));
+  const auto bytes = stored.bytes(*tensor);
+  std::memcpy(sums.data(), bytes.data(), bytes.size());
+  if (!std::ranges::all_of(sums, [](double sum) { return sum >= 0 && sum <= kLargestSum; })) {
+    throw InputError({stored.path(), name}, "expected sums of squares, found other values");
+  }
+  return sums;
+}
+
+// What an interrupted run had summed up of these sequences, or nothing.
+std::int64_t read_sums(const fs::path& file, std::int64_t total, const architecture::Layout& layout,
+                       calibrate::Fisher& fisher) {
   std::error_code error;
   if (!fs::exists(file, error)) return 0;
   const io::SafetensorsFile stored(file);
-  for (const io::TensorInfo& tensor : stored.tensors()) {
-    const bool rows = tensor.name.ends_with(".rows");
-    const std::string name = tensor.name.substr(0, tensor.name.rfind('.'));
-    std::vector<double>& sums = rows ? fisher[name].rows : fisher[name].columns;
-    const auto bytes = stored.bytes(tensor);
-    sums.resize(bytes.size() / sizeof(double));
-    std::memcpy(sums.data(), bytes.data(), bytes.size());
+  for (const architecture::ParameterId id : architecture::multiplied(layout)) {
+    const architecture::Parameter& parameter = layout.parameter(id);
+    const std::string name = parameter.module();
+    if (stored.find(name + ".rows") == nullptr) continue;  // no sequence reached it
+    fisher[name] = {read_sums(stored, name + ".rows", parameter.rows()),
+                    read_sums(stored, name + ".columns", parameter.columns())};
   }
-  return std::stoll(stored.metadata().at("sequences"));
+  const auto count = stored.metadata().find("sequences");
+  std::int64_t done = -1;
+  if (count != stored.metadata().end()) {
+    const std::string& text = count->second;
+    std::from_chars(text.data(), text.data() + text.size(), done);
+  }
+  if (done < 0 || done > total) {
+    throw InputError({file, "sequences"}, "expected 0 to " + std::to_string(total));
+  }
+  return done;
 }
 
 void write_sums(const fs::path& file, const calibrate::Fisher& fisher, std::int64_t sequences) {
@@ -149,7 +172,7 @@ void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examp
   calibrate::Fisher fisher;
   const fs::path state = folder.path() / kFisherFile;
   const std::int64_t total = std::ssize(examples);
-  std::int64_t done = read_sums(state, fisher);
+  std::int64_t done = read_sums(state, total, loaded.model.layout(), fisher);
   loaded.model.set_checkpointing(true);
   progress.begin("Fisher information", static_cast<std::uint64_t>(total), "sequences");
   if (done > 0) progress.update(static_cast<std::uint64_t>(done), "resumed");
@@ -179,31 +202,44 @@ void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examp
 }
 
 // The first layer whose Gram matrices are not safely in the file.
-std::int64_t first_layer(const Journal& journal) {
+std::int64_t first_layer(const Journal& journal, std::int64_t layers) {
   std::int64_t next = 0;
   for (const io::Json& piece : journal.pieces()) {
     const auto layer = piece.find("layer");
-    if (layer != piece.end() && layer->is_number_integer()) {
-      next = std::max(next, layer->get<std::int64_t>() + 1);
+    if (layer == piece.end() || !layer->is_number_integer()) continue;
+    if (*layer < 0 || *layer > layers) {
+      throw InputError({journal.path(), "layer"},
+                       "expected 0 to " + std::to_string(layers) + ", found " + layer->dump());
     }
+    next = std::max(next, layer->get<std::int64_t>() + 1);
   }
   return next;
 }
 
 void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& examples,
                   OutputFolder& folder, io::SafetensorsWriter& writer, Progress& progress) {
-  calibrate::collect_gram(
-      loaded.model, loaded.adapter, examples, first_layer(folder.journal()),
-      [&](const std::string& module, const Matrix& gram) {
-        write_finite(writer, module + ".weight.gram", statistics::upper_triangle(gram.view()));
-      },
-      [&](std::int64_t layer) {
-        writer.flush();
-        folder.journal().add({{"layer", layer}});
-        folder.journal().flush();
-        folder.keep();
-      },
-      progress);
+  const std::int64_t layers = loaded.model.layout().layers();
+  const std::int64_t first = first_layer(folder.journal(), layers);
+  std::int64_t done = first;
+  try {
+    calibrate::collect_gram(
+        loaded.model, loaded.adapter, examples, first,
+        [&](const std::string& module, const Matrix& gram) {
+          write_finite(writer, module + ".weight.gram", statistics::upper_triangle(gram.view()));
+        },
+        [&](std::int64_t layer) {
+          writer.flush();
+          folder.journal().add({{"layer", layer}});
+          folder.journal().flush();
+          folder.keep();
+          done = layer + 1;
+        },
+        progress);
+  } catch (const Interrupted&) {
+    throw Interrupted({}, "the Gram matrices of " + std::to_string(done) + " of " +
+                              std::to_string(layers + 1) +
+                              " layers are finished and kept; the same command goes on from there");
+  }
 }
 
 void say_where_tokens_are_few(const architecture::Layout& layout, std::int64_t tokens,
@@ -278,9 +314,25 @@ std::string fingerprint_of(const std::vector<data::Example>& examples) {
 
 }  // namespace
 
+void check_calibrate(const CalibrateOptions& options) {
+  check_model_options(options.model);
+  const auto expect = [](bool holds, const char* option, const std::string& expected,
+                         std::int64_t found) {
+    if (holds) return;
+    throw InputError({{}, option}, "expected " + expected + ", found " + std::to_string(found));
+  };
+  expect(options.samples >= 1, "samples", "at least 1", options.samples);
+  expect(options.length >= 2, "length", "at least 2", options.length);
+  const fs::path config = checkpoint::resolve(options.model.model) / "config.json";
+  const std::int64_t longest =
+      architecture::read_layout(io::read_json(config), config).max_positions;
+  expect(longest == 0 || options.length <= longest, "length",
+         "at most the model's " + std::to_string(longest) + " positions", options.length);
+}
+
 CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   const auto begin = Clock::now();
-  check_model_options(options.model);
+  check_calibrate(options);
   reset_peak_resident_bytes();
   CalibrateReport report;
   report.output = options.output;
@@ -292,17 +344,16 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   if (!fs::is_regular_file(options.data, error)) {
     throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
   }
-  LoadedModel loaded = load_model(options.model, progress);
-  checkpoint::expect_finite(loaded.source());
+  ModelInputs model = open_model(options.model);
   data::Omissions omissions;
-  const std::vector<data::Example> examples = draw(options, loaded, omissions);
+  const std::vector<data::Example> examples = draw(options, model, omissions);
   if (!report.fisher) {  // Gram matrices are of all inputs
     omissions.left_out = 0;
     omissions.first_left_out.reset();
   }
   for (const std::string& note : omissions.notes()) progress.warn(note);
   statistics::Origin origin{.model = options.model.model,
-                            .identity = identity_of(loaded.files),
+                            .identity = identity_of(model.files),
                             .data = options.data.filename().string(),
                             .samples = std::ssize(examples),
                             .length = 0,
@@ -312,11 +363,11 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
     origin.length = std::max(origin.length, std::ssize(example.ids));
     origin.tokens += std::ssize(example.ids);
   }
-  const architecture::Layout& layout = loaded.model.layout();
+  const architecture::Layout layout = model.files.layout();
   if (report.gram) say_where_tokens_are_few(layout, origin.tokens, progress);
 
-  io::Json work = {{"model", weights_fingerprint(loaded.files.folder())},
-                   {"adapter", adapter_fingerprint(loaded.source(), options.model)},
+  io::Json work = {{"model", weights_fingerprint(model.files.folder())},
+                   {"adapter", adapter_fingerprint(model.files.source(), options.model)},
                    {"dtype", options.model.dtype},
                    {"matmul", options.model.matmul},
                    {"sequences", fingerprint_of(examples)},
@@ -324,7 +375,11 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
                    {"fisher", report.fisher}};
   OutputFolder folder(output_of(options), work, progress);
   report.resumed = folder.finished();
-  if (!folder.finished()) collect(loaded, examples, origin, folder, report, progress);
+  if (!folder.finished()) {
+    checkpoint::expect_finite(model.files.source());
+    LoadedModel loaded = load_model(std::move(model), progress);
+    collect(loaded, examples, origin, folder, report, progress);
+  }
   folder.commit_file(kFile);
 
   report.samples = origin.samples;

@@ -1,14 +1,16 @@
 #include "qloft/pipeline/evaluate.h"
 
+#include <nlohmann/json.hpp>
+
 #include "clock.h"
 #include "load.h"
+#include "qloft/architecture.h"
 #include "qloft/core/error.h"
 #include "qloft/core/interrupt.h"
 #include "qloft/evaluate.h"
 #include "qloft/pipeline/output.h"
 
 namespace qloft::pipeline {
-
 namespace {
 
 // That of the answers, for tasks that write them.
@@ -19,23 +21,31 @@ void check_predictions(const EvaluateOptions& options) {
     expect_output({.output = *file,
                    .overwrite = true,
                    .command = "evaluate",
-                   .inputs = {options.data},
+                   .inputs = {options.data, checkpoint::resolve(options.model.model),
+                              options.model.adapter, options.model.chat_template},
                    .kind = OutputRequest::Kind::file});
   }
 }
 
 }  // namespace
 
-EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
+void check_evaluate(const EvaluateOptions& options, Progress& progress) {
   check_model_options(options.model);
   const evaluate::Task& task = evaluate::task(options.task);
   if (options.data.empty()) throw InputError({{}, "data"}, "expected a file, found none");
-  const evaluate::Request request{options.data, options.settings};
-  task.check(request, progress);
   check_predictions(options);
+  const std::filesystem::path config = checkpoint::resolve(options.model.model) / "config.json";
+  task.check({options.data, options.settings},
+             architecture::read_layout(io::read_json(config), config).max_positions, progress);
+}
+
+EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
+  check_evaluate(options, progress);
+  const evaluate::Task& task = evaluate::task(options.task);
+  const evaluate::Request request{options.data, options.settings};
 
   const Interruptible interruptible(progress);
-  LoadedModel loaded = load_model(options.model, progress);
+  LoadedModel loaded = load_model(open_model(options.model), progress);
   EvaluateReport report;
   report.task = options.task;
   const auto start = Clock::now();

@@ -27,17 +27,11 @@ std::vector<std::string> names_of(const Layout& layout, const std::vector<Parame
   return names;
 }
 
-adapter::Adapter fresh_adapter(const Layout& layout, const FinetuneOptions& options) {
+// The matrices that a fresh adapter of these options is for.
+std::vector<ParameterId> targets_of(const Layout& layout, const adapter::Config& config) {
   const std::vector<ParameterId> matrices = architecture::adaptable(layout);
   const std::vector<std::string> known = names_of(layout, matrices);
-  adapter::Adapter adapter;
-  adapter.config.rank = options.rank.value_or(16);
-  adapter.config.alpha = options.alpha.value_or(static_cast<double>(adapter.config.rank));
-  adapter.config.rslora = options.rslora;
-  adapter.config.target_modules = options.target_modules.empty()
-                                      ? names_of(layout, architecture::linear_layers(layout))
-                                      : options.target_modules;
-  const auto& targets = adapter.config.target_modules;
+  const auto& targets = config.target_modules;
   for (const std::string& target : targets) {
     if (std::find(known.begin(), known.end(), target) != known.end()) continue;
     std::string names;
@@ -45,17 +39,40 @@ adapter::Adapter fresh_adapter(const Layout& layout, const FinetuneOptions& opti
     throw InputError({{}, "target_modules"},
                      "the model has no module '" + target + "', only " + names);
   }
-  const std::int64_t rank = adapter.config.rank;
-  Random random(options.train.seed);
+  std::vector<ParameterId> out;
   for (const ParameterId id : matrices) {
     const Parameter& matrix = layout.parameter(id);
     const std::string module = matrix.module();
     if (std::find(targets.begin(), targets.end(), last_part(module)) == targets.end()) continue;
     const std::int64_t most = std::min(matrix.rows(), matrix.columns());
-    if (rank > most) {
+    if (config.rank > most) {
       throw InputError({{}, "rank"}, "expected at most " + std::to_string(most) + ", the rank of " +
-                                         module + ", found " + std::to_string(rank));
+                                         module + ", found " + std::to_string(config.rank));
     }
+    out.push_back(id);
+  }
+  return out;
+}
+
+adapter::Config fresh_config(const Layout& layout, const FinetuneOptions& options) {
+  adapter::Config config;
+  config.rank = options.rank.value_or(16);
+  config.alpha = options.alpha.value_or(static_cast<double>(config.rank));
+  config.rslora = options.rslora;
+  config.target_modules = options.target_modules.empty()
+                              ? names_of(layout, architecture::linear_layers(layout))
+                              : options.target_modules;
+  return config;
+}
+
+adapter::Adapter fresh_adapter(const Layout& layout, const FinetuneOptions& options) {
+  adapter::Adapter adapter;
+  adapter.config = fresh_config(layout, options);
+  const std::int64_t rank = adapter.config.rank;
+  Random random(options.train.seed);
+  for (const ParameterId id : targets_of(layout, adapter.config)) {
+    const Parameter& matrix = layout.parameter(id);
+    const std::string module = matrix.module();
     adapter::Factors factors{Matrix(rank, matrix.columns()), Matrix(matrix.rows(), rank)};
     if (matrix.role == architecture::Role::token_embedding) {
       random.fill_normal(factors.a.values(), 0.f, 1.f);  // as PEFT begins
@@ -71,7 +88,8 @@ adapter::Adapter fresh_adapter(const Layout& layout, const FinetuneOptions& opti
   return adapter;
 }
 
-// What an adapter that is continued has settled cannot be asked for otherwise.
+}  // namespace
+
 void expect_as_continued(const adapter::Config& config, const FinetuneOptions& options,
                          const fs::path& folder) {
   const auto differs = [&](const char* field) {
@@ -90,7 +108,9 @@ void expect_as_continued(const adapter::Config& config, const FinetuneOptions& o
   }
 }
 
-}  // namespace
+void check_fresh_adapter(const Layout& layout, const FinetuneOptions& options) {
+  targets_of(layout, fresh_config(layout, options));
+}
 
 ModelOptions adapter_options(const FinetuneOptions& options) {
   ModelOptions where;

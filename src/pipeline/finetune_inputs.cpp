@@ -1,10 +1,12 @@
 #include "finetune_inputs.h"
 
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
 #include "finetune_adapter.h"
+#include "finetune_weights.h"
 #include "load.h"
 #include "qloft/adapter.h"
 #include "qloft/checkpoint.h"
@@ -57,6 +59,7 @@ void check_finetune(const FinetuneOptions& o) {
   const bool lora = o.method == "lora";
   refuse(!lora && o.method != "full", "method", "expected lora or full, found '" + o.method + "'");
   refuse(o.data.empty(), "data", "expected at least one file");
+  refuse(o.show < 0, "show", "expected 0 or more");
   refuse(o.validation && o.validation_share != 0, "validation_share",
          "expected a validation file or a share of the data, found both");
   refuse(o.from_random && lora, "from_random", "only --method full trains from random weights");
@@ -67,10 +70,13 @@ void check_finetune(const FinetuneOptions& o) {
   refuse(o.rank && *o.rank < 1, "rank", "expected at least 1");
   refuse(o.alpha && !(std::isfinite(*o.alpha) && *o.alpha > 0), "alpha",
          "expected a number above 0");
+  refuse(o.alpha && *o.alpha > std::numeric_limits<float>::max(), "alpha",
+         "expected a number that f32 holds");
   refuse(o.dropout && !(*o.dropout >= 0 && *o.dropout < 1), "dropout",
          "expected a number from 0 to below 1");
   refuse(o.save_dtype && lora && !adapter::storage_from_name(*o.save_dtype), "save_dtype",
          "expected f32, bf16, f16 or nf8, found '" + o.save_dtype.value_or("") + "'");
+  if (!lora && o.save_dtype) weight_type_named(*o.save_dtype);
   refuse(!lora && o.matmul != "float", "matmul",
          "the weights that full trains are multiplied in float, found '" + o.matmul + "'");
   o.train.validate();
@@ -89,6 +95,9 @@ FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress) {
     training.length = layout.max_positions;
     progress.note("length " + std::to_string(training.length) +
                   ": the model has no more positions");
+  }
+  if (options.method == "lora" && !adapter_folder(files->source(), adapter_options(options))) {
+    check_fresh_adapter(layout, options);
   }
   const TextSources sources = sources_of(options, folder, files);
   const Tokenization text = load_tokenization(sources, layout.vocabulary_size);

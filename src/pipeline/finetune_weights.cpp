@@ -22,6 +22,13 @@ Matrix values_of(const at::Tensor& tensor) {
 
 }  // namespace
 
+ElementType weight_type_named(const std::string& name) {
+  if (const auto type = checkpoint::weight_type_from_name(name)) return *type;
+  const auto type = element_type_from_short_name(name);
+  if (type && checkpoint::is_weight_type(*type)) return *type;
+  throw InputError({{}, "save_dtype"}, "expected f32, bf16 or f16, found '" + name + "'");
+}
+
 ElementType save_type(const checkpoint::Checkpoint* source, const io::Json& config,
                       const FinetuneOptions& options) {
   if (!options.save_dtype) {
@@ -29,12 +36,7 @@ ElementType save_type(const checkpoint::Checkpoint* source, const io::Json& conf
     const auto trained = element_type_from_short_name(options.dtype).value_or(ElementType::f32);
     return checkpoint::named_weight_type(config).value_or(trained);
   }
-  const std::string& name = *options.save_dtype;
-  if (const auto type = checkpoint::weight_type_from_name(name)) return *type;
-  const auto type = element_type_from_short_name(name);
-  if (type && checkpoint::is_weight_type(*type)) return *type;
-  throw InputError({{}, "save_dtype"},
-                   "expected f32, bf16 or f16, found '" + *options.save_dtype + "'");
+  return weight_type_named(*options.save_dtype);
 }
 
 void write_weights(const model::Model& model, const fs::path& folder, ElementType type) {

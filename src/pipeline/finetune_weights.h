@@ -9,6 +9,9 @@
 
 namespace qloft::pipeline {
 
+// Throws InputError at save_dtype for a name that is none of a type of weights.
+ElementType weight_type_named(const std::string& name);
+
 // The type that the options ask for, or that of the weights that are trained; random ones (`source`
 // null) have that which config.json names, or that of the activations.
 ElementType save_type(const checkpoint::Checkpoint* source, const io::Json& config,

@@ -24,6 +24,11 @@ model::AdapterId adapter_id(const model::Model& model, const std::string& name) 
   return name == "base" ? model::kNoAdapter : model.find_adapter(name);
 }
 
+void refuse_below_one(std::int64_t value, const char* option) {
+  if (value >= 1) return;
+  throw InputError({{}, option}, "expected at least 1, found " + std::to_string(value));
+}
+
 // A reply in a conversation ends where the template ends a turn.
 std::vector<tokenizer::TokenId> ends_of_turns(const checkpoint::Checkpoint& source,
                                               const Tokenization& text) {
@@ -47,23 +52,25 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
     }
     prompt = read_file(options.prompt_file);
   }
-  LoadedModel loaded = load_model(options.model, progress);
+  ModelInputs inputs = open_model(options.model);
 
   GenerateReport report;
   if (options.chat) {
-    const auto& chat = need_chat_template(loaded.text);
-    report.prompt_ids = loaded.tokenizer().encode(chat.render({{"user", prompt}}, true), false);
+    const auto& chat = need_chat_template(inputs.text);
+    report.prompt_ids = inputs.tokenizer().encode(chat.render({{"user", prompt}}, true), false);
   } else {
-    report.prompt_ids = loaded.tokenizer().encode(prompt);
+    report.prompt_ids = inputs.tokenizer().encode(prompt);
   }
   generate::Options settings;
-  settings.eos = options.chat ? ends_of_turns(loaded.source(), loaded.text)
-                              : generate::end_tokens(loaded.source(), loaded.tokenizer());
+  settings.eos = options.chat ? ends_of_turns(inputs.files.source(), inputs.text)
+                              : generate::end_tokens(inputs.files.source(), inputs.tokenizer());
   settings.sampling = options.sampling;
   settings.max_tokens = options.max_tokens;
   settings.ignore_eos = options.ignore_eos;
-  settings.adapter = loaded.adapter;
   settings.stop = options.stop;
+  generate::check_request({report.prompt_ids, settings}, inputs.files.layout());
+  LoadedModel loaded = load_model(std::move(inputs), progress);
+  settings.adapter = loaded.adapter;
 
   const auto start = Clock::now();
   bool first = true;
@@ -78,6 +85,37 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
   report.seconds = seconds_since(start);
   return report;
 }
+
+namespace {
+
+// Further adapters of a conversation, each with its name.
+struct NamedAdapter {
+  std::string name, folder;
+  adapter::Adapter adapter;
+};
+
+std::vector<NamedAdapter> read_adapters(const ChatOptions& options,
+                                        const quantized::ModelFiles& files,
+                                        std::vector<std::string> taken) {
+  std::vector<NamedAdapter> out;
+  for (const std::string& given : options.adapters) {
+    const std::size_t equals = given.find('=');
+    const std::string folder = equals == std::string::npos ? given : given.substr(equals + 1);
+    std::string name = equals == std::string::npos
+                           ? std::filesystem::path(folder).filename().string()
+                           : given.substr(0, equals);
+    if (name.empty() || std::ranges::find(taken, name) != taken.end()) {
+      throw InputError({{}, "adapters"}, "expected a new name, found '" + name + "'");
+    }
+    auto adapter = adapter::load(folder, files.layout());
+    if (!options.model.any_base) expect_base(adapter, folder, files);
+    taken.push_back(name);
+    out.push_back({std::move(name), folder, std::move(adapter)});
+  }
+  return out;
+}
+
+}  // namespace
 
 struct Conversation::State {
   ChatOptions options;
@@ -115,28 +153,24 @@ struct Conversation::State {
 Conversation::Conversation(const ChatOptions& options, Progress& progress) {
   check_model_options(options.model);
   options.sampling.validate();
-  LoadedModel loaded = load_model(options.model, progress);
+  refuse_below_one(options.max_tokens, "max_tokens");
+  refuse_below_one(options.context, "context");
+  ModelInputs inputs = open_model(options.model);
+  need_chat_template(inputs.text);
+  const auto further = read_adapters(options, inputs.files,
+                                     inputs.adapter ? std::vector<std::string>{"base", "default"}
+                                                    : std::vector<std::string>{"base"});
+  LoadedModel loaded = load_model(std::move(inputs), progress);
   state_ =
       std::make_unique<State>(State{options, std::move(loaded), {}, {}, {}, {}, {}, 0, {}, {}});
   State& s = *state_;
   s.adapters = s.loaded.model.adapters();
   s.add_text("base", std::nullopt);
   for (const std::string& name : s.adapters) s.text.emplace(name, s.loaded.text);
-  for (const std::string& given : options.adapters) {
-    const std::size_t equals = given.find('=');
-    const std::string folder = equals == std::string::npos ? given : given.substr(equals + 1);
-    std::string name = equals == std::string::npos
-                           ? std::filesystem::path(folder).filename().string()
-                           : given.substr(0, equals);
-    if (name.empty() || name == "base" ||
-        std::find(s.adapters.begin(), s.adapters.end(), name) != s.adapters.end()) {
-      throw InputError({{}, "adapters"}, "expected a new name, found '" + name + "'");
-    }
-    const auto adapter = adapter::load(folder, s.loaded.files.layout());
-    if (!options.model.any_base) expect_base(adapter, folder, s.loaded.files);
+  for (const auto& [name, folder, adapter] : further) {
     s.loaded.model.attach(name, adapter, false);
     s.add_text(name, folder);
-    s.adapters.push_back(std::move(name));
+    s.adapters.push_back(name);
   }
   s.loaded.model.set_training(false);
   s.settings.sampling = options.sampling;

@@ -52,6 +52,9 @@ model::LoadOptions load_options(const std::string& device, const std::string& dt
 
 void check_model_options(const ModelOptions& options) {
   load_options(options.device, options.dtype, options.matmul);
+  if (options.bare && !options.adapter.empty()) {
+    throw InputError({{}, "bare"}, "expected an adapter or --bare, found both");
+  }
 }
 
 std::optional<std::filesystem::path> adapter_folder(const checkpoint::Checkpoint& source,
@@ -122,21 +125,24 @@ std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const Mode
   return folder ? model_fingerprint(*folder) : std::string();
 }
 
-LoadedModel load_model(const ModelOptions& options, Progress& progress) {
-  // The work is in our own threads; torch's would wait for it in a loop and take their place.
-  at::set_num_threads(1);
+ModelInputs open_model(const ModelOptions& options) {
   const auto load = load_options(options.device, options.dtype, options.matmul);
   quantized::ModelFiles files(checkpoint::resolve(options.model));
   auto text = load_tokenization(
       text_sources(files.folder(), adapter_folder(files.source(), options), options.chat_template),
       files.layout().vocabulary_size);
-  auto model = model::Model::load(files, load, progress);
+  auto adapter = find_adapter(files, options);
+  return {std::move(files), std::move(text), std::move(adapter), load};
+}
+
+LoadedModel load_model(ModelInputs inputs, Progress& progress) {
+  // The work is in our own threads; torch's would wait for it in a loop and take their place.
+  at::set_num_threads(1);
+  auto model = model::Model::load(inputs.files, inputs.load, progress);
   model::AdapterId id = model::kNoAdapter;
-  if (const auto adapter = find_adapter(files, options)) {
-    id = model.attach("default", *adapter, /*train=*/false);
-  }
+  if (inputs.adapter) id = model.attach("default", *inputs.adapter, /*train=*/false);
   model.set_training(false);
-  return {std::move(files), std::move(text), std::move(model), id};
+  return {std::move(inputs.files), std::move(inputs.text), std::move(model), id};
 }
 
 }  // namespace qloft::pipeline

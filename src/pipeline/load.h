@@ -45,6 +45,17 @@ void expect_base(const adapter::Adapter& adapter, const std::filesystem::path& f
 // Of its contents; empty: there is none.
 std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const ModelOptions& options);
 
-LoadedModel load_model(const ModelOptions& options, Progress& progress);
+// All but the weights, so that what cannot be used is refused before they are read.
+struct ModelInputs {
+  quantized::ModelFiles files;
+  Tokenization text;
+  std::optional<adapter::Adapter> adapter;
+  model::LoadOptions load;
+
+  const tokenizer::Tokenizer& tokenizer() const { return text.tokenizer; }
+};
+
+ModelInputs open_model(const ModelOptions& options);
+LoadedModel load_model(ModelInputs inputs, Progress& progress);
 
 }  // namespace qloft::pipeline

@@ -27,7 +27,8 @@ statistics::Identity identity_of(const quantized::ModelFiles& files) {
 std::optional<statistics::File> open_statistics(const std::filesystem::path& file,
                                                 decompose::Metric metric,
                                                 const quantized::ModelFiles& files) {
-  if (!decompose::needs_gram(metric) && !decompose::needs_fisher(metric)) return std::nullopt;
+  const bool needed = decompose::needs_gram(metric) || decompose::needs_fisher(metric);
+  if (!needed && file.empty()) return std::nullopt;
   if (file.empty()) {
     throw InputError({{}, "stats"},
                      "expected a file that qloft calibrate wrote, which the metric " +
@@ -35,6 +36,7 @@ std::optional<statistics::File> open_statistics(const std::filesystem::path& fil
   }
   statistics::File statistics(file);
   statistics.expect_model(identity_of(files), files.folder());
+  if (!needed) return std::nullopt;
   return statistics;
 }
 

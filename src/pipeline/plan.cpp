@@ -17,6 +17,7 @@
 #include "qloft/adapter.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/error.h"
+#include "qloft/core/interrupt.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/plan.h"
 #include "qloft/quantized.h"
@@ -86,6 +87,9 @@ void check(const PlanOptions& o) {
   if (o.first_last_bits < 0 || o.first_last_bits > 8) {
     throw InputError({{}, "first_last_bits"},
                      "expected 0 to 8, found " + std::to_string(o.first_last_bits));
+  }
+  if (o.damping && !(std::isfinite(*o.damping) && *o.damping >= 0)) {
+    throw InputError({{}, "damping"}, "expected a number of at least 0");
   }
   if (!(std::isfinite(o.time_limit) && o.time_limit > 0)) {
     throw InputError({{}, "time_limit"}, "expected a number of seconds above 0");
@@ -245,6 +249,7 @@ void write_plan(const PlanOptions& o, const PlanReport& report,
   json["seconds"] = report.solve_seconds;
   add_formats(o.target_modules, targets, json);
   file.append(json.dump(2, ' ', false, io::Json::error_handler_t::replace) + "\n");
+  output_is_whole(true);
   file.commit();
 }
 

@@ -305,8 +305,8 @@ OutputRequest output_of(const QuantizeOptions& options) {
 
 }  // namespace
 
-void check_quantize(const QuantizeOptions& options) {
-  job_of(without_work(options), open_dense(checkpoint::resolve(options.model)));
+adapter::Config check_quantize(const QuantizeOptions& options) {
+  return job_of(without_work(options), open_dense(checkpoint::resolve(options.model))).adapter;
 }
 
 QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {

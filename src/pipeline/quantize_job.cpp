@@ -89,7 +89,12 @@ void set_metric(const QuantizeOptions& o, decompose::Recipe& recipe) {
     recipe.metric =
         named(*o.metric, "metric", decompose::metric_from_name, one_of(decompose::metric_names()));
   }
-  if (o.damping) recipe.damping = *o.damping;
+  if (o.damping) {
+    if (!(std::isfinite(*o.damping) && *o.damping >= 0)) {
+      throw InputError({{}, "damping"}, "expected a number of at least 0");
+    }
+    recipe.damping = *o.damping;
+  }
 }
 
 }  // namespace

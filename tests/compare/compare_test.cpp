@@ -157,6 +157,7 @@ TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModel) {
     o.recipe = entry.path();
     o.model = (root / "examples/bundled/model").string();
     o.calibration = o.train;
+    write_file(o.train, R"({"question": "How many?", "answer": "#### 1"})");
     EXPECT_THROW(run(o, stop), Interrupted) << o.recipe;
   }
 }

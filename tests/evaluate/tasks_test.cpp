@@ -36,7 +36,7 @@ class Tasks : public ::testing::Test {
     const auto tokenizer = tokenizer::Tokenizer::load(model);
     const std::optional<chat_template::ChatTemplate> chat;
     if (request.settings.empty()) request.settings = all_settings();
-    task(name).check(request, progress_);
+    task(name).check(request, files.layout().max_positions, progress_);
     const Subject subject{loaded, model::kNoAdapter, tokenizer, chat, files.source()};
     expect_finite_weights(subject);
     return task(name).run(subject, request, progress_);

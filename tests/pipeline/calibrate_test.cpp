@@ -19,6 +19,9 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
+// Progress of the bundled model's tensors, before the sequences'.
+constexpr std::uint64_t kLoading = 39;
+
 class Calibrate : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -67,7 +70,7 @@ TEST_F(Calibrate, CollectsOnlyWhatIsAskedFor) {
 TEST_F(Calibrate, GivesTheSameBytesHoweverOftenItIsInterrupted) {
   calibrate(options("whole"), silent_);
   // After 18 sequences of the Fisher information, and in the second layer of the Gram matrices.
-  for (const std::uint64_t updates : {18u, 30u}) {
+  for (const std::uint64_t updates : {kLoading + 18, kLoading + 10}) {
     test::StoppingProgress stopping(updates);
     EXPECT_THROW(calibrate(options("parts"), stopping), Interrupted) << updates;
     EXPECT_FALSE(fs::exists(folder_ / "parts"));
@@ -82,6 +85,32 @@ TEST_F(Calibrate, BeginsAnewForOtherOptions) {
   CalibrateOptions other = options("s");
   other.seed = 5;
   EXPECT_FALSE(calibrate(other, silent_).resumed);
+}
+
+TEST_F(Calibrate, RefusesSumsOfAnInterruptedRunThatAreNotOfThisModel) {
+  test::StoppingProgress stopping(kLoading + 18);
+  EXPECT_THROW(calibrate(options("s"), stopping), Interrupted);
+  const fs::path file = folder_ / "s.partial/fisher.safetensors";
+  const std::string whole = read_file(file);
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = whole;
+    const std::size_t at = text.find(from);
+    if (at == std::string::npos) return "no " + from + " in " + whole.substr(0, 200);
+    write_file(file, text.replace(at, from.size(), to));
+    return refused(options("s"));
+  };
+  EXPECT_THAT(with(R"("sequences":"1)", R"("sequences":"9)"),
+              HasSubstr("fisher.safetensors: sequences: expected 0 to 20"));
+  EXPECT_THAT(with(R"("sequences":)", R"("sequencez":)"), HasSubstr("sequences: expected 0 to 20"));
+  EXPECT_THAT(with(R"("F64")", R"("I64")"), HasSubstr("sums in F64"));
+}
+
+TEST_F(Calibrate, RefusesAJournalOfMoreLayersThanTheModelHas) {
+  test::StoppingProgress stopping(kLoading + 21);
+  EXPECT_THROW(calibrate(options("s"), stopping), Interrupted);
+  const fs::path journal = folder_ / "s.partial/.journal.jsonl";
+  write_file(journal, read_file(journal) + "{\"layer\": 9223372036854775807}\n");
+  EXPECT_THAT(refused(options("s")), HasSubstr(".journal.jsonl: layer: expected 0 to"));
 }
 
 TEST_F(Calibrate, RefusesWhatDoesNotFit) {

@@ -41,9 +41,9 @@ struct Task {
   std::vector<ScoreInfo> scores;
   std::vector<Setting> settings;
 
-  // Throws InputError for settings and data that cannot be evaluated, before a model is loaded;
-  // warns where some of the data cannot be scored.
-  void (*check)(const Request& request, Progress& progress) = nullptr;
+  // Throws InputError for settings and data that cannot be evaluated by a model of so many
+  // positions (0: any number), before it is loaded; warns where some of the data cannot be scored.
+  void (*check)(const Request& request, std::int64_t positions, Progress& progress) = nullptr;
   // Throws ComputationError naming a tensor, or the part of the data, where a loss is not finite.
   Scores (*run)(const Subject& subject, const Request& request, Progress& progress) = nullptr;
 };

@@ -49,5 +49,7 @@ struct CalibrateReport {
 // singular and will be damped. Throws InputError for a model, adapter or data that do not fit, an
 // output that is there already unless overwrite; Interrupted where progress asks to stop.
 CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress);
+// Throws InputError for options that calibrate refuses whatever the data are.
+void check_calibrate(const CalibrateOptions& options);
 
 }  // namespace qloft::pipeline

@@ -28,5 +28,7 @@ struct EvaluateReport {
 // Throws InputError for an unknown task, settings or data that it refuses, before the model is
 // loaded; ComputationError where a loss or a weight is not finite.
 EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress);
+// Throws InputError for what evaluate refuses before the model is loaded; warns as it does.
+void check_evaluate(const EvaluateOptions& options, Progress& progress);
 
 }  // namespace qloft::pipeline

@@ -11,6 +11,13 @@
 #include "qloft/train/options.h"
 #include "qloft/train/summary.h"
 
+namespace qloft::adapter {
+struct Config;
+}
+namespace qloft::architecture {
+struct Layout;
+}
+
 namespace qloft::pipeline {
 
 struct FinetuneOptions {
@@ -76,6 +83,12 @@ struct FinetuneReport {
 FinetuneReport finetune(const FinetuneOptions& options, Progress& progress);
 // Throws InputError for options that finetune refuses whatever the model and the data are.
 void check_finetune(const FinetuneOptions& options);
+// Throws InputError for target modules that a model of this layout lacks, or a rank above theirs.
+void check_fresh_adapter(const architecture::Layout& layout, const FinetuneOptions& options);
+// What an adapter that is continued has settled cannot be asked for otherwise: throws InputError at
+// its `folder`.
+void expect_as_continued(const adapter::Config& config, const FinetuneOptions& options,
+                         const std::filesystem::path& folder);
 
 // An example as the first epoch sees it.
 struct ShownExample {

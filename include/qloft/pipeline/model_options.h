@@ -19,7 +19,8 @@ struct ModelOptions {
 };
 
 // Throws InputError for a device that this build or machine lacks, one that has no products in 8
-// bits where they are asked for, and unknown names. Every stage that has these options begins so.
+// bits where they are asked for, unknown names, and an adapter beside bare. Every stage that has
+// these options begins so.
 void check_model_options(const ModelOptions& options);
 
 }  // namespace qloft::pipeline

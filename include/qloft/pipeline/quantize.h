@@ -9,6 +9,10 @@
 
 #include "qloft/core/progress.h"
 
+namespace qloft::adapter {
+struct Config;
+}
+
 namespace qloft::pipeline {
 
 struct QuantizeOptions {
@@ -95,7 +99,8 @@ struct QuantizeReport {
 // overwrite; Interrupted where progress asks to stop.
 QuantizeReport quantize(const QuantizeOptions& options, Progress& progress);
 
-// Throws what quantize throws for options and model before it looks at the output.
-void check_quantize(const QuantizeOptions& options);
+// Throws what quantize throws for options and model before it looks at the output; else the adapter
+// that the folder will hold.
+adapter::Config check_quantize(const QuantizeOptions& options);
 
 }  // namespace qloft::pipeline

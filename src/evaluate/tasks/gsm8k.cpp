@@ -71,17 +71,15 @@ void check_references(const Gsm8kOptions& options, const fs::path& data, Progres
   progress.warn(data.string() + ": " + text + "; they count as wrong");
 }
 
-void check_problems(const Gsm8kOptions& options, const fs::path& data, Progress& progress) {
-  if (options.batch < 1) {
-    throw InputError({{}, "batch"}, "expected at least 1, found " + std::to_string(options.batch));
-  }
-  if (options.few_shot < 0) {
-    throw InputError({{}, "few_shot"},
-                     "expected 0 or more, found " + std::to_string(options.few_shot));
-  }
+void check_problems(const Gsm8kOptions& options, const fs::path& data, std::int64_t,
+                    Progress& progress) {
+  expect_at_least(1, options.batch, "batch");
+  expect_at_least(0, options.few_shot, "few_shot");
+  expect_at_least(0, options.max_tokens, "max_tokens");
   if (options.few_shot > 0 && options.few_shot_data.empty()) {
     throw InputError({{}, "few_shot_data"}, "few-shot evaluation needs a file of examples");
   }
+  few_shot_prefix(options.few_shot_data, options.few_shot);
   check_references(options, data, progress);
 }
 

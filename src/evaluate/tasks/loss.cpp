@@ -30,10 +30,8 @@ void visit_options(LossOptions& o, Visitor& v) {
   v("--batch", at_most(o.batch, kMostBatch), kBatchHelp);
 }
 
-void check_examples(const LossOptions& options, const fs::path& data, Progress&) {
-  if (options.batch < 1) {
-    throw InputError({{}, "batch"}, "expected at least 1, found " + std::to_string(options.batch));
-  }
+void check_examples(const LossOptions& options, const fs::path& data, std::int64_t, Progress&) {
+  expect_at_least(1, options.batch, "batch");
   if (!fs::is_regular_file(data)) throw InputError({data, {}}, "no such file");
 }
 

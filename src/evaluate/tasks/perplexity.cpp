@@ -34,10 +34,12 @@ void visit_options(PerplexityOptions& o, Visitor& v) {
   v("--limit", o.limit, kLimitHelp);
 }
 
-void check_text(const PerplexityOptions& options, const fs::path& data, Progress&) {
-  if (options.window < 2) {
-    throw InputError({{}, "window"},
-                     "expected at least 2, found " + std::to_string(options.window));
+void check_text(const PerplexityOptions& options, const fs::path& data, std::int64_t positions,
+                Progress&) {
+  expect_at_least(2, options.window, "window");
+  if (positions > 0 && options.window > positions) {
+    throw InputError({{}, "window"}, "expected at most the model's " + std::to_string(positions) +
+                                         " positions, found " + std::to_string(options.window));
   }
   if (!fs::is_regular_file(data)) throw InputError({data, {}}, "no such file");
 }
@@ -53,18 +55,12 @@ objectives::Loss loss_of_windows(const Subject& subject, const tokenizer::TokenI
 Scores run_perplexity(const Subject& subject, const PerplexityOptions& options,
                       const fs::path& file, Progress& progress) {
   const std::int64_t window = options.window;
-  const std::int64_t longest = subject.model.layout().max_positions;
-  if (longest > 0 && window > longest) {
-    throw InputError({{}, "window"}, "expected at most the model's " + std::to_string(longest) +
-                                         " positions, found " + std::to_string(window));
-  }
   const auto ids =
       data::read_text_ids(file, subject.model.layout().vocabulary_size, subject.tokenizer);
   std::int64_t windows = static_cast<std::int64_t>(ids.size()) / window;
   if (windows == 0) {
-    throw InputError({{}, "window"}, "the text has " + std::to_string(ids.size()) +
-                                         " tokens, less than one window of " +
-                                         std::to_string(window));
+    throw InputError({file, {}}, "expected at least one window of " + std::to_string(window) +
+                                     " tokens, found " + std::to_string(ids.size()));
   }
   if (options.limit > 0) windows = std::min(windows, options.limit);
 

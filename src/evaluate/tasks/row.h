@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "qloft/core/error.h"
 #include "qloft/core/options.h"
 #include "qloft/evaluate/task.h"
 
@@ -52,6 +53,12 @@ class SettingReader {
   const std::vector<Setting>& from_;
 };
 
+inline void expect_at_least(std::int64_t least, std::int64_t found, const char* option) {
+  if (found >= least) return;
+  throw InputError({{}, option}, "expected " + std::to_string(least) + " or more, found " +
+                                     std::to_string(found));
+}
+
 template <typename Options>
 Options options_of(const Request& request) {
   Options options;
@@ -60,15 +67,18 @@ Options options_of(const Request& request) {
   return options;
 }
 
-// kCheck(options, data, progress) and kRun(subject, options, data, progress) make the row whole.
+// kCheck(options, data, positions, progress) and kRun(subject, options, data, progress) make the
+// row whole.
 template <typename Options, auto kCheck, auto kRun>
 Task make_task(Task row) {
   Options defaults;
   SettingLister lister;
   visit_options(defaults, lister);
   row.settings = std::move(lister.settings);
-  row.check = [](const Request& request, Progress& progress) {
-    kCheck(options_of<Options>(request), request.data, progress);
+  row.check = [](const Request& request, std::int64_t positions, Progress& progress) {
+    const auto options = options_of<Options>(request);
+    expect_at_least(0, options.limit, "limit");
+    kCheck(options, request.data, positions, progress);
   };
   row.run = [](const Subject& subject, const Request& request, Progress& progress) {
     return kRun(subject, options_of<Options>(request), request.data, progress);
