@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -158,17 +159,18 @@ int run(int argc, const char* const* argv) {
     bind("--quiet", common.quiet, "no progress");
   }
 
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that left is an error of writing
   return guarded([&] {
     try {
       app.parse(argc, argv);
-    } catch (const CLI::CallForHelp& help) {
-      const int status = app.exit(help);
+    } catch (const CLI::CallForHelp&) {
+      print_out(app.help());
       flush_out();
-      return status;
+      return 0;
     } catch (const CLI::CallForVersion& version) {
-      const int status = app.exit(version);
+      print_out(std::string(version.what()) + "\n");
       flush_out();
-      return status;
+      return 0;
     } catch (const CLI::ParseError& error) {
       // A mistyped option may be why a needed one is missing: it is named first.
       for (const CLI::App* sub : app.get_subcommands()) {
