@@ -178,6 +178,7 @@ std::vector<Tensor> linear_together(const std::vector<LinearUse>& uses, const Te
   }
   const Tensor flat = x.reshape({-1, x.size(-1)}).contiguous();
   std::vector<const Weight*> weights;
+  weights.reserve(uses.size());
   for (const LinearUse& use : uses) weights.push_back(use.weight);
   out = multiply_transposed(flat, weights);
   for (std::size_t i = 0; i < uses.size(); ++i) {

@@ -59,7 +59,7 @@ Tensor look_up_torch(const Weight& weight, const Tensor& ids, at::ScalarType dty
 
 Tensor add_low_rank_torch(Tensor& y, const Tensor& x, const Tensor& a, const Tensor& b,
                           double scale) {
-  const Tensor h = x.to(at::kFloat).mm(a.t());
+  Tensor h = x.to(at::kFloat).mm(a.t());
   y = y.to(at::kFloat).addmm(h, b.t(), 1, scale).to(x.scalar_type());
   return h;
 }
