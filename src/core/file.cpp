@@ -104,7 +104,7 @@ void FileLock::sign(std::string_view work) {
 }
 
 std::string signature(const fs::path& lock) {
-  const Descriptor file(lock, O_RDONLY);
+  const Descriptor file(lock, O_RDONLY | O_NONBLOCK);
   const std::string text = file.value() < 0 ? "" : first_line(file.value());
   return text.substr(0, text.find(','));
 }

@@ -1,5 +1,6 @@
 #include "../../src/train/optimizer.h"
 
+#include <ATen/ATen.h>
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/ones.h>
