@@ -119,13 +119,7 @@ POINT int open(const char* path, int flags, ...) {
   return open_at(AT_FDCWD, path, flags, mode);
 }
 
-POINT int open64(const char* path, int flags, ...) {
-  va_list arguments;
-  va_start(arguments, flags);
-  const mode_t mode = mode_of(flags, arguments);
-  va_end(arguments);
-  return open_at(AT_FDCWD, path, flags, mode);
-}
+POINT int open64(const char* path, int flags, ...) __attribute__((alias("open")));
 
 POINT int openat(int folder, const char* path, int flags, ...) {
   va_list arguments;
