@@ -32,6 +32,7 @@ void check_predictions(const EvaluateOptions& options) {
 void check_evaluate(const EvaluateOptions& options, Progress& progress) {
   check_model_options(options.model);
   const evaluate::Task& task = evaluate::task(options.task);
+  evaluate::expect_own_settings(task, options.settings);
   if (options.data.empty()) throw InputError({{}, "data"}, "expected a file, found none");
   check_predictions(options);
   const std::filesystem::path config = checkpoint::resolve(options.model.model) / "config.json";

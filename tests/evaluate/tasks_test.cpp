@@ -162,6 +162,30 @@ TEST(TaskRows, HaveDistinctNamesAndKeys) {
   EXPECT_THROW(task("mmlu"), InputError);
 }
 
+TEST(TaskRows, RefuseASettingThatBelongsToOtherTasksAlone) {
+  struct Given {
+    const char* setting;
+    const char* expected;  // empty: taken
+  };
+  const Given cases[] = {
+      {"few_shot", "few_shot: expected it with the task gsm8k, found it with loss"},
+      {"window", "window: expected it with the task perplexity, found it with loss"},
+      {"batch", ""},
+      {"limit", ""},
+  };
+  for (const Given& c : cases) {
+    std::vector<Setting> settings = all_settings();
+    set(settings, c.setting, std::int64_t{3});
+    std::string found;
+    try {
+      expect_own_settings(task("loss"), settings);
+    } catch (const InputError& error) {
+      found = error.what();
+    }
+    EXPECT_EQ(found, c.expected);
+  }
+}
+
 TEST(TaskRows, SayInHelpWhichTasksASettingIsFor) {
   const auto settings = all_settings();
   EXPECT_EQ(setting(settings, "window").help, "perplexity: tokens a window");

@@ -26,7 +26,7 @@ struct Setting {
 // What a task is asked for.
 struct Request {
   std::filesystem::path data;
-  std::vector<Setting> settings;  // those that are not the task's are passed over
+  std::vector<Setting> settings;  // of all tasks; this one's count
 };
 
 // The loaded model and what belongs to it (qloft/evaluate.h).
@@ -60,6 +60,10 @@ std::vector<Setting> all_settings();
 void set(std::vector<Setting>& settings, std::string_view name,
          std::variant<std::int64_t, std::string, std::filesystem::path> value);
 const Setting& setting(const std::vector<Setting>& settings, std::string_view name);
+
+// Throws InputError naming a setting that is set to something else than its default and belongs to
+// other tasks alone.
+void expect_own_settings(const Task& task, const std::vector<Setting>& settings);
 
 // What --task and --data take, for --help.
 std::string task_help();

@@ -85,6 +85,22 @@ const Setting& setting(const std::vector<Setting>& settings, std::string_view na
   return *find(settings, name);
 }
 
+void expect_own_settings(const Task& task, const std::vector<Setting>& settings) {
+  for (const Setting& known : all_settings()) {
+    const auto given = std::ranges::find(settings, known.flags, &Setting::flags);
+    if (given == settings.end() || given->value == known.value) continue;
+    std::vector<std::string> owners;
+    for (const Task& other : tasks()) {
+      const auto same = std::ranges::find(other.settings, known.flags, &Setting::flags);
+      if (same != other.settings.end()) owners.push_back(other.name);
+    }
+    if (std::ranges::find(owners, task.name) != owners.end()) continue;
+    throw InputError(
+        {{}, std::string(option_name(known.flags))},
+        "expected it with the task " + alternatives(owners) + ", found it with " + task.name);
+  }
+}
+
 std::string task_help() {
   return alternatives(names_where([](const Task&) { return true; }));
 }
