@@ -65,8 +65,12 @@ CodeValues book_of(Bytes& bytes, int bits, bool trellis) {
   for (float& value : values) value = sum += 1.f + static_cast<float>(bytes.next() % 16);
   for (float& value : values) value = 2.f * value / sum - 1.f;
   CodeValues book;
-  prepare(book, values.data(), levels, bits,
-          trellis ? static_cast<std::uint16_t>(2 * bytes.next() + 1801) : std::uint16_t{0});
+  int multiplier = 0;
+  if (trellis) {
+    const int odd = 2 * bytes.next() + 1;
+    multiplier = odd % 4 == 1 ? odd + 1800 : odd << (6 - bits);  // a short window
+  }
+  prepare(book, values.data(), levels, bits, static_cast<std::uint16_t>(multiplier));
   return book;
 }
 

@@ -34,9 +34,10 @@ quant::Format format_of(const benchmark::State& state) {
   return f;
 }
 
-quant::Format trellis_of(const benchmark::State& state) {
+quant::Format trellis_of(const benchmark::State& state,
+                         quant::Codebook codebook = quant::Codebook::trellis) {
   quant::Format f = format_of(state);
-  f.codebook = quant::Codebook::trellis;
+  f.codebook = codebook;
   f.scale_rule = quant::ScaleRule::mse;
   return f;
 }
@@ -66,14 +67,24 @@ void quantize_lloyd_mse(benchmark::State& state) {
 }
 BENCHMARK(quantize_lloyd_mse)->DenseRange(2, 4)->UseRealTime()->Unit(benchmark::kMillisecond);
 
+template <quant::Codebook codebook>
 void quantize_trellis(benchmark::State& state) {
-  const quant::Format f = trellis_of(state);
+  const quant::Format f = trellis_of(state, codebook);
   const MatrixView<const float> w = weight().view().block(0, 0, 512, 1024);
   for (auto _ : state) benchmark::DoNotOptimize(quant::quantize(w, f));
   state.counters["weights/s"] = benchmark::Counter(
       static_cast<double>(state.iterations() * w.rows * w.columns), benchmark::Counter::kIsRate);
 }
-BENCHMARK(quantize_trellis)->DenseRange(1, 4)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(quantize_trellis<quant::Codebook::trellis>)
+    ->Name("quantize_trellis")
+    ->DenseRange(1, 4)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(quantize_trellis<quant::Codebook::trellis_short>)
+    ->Name("quantize_trellis_short")
+    ->DenseRange(1, 4)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 
 template <typename T>
 void dequantize(benchmark::State& state) {

@@ -39,7 +39,8 @@ inline constexpr std::size_t kSearchBytes = 600 << 10;
 // quantization"; the bit-shift trellis of QTIP, Tseng et al. 2024): the codes of the element and of
 // those above it in its column, as far as they lie in the same kTrellisRows rows, are a string of
 // bits, the newest code lowest; its last 12 bits are the window w, and the element's value is
-// number ((w * multiplier) mod 2^12) / 2^6 of 64.
+// number ((w * multiplier) mod 2^12) / 2^6 of 64. A multiplier that is a multiple of 2^(6 - bits)
+// leaves the choice to the last 6 + bits bits: a short window, whose search visits 64 states a row.
 struct CodeValues {
   int bits = 0;                  // stored width, 1 to 8; of a trellis code 1 to 4
   int levels = 0;                // values in use: 2^bits, 3 for ternary, 64 of a trellis code
@@ -63,7 +64,8 @@ struct CodeValues {
   int codes() const { return multiplier != 0 ? 1 << bits : levels; }
 };
 
-// `values` rising, `levels` of them, levels <= 2^bits; 64 of them with a multiplier, bits <= 4.
+// `values` rising, `levels` of them, levels <= 2^bits; 64 of them with a multiplier, bits <= 4. The
+// multiplier is odd, or an odd number times 2^(6 - bits).
 void prepare(CodeValues& book, const float* values, int levels, int bits,
              std::uint16_t multiplier = 0);
 

@@ -35,9 +35,10 @@ struct Coding;
 // trellis: a trellis-coded quantizer of normal values, 1 to 4 bits (Marcellin & Fischer 1990; the
 // bit-shift trellis of QTIP, Tseng et al. 2024): one of 64 values, chosen by a hash of the last 12
 // bits of the codes down the column, the element's own code lowest; begins anew every 256 rows. The
-// codes of a column are chosen together. Its scales are always fitted (mse).
-// The mse scale of binary is the block's mean magnitude (XNOR-Net, BinaryBERT); that of ternary is
-// the mean of the magnitudes above half of it (ternary weight networks).
+// codes of a column are chosen together. Its scales are always fitted (mse). trellis_short: the
+// same by the last 6 + bits bits alone, whose search has 64 states in place of 2^(12 - bits). The
+// mse scale of binary is the block's mean magnitude (XNOR-Net, BinaryBERT); that of ternary is the
+// mean of the magnitudes above half of it (ternary weight networks).
 enum class Codebook : std::uint8_t {
   nf,
   uniform,
@@ -46,7 +47,8 @@ enum class Codebook : std::uint8_t {
   binary,
   ternary,
   residual_binary,
-  trellis
+  trellis,
+  trellis_short
 };
 // absmax: the block's largest magnitude. mse: the scale that minimises the block's squared error.
 enum class ScaleRule : std::uint8_t { absmax, mse };
@@ -104,7 +106,7 @@ struct BitRange {
 BitRange bit_range(Codebook codebook);
 
 // The 2^bits (ternary: 3) code values in rising order, in [-1, 1]; for lloyd they depend on the
-// block size and the scale rule; for trellis they are the 64 values that its windows give. Throws
+// block size and the scale rule; for trellis codes they are the 64 values that windows give. Throws
 // InputError where the codebook has no code of that width.
 std::vector<float> code_values(const Format& format);
 // The values of second-level codes: bitsandbytes' dynamic map, or 2^bits values from 0 to 1.
@@ -164,10 +166,10 @@ class ColumnEncoder {
  public:
   explicit ColumnEncoder(const Format& format);
   // Rows whose codes may depend on each other: columns are cut at multiples of it. 1 but for
-  // trellis.
+  // trellis codes.
   static std::int64_t rows_together(const Format& format);
-  // The codes of `count` elements down a column, and the values that they stand for. For trellis
-  // the first lies in a row that is a multiple of rows_together, and count is at most that.
+  // The codes of `count` elements down a column, and the values that they stand for. For a trellis
+  // code the first lies in a row that is a multiple of rows_together, and count is at most that.
   void encode(const float* x, const float* scales, const float* offsets, std::int64_t count,
               std::uint8_t* codes, float* values);
 

@@ -4,7 +4,9 @@
 // A window holds the last kWindowBits bits of the codes down one column, the newest lowest, in the
 // upper bits of a word of 16, so that older codes fall off the end. Its value is number
 // (window * multiplier) mod 2^kWindowBits, the lower kWindowBits - 6 bits of which are dropped.
+// Where the multiplier ends in k zeros, the k oldest bits choose nothing: a short window.
 
+#include <bit>
 #include <cstdint>
 
 #include "qloft/kernels.h"
@@ -23,21 +25,30 @@ constexpr int value_index(std::uint16_t window, std::uint16_t multiplier) {
   return static_cast<std::uint16_t>(window * multiplier) >> kIndexShift;
 }
 
+// Bits of a window that choose its value.
+constexpr int window_bits(const CodeValues& book) {
+  return kWindowBits - std::countr_zero(book.multiplier);
+}
+// Of the code books with short windows: 64 states.
+constexpr int short_window_bits(int bits) {
+  return 6 + bits;
+}
+
 // A search counts in whole numbers of 16 bits: the squared error of a value less that of the
 // nearest one, in units of the call's own. A distance is cut at the largest by which the costs of
-// any two paths stay 16 bits apart: within kWindowBits / bits rows every state can follow every
-// other.
-constexpr int rows_between_states(int bits) {
-  return kWindowBits / bits;
+// any two paths stay 16 bits apart: within so many rows as a window reaches over every state can
+// follow every other.
+constexpr int rows_between_states(const CodeValues& book) {
+  return (window_bits(book) + book.bits - 1) / book.bits;
 }
-constexpr std::uint16_t largest_distance(int bits) {
-  return static_cast<std::uint16_t>(65534 / (2 * rows_between_states(bits)));
+constexpr std::uint16_t largest_distance(const CodeValues& book) {
+  return static_cast<std::uint16_t>(65534 / (2 * rows_between_states(book)));
 }
 
 // Units in a squared error of 1. The largest distance is `kReach` squared scales, of the mean of
 // the rows or an eighth of the greatest: what lies further off is hardly ever chosen. At few bits
 // it is, where GPTQ's feedback has carried x far from the values.
-inline float units_of_error(int bits, const float* scales, std::int64_t count) {
+inline float units_of_error(const CodeValues& book, const float* scales, std::int64_t count) {
   constexpr float kReach[] = {10.f, 4.f, 2.f, 1.2f};
   float sum = 0, greatest = 1e-33f;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -47,26 +58,29 @@ inline float units_of_error(int bits, const float* scales, std::int64_t count) {
   }
   const float mean = sum / static_cast<float>(count);
   const float typical = mean > greatest / 8 ? mean : greatest / 8;
-  return static_cast<float>(largest_distance(bits)) / (kReach[bits - 1] * typical);
+  return static_cast<float>(largest_distance(book)) / (kReach[book.bits - 1] * typical);
 }
 
 // Where a search keeps what, within its workspace; a path is in the state that the window without
 // its oldest code names.
 struct SearchSpace {
   static constexpr int kPadding = 32;  // costs that vectors read past the end
-  static constexpr std::size_t bytes(int bits) {
-    const std::size_t states = kWindows >> bits;
-    return 2 * (kWindows + kTrellisRows * kTrellisLevels + 2 * (states + kPadding)) +
+  static constexpr std::size_t bytes(int window_bits, int bits) {
+    const std::size_t states = std::size_t{1} << (window_bits - bits);
+    return 2 * ((std::size_t{1} << window_bits) + kTrellisRows * kTrellisLevels +
+                2 * (states + kPadding)) +
            kTrellisRows * states;
   }
-  SearchSpace(void* workspace, int bits)
-      : states(kWindows >> bits),
+  SearchSpace(void* workspace, const CodeValues& book)
+      : windows(1 << window_bits(book)),
+        states(windows >> book.bits),
         indices(static_cast<std::uint16_t*>(workspace)),
-        distances(indices + kWindows),
+        distances(indices + windows),
         costs(distances + kTrellisRows * kTrellisLevels),
         next_costs(costs + states + kPadding),
         decisions(reinterpret_cast<std::uint8_t*>(next_costs + states + kPadding)) {}
 
+  int windows;
   int states;
   std::uint16_t* indices;    // of values, by window
   std::uint16_t* distances;  // [rows, kTrellisLevels]
@@ -74,16 +88,16 @@ struct SearchSpace {
   std::uint16_t* next_costs;
   std::uint8_t* decisions;  // [rows, states]: the oldest code of the window that led there
 };
-static_assert(kSearchBytes >= SearchSpace::bytes(1));
+static_assert(kSearchBytes >= SearchSpace::bytes(kWindowBits, 1));
 
 // Fills indices, and the costs before the first row, where only the window of zeros is: no path
 // from elsewhere is ever as cheap.
 inline void begin_search(const CodeValues& book, SearchSpace& space) {
-  for (int window = 0; window < kWindows; ++window) {
+  for (int window = 0; window < space.windows; ++window) {
     const auto word = static_cast<std::uint16_t>(window << kWindowShift);
     space.indices[window] = static_cast<std::uint16_t>(value_index(word, book.multiplier));
   }
-  const int never = largest_distance(book.bits) * rows_between_states(book.bits) + 1;
+  const int never = largest_distance(book) * rows_between_states(book) + 1;
   for (int s = 0; s < space.states + SearchSpace::kPadding; ++s) {
     space.costs[s] = static_cast<std::uint16_t>(never);
     space.next_costs[s] = 0;
@@ -101,7 +115,7 @@ inline void trace_back(const SearchSpace& space, int bits, std::int64_t count,
   for (std::int64_t i = count - 1; i >= 0; --i) {
     codes[i] = static_cast<std::uint8_t>(state & ((1 << bits) - 1));
     const int oldest = space.decisions[i * space.states + state];
-    state = (oldest << (kWindowBits - 2 * bits)) | (state >> bits);
+    state = (oldest * (space.states >> bits)) | (state >> bits);
   }
 }
 

@@ -14,7 +14,7 @@ typedef std::uint16_t HalfCounts __attribute__((vector_size(kLanes), aligned(2),
 inline void measure(const CodeValues& book, float x, float scale, float units,
                     std::uint16_t* distances) {
   constexpr int kVectors = kTrellisLevels / kFloatLanes;
-  const auto largest = static_cast<float>(largest_distance(book.bits));
+  const auto largest = static_cast<float>(largest_distance(book));
   Lanes errors[kVectors];
   Lanes nearest = __builtin_inff() - Lanes{};
   for (int v = 0; v < kVectors; ++v) {
@@ -44,11 +44,11 @@ inline std::uint16_t least_of(const Counts& counts) {
 
 // The costs after a row, less `floor`, and the least of them. `lookup(window)` gives the distances
 // of a vector of windows, `spread<bits>(costs)` a vector of costs, each 2^bits times.
-template <int kBits, typename Lookup>
+template <int kBits, int kWindow, typename Lookup>
 inline std::uint16_t search_row(const SearchSpace& space, const Lookup& lookup,
                                 std::uint8_t* decisions) {
-  constexpr int kStates = kWindows >> kBits;
-  constexpr int kShift = kWindowBits - 2 * kBits;
+  constexpr int kStates = 1 << (kWindow - kBits);
+  constexpr int kShift = kWindow - 2 * kBits;
   Counts floor = ~Counts{};
   for (int state = 0; state < kStates; state += kLanes) {
     Counts least, best = {};
@@ -72,24 +72,33 @@ inline std::uint16_t search_row(const SearchSpace& space, const Lookup& lookup,
   return least_of(floor);
 }
 
+template <int kBits, int kWindow, typename Lookup>
+inline void search_rows(SearchSpace& space, std::int64_t count) {
+  std::uint16_t floor = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Lookup lookup(space, space.distances + i * kTrellisLevels, floor);
+    floor = search_row<kBits, kWindow>(space, lookup, space.decisions + i * space.states);
+    std::uint16_t* const costs = space.costs;
+    space.costs = space.next_costs;
+    space.next_costs = costs;
+  }
+}
+
 // Lookup(space, distances of a row, what to take off them).
 template <typename Lookup>
 inline void search_by(const CodeValues& book, const float* x, const float* scales,
                       std::int64_t count, void* workspace, std::uint8_t* codes) {
-  SearchSpace space(workspace, book.bits);
+  SearchSpace space(workspace, book);
   begin_search(book, space);
-  const float units = units_of_error(book.bits, scales, count);
+  const float units = units_of_error(book, scales, count);
   for (std::int64_t i = 0; i < count; ++i) {
     measure(book, x[i], scales[i], units, space.distances + i * kTrellisLevels);
   }
   with_width<4>(book.bits, [&](auto width) {
-    std::uint16_t floor = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const Lookup lookup(space, space.distances + i * kTrellisLevels, floor);
-      floor = search_row<width()>(space, lookup, space.decisions + i * space.states);
-      std::uint16_t* const costs = space.costs;
-      space.costs = space.next_costs;
-      space.next_costs = costs;
+    if (window_bits(book) == kWindowBits) {
+      search_rows<width(), kWindowBits, Lookup>(space, count);
+    } else {
+      search_rows<width(), short_window_bits(width()), Lookup>(space, count);
     }
   });
   trace_back(space, book.bits, count, codes);

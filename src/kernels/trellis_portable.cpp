@@ -22,7 +22,7 @@ void advance_windows(const std::uint8_t* packed, std::int64_t count, int bits,
 namespace {
 
 void measure(const CodeValues& book, float x, float scale, float units, std::uint16_t* distances) {
-  const auto largest = static_cast<float>(largest_distance(book.bits));
+  const auto largest = static_cast<float>(largest_distance(book));
   float errors[kTrellisLevels];
   for (int v = 0; v < kTrellisLevels; ++v) {
     const float error = x - scale * book.values[v];
@@ -39,10 +39,10 @@ void measure(const CodeValues& book, float x, float scale, float units, std::uin
 
 void search(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
             void* workspace, std::uint8_t* codes) {
-  SearchSpace space(workspace, book.bits);
+  SearchSpace space(workspace, book);
   begin_search(book, space);
-  const float units = units_of_error(book.bits, scales, count);
-  const int shift = kWindowBits - 2 * book.bits;
+  const float units = units_of_error(book, scales, count);
+  const int shift = window_bits(book) - 2 * book.bits;
   int floor = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     measure(book, x[i], scales[i], units, space.distances);

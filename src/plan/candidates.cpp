@@ -63,11 +63,11 @@ std::vector<Format> wide() {
 }
 
 // Trellis codes as the preset qloft stores them, with scalar codes where a matrix wants more.
-std::vector<Format> trellis() {
+std::vector<Format> trellis(Codebook codebook) {
   std::vector<Format> out;
   for (const int bits : {1, 2, 3, 4, 6, 8}) {
     out.push_back({.bits = bits,
-                   .codebook = bits <= 4 ? Codebook::trellis : Codebook::lloyd,
+                   .codebook = bits <= 4 ? codebook : Codebook::lloyd,
                    .block = 32,
                    .scale_rule = ScaleRule::mse,
                    .scale_type = ElementType::f32,
@@ -82,7 +82,8 @@ const std::vector<CandidateSet>& candidate_sets() {
   static const std::vector<CandidateSet> sets = {
       {"lq-lora", "LQ-LoRA's grid: NF, double quantization", lq_lora()},
       {"wide", "Lloyd-Max, ternary, binary; fitted scales", wide()},
-      {"trellis", "trellis codes of 1 to 4 bits, Lloyd-Max of 6 and 8", trellis()},
+      {"trellis", "trellis codes of 1 to 4 bits, Lloyd-Max of 6 and 8", trellis(Codebook::trellis)},
+      {"trellis-short", "the same with short windows", trellis(Codebook::trellis_short)},
   };
   return sets;
 }

@@ -40,7 +40,7 @@ constexpr Stored kStored[] = {
     {"1.self_attn.v_proj", 1, "binary", 16, "mse", "f16"},
     {"1.self_attn.o_proj", 2, "ternary", 32, "mse", "bf16"},
     {"1.mlp.gate_proj", 3, "residual-binary", 16, "mse", "f32"},
-    {"1.mlp.up_proj", 1, "trellis", 32, "mse", "f16"},
+    {"1.mlp.up_proj", 1, "trellis-short", 32, "mse", "f16"},
     {"1.mlp.down_proj", 4, "trellis", 16, "mse", "bf16"},
 };
 

@@ -12,14 +12,20 @@ namespace {
 constexpr int kBits[] = {1, 2, 3, 4};
 constexpr std::int64_t kColumns[] = {1, 31, 32, 33, 64, 95, 160, 551};
 
-CodeValues trellis_book(int bits) {
+// Of windows of 12 bits, or of the shorter ones that a multiplier allows (kernels.h).
+constexpr std::uint16_t kLongWindows = 2551;
+std::uint16_t short_windows(int bits) {
+  return static_cast<std::uint16_t>(69 << (6 - bits));
+}
+
+CodeValues trellis_book(int bits, std::uint16_t multiplier = kLongWindows) {
   std::vector<float> values(64);
   for (int i = 0; i < 64; ++i) {
     const float t = (static_cast<float>(i) - 31.5f) / 31.5f;
     values[static_cast<std::size_t>(i)] = t * (0.6f + 0.4f * t * t);
   }
   CodeValues book;
-  prepare(book, values.data(), 64, bits, 2551);
+  prepare(book, values.data(), 64, bits, multiplier);
   return book;
 }
 
@@ -216,19 +222,22 @@ TEST(TrellisKernels, SearchFindsTheLeastErrorOfAllCodes) {
   const std::vector<float> x = normal(kRows, 8), scales = {1.f, 0.5f, 2.f, 1.5f};
   for (const InstructionSet set : sets()) {
     for (const int bits : {1, 2, 3}) {
-      const CodeValues book = trellis_book(bits);
-      std::vector<float> workspace(kSearchBytes / sizeof(float));
-      std::vector<std::uint8_t> codes(kRows), tried(kRows);
-      table_of(set).search(book, x.data(), scales.data(), kRows, workspace.data(), codes.data());
-      double least = std::numeric_limits<double>::infinity();
-      for (unsigned all = 0; all < 1u << (bits * static_cast<int>(kRows)); ++all) {
-        for (std::size_t i = 0; i < kRows; ++i) {
-          tried[i] =
-              static_cast<std::uint8_t>(all >> (static_cast<int>(i) * bits) & ((1u << bits) - 1));
+      for (const std::uint16_t multiplier : {kLongWindows, short_windows(bits)}) {
+        const CodeValues book = trellis_book(bits, multiplier);
+        std::vector<float> workspace(kSearchBytes / sizeof(float));
+        std::vector<std::uint8_t> codes(kRows), tried(kRows);
+        table_of(set).search(book, x.data(), scales.data(), kRows, workspace.data(), codes.data());
+        double least = std::numeric_limits<double>::infinity();
+        for (unsigned all = 0; all < 1u << (bits * static_cast<int>(kRows)); ++all) {
+          for (std::size_t i = 0; i < kRows; ++i) {
+            tried[i] =
+                static_cast<std::uint8_t>(all >> (static_cast<int>(i) * bits) & ((1u << bits) - 1));
+          }
+          least = std::min(least, squared_error(book, x, scales, tried));
         }
-        least = std::min(least, squared_error(book, x, scales, tried));
+        EXPECT_NEAR(squared_error(book, x, scales, codes), least, 1e-6)
+            << name(set) << bits << " multiplier " << multiplier;
       }
-      EXPECT_NEAR(squared_error(book, x, scales, codes), least, 1e-6) << name(set) << bits;
     }
   }
 }
@@ -236,17 +245,21 @@ TEST(TrellisKernels, SearchFindsTheLeastErrorOfAllCodes) {
 TEST(TrellisKernels, SearchChoosesTheSameCodesInEveryInstructionSet) {
   std::vector<float> workspace(kSearchBytes / sizeof(float));
   for (const int bits : kBits) {
-    const CodeValues book = trellis_book(bits);
-    for (const std::int64_t count : {1, 5, 100, 256}) {
-      const std::vector<float> x = normal(count, 9);
-      std::vector<float> scales = normal(count, 10);
-      for (float& scale : scales) scale = 1 + 0.2f * scale;
-      std::vector<std::uint8_t> plain(static_cast<std::size_t>(count)), codes(plain.size());
-      table(InstructionSet::portable)
-          .search(book, x.data(), scales.data(), count, workspace.data(), plain.data());
-      for (const InstructionSet set : sets()) {
-        table_of(set).search(book, x.data(), scales.data(), count, workspace.data(), codes.data());
-        EXPECT_EQ(codes, plain) << name(set) << " bits " << bits << " count " << count;
+    for (const std::uint16_t multiplier : {kLongWindows, short_windows(bits)}) {
+      const CodeValues book = trellis_book(bits, multiplier);
+      for (const std::int64_t count : {1, 5, 100, 256}) {
+        const std::vector<float> x = normal(count, 9);
+        std::vector<float> scales = normal(count, 10);
+        for (float& scale : scales) scale = 1 + 0.2f * scale;
+        std::vector<std::uint8_t> plain(static_cast<std::size_t>(count)), codes(plain.size());
+        table(InstructionSet::portable)
+            .search(book, x.data(), scales.data(), count, workspace.data(), plain.data());
+        for (const InstructionSet set : sets()) {
+          table_of(set).search(book, x.data(), scales.data(), count, workspace.data(),
+                               codes.data());
+          EXPECT_EQ(codes, plain) << name(set) << " bits " << bits << " count " << count
+                                  << " multiplier " << multiplier;
+        }
       }
     }
   }

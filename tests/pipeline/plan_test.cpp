@@ -213,7 +213,9 @@ TEST_F(Plan, RefusesWrongOptions) {
       {"expected a budget", [](PlanOptions& o) { o.bits.reset(); }},
       {"strategy: expected one of ilp, greedy, first-layers, uniform, found 'best'",
        [](PlanOptions& o) { o.strategy = "best"; }},
-      {"candidates: expected one of lq-lora, wide, trellis, or a file of formats, found 'narrow'",
+      {"candidates: expected one of lq-lora, wide, trellis, trellis-short, or a file of formats, "
+       "found "
+       "'narrow'",
        [](PlanOptions& o) { o.candidates = "narrow"; }},
       {"rank: expected 0 or more, found -1", [](PlanOptions& o) { o.rank = -1; }},
       {"expected a rank of at most 16", [](PlanOptions& o) { o.rank = 17; }},

@@ -52,12 +52,15 @@ TEST(Quantize, ErrorOnNormalWeightsIsThatOfTheCodeBook) {
 // 0.25, 0.125 and 0.0625 of infinitely long codes.
 TEST(Quantize, ErrorOfATrellisCodeIsBelowThatOfScalarOnes) {
   const Matrix w = normal(512, 256);
-  constexpr double kExpected[] = {0.532, 0.272, 0.139, 0.080},
+  constexpr double kLong[] = {0.532, 0.272, 0.139, 0.080}, kShort[] = {0.546, 0.279, 0.143, 0.080},
                    kLloyd[] = {0.60, 0.335, 0.17, 0.083};
-  for (int bits = 1; bits <= 4; ++bits) {
-    const double error = relative_error(w, format(bits, Codebook::trellis, ScaleRule::mse, 128));
-    EXPECT_NEAR(error, kExpected[bits - 1], 0.005) << bits;
-    EXPECT_LT(error, kLloyd[bits - 1]) << bits;
+  for (const auto& [codebook, expected] :
+       {std::pair(Codebook::trellis, kLong), std::pair(Codebook::trellis_short, kShort)}) {
+    for (int bits = 1; bits <= 4; ++bits) {
+      const double error = relative_error(w, format(bits, codebook, ScaleRule::mse, 128));
+      EXPECT_NEAR(error, expected[bits - 1], 0.005) << name(codebook) << bits;
+      EXPECT_LT(error, kLloyd[bits - 1]) << name(codebook) << bits;
+    }
   }
 }
 

@@ -48,12 +48,14 @@ inline std::vector<Format> all_formats() {
   for (int bits = 1; bits <= 4; ++bits) {
     out.push_back(format(bits, Codebook::residual_binary));
     out.push_back(format(bits, Codebook::trellis, ScaleRule::mse));
+    out.push_back(format(bits, Codebook::trellis_short, ScaleRule::mse));
   }
   return out;
 }
 
 inline bool takes(Codebook codebook, ScaleRule rule) {
-  return codebook != Codebook::trellis || rule == ScaleRule::mse;
+  const bool trellis = codebook == Codebook::trellis || codebook == Codebook::trellis_short;
+  return !trellis || rule == ScaleRule::mse;
 }
 
 // ||W - Q|| / ||W||.

@@ -27,7 +27,8 @@ void visit_options(PlanOptions& o, Visitor& v) {
   v("--size", o.size, "of all tensors and the adapter: 3GB, 700MiB, ...");
   v.group("Choice");
   v("--strategy", o.strategy, "ilp, greedy, first-layers or uniform");
-  v("--candidates", o.candidates, "lq-lora, wide, trellis, or a JSON file: an array of formats");
+  v("--candidates", o.candidates,
+    "lq-lora, wide, trellis, trellis-short, or a JSON file: an array of formats");
   v("--first-last-bits", o.first_last_bits, "least bits of a code in the first and the last layer");
   v("--same-qkv", o.same_qkv, "one format for q_proj, k_proj and v_proj of a layer");
   v("--time-limit", o.time_limit, "of the integer program, in seconds");

@@ -14,6 +14,7 @@ std::vector<float> residual_binary_values(const Format& format) {
   // Magnitudes of normal values at the middles of equally likely cells, and what each bit leaves.
   constexpr int kCells = 1 << 14;
   std::vector<double> left;
+  left.reserve(kCells);
   for (int i = 0; i < kCells; ++i) {
     left.push_back(normal_quantile(0.5 + (i + 0.5) / (2.0 * kCells)));
   }
@@ -24,6 +25,7 @@ std::vector<float> residual_binary_values(const Format& format) {
     for (const double magnitude : left) factor += magnitude / kCells;
     for (double& magnitude : left) magnitude = std::abs(magnitude - factor);
     std::vector<double> next;
+    next.reserve(2 * values.size());
     for (const double value : values) {
       next.push_back(value - factor);
       next.push_back(value + factor);
@@ -33,6 +35,7 @@ std::vector<float> residual_binary_values(const Format& format) {
   }
   std::sort(values.begin(), values.end());
   std::vector<float> out;
+  out.reserve(values.size());
   for (const double value : values) out.push_back(static_cast<float>(value / sum));
   return out;
 }

@@ -62,6 +62,7 @@ extern const CodebookRow kBinary;
 extern const CodebookRow kTernary;
 extern const CodebookRow kResidualBinary;
 extern const CodebookRow kTrellis;
+extern const CodebookRow kTrellisShort;
 
 // The row of a known code book.
 const CodebookRow& row_of(Codebook codebook);

@@ -8,9 +8,10 @@ namespace qloft::quant {
 namespace {
 
 // In the order of Codebook.
-constexpr std::array kCodebooks = {&kNormalFloat, &kUniform, &kUniformAsymmetric, &kLloyd,
-                                   &kBinary,      &kTernary, &kResidualBinary,    &kTrellis};
-static_assert(kCodebooks.size() == static_cast<std::size_t>(Codebook::trellis) + 1);
+constexpr std::array kCodebooks = {&kNormalFloat,    &kUniform, &kUniformAsymmetric,
+                                   &kLloyd,          &kBinary,  &kTernary,
+                                   &kResidualBinary, &kTrellis, &kTrellisShort};
+static_assert(kCodebooks.size() == static_cast<std::size_t>(Codebook::trellis_short) + 1);
 
 }  // namespace
 
@@ -36,6 +37,7 @@ std::optional<Codebook> codebook_from_name(std::string_view name) {
 
 std::vector<std::string_view> codebook_names() {
   std::vector<std::string_view> names;
+  names.reserve(kCodebooks.size());
   for (const CodebookRow* row : kCodebooks) names.push_back(row->name);
   return names;
 }

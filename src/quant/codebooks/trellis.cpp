@@ -14,15 +14,18 @@
 namespace qloft::quant {
 namespace {
 
-// By bits. Of all odd multipliers below 2^12 these had nearly the least squared error on normal
-// values (0.288, 0.0733, 0.0194, 0.0063 of their variance; Lloyd-Max codes have 0.363, 0.1175,
-// 0.0345, 0.0095), with the values scaled by the factor beside them.
 struct Tuned {
   std::uint16_t multiplier;
   float scale;
 };
-constexpr std::array kTuned = {Tuned{1879, 0.918f}, Tuned{3043, 1.012f}, Tuned{2551, 1.025f},
-                               Tuned{3549, 1.025f}};
+using TunedByBits = std::array<Tuned, 4>;
+// Of all odd multipliers below 2^12 these had nearly the least squared error on normal values
+// (0.288, 0.0733, 0.0194, 0.0063 of their variance; Lloyd-Max codes have 0.363, 0.1175, 0.0345,
+// 0.0095), with the values scaled by the factor beside them.
+constexpr TunedByBits kLong = {{{1879, 0.918f}, {3043, 1.012f}, {2551, 1.025f}, {3549, 1.025f}}};
+// Likewise of windows of 7, 8, 9 and 10 bits: 0.301, 0.0776, 0.0202, 0.0062.
+constexpr TunedByBits kShort = {
+    {{75 << 5, 0.918f}, {69 << 4, 1.04f}, {451 << 3, 1.04f}, {67 << 2, 1.04f}}};
 
 // The quantile of value i: equally likely, the outermost a little further out.
 double quantile(int i) {
@@ -41,11 +44,13 @@ std::vector<float> trellis_values(const Format&) {
   return out;
 }
 
+template <const TunedByBits& kTuned>
 std::uint16_t trellis_multiplier(int bits) {
   return kTuned[static_cast<std::size_t>(bits - 1)].multiplier;
 }
 
 // In proportion to the root of the mean square.
+template <const TunedByBits& kTuned>
 BlockScale trellis_scale(const kernels::CodeValues&, const Format& format, const float* x,
                          std::int64_t count) {
   double square = 0;
@@ -136,8 +141,16 @@ constinit const CodebookRow kTrellis = {.name = "trellis",
                                         .bits = {1, 4},
                                         .fitted_only = true,
                                         .values = trellis_values,
-                                        .multiplier = trellis_multiplier,
-                                        .block_scale = trellis_scale,
+                                        .multiplier = trellis_multiplier<kLong>,
+                                        .block_scale = trellis_scale<kLong>,
                                         .coding = kTrellisCoding};
+
+constinit const CodebookRow kTrellisShort = {.name = "trellis-short",
+                                             .bits = {1, 4},
+                                             .fitted_only = true,
+                                             .values = trellis_values,
+                                             .multiplier = trellis_multiplier<kShort>,
+                                             .block_scale = trellis_scale<kShort>,
+                                             .coding = kTrellisCoding};
 
 }  // namespace qloft::quant
