@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace qloft;
   const std::string_view source(reinterpret_cast<const char*>(data), size);
   // What the clock says may change between two renderings.
-  const bool timed = source.find("strftime") != source.npos;
+  const bool timed = source.find("strftime") != std::string_view::npos;
   static const io::Json variables = io::Json::parse(R"({
     "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "Hi \u00e9"},
                  {"role": "assistant", "content": null, "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1.5}}}]}],

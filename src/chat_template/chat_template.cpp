@@ -58,7 +58,7 @@ struct Named {
   }
 
   const Named& usable() const {
-    if (broken) throw *broken;
+    if (broken) throw InputError(*broken);
     return *this;
   }
 };

@@ -58,8 +58,7 @@ Json plan_key(const RowSpec& row, const Inputs& inputs) {
 
 fs::path shared_statistics(const RowSpec& row, const Options& options, const Inputs& inputs,
                            Progress& progress) {
-  const fs::path file =
-      shared_file(options, "statistics", statistics_key(row, inputs), ".safetensors");
+  fs::path file = shared_file(options, "statistics", statistics_key(row, inputs), ".safetensors");
   std::error_code error;
   pipeline::remove_leftovers(file);
   if (fs::exists(file, error)) return file;
@@ -74,7 +73,7 @@ fs::path shared_statistics(const RowSpec& row, const Options& options, const Inp
 
 fs::path shared_plan(const RowSpec& row, const Options& options, const Inputs& inputs,
                      Progress& progress) {
-  const fs::path file = shared_file(options, "plan", plan_key(row, inputs), ".json");
+  fs::path file = shared_file(options, "plan", plan_key(row, inputs), ".json");
   std::error_code error;
   if (fs::exists(file, error)) return file;
   make_folders(file.parent_path());

@@ -211,8 +211,8 @@ bool takes_parts(const chat_template::ChatTemplate& chat) {
                                                   {"tools", nullptr},
                                                   {"documents", nullptr},
                                                   {"add_generation_prompt", false}});
-    return text.find(kProbe) != text.npos &&
-           text.find('\'' + std::string(kProbe) + '\'') == text.npos;
+    return text.find(kProbe) != std::string::npos &&
+           text.find('\'' + std::string(kProbe) + '\'') == std::string::npos;
   } catch (const InputError&) {
     return false;
   }

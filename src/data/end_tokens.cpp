@@ -49,7 +49,7 @@ std::optional<tokenizer::TokenId> turn_end(const tokenizer::Tokenizer& tokenizer
   try {
     const std::string text = chat.render({{"user", "Hi"}, {"assistant", answer}}, false);
     const std::size_t at = text.rfind(answer);
-    if (at == text.npos) return std::nullopt;
+    if (at == std::string::npos) return std::nullopt;
     for (const tokenizer::TokenId id : tokenizer.encode(text.substr(at + answer.size()), false)) {
       if (tokenizer.is_special(id)) return id;
     }

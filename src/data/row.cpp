@@ -55,8 +55,8 @@ RowContent read_conversation(const io::Json& row, const char* column, const RowL
   io::Json messages = read_messages(row.at(column), column, at);
   std::vector<bool> in_loss = messages_in_loss(messages, column, at);
   // ShareGPT files may have the system's message in a column of its own.
-  if (has(row, "system") && row["system"].is_string() && row["system"] != "" &&
-      messages[0]["role"] != "system") {
+  if (has(row, "system") && row["system"].is_string() &&
+      !row["system"].get_ref<const std::string&>().empty() && messages[0]["role"] != "system") {
     messages.insert(messages.begin(), io::Json{{"role", "system"}, {"content", row["system"]}});
     in_loss.insert(in_loss.begin(), false);
   }

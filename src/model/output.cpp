@@ -44,7 +44,7 @@ Tensor Model::cross_entropy(const Tensor& hidden, const Tensor& positions, const
     const Tensor chosen = which.defined() ? positions.index_select(0, which) : positions;
     const Tensor wanted = which.defined() ? targets.index_select(0, which) : targets;
     const Tensor states = hidden.index_select(0, chosen.to(hidden.device()));
-    const Tensor sum = backend::summed_cross_entropy(states, matrix.weight, rule, wanted);
+    Tensor sum = backend::summed_cross_entropy(states, matrix.weight, rule, wanted);
     if (state_->observer == nullptr) return sum;
     return observed_loss(state_->observer, matrix.module, sum, states, matrix.weight, rule, wanted);
   };

@@ -103,7 +103,7 @@ fs::path folder_of(const PlanOptions& o) {
                  .inputs = {checkpoint::resolve(o.model), o.stats, o.candidates},
                  .kind = OutputRequest::Kind::file});
   std::error_code error;
-  const fs::path folder = o.output.has_parent_path() ? o.output.parent_path() : fs::path(".");
+  fs::path folder = o.output.has_parent_path() ? o.output.parent_path() : fs::path(".");
   if (!fs::is_directory(folder, error)) {
     throw InputError({folder, {}}, "expected a folder to write the plan to, found none");
   }

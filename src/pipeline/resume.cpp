@@ -94,7 +94,7 @@ std::string model_fingerprint(const fs::path& folder) {
 
 io::Json by_contents(io::Json options) {
   const auto file = options.find("chat_template");
-  if (file != options.end() && file->is_string() && *file != "") {
+  if (file != options.end() && file->is_string() && !file->get_ref<const std::string&>().empty()) {
     *file = file_fingerprint(file->get<std::string>());
   }
   return options;

@@ -36,7 +36,7 @@ std::vector<std::pair<std::string, std::string>> read_merges(const Field& field)
       const std::string& text = merge.get_ref<const std::string&>();
       if (text.starts_with("#version")) continue;
       const std::size_t space = text.find(' ');
-      if (space != text.npos && text.find(' ', space + 1) == text.npos) {
+      if (space != std::string::npos && text.find(' ', space + 1) == std::string::npos) {
         merges.emplace_back(text.substr(0, space), text.substr(space + 1));
         continue;
       }

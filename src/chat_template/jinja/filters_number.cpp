@@ -58,7 +58,7 @@ std::optional<double> parse_real(std::string_view text) {
   std::string_view digits = *cleaned;
   if (digits.front() == '+') digits.remove_prefix(1);
   // from_chars also reads nan(text), which Python does not.
-  if (digits.empty() || digits.front() == '+' || digits.find('(') != digits.npos) {
+  if (digits.empty() || digits.front() == '+' || digits.find('(') != std::string_view::npos) {
     return std::nullopt;
   }
   double value = 0;

@@ -16,7 +16,8 @@ void append_hex(std::string& out, char32_t code, int digits) {
 }
 
 std::string quote(std::string_view text) {
-  const bool doubles = text.find('\'') != text.npos && text.find('"') == text.npos;
+  const bool doubles =
+      text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos;
   const char mark = doubles ? '"' : '\'';
   std::string out(1, mark);
   for (const std::string_view c : characters(text)) {
@@ -125,7 +126,7 @@ void append_json_text(std::string& out, std::string_view text, bool ascii) {
     constexpr std::string_view kShort = "\"\\\n\r\t\b\f";
     constexpr std::string_view kLetters = "\"\\nrtbf";
     const std::size_t row = kShort.find(c[0]);
-    if (row != kShort.npos) {
+    if (row != std::string_view::npos) {
       out += '\\';
       out += kLetters[row];
     } else if (byte < 0x20 || (ascii && byte >= 0x7f)) {

@@ -103,6 +103,7 @@ std::vector<bool> read_layer_types(const io::Field& config, std::int64_t layers)
     list->fail("expected a list with one entry for each of " + std::to_string(layers) + " layers");
   }
   std::vector<bool> out;
+  out.reserve(types.size());
   for (const io::Field& type : types) {
     out.push_back(type.choice({"full_attention", "sliding_attention"}) == 1);
   }
