@@ -52,7 +52,7 @@ struct RowLocation;
 // Turns a row of JSON into an example. Columns, the first that are all there and not null:
 //   messages, or conversations (ShareGPT: from, value): the chat template, with `tools`,
 //     `documents` and `chat_template_kwargs` where the row has them; loss on the assistant's
-//     messages, or on those of any role that say so (train, training or weight);
+//     messages, or on those of any role that say so (train, training, weight, train_detail);
 //   prompt and completion, as texts (loss on the completion) or as lists of messages (loss on the
 //     assistant's messages of the completion);
 //   instruction, input and output (Alpaca's own prompt), question and answer: loss on the second;

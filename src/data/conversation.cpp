@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "qloft/core/error.h"
+#include "train_detail.h"
 
 namespace qloft::data {
 namespace {
@@ -162,6 +163,54 @@ std::optional<Range> content_range(const chat_template::ChatTemplate& chat,
   return Range{start, ended ? upto->size() : whole.size() - shared};
 }
 
+// What of messages[index] does not count (train_detail), in `whole`.
+std::vector<Range> ranges_left_out(const chat_template::ChatTemplate& chat,
+                                   const io::Json& variables, std::size_t index,
+                                   std::string_view whole) {
+  const io::Json& message = variables["messages"][index];
+  const std::string field = "messages[" + std::to_string(index) + "]";
+  std::vector<Range> ranges = parts_left_out(message, field);
+  if (ranges.empty()) return ranges;
+  const std::string text = content_text(message);
+  const std::optional<Range> content = content_range(chat, variables, index, whole);
+  // A template may strip the content.
+  const std::size_t first = text.find_first_not_of(kBlanks);
+  std::size_t stripped = 0;
+  std::string_view printed = text;
+  if (content && !whole.substr(content->first).starts_with(printed)) {
+    stripped = first;
+    printed = printed.substr(first, text.find_last_not_of(kBlanks) + 1 - first);
+  }
+  if (!content || !whole.substr(content->first).starts_with(printed)) {
+    throw InputError({{}, field + ".train_detail"},
+                     "the chat template does not render the content as it is: parts of it cannot "
+                     "be told apart");
+  }
+  for (auto& [begin, end] : ranges) {
+    const auto place = [&](std::size_t at) {
+      return content->first + std::min(std::max(at, stripped) - stripped, printed.size());
+    };
+    begin = place(begin);
+    end = place(end);
+  }
+  return ranges;
+}
+
+// `ranges` without what lies in `taken`; both ascending.
+std::vector<Range> without(const std::vector<Range>& ranges, const std::vector<Range>& taken) {
+  std::vector<Range> out;
+  for (const auto& [first, second] : ranges) {
+    std::size_t begin = first;
+    for (const auto& [from, to] : taken) {
+      if (to <= begin || from >= second) continue;
+      if (from > begin) out.emplace_back(begin, from);
+      begin = std::max(begin, std::min(to, second));
+    }
+    if (begin < second) out.emplace_back(begin, second);
+  }
+  return out;
+}
+
 // Ascending, with those that touch as one.
 void join_ranges(std::vector<Range>& ranges) {
   std::ranges::sort(ranges);
@@ -231,8 +280,14 @@ MarkedText render_conversation(const chat_template::ChatTemplate& chat,
   const bool blocks = chat.marks_generation(variables);
   if (blocks) keep_counted(conversation, marked);
   const io::Json& messages = variables["messages"];
+  std::vector<Range> left_out;
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const bool assistant = messages[i].at("role") == "assistant";
+    if (conversation.in_loss[i]) {
+      for (const Range& range : ranges_left_out(chat, variables, i, marked.text)) {
+        left_out.push_back(range);
+      }
+    }
     if (!conversation.in_loss[i] || (assistant && blocks)) continue;
     std::optional<Range> range;
     if (assistant) range = answer_range(chat, variables, i, marked.text);
@@ -251,6 +306,8 @@ MarkedText render_conversation(const chat_template::ChatTemplate& chat,
     marked.answers.push_back(*range);
   }
   join_ranges(marked.answers);
+  join_ranges(left_out);
+  marked.answers = without(marked.answers, left_out);
   return marked;
 }
 

@@ -4,6 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "train_detail.h"
+
 namespace qloft::data {
 namespace {
 
@@ -89,6 +91,7 @@ std::optional<bool> flag_of(const io::Json& message, const std::string& field,
     if (flag->is_number() && (*flag == 0 || *flag == 1)) return *flag == 1;
     at.fail(field + "." + name, "expected true, false, 0 or 1, found " + flag->dump());
   }
+  if (has_train_detail(message)) return true;
   return std::nullopt;
 }
 

@@ -34,7 +34,7 @@ struct Conversation {
   // What the chat template sees: messages, tools, documents and chat_template_kwargs.
   io::Json variables;
   // For each message, whether it counts in the loss: the assistant's do, unless a message says
-  // otherwise (train, training or weight) or belongs to a prompt.
+  // otherwise (train, training, weight, train_detail) or belongs to a prompt.
   std::vector<bool> in_loss;
 };
 

@@ -106,6 +106,44 @@ TEST(Columns, FollowsWhatAMessageSaysOfTheLoss) {
               HasSubstr("messages[0].weight: expected true, false, 0 or 1, found 0.5"));
 }
 
+TEST(Columns, LeavesOutThePartsOfAMessageThatSaySo) {
+  const std::string row = R"({"messages": [{"role": "user", "content": "a"},
+      {"role": "assistant", "content": " caf\u00e9 au lait ", "train_detail": [
+        {"begin_offset": 0, "end_offset": 4, "train": true},
+        {"begin_offset": 5, "end_offset": 8, "train": false},
+        {"begin_offset": 9, "end_offset": 13, "train": true}]}]})";
+  EXPECT_EQ(read(row).in_loss, " caf\u00e9lait <|im_end|>\n");
+  const std::string stripping =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n"
+      "{% endfor %}";
+  EXPECT_EQ(read(row, stripping).in_loss, "<|im_start|>assistant\ncaf\u00e9lait<|im_end|>\n");
+  // Such a message counts whatever its role, as in axolotl.
+  EXPECT_EQ(read(R"({"messages": [{"role": "user", "content": "abc", "train_detail": [
+      {"begin_offset": 1, "end_offset": 2, "train": false}]}]})")
+                .in_loss,
+            "a<|im_end|>\n");
+  struct Case {
+    const char* detail;
+    const char* expected;
+  };
+  const Case cases[] = {
+      {R"([{"begin_offset": 0, "end_offset": 3, "train": false}])",
+       "messages[0].train_detail[0].end_offset: expected a character of the content, 0 to 2, "
+       "found 3"},
+      {R"([{"begin_offset": 2, "end_offset": 1, "train": false}])",
+       "messages[0].train_detail[0].end_offset: expected 2 or more, found 1"},
+      {R"([{"begin_offset": 0, "end_offset": 1}])",
+       "messages[0].train_detail[0].train: expected true or false, found none"},
+      {R"("all")", "messages[0].train_detail: expected an array of parts"},
+  };
+  for (const Case& c : cases) {
+    EXPECT_THAT(
+        error_of(R"({"messages": [{"role": "assistant", "content": "abc", "train_detail": )" +
+                 std::string(c.detail) + "}]}"),
+        HasSubstr(c.expected));
+  }
+}
+
 TEST(Columns, CountsMessagesOfAnyRoleThatSaySo) {
   const std::string row = R"({"messages": [{"role": "system", "content": "one"},
       {"role": "user", "content": " one more ", "train": true},
