@@ -2,6 +2,7 @@
 #include <stdexcept>
 
 #include "qloft/core/error.h"
+#include "qloft/core/text.h"
 #include "tasks/row.h"
 
 namespace qloft::evaluate {
@@ -50,7 +51,9 @@ const Task& task(std::string_view name) {
   for (const Task& task : tasks()) {
     if (task.name == name) return task;
   }
-  throw InputError({{}, "task"}, "expected " + task_help() + ", found '" + std::string(name) + "'");
+  throw InputError({{}, "task"},
+                   "expected " + task_help() + ", found '" + std::string(name) + "'" +
+                       suggestion(name, names_where([](const Task&) { return true; })));
 }
 
 std::vector<Setting> all_settings() {
