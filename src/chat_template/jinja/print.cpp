@@ -15,13 +15,32 @@ void append_hex(std::string& out, char32_t code, int digits) {
   for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4) out += kHex[(code >> shift) & 15];
 }
 
+// Appends the characters of `text`: runs of bytes that are `plain` as they are, each other one by
+// `other`. Long texts are mostly such runs.
+template <typename Plain, typename Other>
+void append_characters(std::string& out, std::string_view text, Plain plain, Other other) {
+  while (!text.empty()) {
+    const auto end = std::ranges::find_if_not(
+        text, [&](char c) { return plain(static_cast<unsigned char>(c)); });
+    const auto run = static_cast<std::size_t>(end - text.begin());
+    out += text.substr(0, run);
+    text.remove_prefix(run);
+    if (text.empty()) return;
+    const Character next = first_character(text);
+    other(text.substr(0, next.bytes), next.code);
+    text.remove_prefix(next.bytes);
+  }
+}
+
 std::string quote(std::string_view text) {
   const bool doubles =
       text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos;
   const char mark = doubles ? '"' : '\'';
   std::string out(1, mark);
-  for (const std::string_view c : characters(text)) {
-    const char32_t code = first_character(c).code;
+  const auto plain = [mark](unsigned char byte) {
+    return byte >= 0x20 && byte < 0x7f && byte != '\\' && byte != static_cast<unsigned char>(mark);
+  };
+  append_characters(out, text, plain, [&](std::string_view c, char32_t code) {
     if (c == "\\" || c[0] == mark) {
       out += '\\';
       out += c;
@@ -40,7 +59,7 @@ std::string quote(std::string_view text) {
       out += code < 0x10000 ? "\\u" : "\\U";
       append_hex(out, code, code < 0x10000 ? 4 : 8);
     }
-  }
+  });
   out += mark;
   return out;
 }
@@ -121,7 +140,10 @@ void append_repr(std::string& out, const Value& value, Budget& budget) {
 
 void append_json_text(std::string& out, std::string_view text, bool ascii) {
   out += '"';
-  for (const std::string_view c : characters(text)) {
+  const auto plain = [ascii](unsigned char byte) {
+    return byte >= 0x20 && byte != '"' && byte != '\\' && (byte < 0x7f || !ascii);
+  };
+  append_characters(out, text, plain, [&](std::string_view c, char32_t code) {
     const auto byte = static_cast<unsigned char>(c[0]);
     constexpr std::string_view kShort = "\"\\\n\r\t\b\f";
     constexpr std::string_view kLetters = "\"\\nrtbf";
@@ -130,10 +152,9 @@ void append_json_text(std::string& out, std::string_view text, bool ascii) {
       out += '\\';
       out += kLetters[row];
     } else if (byte < 0x20 || (ascii && byte >= 0x7f)) {
-      char32_t code = first_character(c).code;
       if (code == 0x7f) {
         out += c;
-        continue;
+        return;
       }
       if (code >= 0x10000) {
         code -= 0x10000;
@@ -146,7 +167,7 @@ void append_json_text(std::string& out, std::string_view text, bool ascii) {
     } else {
       out += c;
     }
-  }
+  });
   out += '"';
 }
 
