@@ -15,12 +15,15 @@ namespace qloft::generate {
 
 enum class SequenceId : std::int64_t {};
 
+// How many tokens of prompts a pass takes in at most, unless told otherwise.
+inline constexpr std::int64_t kPromptTokens = 1024;
+
 class Engine {
  public:
   // Both outlive the engine. A step takes in at most `prompt_tokens` tokens of prompts, so that
   // long ones neither hold up the other sequences nor need memory for all of their activations.
   Engine(model::Model& model, const tokenizer::Tokenizer& tokenizer,
-         std::int64_t prompt_tokens = 1024);
+         std::int64_t prompt_tokens = kPromptTokens);
   Engine(Engine&&) noexcept;
   ~Engine();
 

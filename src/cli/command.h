@@ -54,5 +54,6 @@ Command generate_command();
 Command chat_command();
 Command merge_command();
 Command compare_command();
+Command bench_command();
 
 }  // namespace qloft::cli

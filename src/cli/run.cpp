@@ -31,7 +31,7 @@ constexpr int kWrongInput = 2;
 std::vector<Command> commands() {
   return {inspect_command(),  tokenize_command(), calibrate_command(), plan_command(),
           quantize_command(), finetune_command(), evaluate_command(),  generate_command(),
-          chat_command(),     merge_command(),    compare_command()};
+          chat_command(),     merge_command(),    compare_command(),   bench_command()};
 }
 
 void fail(std::string_view message) {
@@ -154,7 +154,9 @@ int run(int argc, const char* const* argv) {
     runners.push_back(command.declare(*sub));
     OptionBinder bind(*sub);
     bind.group("Common options");
-    bind("--threads", at_most(common.threads, 1024), "threads to use; 0: all processors");
+    if (sub->get_option_no_throw("--threads") == nullptr) {
+      bind("--threads", at_most(common.threads, 1024), "threads to use; 0: all processors");
+    }
     bind("--json", common.json, "print the report as one JSON object");
     bind("--quiet", common.quiet, "no progress");
   }

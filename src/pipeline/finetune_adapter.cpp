@@ -65,6 +65,8 @@ adapter::Config fresh_config(const Layout& layout, const FinetuneOptions& option
   return config;
 }
 
+}  // namespace
+
 adapter::Adapter fresh_adapter(const Layout& layout, const FinetuneOptions& options) {
   adapter::Adapter adapter;
   adapter.config = fresh_config(layout, options);
@@ -87,8 +89,6 @@ adapter::Adapter fresh_adapter(const Layout& layout, const FinetuneOptions& opti
   }
   return adapter;
 }
-
-}  // namespace
 
 void expect_as_continued(const adapter::Config& config, const FinetuneOptions& options,
                          const fs::path& folder) {

@@ -11,6 +11,9 @@ namespace qloft::pipeline {
 // How the one that is continued is found.
 ModelOptions adapter_options(const FinetuneOptions& options);
 
+// A random, B zero; throws InputError for target modules or a rank that cannot be.
+adapter::Adapter fresh_adapter(const architecture::Layout& layout, const FinetuneOptions& options);
+
 // The one that is continued, else a fresh one. Throws InputError where it and the options disagree.
 adapter::Adapter first_adapter(const quantized::ModelFiles& files, const FinetuneOptions& options);
 

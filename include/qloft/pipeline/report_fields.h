@@ -5,6 +5,7 @@
 
 #include "qloft/architecture/memory.h"
 #include "qloft/core/fields.h"
+#include "qloft/pipeline/bench.h"
 #include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/inspect.h"
@@ -202,6 +203,43 @@ void visit_fields(InspectReport& r, Visitor& v) {
   v("bits_per_weight", r.bits_per_weight, show::fixed("bits per weight", 3));
   v("relative_error", r.mean_relative_error, show::fixed("mean error", 4));
   v("compression_ratio", r.compression_ratio, show::fixed("times smaller than bf16", 2));
+}
+
+template <typename Visitor>
+void visit_fields(BenchRow& r, Visitor& v) {
+  v("test", r.test);
+  v("tokens", r.tokens);
+  v("depth", r.depth);
+  v("batch", r.batch);
+  v("checkpointing", r.checkpointing);
+  v("bits_per_weight", r.bits_per_weight, show::fixed("bits", 3));
+  v("bytes", r.bytes, show::bytes("size"));
+  v("dtype", r.dtype, show::text("dtype"));
+  v("matmul", r.matmul, show::text("matmul"));
+  v("threads", r.threads, show::text("threads"));
+  v("rank", r.rank, show::text("rank"));
+  v("label", r.label, show::text("test"));
+  v("tokens_per_second", r.tokens_per_second, show::fixed("tokens/s", 2));
+  v("deviation", r.deviation, show::fixed("+-", 2));
+  v("peak_memory", r.peak_memory, show::bytes("peak memory"));
+  v("samples", r.samples);
+}
+
+template <typename Visitor>
+void visit_fields(BenchReport& r, Visitor& v) {
+  v("model", r.model, show::text("model"));
+  v("architecture", r.architecture, show::text("architecture"));
+  v("parameters", r.parameters, show::count("parameters"));
+  v("random", r.random, r.random ? show::text("random weights") : Shown{});
+  v("processor", r.processor, show::text("processor"));
+  v("instruction_set", r.instruction_set, show::text("instruction set"));
+  v("device", r.device, show::text("device"));
+  v("prefill_tokens_per_second", r.prompt_tokens_per_second);
+  v("decode_tokens_per_second", r.decode_tokens_per_second);
+  v("train_tokens_per_second", r.train_tokens_per_second);
+  v("peak_memory", r.peak_memory);
+  v("tests", r.tests);
+  v("rows", r.rows);
 }
 
 }  // namespace qloft::pipeline
