@@ -11,6 +11,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "qloft/core/error.h"
@@ -29,30 +30,6 @@ int processors_allowed() {
   }();
   return count;
 }
-
-// The ranges of one parallel_for; workers take the next one until none is left.
-struct Job {
-  std::int64_t count;
-  std::int64_t grain;
-  const std::function<void(std::int64_t, std::int64_t)>* body;
-  std::atomic<std::int64_t> next{0};
-  std::mutex error_mutex;
-  std::exception_ptr error;
-
-  void work() {
-    for (;;) {
-      const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-      if (begin >= count) return;
-      try {
-        (*body)(begin, std::min(begin + grain, count));
-      } catch (...) {
-        std::scoped_lock lock(error_mutex);
-        if (!error) error = std::current_exception();
-        next.store(count, std::memory_order_relaxed);
-      }
-    }
-  }
-};
 
 thread_local bool inside_parallel_for = false;
 
@@ -77,9 +54,35 @@ void spin_until(const Ready& ready) {
   } while (std::chrono::steady_clock::now() - begin < kLongest);
 }
 
-class Pool {
+}  // namespace
+
+class ThreadPool {
  public:
-  explicit Pool(int threads) {
+  // The ranges of one parallel_for; workers take the next one until none is left.
+  struct Job {
+    std::int64_t count;
+    std::int64_t grain;
+    const std::function<void(std::int64_t, std::int64_t)>* body;
+    std::atomic<std::int64_t> next{0};
+    std::mutex error_mutex;
+    std::exception_ptr error;
+
+    void work() {
+      for (;;) {
+        const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
+        if (begin >= count) return;
+        try {
+          (*body)(begin, std::min(begin + grain, count));
+        } catch (...) {
+          std::scoped_lock lock(error_mutex);
+          if (!error) error = std::current_exception();
+          next.store(count, std::memory_order_relaxed);
+        }
+      }
+    }
+  };
+
+  explicit ThreadPool(int threads) {
     try {
       for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { run(); });
     } catch (const std::system_error& error) {
@@ -88,7 +91,9 @@ class Pool {
                         error.code().value());
     }
   }
-  ~Pool() { end_workers(); }
+  ~ThreadPool() { end_workers(); }
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   void run_job(Job& job) {
@@ -153,20 +158,27 @@ class Pool {
   std::atomic<bool> stop_ = false;
 };
 
+namespace {
+
+thread_local ThreadPool* team = nullptr;
+
 std::mutex pool_mutex;
-std::unique_ptr<Pool> pool;
+std::unique_ptr<ThreadPool> pool;
 int wanted_threads = 0;  // 0: not set
 
-Pool& current_pool() {
+ThreadPool& current_pool() {
+  if (team != nullptr) return *team;
   std::scoped_lock lock(pool_mutex);
-  if (!pool)
-    pool = std::make_unique<Pool>(wanted_threads > 0 ? wanted_threads : processors_allowed());
+  if (!pool) {
+    pool = std::make_unique<ThreadPool>(wanted_threads > 0 ? wanted_threads : processors_allowed());
+  }
   return *pool;
 }
 
 }  // namespace
 
 int thread_count() {
+  if (team != nullptr) return team->threads();
   std::scoped_lock lock(pool_mutex);
   return wanted_threads > 0 ? wanted_threads : processors_allowed();
 }
@@ -182,7 +194,7 @@ void parallel_for(std::int64_t count, std::int64_t grain,
                   const std::function<void(std::int64_t, std::int64_t)>& body) {
   if (count <= 0) return;
   expect_not_interrupted();
-  Job job{count, std::max<std::int64_t>(1, grain), &body, {}, {}, {}};
+  ThreadPool::Job job{count, std::max<std::int64_t>(1, grain), &body, {}, {}, {}};
   if (inside_parallel_for || count <= job.grain || thread_count() == 1) {
     for (std::int64_t begin = 0; begin < count; begin += job.grain) {
       body(begin, std::min(begin + job.grain, count));
@@ -191,6 +203,17 @@ void parallel_for(std::int64_t count, std::int64_t grain,
   }
   current_pool().run_job(job);
   if (job.error) std::rethrow_exception(job.error);
+}
+
+ThreadTeam::ThreadTeam(int threads)
+    : pool_(std::make_unique<ThreadPool>(threads)), outer_(std::exchange(team, pool_.get())) {}
+
+ThreadTeam::~ThreadTeam() {
+  team = outer_;
+}
+
+bool ThreadTeam::here() {
+  return team != nullptr;
 }
 
 }  // namespace qloft

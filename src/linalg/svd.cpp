@@ -49,7 +49,8 @@ Svd svd(MatrixView<const float> a) {
   float wanted = 0.f;
   int work_size = -1;
   int info = 0;
-  const int blas_threads = k >= kThreadedOrder ? thread_count() : 1;
+  // OpenBLAS has one pool for all: a team, which has others beside it, does without.
+  const int blas_threads = k >= kThreadedOrder && !ThreadTeam::here() ? thread_count() : 1;
   const auto call = [&](float* work) {
     expect_blas_buffer(blas_threads);
     qloft_blas_sgesdd("S", &m, &n, copy.data(), &m, result.s.data(), v_by_columns.data(), &m,

@@ -7,150 +7,28 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "automatic.h"
 #include "clock.h"
 #include "matrix_statistics.h"
+#include "qloft/core/checked.h"
 #include "qloft/core/error.h"
-#include "qloft/core/file.h"
+#include "qloft/core/interrupt.h"
 #include "qloft/core/memory.h"
+#include "qloft/core/side_by_side.h"
+#include "qloft/core/threads.h"
 #include "qloft/io/field_json.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/pipeline/report_fields.h"
 #include "qloft/quantized.h"
 #include "quantize_job.h"
+#include "quantized_output.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
-
-// Of a line that this program wrote; nullopt where it is not one.
-std::optional<QuantizedMatrix> matrix_from_json(const io::Json& json) {
-  try {
-    auto matrix = io::fields_from_json<QuantizedMatrix>(json);
-    if (matrix.relative_error.empty() || matrix.metric_error.empty()) return std::nullopt;
-    return matrix;
-  } catch (const io::Json::exception&) {
-    return std::nullopt;
-  }
-}
-
-std::map<std::string, quantized::MatrixEntry> entries_of(const QuantizeJob& job) {
-  std::map<std::string, quantized::MatrixEntry> entries;
-  for (const QuantizeTarget& target : job.targets) {
-    entries[target.weight()] = {target.format, target.rows, target.columns};
-  }
-  return entries;
-}
-
-std::map<std::string, adapter::Writer::Shape> modules_of(const QuantizeJob& job) {
-  std::map<std::string, adapter::Writer::Shape> modules;
-  for (const QuantizeTarget& target : job.targets) {
-    if (target.adapted) modules[target.module] = {target.rows, target.columns};
-  }
-  return modules;
-}
-
-// The tensors of the model that hold quantized matrices, and so are not in the output.
-std::set<std::string> replaced_tensors(const quantized::ModelFiles& files, const QuantizeJob& job) {
-  std::set<std::string> out;
-  for (const QuantizeTarget& target : job.targets) {
-    for (std::string& name : files.tensors(target.id)) out.insert(std::move(name));
-  }
-  return out;
-}
-
-// Every tensor of the output in the order of the forward pass, then what else the model holds.
-std::vector<io::TensorInfo> output_tensors(const quantized::ModelFiles& files,
-                                           const QuantizeJob& job) {
-  const auto entries = entries_of(job);
-  const std::set<std::string> replaced = replaced_tensors(files, job);
-  std::vector<io::TensorInfo> out;
-  std::set<std::string> seen;
-  const auto add = [&](const std::string& name) {
-    if (seen.insert(name).second) out.push_back(files.source().info(name));
-  };
-  const auto& parameters = files.layout().parameters;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    const auto entry = entries.find(parameters[i].name);
-    if (entry != entries.end()) {
-      for (auto& part : quantized::tensors_of(entry->first, entry->second)) {
-        out.push_back(std::move(part));
-      }
-      continue;
-    }
-    for (const std::string& name : files.tensors(static_cast<architecture::ParameterId>(i))) {
-      if (replaced.contains(name)) {
-        throw InputError({{}, "target_modules"}, "expected all or none of the matrices in " + name +
-                                                     ", found some without " +
-                                                     parameters[i].module());
-      }
-      add(name);
-    }
-  }
-  for (const std::string& name : files.foreign()) add(name);
-  return out;
-}
-
-// The files of one run, written in step, so that each matrix is in all of them or done again.
-class QuantizedOutput {
- public:
-  QuantizedOutput(const QuantizeJob& job, const quantized::ModelFiles& files, OutputFolder& folder)
-      : folder_(folder) {
-    const auto modules = modules_of(job);
-    const auto entries = entries_of(job);
-    auto tensors = output_tensors(files, job);
-    // The journal of the writer is the last file to appear: with it, the adapter is here too.
-    const bool resumes = folder.resumes() && fs::exists(folder.path() / ".written");
-    if (job.has_adapter()) {
-      const fs::path adapter_folder = folder.path() / "adapter";
-      make_folders(adapter_folder);
-      adapter_.emplace(adapter_folder, job.adapter, modules, job.adapter_type,
-                       resumes ? adapter::Writer::Mode::reopen : adapter::Writer::Mode::create,
-                       files.layout());
-    }
-    writer_.emplace(folder.path(), std::move(tensors),
-                    resumes ? checkpoint::Writer::Mode::resume : checkpoint::Writer::Mode::create);
-    if (!resumes) return;
-    for (const io::Json& piece : folder.journal().pieces()) {
-      auto matrix = matrix_from_json(piece);
-      if (!matrix || !entries.contains(matrix->name)) continue;
-      const auto parts = quantized::tensors_of(matrix->name, entries.at(matrix->name));
-      const bool whole = std::all_of(parts.begin(), parts.end(), [&](const io::TensorInfo& part) {
-        return writer_->written(part.name);
-      });
-      if (whole) done_[matrix->name] = std::move(*matrix);
-    }
-  }
-
-  const std::map<std::string, QuantizedMatrix>& done() const { return done_; }
-  checkpoint::Writer& writer() { return *writer_; }
-
-  void add(const QuantizeTarget& target, const decompose::Decomposition& result,
-           QuantizedMatrix matrix) {
-    quantized::write_matrix(*writer_, target.weight(), result.q);
-    if (adapter_ && target.adapted) adapter_->write(target.module, {result.a, result.b});
-    folder_.journal().add(io::fields_to_json(matrix));
-    done_[target.weight()] = std::move(matrix);
-    if (seconds_since(flushed_) > kSecondsBetweenFlushes) flush();
-  }
-
-  // Factors and report first: what the writer's journal lists is whole everywhere.
-  void flush() {
-    if (adapter_) adapter_->flush();
-    folder_.journal().flush();
-    writer_->checkpoint();
-    folder_.keep();
-    flushed_ = Clock::now();
-  }
-
- private:
-  OutputFolder& folder_;
-  std::optional<adapter::Writer> adapter_;
-  std::optional<checkpoint::Writer> writer_;
-  std::map<std::string, QuantizedMatrix> done_;
-  Clock::time_point flushed_ = Clock::now();
-};
 
 // The recipe with what is the target's own.
 decompose::Recipe recipe_of(const QuantizeTarget& target, const QuantizeJob& job) {
@@ -164,21 +42,84 @@ decompose::Recipe recipe_of(const QuantizeTarget& target, const QuantizeJob& job
   return recipe;
 }
 
-decompose::Decomposition decompose_one(const quantized::ModelFiles& files,
-                                       const QuantizeTarget& target, decompose::Recipe& recipe,
-                                       const std::optional<statistics::File>& known) {
-  const decompose::Statistics statistics = statistics_of(known, target, recipe);
+// What one matrix takes while it is decomposed, in bytes: the weight and the residual, codes and
+// factors, what GPTQ keeps, and square matrices of the metric.
+double working_bytes(const QuantizeTarget& target, const decompose::Recipe& recipe) {
+  const auto rows = static_cast<double>(target.rows), columns = static_cast<double>(target.columns);
+  const double elements = recipe.quantizer == decompose::Quantizer::gptq ? 5 : 3;
+  const double squares = decompose::needs_gram(recipe.metric) && !target.input_of.empty() ? 3 : 0;
+  const double factors = 6.0 * recipe.rank;
+  return sizeof(float) *
+         (elements * rows * columns + squares * columns * columns + factors * (rows + columns));
+}
+
+// How many matrices go side by side: each has serial parts, so that as many as the memory of one
+// large matrix holds are faster than one after the other.
+int matrices_at_once(const std::vector<const QuantizeTarget*>& targets,
+                     const decompose::Recipe& recipe) {
+  constexpr double kWorkingBytes = 768.0 * (1 << 20);
+  double largest = 1;
+  for (const QuantizeTarget* target : targets) {
+    largest = std::max(largest, working_bytes(*target, recipe));
+  }
+  const int threads = thread_count();
+  const int most = std::clamp(static_cast<int>(std::min(kWorkingBytes / largest, 1e6)), 1, threads);
+  // As many as leaves each the same share of the threads.
+  return threads / ceil_divide(threads, most);
+}
+
+struct Decomposed {
+  decompose::Recipe recipe;  // as it was used
+  decompose::Decomposition result;
+  double seconds = 0;
+};
+
+Decomposed decompose_one(const quantized::ModelFiles& files, const QuantizeTarget& target,
+                         const QuantizeJob& job) {
+  const auto begin = Clock::now();
+  Decomposed out{.recipe = recipe_of(target, job), .result = {}};
+  const decompose::Statistics statistics = statistics_of(job.statistics, target, out.recipe);
   const Matrix weight = files.read_matrix(target.id);
   files.drop(target.id);
   try {
-    auto result = decompose::decompose(weight.view(), recipe, statistics, target.weight());
-    if (!std::isfinite(result.final_error()) || !std::isfinite(result.final_metric_error())) {
+    out.result = decompose::decompose(weight.view(), out.recipe, statistics, target.weight());
+    if (!std::isfinite(out.result.final_error()) ||
+        !std::isfinite(out.result.final_metric_error())) {
       throw ComputationError({}, "the error is not finite");
     }
-    return result;
   } catch (const Error&) {
     rethrow_naming(target, files);
   }
+  out.seconds = seconds_since(begin);
+  return out;
+}
+
+// The warnings and notes of one matrix, and its line of the report.
+QuantizedMatrix report_one(const QuantizeTarget& target, const Decomposed& done,
+                           const QuantizeJob& job, Progress& progress) {
+  const decompose::Decomposition& result = done.result;
+  if (done.recipe.metric != job.recipe.metric) {
+    progress.warn(target.weight() +
+                  ": nothing is multiplied by it, so no statistics are of it; "
+                  "it gets the nearest codes, and its error is in the Frobenius norm");
+  }
+  if (result.damping > job.recipe.damping) {
+    progress.note(target.weight() + ": its Gram matrix is singular; damped by " +
+                  std::to_string(result.damping) + " of its diagonal's mean");
+  }
+  QuantizedMatrix matrix;
+  matrix.name = target.weight();
+  matrix.layer = target.layer;
+  matrix.rows = target.rows;
+  matrix.columns = target.columns;
+  matrix.format = target.format.describe();
+  matrix.bits_per_weight = target.format.bits_per_weight(target.rows, target.columns);
+  matrix.relative_error = result.relative_error;
+  matrix.metric = decompose::name(done.recipe.metric);
+  matrix.metric_error = result.metric_error;
+  matrix.svd_residual = result.svd_residual;
+  matrix.seconds = done.seconds;
+  return matrix;
 }
 
 void quantize_matrices(const quantized::ModelFiles& files, const QuantizeJob& job,
@@ -187,43 +128,33 @@ void quantize_matrices(const quantized::ModelFiles& files, const QuantizeJob& jo
   std::uint64_t done = output.done().size();
   progress.begin("quantize", total, "matrices");
   if (done > 0) progress.update(done, "resumed");
+  std::vector<const QuantizeTarget*> targets;
   for (const QuantizeTarget& target : job.targets) {
-    if (output.done().contains(target.weight())) continue;
-    if (progress.stop_requested()) {
-      output.flush();
-      progress.end();
-      throw Interrupted({}, std::to_string(done) + " of " + std::to_string(total) +
-                                " matrices are finished and kept; the same command goes on from "
-                                "there");
-    }
-    const auto begin = Clock::now();
-    decompose::Recipe recipe = recipe_of(target, job);
-    const decompose::Decomposition result = decompose_one(files, target, recipe, job.statistics);
-    if (recipe.metric != job.recipe.metric) {
-      progress.warn(target.weight() +
-                    ": nothing is multiplied by it, so no statistics are of it; "
-                    "it gets the nearest codes, and its error is in the Frobenius norm");
-    }
-    if (result.damping > job.recipe.damping) {
-      progress.note(target.weight() + ": its Gram matrix is singular; damped by " +
-                    std::to_string(result.damping) + " of its diagonal's mean");
-    }
-    QuantizedMatrix matrix;
-    matrix.name = target.weight();
-    matrix.layer = target.layer;
-    matrix.rows = target.rows;
-    matrix.columns = target.columns;
-    matrix.format = target.format.describe();
-    matrix.bits_per_weight = target.format.bits_per_weight(target.rows, target.columns);
-    matrix.relative_error = result.relative_error;
-    matrix.metric = decompose::name(recipe.metric);
-    matrix.metric_error = result.metric_error;
-    matrix.svd_residual = result.svd_residual;
-    matrix.seconds = seconds_since(begin);
-    output.add(target, result, std::move(matrix));
+    if (!output.done().contains(target.weight())) targets.push_back(&target);
+  }
+  std::vector<std::optional<Decomposed>> found(targets.size());
+  const auto work = [&](std::int64_t i) {
+    const Interruptible interruptible(progress);
+    found[static_cast<std::size_t>(i)] =
+        decompose_one(files, *targets[static_cast<std::size_t>(i)], job);
+  };
+  const auto finish = [&](std::int64_t i) {
+    const QuantizeTarget& target = *targets[static_cast<std::size_t>(i)];
+    const Decomposed one = *std::exchange(found[static_cast<std::size_t>(i)], std::nullopt);
+    output.add(target, one.result, report_one(target, one, job, progress));
     char note[32];
-    std::snprintf(note, sizeof note, "error %.4f", result.final_error());
+    std::snprintf(note, sizeof note, "error %.4f", one.result.final_error());
     progress.update(++done, note);
+    if (done < total && progress.stop_requested()) throw Interrupted({}, "stopped");
+  };
+  try {
+    side_by_side(std::ssize(targets), matrices_at_once(targets, job.recipe), work, finish);
+  } catch (const Interrupted&) {
+    output.flush();
+    progress.end();
+    throw Interrupted({}, std::to_string(done) + " of " + std::to_string(total) +
+                              " matrices are finished and kept; the same command goes on from "
+                              "there");
   }
   output.flush();
   progress.end();
