@@ -41,17 +41,21 @@ inline void pause() {
 }
 
 // Waits a little for `ready` before the caller goes to sleep: waking a thread takes as long as a
-// small matrix-vector product, and decoding runs hundreds of these a token.
+// small matrix-vector product, and decoding runs hundreds of these a token. Where another thread or
+// process waits for this processor, it gets it soon.
 template <typename Ready>
 void spin_until(const Ready& ready) {
   constexpr auto kLongest = std::chrono::microseconds(200);
+  constexpr auto kUndisturbed = std::chrono::microseconds(10);
   const auto begin = std::chrono::steady_clock::now();
-  do {
+  for (auto waited = begin - begin; waited < kLongest;
+       waited = std::chrono::steady_clock::now() - begin) {
     for (int i = 0; i < 32; ++i) {
       if (ready()) return;
       pause();
     }
-  } while (std::chrono::steady_clock::now() - begin < kLongest);
+    if (waited > kUndisturbed) std::this_thread::yield();
+  }
 }
 
 }  // namespace
