@@ -4,9 +4,13 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <vector>
 
 #include "clock.h"
+#include "matrices_at_once.h"
 #include "qloft/core/error.h"
+#include "qloft/core/interrupt.h"
+#include "qloft/core/side_by_side.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -22,6 +26,26 @@ std::optional<std::vector<double>> errors_of(const io::Json& line, std::size_t f
     if (!std::isfinite(errors.back()) || errors.back() < 0) return std::nullopt;
   }
   return errors;
+}
+
+std::vector<double> errors_of_one(const quantized::ModelFiles& files, const QuantizeTarget& target,
+                                  const std::vector<quant::Format>& formats,
+                                  const decompose::Recipe& recipe,
+                                  const std::optional<statistics::File>& statistics) {
+  decompose::Recipe its = recipe;
+  if (!target.adapted) its.rank = 0;
+  const Matrix weight = files.read_matrix(target.id);
+  files.drop(target.id);
+  const decompose::Statistics known = statistics_of(statistics, target, its);
+  try {
+    auto errors = decompose::format_errors(weight.view(), its, formats, known, target.weight());
+    if (!std::ranges::all_of(errors, [](double error) { return std::isfinite(error); })) {
+      throw ComputationError({}, "the error is not finite");
+    }
+    return errors;
+  } catch (const Error&) {
+    rethrow_naming(target, files);
+  }
 }
 
 }  // namespace
@@ -52,35 +76,33 @@ void find_errors(const quantized::ModelFiles& files, const std::vector<QuantizeT
   progress.begin("errors of " + std::to_string(formats.size()) + " formats", total, "matrices");
   if (done > 0) progress.update(done, "known");
   auto flushed = Clock::now();
+  std::vector<const QuantizeTarget*> unknown;
   for (const QuantizeTarget& target : targets) {
-    if (is_known(target)) continue;
-    if (progress.stop_requested()) {
-      file.flush();
-      progress.end();
-      throw Interrupted({}, "the errors of " + std::to_string(done) + " of " +
-                                std::to_string(total) +
-                                " matrices are found and kept; the same command goes on from "
-                                "there");
-    }
-    decompose::Recipe its = recipe;
-    if (!target.adapted) its.rank = 0;
-    const Matrix weight = files.read_matrix(target.id);
-    files.drop(target.id);
-    const decompose::Statistics known = statistics_of(statistics, target, its);
-    try {
-      auto errors = decompose::format_errors(weight.view(), its, formats, known, target.weight());
-      if (!std::ranges::all_of(errors, [](double error) { return std::isfinite(error); })) {
-        throw ComputationError({}, "the error is not finite");
-      }
-      file.add(target.weight(), std::move(errors));
-    } catch (const Error&) {
-      rethrow_naming(target, files);
-    }
+    if (!is_known(target)) unknown.push_back(&target);
+  }
+  std::vector<std::vector<double>> found(unknown.size());
+  const auto work = [&](std::int64_t i) {
+    const Interruptible interruptible(progress);
+    const auto index = static_cast<std::size_t>(i);
+    found[index] = errors_of_one(files, *unknown[index], formats, recipe, statistics);
+  };
+  const auto finish = [&](std::int64_t i) {
+    const auto index = static_cast<std::size_t>(i);
+    file.add(unknown[index]->weight(), std::move(found[index]));
     if (seconds_since(flushed) > kSecondsBetweenFlushes) {
       file.flush();
       flushed = Clock::now();
     }
-    progress.update(++done, target.module);
+    progress.update(++done, unknown[index]->module);
+    if (done < total && progress.stop_requested()) throw Interrupted({}, "stopped");
+  };
+  try {
+    side_by_side(std::ssize(unknown), matrices_at_once(unknown, recipe), work, finish);
+  } catch (const Interrupted&) {
+    file.flush();
+    progress.end();
+    throw Interrupted({}, "the errors of " + std::to_string(done) + " of " + std::to_string(total) +
+                              " matrices are found and kept; the same command goes on from there");
   }
   file.flush();
   progress.end();

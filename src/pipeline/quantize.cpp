@@ -12,13 +12,13 @@
 
 #include "automatic.h"
 #include "clock.h"
+#include "matrices_at_once.h"
 #include "matrix_statistics.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/error.h"
 #include "qloft/core/interrupt.h"
 #include "qloft/core/memory.h"
 #include "qloft/core/side_by_side.h"
-#include "qloft/core/threads.h"
 #include "qloft/io/field_json.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/pipeline/report_fields.h"
@@ -40,32 +40,6 @@ decompose::Recipe recipe_of(const QuantizeTarget& target, const QuantizeJob& job
     recipe.loop = decompose::Loop::once;
   }
   return recipe;
-}
-
-// What one matrix takes while it is decomposed, in bytes: the weight and the residual, codes and
-// factors, what GPTQ keeps, and square matrices of the metric.
-double working_bytes(const QuantizeTarget& target, const decompose::Recipe& recipe) {
-  const auto rows = static_cast<double>(target.rows), columns = static_cast<double>(target.columns);
-  const double elements = recipe.quantizer == decompose::Quantizer::gptq ? 5 : 3;
-  const double squares = decompose::needs_gram(recipe.metric) && !target.input_of.empty() ? 3 : 0;
-  const double factors = 6.0 * recipe.rank;
-  return sizeof(float) *
-         (elements * rows * columns + squares * columns * columns + factors * (rows + columns));
-}
-
-// How many matrices go side by side: each has serial parts, so that as many as the memory of one
-// large matrix holds are faster than one after the other.
-int matrices_at_once(const std::vector<const QuantizeTarget*>& targets,
-                     const decompose::Recipe& recipe) {
-  constexpr double kWorkingBytes = 768.0 * (1 << 20);
-  double largest = 1;
-  for (const QuantizeTarget* target : targets) {
-    largest = std::max(largest, working_bytes(*target, recipe));
-  }
-  const int threads = thread_count();
-  const int most = std::clamp(static_cast<int>(std::min(kWorkingBytes / largest, 1e6)), 1, threads);
-  // As many as leaves each the same share of the threads.
-  return threads / ceil_divide(threads, most);
 }
 
 struct Decomposed {
