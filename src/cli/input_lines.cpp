@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <string>
 
 #include "qloft/core/error.h"
 
@@ -14,12 +15,19 @@ bool InputLines::next(std::string& line, const Progress& progress) {
   constexpr int kLookEvery = 200;  // milliseconds: the signal may come just before the wait
   for (;;) {
     if (progress.stop_requested()) return false;
-    const std::size_t end = buffer_.find('\n');
+    const std::size_t end = buffer_.find('\n', searched_);
+    searched_ = buffer_.size();
     if (end != std::string::npos || ended_) {
       if (end == std::string::npos && buffer_.empty()) return false;
       line = buffer_.substr(0, end);
       buffer_.erase(0, end == std::string::npos ? buffer_.size() : end + 1);
+      searched_ = 0;
       return true;
+    }
+    if (buffer_.size() > kMostBytes) {
+      throw InputError(
+          {"standard input", {}},
+          "expected lines of up to " + std::to_string(kMostBytes) + " bytes, found a longer one");
     }
     pollfd wait = {descriptor_, POLLIN, 0};
     if (::poll(&wait, 1, kLookEvery) <= 0) continue;

@@ -1,5 +1,6 @@
 #include "../../src/cli/signals.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <thread>
 
 #include "../../src/cli/input_lines.h"
+#include "qloft/core/error.h"
 #include "qloft/core/interrupt.h"
 #include "qloft/io.h"
 
@@ -125,6 +127,16 @@ TEST(InputLines, GiveALastLineWithoutItsEnd) {
   EXPECT_EQ(line, "two");
   EXPECT_FALSE(lines.next(line, progress));
   ::close(ends[0]);
+}
+
+TEST(InputLines, RefuseALineWithoutEnd) {
+  const int zeros = ::open("/dev/zero", O_RDONLY);
+  ASSERT_GE(zeros, 0);
+  const Asks progress;
+  InputLines lines(zeros);
+  std::string line;
+  EXPECT_THROW(lines.next(line, progress), InputError);
+  ::close(zeros);
 }
 
 }  // namespace
