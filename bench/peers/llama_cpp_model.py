@@ -1,38 +1,45 @@
-"""Writes the 1.1 B Llama shape of bench/model/llama_1b.h with random weights as a GGUF file, for llama.cpp.
+"""Writes a Llama shape with random weights as a GGUF file, for llama.cpp: CONFIG is a config.json.
 
-    python llama_cpp_model.py random.gguf
+    python llama_cpp_model.py random.gguf [CONFIG]
     llama-quantize random.gguf q4.gguf Q4_0 2
     llama-bench -m q4.gguf -t 2 -p 64 -n 32
 """
 
+import json
+import pathlib
 import sys
 
 import gguf
 import numpy as np
 
-HIDDEN, INNER, LAYERS, HEADS, KEY_VALUE_HEADS, VOCABULARY = 2048, 5632, 22, 32, 4, 32000
+SHAPE = pathlib.Path(__file__).parent.parent / "shapes/llama_1b/config.json"
 
 
-def main(path):
+def main(path, config=SHAPE):
+    shape = json.loads(pathlib.Path(config).read_text(encoding="utf-8"))
+    if shape["model_type"] != "llama":
+        sys.exit(f"{config}: model_type: expected llama, found {shape['model_type']}")
+    hidden, inner, vocabulary = shape["hidden_size"], shape["intermediate_size"], shape["vocab_size"]
+    heads, key_value_heads = shape["num_attention_heads"], shape["num_key_value_heads"]
     random = np.random.default_rng(1)
     writer = gguf.GGUFWriter(path, "llama")
-    writer.add_block_count(LAYERS)
-    writer.add_context_length(2048)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_feed_forward_length(INNER)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KEY_VALUE_HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(HIDDEN // HEADS)
-    writer.add_vocab_size(VOCABULARY)
+    writer.add_block_count(shape["num_hidden_layers"])
+    writer.add_context_length(shape["max_position_embeddings"])
+    writer.add_embedding_length(hidden)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(key_value_heads)
+    writer.add_layer_norm_rms_eps(shape["rms_norm_eps"])
+    writer.add_rope_dimension_count(hidden // heads)
+    writer.add_vocab_size(vocabulary)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     # llama-bench feeds numbers, but a file without a vocabulary is refused.
     special = [b"<unk>", b"<s>", b"</s>"]
     writer.add_tokenizer_model("llama")
-    writer.add_token_list(special + [b"t%d" % i for i in range(len(special), VOCABULARY)])
-    writer.add_token_scores([0.0] * VOCABULARY)
+    writer.add_token_list(special + [b"t%d" % i for i in range(len(special), vocabulary)])
+    writer.add_token_scores([0.0] * vocabulary)
     kinds = gguf.TokenType
-    writer.add_token_types([kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL] + [kinds.NORMAL] * (VOCABULARY - 3))
+    writer.add_token_types([kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL] + [kinds.NORMAL] * (vocabulary - 3))
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
 
@@ -41,23 +48,23 @@ def main(path):
         writer.add_tensor(name, values.astype(np.float16))
 
     def ones(name):
-        writer.add_tensor(name, np.ones(HIDDEN, dtype=np.float32))
+        writer.add_tensor(name, np.ones(hidden, dtype=np.float32))
 
-    key_value = HIDDEN // HEADS * KEY_VALUE_HEADS
-    matrix("token_embd.weight", VOCABULARY, HIDDEN)
+    key_value = hidden // heads * key_value_heads
+    matrix("token_embd.weight", vocabulary, hidden)
     ones("output_norm.weight")
-    matrix("output.weight", VOCABULARY, HIDDEN)
-    for layer in range(LAYERS):
+    matrix("output.weight", vocabulary, hidden)
+    for layer in range(shape["num_hidden_layers"]):
         block = f"blk.{layer}."
         ones(block + "attn_norm.weight")
         ones(block + "ffn_norm.weight")
-        matrix(block + "attn_q.weight", HIDDEN, HIDDEN)
-        matrix(block + "attn_k.weight", key_value, HIDDEN)
-        matrix(block + "attn_v.weight", key_value, HIDDEN)
-        matrix(block + "attn_output.weight", HIDDEN, HIDDEN)
-        matrix(block + "ffn_gate.weight", INNER, HIDDEN)
-        matrix(block + "ffn_up.weight", INNER, HIDDEN)
-        matrix(block + "ffn_down.weight", HIDDEN, INNER)
+        matrix(block + "attn_q.weight", hidden, hidden)
+        matrix(block + "attn_k.weight", key_value, hidden)
+        matrix(block + "attn_v.weight", key_value, hidden)
+        matrix(block + "attn_output.weight", hidden, hidden)
+        matrix(block + "ffn_gate.weight", inner, hidden)
+        matrix(block + "ffn_up.weight", inner, hidden)
+        matrix(block + "ffn_down.weight", hidden, inner)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -65,4 +72,4 @@ def main(path):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
