@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "qloft/architecture.h"
 #include "qloft/chat_template.h"
 #include "qloft/checkpoint.h"
 #include "qloft/evaluate/final_number.h"
@@ -13,11 +14,17 @@
 
 namespace qloft::evaluate {
 
+struct Materials {
+  const architecture::Layout& layout;
+  const tokenizer::Tokenizer& tokenizer;
+  const std::optional<chat_template::ChatTemplate>& chat;
+  const checkpoint::Checkpoint& source;  // of end tokens
+};
+
 struct Subject {
   model::Model& model;
   model::AdapterId adapter;  // that its passes use
   const tokenizer::Tokenizer& tokenizer;
-  const std::optional<chat_template::ChatTemplate>& chat;
   const checkpoint::Checkpoint& source;  // of end tokens
 };
 

@@ -9,12 +9,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <vector>
+#include <optional>
 
 #include "qloft/core/progress.h"
-#include "qloft/data.h"
-#include "qloft/data/omissions.h"
 #include "qloft/model.h"
+#include "qloft/train/examples.h"
 #include "qloft/train/options.h"
 #include "qloft/train/summary.h"
 
@@ -44,19 +43,16 @@ std::int64_t warmup_steps(const Options& options, std::int64_t steps);
 // With options.resume the run goes on from the state in the folder: to the same bits as one that
 // was never interrupted, if the number of threads is the same.
 //
-// Throws InputError for options out of range, examples without any prediction that counts, or a
-// state that is missing or of other options, other data or another model; ComputationError naming
-// the step and the last save where the loss or the gradient is not a number; Interrupted after
-// saving where progress asks to stop.
-Summary train(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
-              const std::vector<std::int64_t>& train_indices,
-              const std::vector<std::int64_t>& validation_indices, const Options& options,
-              const Save& save, Progress& progress);
+// Throws InputError for options out of range, or a state that is missing or of other options, other
+// data or another model; ComputationError naming the step and the last save where the loss or the
+// gradient is not a number; Interrupted after saving where progress asks to stop.
+Summary train(model::Model& model, model::AdapterId adapter, Examples examples,
+              std::optional<Examples> validation, const Options& options, const Save& save,
+              Progress& progress);
 
-// Mean loss over the predictions that count of these examples, `batch` at a time, nothing learned.
-// Leaves the model out of training mode. Throws InputError if none counts.
-double validation_loss(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
-                       const std::vector<std::int64_t>& indices, std::int64_t batch,
-                       data::Omissions* omissions = nullptr);
+// Mean loss over the predictions that count of all these examples, `batch` (at least 1) at a time,
+// nothing learned. Leaves the model out of training mode.
+double validation_loss(model::Model& model, model::AdapterId adapter, const Examples& examples,
+                       std::int64_t batch);
 
 }  // namespace qloft::train

@@ -117,7 +117,9 @@ int guarded(const std::function<int()>& body) {
     return kFailed;
   } catch (const std::filesystem::filesystem_error& error) {
     fail(fmt::format("{}: {}", error.path1().string(), error.code().message()));
-    return kFailed;
+    const bool no_name = error.code() == std::errc::filename_too_long ||
+                         error.code() == std::errc::too_many_symbolic_link_levels;
+    return no_name ? kWrongInput : kFailed;
   } catch (const std::system_error& error) {
     fail(fmt::format("the system refused: {}", error.what()));
     return kFailed;

@@ -1,6 +1,9 @@
 #include "qloft/compare.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 
 #include "page.h"
 #include "plots.h"
@@ -60,6 +63,31 @@ void check_data(const Recipe& recipe, const Options& options) {
   }
 }
 
+// As the model's own tokenizer reads them; each file once.
+void read_data(const Recipe& recipe, const Options& options) {
+  for (const TaskSpec& spec : recipe.tasks) check_task_data(spec, options);
+  std::set<std::string> read;
+  for (const RowSpec& row : recipe.rows) {
+    if (row.tune && read.insert(row.tune_data).second) check_tuning_data(row, options);
+  }
+}
+
+// Other programs have files of this name, too.
+bool is_recipe(const fs::path& file) {
+  std::error_code error;
+  if (!fs::is_regular_file(fs::symlink_status(file, error))) return false;
+  const Json json = Json::parse(read_file(file), nullptr, false);
+  return json.is_object() && json.contains("rows") && json["rows"].is_array() &&
+         !json["rows"].empty();
+}
+
+bool is_empty_but_for_its_lock(const fs::path& folder) {
+  std::error_code error;
+  return std::ranges::all_of(fs::directory_iterator(folder, error), [](const auto& entry) {
+    return entry.path().filename() == pipeline::kLockFile;
+  });
+}
+
 // OUTPUT is ours if it is empty or holds the recipe of an earlier run, or its lock where it was
 // killed before that.
 void check_output(const Options& options) {
@@ -72,9 +100,9 @@ void check_output(const Options& options) {
     pipeline::expect_no_input(output / removed, {options.recipe, options.model, options.text,
                                                  options.train, options.test, options.calibration});
   }
-  const bool ours =
-      fs::exists(output / "recipe.json", error) || fs::exists(output / pipeline::kLockFile, error);
-  if (!ours && !fs::is_empty(output, error)) {
+  const bool ours = is_empty_but_for_its_lock(output) || is_recipe(output / "recipe.json") ||
+                    signature(output / pipeline::kLockFile) == "compare";
+  if (!ours) {
     throw InputError({output, {}},
                      "expected an empty folder or one that compare wrote, found something else");
   }
@@ -112,6 +140,17 @@ Row finished_row(const RowSpec& plan, std::size_t number, const Recipe& recipe,
   return row;
 }
 
+FileLock lock_output(const fs::path& output) {
+  make_folders(output);
+  try {
+    return {output / pipeline::kLockFile, output};
+  } catch (const Error&) {
+    std::error_code error;
+    fs::remove(output, error);  // where it is empty
+    throw;
+  }
+}
+
 }  // namespace
 
 Report run(const Options& options, Progress& progress) {
@@ -120,9 +159,9 @@ Report run(const Options& options, Progress& progress) {
   check_data(recipe, options);
   check_output(options);
   for (const RowSpec& row : recipe.rows) check_row(row, options);
+  read_data(recipe, options);
 
-  make_folders(options.output);
-  FileLock lock(options.output / pipeline::kLockFile, options.output);
+  FileLock lock = lock_output(options.output);
   lock.sign("compare");
   make_folders(options.output / "rows");
   io::write_json(options.output / "recipe.json", json);

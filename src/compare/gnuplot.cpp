@@ -234,7 +234,8 @@ int run_gnuplot(const fs::path& file, const fs::path& log) {
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 2, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   // -d: no start-up file of the user's.
-  std::string program = "gnuplot", defaults = "-d", script = file.string();
+  // A relative path may begin as an option does.
+  std::string program = "gnuplot", defaults = "-d", script = fs::absolute(file).string();
   char* arguments[] = {program.data(), defaults.data(), script.data(), nullptr};
   pid_t child = 0;
   const int error = posix_spawnp(&child, program.c_str(), &actions, nullptr, arguments, environ);
@@ -264,7 +265,6 @@ std::string gnuplot_script(const Plot& plot) {
 std::vector<DrawnPlot> draw(const std::vector<Plot>& plots, const fs::path& folder,
                             Progress& progress) {
   std::vector<DrawnPlot> drawn;
-  std::error_code error;
   remove_whole(folder);
   if (plots.empty()) return drawn;
   make_folders(folder);
@@ -275,7 +275,7 @@ std::vector<DrawnPlot> draw(const std::vector<Plot>& plots, const fs::path& fold
     write_file(partial.string() + ".gp", "set output " + quoted(partial.string()) + "\nload " +
                                              quoted(source.string()) + "\nunset output\n");
     const int status = run_gnuplot(partial.string() + ".gp", log);
-    fs::remove(partial.string() + ".gp", error);
+    remove_whole(partial.string() + ".gp");
     if (status == 0) {
       rename_whole(partial, out);
       drawn.push_back({plot, out});
@@ -283,8 +283,8 @@ std::vector<DrawnPlot> draw(const std::vector<Plot>& plots, const fs::path& fold
       progress.warn(plot.name + ": gnuplot ended with status " + std::to_string(status) + ": " +
                     last_line(log));
     }
-    fs::remove(log, error);
-    fs::remove(partial, error);
+    remove_whole(log);
+    remove_whole(partial);
     if (status < 0) {
       progress.note("no plots: the program gnuplot is not installed");
       break;

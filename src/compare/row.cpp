@@ -172,6 +172,20 @@ void check_task(const TaskSpec& spec, const Options& options) {
   }
 }
 
+void check_task_data(const TaskSpec& spec, const Options& options) {
+  Progress silent;
+  pipeline::check_data(evaluate_options(spec, options, options.model), silent);
+}
+
+void check_tuning_data(const RowSpec& row, const Options& options) {
+  Progress silent;
+  pipeline::FinetuneOptions tune = *row.tune;
+  tune.model = options.model;
+  tune.data = {tuning_data(row, options)};
+  tune.show = 1;  // all of them are read
+  pipeline::show_examples(tune, silent);
+}
+
 const fs::path& data_of(const TaskSpec& spec, const Options& options) {
   return spec.task->plain_text ? options.text : options.test;
 }

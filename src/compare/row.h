@@ -18,6 +18,11 @@ io::Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const I
 // Throws InputError for what evaluate refuses before a model is loaded.
 void check_task(const TaskSpec& spec, const Options& options);
 
+// Throw InputError naming the place that is wrong in the data of the task, or of what the row is
+// tuned on.
+void check_task_data(const TaskSpec& spec, const Options& options);
+void check_tuning_data(const RowSpec& row, const Options& options);
+
 // Throws InputError naming the recipe and the row for what quantize or finetune refuses before they
 // begin.
 void check_row(const RowSpec& row, const Options& options);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "qloft/core/error.h"
+#include "qloft/core/open_error.h"
 
 namespace qloft {
 namespace fs = std::filesystem;
@@ -36,6 +37,15 @@ class Descriptor {
 fs::path folder_of(const fs::path& path) {
   const fs::path parent = path.parent_path();
   return parent.empty() ? fs::path(".") : parent;
+}
+
+// A name that cannot be is the caller's mistake, not the machine's.
+[[noreturn]] void refuse_to_create(const fs::path& path, const char* message, int error_number) {
+  if (error_number == ENAMETOOLONG || error_number == ELOOP) {
+    throw InputError({path, {}},
+                     std::string(message) + ": " + std::generic_category().message(error_number));
+  }
+  throw SystemError({path, {}}, message, error_number);
 }
 
 constexpr std::size_t kSignatureBytes = 64;
@@ -65,11 +75,28 @@ void write_signature(int descriptor, std::string_view work, const fs::path& outp
   }
 }
 
+bool is_regular(int descriptor) {
+  struct stat status {};
+  return ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+// A link, a folder, a socket or a device.
+bool is_in_the_way(const fs::path& file) {
+  struct stat status {};
+  return ::lstat(file.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
+}
+
 // The descriptor of `file` holds its lock.
 int open_locked(const fs::path& file, const fs::path& output) {
   for (;;) {
-    const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (descriptor < 0) throw SystemError({output, {}}, "cannot create", errno);
+    const int descriptor =
+        ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+    const int refusal = errno;
+    if (descriptor < 0 ? is_in_the_way(file) : !is_regular(descriptor)) {
+      if (descriptor >= 0) ::close(descriptor);
+      throw InputError({file, {}}, "expected a regular file or none");
+    }
+    if (descriptor < 0) refuse_to_create(output, "cannot create", refusal);
     if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       const std::string holder = first_line(descriptor);
       ::close(descriptor);
@@ -104,8 +131,9 @@ void FileLock::sign(std::string_view work) {
 }
 
 std::string signature(const fs::path& lock) {
-  const Descriptor file(lock, O_RDONLY | O_NONBLOCK);
-  const std::string text = file.value() < 0 ? "" : first_line(file.value());
+  const Descriptor file(lock, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+  const std::string text =
+      file.value() >= 0 && is_regular(file.value()) ? first_line(file.value()) : "";
   return text.substr(0, text.find(','));
 }
 
@@ -160,13 +188,26 @@ void write_file(const fs::path& path, std::string_view content) {
   file.commit();
 }
 
+void refuse_to_open(const fs::path& path, int error_number) {
+  switch (error_number) {
+    case ENOENT:
+    case ENOTDIR:
+      throw InputError({path, {}}, "no such file");
+    case ENXIO:  // a socket, or a device that is not there
+      throw InputError({path, {}}, "expected a regular file");
+    case ELOOP:
+      throw InputError({path, {}}, "expected a file, found links in a circle");
+    case ENAMETOOLONG:
+      throw InputError({path, {}}, "expected the name of a file, found a longer one than there is");
+    default:
+      throw SystemError({path, {}}, "cannot be opened", error_number);
+  }
+}
+
 std::string read_file(const fs::path& path) {
   // O_NONBLOCK: a named pipe must be refused, not waited for.
   const Descriptor file(path, O_RDONLY | O_NONBLOCK);
-  if (file.value() < 0) {
-    if (errno == ENOENT || errno == ENOTDIR) throw InputError({path, {}}, "no such file");
-    throw SystemError({path, {}}, "cannot be opened", errno);
-  }
+  if (file.value() < 0) refuse_to_open(path, errno);
   struct stat status {};
   if (::fstat(file.value(), &status) != 0 || !S_ISREG(status.st_mode)) {
     throw InputError({path, {}}, "expected a regular file");
@@ -191,7 +232,7 @@ std::string read_file(const fs::path& path) {
 void copy_file_whole(const fs::path& from, const fs::path& to) {
   const Descriptor source(from, O_RDONLY | O_NONBLOCK);
   struct stat status {};
-  if (source.value() < 0) throw SystemError({from, {}}, "cannot be opened", errno);
+  if (source.value() < 0) refuse_to_open(from, errno);
   if (::fstat(source.value(), &status) != 0 || !S_ISREG(status.st_mode)) {
     throw InputError({from, {}}, "expected a regular file");
   }
@@ -210,7 +251,7 @@ void copy_file_whole(const fs::path& from, const fs::path& to) {
 void make_folders(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);
-  if (error) throw SystemError({path, {}}, "cannot create the folder", error.value());
+  if (error) refuse_to_create(path, "cannot create the folder", error.value());
 }
 
 void rename_whole(const fs::path& from, const fs::path& to) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "qloft/core/error.h"
+#include "qloft/core/open_error.h"
 #include "qloft/core/threads.h"
 
 namespace qloft {
@@ -66,9 +67,10 @@ std::string hex(std::uint64_t hash) {
 
 std::uint64_t fingerprint_of_file(const std::filesystem::path& path) {
   const FileToHash file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.value < 0) refuse_to_open(path, errno);
   struct stat status {};
-  if (file.value < 0 || ::fstat(file.value, &status) != 0 || !S_ISREG(status.st_mode)) {
-    throw InputError({path, {}}, "no such file");
+  if (::fstat(file.value, &status) != 0 || !S_ISREG(status.st_mode)) {
+    throw InputError({path, {}}, "expected a regular file");
   }
   const std::int64_t size = status.st_size;
   std::vector<std::uint64_t> hashes(static_cast<std::size_t>((size + kChunk - 1) / kChunk));

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "qloft/core/error.h"
+#include "qloft/core/open_error.h"
 
 namespace qloft::data {
 namespace {
@@ -20,10 +21,7 @@ constexpr std::size_t kFirstRead = 4096;
 SourceFile::SourceFile(std::filesystem::path path) : path_(std::move(path)) {
   // O_NONBLOCK: a named pipe without a writer must not hang the program before it is refused.
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor_ < 0) {
-    if (errno == ENOENT || errno == ENOTDIR) throw InputError({path_, {}}, "no such file");
-    throw SystemError({path_, {}}, "cannot be opened", errno);
-  }
+  if (descriptor_ < 0) refuse_to_open(path_, errno);
   struct stat status {};
   if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
     ::close(descriptor_);

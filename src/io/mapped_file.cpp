@@ -9,6 +9,7 @@
 
 #include "mappings.h"
 #include "qloft/core/error.h"
+#include "qloft/core/open_error.h"
 #include "qloft/io.h"
 
 namespace qloft::io {
@@ -16,10 +17,7 @@ namespace qloft::io {
 MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   // O_NONBLOCK: opening a named pipe must not wait for a writer.
   const int descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) {
-    if (errno == ENOENT || errno == ENOTDIR) throw InputError({path_, {}}, "no such file");
-    throw SystemError({path_, {}}, "cannot be opened", errno);
-  }
+  if (descriptor < 0) refuse_to_open(path_, errno);
   struct stat status {};
   if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     ::close(descriptor);

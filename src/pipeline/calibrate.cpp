@@ -21,6 +21,7 @@
 #include "qloft/data/rows.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/statistics.h"
+#include "suspects.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -378,7 +379,11 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   if (!folder.finished()) {
     checkpoint::expect_finite(model.files.source());
     LoadedModel loaded = load_model(std::move(model), progress);
-    collect(loaded, examples, origin, folder, report, progress);
+    try {
+      collect(loaded, examples, origin, folder, report, progress);
+    } catch (const ComputationError&) {
+      rethrow_at_largest(weights_read(loaded.source(), options.model));
+    }
   }
   folder.commit_file(kFile);
 

@@ -9,6 +9,7 @@
 #include "qloft/core/interrupt.h"
 #include "qloft/evaluate.h"
 #include "qloft/pipeline/output.h"
+#include "suspects.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -27,6 +28,13 @@ void check_predictions(const EvaluateOptions& options) {
   }
 }
 
+evaluate::Prepared prepare(const ModelInputs& inputs, const evaluate::Task& task,
+                           const evaluate::Request& request, Progress& progress) {
+  const evaluate::Materials materials{inputs.files.layout(), inputs.text.tokenizer,
+                                      inputs.text.chat, inputs.files.source()};
+  return task.prepare(materials, request, progress);
+}
+
 }  // namespace
 
 void check_evaluate(const EvaluateOptions& options, Progress& progress) {
@@ -40,20 +48,31 @@ void check_evaluate(const EvaluateOptions& options, Progress& progress) {
              architecture::read_layout(io::read_json(config), config).max_positions, progress);
 }
 
+void check_data(const EvaluateOptions& options, Progress& progress) {
+  prepare(open_model(options.model), evaluate::task(options.task), {options.data, options.settings},
+          progress);
+}
+
 EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   check_evaluate(options, progress);
   const evaluate::Task& task = evaluate::task(options.task);
   const evaluate::Request request{options.data, options.settings};
 
   const Interruptible interruptible(progress);
-  LoadedModel loaded = load_model(open_model(options.model), progress);
+  ModelInputs inputs = open_model(options.model);
+  const evaluate::Prepared data = prepare(inputs, task, request, progress);
+  LoadedModel loaded = load_model(std::move(inputs), progress);
   EvaluateReport report;
   report.task = options.task;
   const auto start = Clock::now();
   const evaluate::Subject subject{loaded.model, loaded.adapter, loaded.text.tokenizer,
-                                  loaded.text.chat, loaded.source()};
+                                  loaded.source()};
   evaluate::expect_finite_weights(subject);
-  report.scores = task.run(subject, request, progress);
+  try {
+    report.scores = task.run(subject, request, data, progress);
+  } catch (const ComputationError&) {
+    rethrow_at_largest(weights_read(loaded.source(), options.model));
+  }
   report.seconds = seconds_since(start);
   return report;
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <utility>
 
 #include "finetune_adapter.h"
 #include "finetune_inputs.h"
@@ -18,6 +19,7 @@
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized/model_files.h"
 #include "qloft/train.h"
+#include "suspects.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -54,7 +56,6 @@ std::optional<fs::file_time_type> saved_at(const fs::path& folder) {
 // with must be whole.
 void take_up_finished(OutputFolder& output) {
   const fs::path& from = output.target();
-  if (!saved_at(from)) throw InputError({from, {}}, "there is no saved run to resume");
   const fs::path state = fs::path(kTrainingFolder) / kStateFile;
   for (const auto& entry : fs::recursive_directory_iterator(from)) {
     const fs::path name = entry.path().lexically_relative(from);
@@ -67,16 +68,23 @@ void take_up_finished(OutputFolder& output) {
   copy_file_whole(from / state, output.path() / state);
 }
 
-// Unlike the stages with a journal it goes on only where --resume asks, with a finished run too;
-// what the run depends on is kept and compared by the training state. A run that fails before its
-// first save leaves nothing.
-void begin(OutputFolder& output, const FinetuneOptions& options) {
+void expect_as_asked(const OutputFolder& output, const FinetuneOptions& options) {
   const bool interrupted = saved_at(output.path()).has_value();
   if (interrupted && !options.train.resume && !options.overwrite) {
     throw InputError({output.path(), {}},
                      "an interrupted run is here: --resume goes on with it, --overwrite begins "
                      "anew");
   }
+  if (!interrupted && options.train.resume && !saved_at(output.target())) {
+    throw InputError({output.target(), {}}, "there is no saved run to resume");
+  }
+}
+
+// Unlike the stages with a journal it goes on only where --resume asks, with a finished run too;
+// what the run depends on is kept and compared by the training state. A run that fails before its
+// first save leaves nothing.
+void begin(OutputFolder& output, const FinetuneOptions& options) {
+  const bool interrupted = saved_at(output.path()).has_value();
   if (!interrupted || !options.train.resume) output.start_afresh();
   if (!interrupted && options.train.resume) take_up_finished(output);
   output.keep_if([folder = output.path(), found = saved_at(output.path())] {
@@ -129,6 +137,12 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
       lora ? ElementType::f32 : save_type(files ? &files->source() : nullptr, config, options);
 
   OutputFolder output(output_of(options));
+  expect_as_asked(output, options);
+  train::Examples examples = train::read_examples(data.set, data.split.train, progress);
+  std::optional<train::Examples> validation;
+  if (!data.split.validation.empty()) {
+    validation = train::read_examples(data.set, data.split.validation, progress);
+  }
   begin(output, options);
   auto load = load_options(options.device, options.dtype, options.matmul);
   load.train_weights = !lora;
@@ -151,8 +165,19 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
     }
   };
   FinetuneReport report;
-  report.summary = train::train(model, trained, data.set, data.split.train, data.split.validation,
-                                training, save, progress);
+  try {
+    report.summary = train::train(model, trained, std::move(examples), std::move(validation),
+                                  training, save, progress);
+  } catch (const ComputationError&) {
+    std::vector<fs::path> read;
+    if (training.resume) read.push_back(training.folder / kStateFile);
+    if (files) read.push_back(folder);
+    if (files && lora) {
+      const auto its = adapter_folder(files->source(), adapter_options(options));
+      if (its) read.push_back(*its);
+    }
+    rethrow_at_largest(read);
+  }
   if (!lora) {
     io::Json saved = config;
     checkpoint::set_weight_type(saved, type);

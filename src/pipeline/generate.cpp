@@ -10,6 +10,7 @@
 #include "qloft/core/file.h"
 #include "qloft/data/end_tokens.h"
 #include "qloft/generate.h"
+#include "suspects.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -80,8 +81,12 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
     if (progress.stop_requested()) return false;
     return sink ? sink(piece) : true;
   };
-  report.result =
-      generate::generate(loaded.model, loaded.tokenizer(), {report.prompt_ids, settings, timed});
+  try {
+    report.result =
+        generate::generate(loaded.model, loaded.tokenizer(), {report.prompt_ids, settings, timed});
+  } catch (const ComputationError&) {
+    rethrow_at_largest(weights_read(loaded.source(), options.model));
+  }
   report.seconds = seconds_since(start);
   return report;
 }
@@ -123,7 +128,8 @@ struct Conversation::State {
   generate::Options settings;
   std::vector<chat_template::Message> messages;
   std::vector<std::string> adapters;
-  std::map<std::string, Tokenization> text;  // of each adapter, and of "base"
+  std::map<std::string, Tokenization> text;    // of each adapter, and of "base"
+  std::vector<std::filesystem::path> weights;  // the folders that were read
   std::string active;
   std::int64_t context = 0;
   std::optional<generate::Engine> engine;
@@ -162,14 +168,16 @@ Conversation::Conversation(const ChatOptions& options, Progress& progress) {
                                                     : std::vector<std::string>{"base"});
   LoadedModel loaded = load_model(std::move(inputs), progress);
   state_ =
-      std::make_unique<State>(State{options, std::move(loaded), {}, {}, {}, {}, {}, 0, {}, {}});
+      std::make_unique<State>(State{options, std::move(loaded), {}, {}, {}, {}, {}, {}, 0, {}, {}});
   State& s = *state_;
+  s.weights = weights_read(s.loaded.source(), options.model);
   s.adapters = s.loaded.model.adapters();
   s.add_text("base", std::nullopt);
   for (const std::string& name : s.adapters) s.text.emplace(name, s.loaded.text);
   for (const auto& [name, folder, adapter] : further) {
     s.loaded.model.attach(name, adapter, false);
     s.add_text(name, folder);
+    s.weights.emplace_back(folder);
     s.adapters.push_back(name);
   }
   s.loaded.model.set_training(false);
@@ -204,6 +212,9 @@ generate::Result Conversation::say(const std::string& message, const generate::S
     const generate::Result result = s.engine->result(*s.sequence);
     s.messages.push_back({"assistant", result.text});
     return result;
+  } catch (const ComputationError&) {
+    s.messages.pop_back();
+    rethrow_at_largest(s.weights);
   } catch (...) {
     s.messages.pop_back();
     throw;

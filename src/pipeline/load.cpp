@@ -120,6 +120,13 @@ void expect_base(const adapter::Adapter& adapter, const std::filesystem::path& f
                        base.string() + ", whose weights differ (--any-base takes it all the same)");
 }
 
+std::vector<std::filesystem::path> weights_read(const checkpoint::Checkpoint& source,
+                                                const ModelOptions& options) {
+  std::vector<std::filesystem::path> folders = {source.folder()};
+  if (const auto adapter = adapter_folder(source, options)) folders.push_back(*adapter);
+  return folders;
+}
+
 std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const ModelOptions& options) {
   const auto folder = adapter_folder(source, options);
   return folder ? model_fingerprint(*folder) : std::string();

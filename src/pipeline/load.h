@@ -1,6 +1,7 @@
 #pragma once
 // What every stage that runs a model begins with: MODEL and its adapter to a loaded model.
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,6 +42,10 @@ std::optional<adapter::Adapter> find_adapter(const quantized::ModelFiles& files,
 // folder belongs to it.
 void expect_base(const adapter::Adapter& adapter, const std::filesystem::path& folder,
                  const quantized::ModelFiles& files);
+
+// The folders whose weights these options read: the model's and the adapter's.
+std::vector<std::filesystem::path> weights_read(const checkpoint::Checkpoint& source,
+                                                const ModelOptions& options);
 
 // Of its contents; empty: there is none.
 std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const ModelOptions& options);

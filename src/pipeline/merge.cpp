@@ -15,6 +15,7 @@
 #include "qloft/core/memory.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/quantized/model_files.h"
+#include "suspects.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -147,8 +148,10 @@ void write_item(const Input& input, const Item& item, checkpoint::Writer& writer
   for (std::size_t piece = 0; piece < tensors.size(); ++piece) {
     const auto bytes = quantized::published_bytes(parameter, piece, weight.view(), item.type);
     if (!checkpoint::all_finite(bytes, item.type)) {
-      throw ComputationError({{}, tensors[piece].name}, "its merged values are too large for " +
-                                                            std::string(short_name(item.type)));
+      const bool merged = item.factors != nullptr;
+      throw ComputationError(
+          {merged ? input.adapter_folder : input.files.folder(), tensors[piece].name},
+          "its merged values are too large for " + std::string(short_name(item.type)));
     }
     writer.write(tensors[piece].name, bytes);
   }
@@ -235,7 +238,11 @@ MergeReport merge(const MergeOptions& options, Progress& progress) {
     const auto own = quantized::published_tensors(input.parameter(item), item.type);
     const bool whole = std::ranges::all_of(
         own, [&](const io::TensorInfo& tensor) { return writer.written(tensor.name); });
-    if (!whole) write_item(input, item, writer);
+    try {
+      if (!whole) write_item(input, item, writer);
+    } catch (const ComputationError&) {
+      rethrow_at_largest({source.folder(), input.adapter_folder});
+    }
     report.merged += item.factors != nullptr;
     report.dequantized += input.files.packed(item.id) != nullptr;
     progress.update(++done, "");

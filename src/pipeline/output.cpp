@@ -1,13 +1,12 @@
 #include "qloft/pipeline/output.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <system_error>
+#include <utility>
 
+#include "output_names.h"
 #include "qloft/core/error.h"
 #include "qloft/core/interrupt.h"
 
@@ -15,155 +14,19 @@ namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kJournalFile = ".journal.jsonl";
 // By which earlier versions knew an interrupted run.
 constexpr const char* kFormerMarks[] = {".work.json", "training/training_state.safetensors"};
 constexpr const char* kFinished = "finished";
-
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(fs::symlink_status(path, error));
-}
-
-bool is_folder(const fs::path& path) {
-  std::error_code error;
-  return fs::is_directory(path, error);
-}
-
-fs::path with_suffix(fs::path path, const char* suffix) {
-  path += suffix;
-  return path;
-}
-
-fs::path folder_of(const fs::path& path) {
-  const fs::path parent = path.parent_path();
-  return parent.empty() ? fs::path(".") : parent;
-}
-
-bool is_unfinished_file(const fs::path& path) {
-  return path.filename().string().ends_with(kUnfinished);
-}
-
-bool holds_only_marks(const fs::path& folder) {
-  std::error_code error;
-  return std::ranges::all_of(fs::directory_iterator(folder, error), [](const auto& entry) {
-    return entry.path().filename() == kLockFile || is_unfinished_file(entry.path());
-  });
-}
 
 bool has_former_mark(const fs::path& folder) {
   return std::ranges::any_of(kFormerMarks,
                              [&](const char* mark) { return is_there(folder / mark); });
 }
 
-// Also where a link on the way leads elsewhere.
-bool is_within(const fs::path& path, const fs::path& folder) {
-  std::error_code error;
-  const auto both = [&](const fs::path& p) {
-    return std::vector{fs::absolute(p, error).lexically_normal(), fs::weakly_canonical(p, error)};
-  };
-  for (const fs::path& outer : both(folder)) {
-    for (const fs::path& inner : both(path)) {
-      if (std::ranges::mismatch(outer, inner).in1 == outer.end()) return true;
-    }
-  }
-  return false;
-}
-
-// Without a final slash, and where a link leads.
-fs::path target_of(const OutputRequest& request) {
-  const bool file = request.kind == OutputRequest::Kind::file;
-  if (request.output.empty()) {
-    throw InputError({{}, "output"},
-                     file ? "expected a file to write" : "expected a folder to write to");
-  }
-  fs::path target = request.output;
-  if (!file && target.filename().empty()) target = target.parent_path();
-  const fs::path name = target.filename();
-  if (is_folder(target) && file) {
-    throw InputError({request.output, {}}, "expected a file to write, found a folder");
-  }
-  if (name.empty() || name == "." || name == "..") {
-    throw InputError({request.output, {}}, file ? "expected the name of a file"
-                                                : "expected the name of a folder to write");
-  }
-  std::error_code error;
-  if (fs::is_symlink(target, error) && fs::exists(target, error)) {
-    target = fs::canonical(target, error);
-  }
-  return target;
-}
-
-void expect_writable_place(const fs::path& target) {
-  fs::path folder = folder_of(target);
-  while (!is_there(folder) && folder.has_parent_path() && folder != folder.parent_path()) {
-    folder = folder.parent_path();
-  }
-  if (!is_there(folder)) folder = ".";
-  if (!is_folder(folder)) throw InputError({folder, {}}, "expected a folder, found a file");
-  if (::access(folder.c_str(), W_OK | X_OK) != 0) {
-    throw SystemError({folder, {}}, "cannot be written to", errno);
-  }
-}
-
-bool is_mount_point(const fs::path& folder) {
-  struct stat its {
-  }, outer{};
-  return ::stat(folder.c_str(), &its) == 0 && ::stat(folder_of(folder).c_str(), &outer) == 0 &&
-         its.st_dev != outer.st_dev;
-}
-
-void refuse_existing_file(const fs::path& target) {
-  throw InputError({target, {}}, "is there already (--overwrite replaces it)");
-}
-
-void refuse_existing_folder(const fs::path& target) {
-  throw InputError({target, {}}, "the output folder is not empty (--overwrite replaces it)");
-}
-
 }  // namespace
 
-void expect_no_input(const fs::path& folder, const std::vector<fs::path>& inputs) {
-  for (const fs::path& input : inputs) {
-    if (input.empty() || !is_there(input) || !is_within(input, folder)) continue;
-    throw InputError({folder, {}},
-                     "expected an output that holds no input, found " + input.string());
-  }
-}
-
-void expect_output(const OutputRequest& request) {
-  const fs::path target = target_of(request), staging = with_suffix(target, ".partial");
-  const bool file = request.kind == OutputRequest::Kind::file;
-  expect_no_input(target, request.inputs);
-  expect_no_input(staging, request.inputs);
-  expect_writable_place(target);
-  std::error_code error;
-  if (!is_there(target)) return;
-  const bool replaces = request.overwrite || request.resume;
-  if (file) {
-    if (!fs::is_regular_file(target, error)) {
-      throw InputError({request.output, {}}, "expected a regular file or none");
-    }
-    for (const fs::path& input : request.inputs) {
-      if (!replaces || input.empty() || !is_folder(input) || !is_within(target, input)) continue;
-      throw InputError({request.output, {}},
-                       "expected no file of an input, found one in " + input.string());
-    }
-    const bool unfinished =
-        is_folder(staging) && (is_there(staging / kJournalFile) || holds_only_marks(staging));
-    if (!replaces && !unfinished) refuse_existing_file(target);
-    return;
-  }
-  if (!is_folder(target)) throw InputError({request.output, {}}, "exists and is not a folder");
-  if (is_mount_point(target)) {
-    throw InputError({request.output, {}}, "expected a folder that is not a mount point");
-  }
-  const bool unfinished = is_there(target / kJournalFile) || is_there(target / kLockFile);
-  if (!replaces && !unfinished && !fs::is_empty(target, error)) refuse_existing_folder(target);
-}
-
 void remove_leftovers(const fs::path& file) {
-  const fs::path staging = with_suffix(file, ".partial");
+  const fs::path staging = with_suffix(file, kStagingSuffix);
   if (!is_there(file) || !is_folder(staging)) return;
   if (!is_there(staging / kLockFile) && !holds_only_marks(staging)) return;
   const FileLock lock(staging / kLockFile, file);
@@ -173,8 +36,8 @@ void remove_leftovers(const fs::path& file) {
 OutputFolder::OutputFolder(const OutputRequest& request, const io::Json* work)
     : request_(request),
       target_(target_of(request)),
-      staging_(with_suffix(target_, ".partial")),
-      old_(with_suffix(target_, ".qloft-old")) {
+      staging_(with_suffix(target_, kStagingSuffix)),
+      old_(with_suffix(target_, kOldSuffix)) {
   if (work != nullptr) work_ = std::make_unique<io::Json>(*work);
 }
 
@@ -211,9 +74,16 @@ OutputFolder::~OutputFolder() {
   try {
     remove_all_but_lock();
     remove_whole(staging_);
+    remove_made_folders();
   } catch (const Error&) {
     // What is left is ours by its marks.
   }
+}
+
+// Those that are empty.
+void OutputFolder::remove_made_folders() {
+  std::error_code error;
+  for (const fs::path& folder : made_) fs::remove(folder, error);
 }
 
 // A run that was killed after it had put the folder in its place goes on with it.
@@ -229,7 +99,10 @@ void OutputFolder::take_target() {
 void OutputFolder::take_staging() {
   bool empty = true, ours = true;
   if (is_there(staging_)) {
-    if (!is_folder(staging_)) throw InputError({staging_, {}}, "expected a folder or none");
+    std::error_code error;
+    if (!is_folder(staging_) || fs::is_symlink(staging_, error)) {
+      throw InputError({staging_, {}}, "expected a folder or none");
+    }
     const std::string command = signature(staging_ / kLockFile);
     const bool former = is_there(staging_ / kJournalFile) || has_former_mark(staging_);
     empty = holds_only_marks(staging_);
@@ -243,8 +116,17 @@ void OutputFolder::take_staging() {
                        "expected no interrupted run of another command (--overwrite removes it)");
     }
   }
-  make_folders(staging_);
-  lock_.emplace(staging_ / kLockFile, target_);
+  for (fs::path folder = staging_; !folder.empty() && !is_there(folder);
+       folder = folder.parent_path()) {
+    made_.push_back(folder);
+  }
+  try {
+    make_folders(staging_);
+    lock_.emplace(staging_ / kLockFile, target_);
+  } catch (const Error&) {
+    remove_made_folders();
+    throw;
+  }
   if (!ours) remove_all_but_lock();
   kept_ = ours && !empty;
   lock_->sign(request_.command);
@@ -291,6 +173,9 @@ void OutputFolder::start_afresh() {
 
 void OutputFolder::commit() {
   flush_to_disk(staging_);
+  const bool kept = std::exchange(kept_, true);  // the work, where something came meanwhile
+  refuse_existing();
+  kept_ = kept;
   const bool replaces = is_there(target_);
   output_is_whole(true);
   if (replaces) {
@@ -324,6 +209,9 @@ bool OutputFolder::finished() const {
 
 void OutputFolder::commit_file(const std::string& name) {
   if (!finished()) {
+    const bool kept = std::exchange(kept_, true);  // the work, where something came meanwhile
+    refuse_existing();
+    kept_ = kept;
     journal_->add({{kFinished, name}});
     journal_->flush();
     kept_ = true;

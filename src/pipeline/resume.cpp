@@ -66,9 +66,14 @@ std::string fingerprint_of(const fs::path& folder, Wanted wanted) {
   return hex(hash);
 }
 
+// A path in it may be no UTF-8, which JSON has to be.
+std::string text_of(const io::Json& json) {
+  return json.dump(-1, ' ', false, io::Json::error_handler_t::replace);
+}
+
 bool is_of_work(const io::Json& line, const io::Json& work) {
   const auto key = line.find("key");
-  return key != line.end() && *key == work;
+  return key != line.end() && text_of(*key) == text_of(work);
 }
 
 }  // namespace
@@ -101,7 +106,7 @@ io::Json by_contents(io::Json options) {
 }
 
 std::string work_name(const io::Json& work) {
-  return hex(mix(0, work.dump()));
+  return hex(mix(0, text_of(work)));
 }
 
 std::optional<io::Json> read_kept(const fs::path& file, const io::Json& work,
@@ -128,11 +133,11 @@ Journal::Journal(fs::path file, const io::Json& work) : file_(std::move(file)) {
   }
   std::error_code error;
   if (fs::exists(file_, error)) state_ = State::replaced;
-  write_file(file_, io::Json{{"key", work}}.dump() + "\n");
+  write_file(file_, text_of({{"key", work}}) + "\n");
 }
 
 void Journal::add(const io::Json& piece) {
-  lines_ += piece.dump() + "\n";
+  lines_ += text_of(piece) + "\n";
 }
 
 void Journal::flush() {

@@ -59,8 +59,8 @@ std::vector<ModelBatch> prepare_step(const Examples& examples,
   return step;
 }
 
-double mean_loss(model::Model& model, model::AdapterId adapter, const Examples& examples,
-                 std::int64_t batch) {
+double validation_loss(model::Model& model, model::AdapterId adapter, const Examples& examples,
+                       std::int64_t batch) {
   at::NoGradGuard no_grad;
   model.set_training(false);
   std::vector<std::int64_t> indices(static_cast<std::size_t>(examples.size()));
@@ -81,15 +81,6 @@ double mean_loss(model::Model& model, model::AdapterId adapter, const Examples& 
     count += loss.count;
   }
   return sum / static_cast<double>(count);
-}
-
-double validation_loss(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
-                       const std::vector<std::int64_t>& indices, std::int64_t batch,
-                       data::Omissions* omissions) {
-  Progress silent;
-  const Examples examples = read_examples(data, indices, silent);
-  if (omissions != nullptr) *omissions = examples.omissions();
-  return mean_loss(model, adapter, examples, std::max<std::int64_t>(1, batch));
 }
 
 }  // namespace qloft::train

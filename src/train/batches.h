@@ -4,8 +4,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "examples.h"
+#include "order.h"
 #include "qloft/model.h"
+#include "qloft/train/examples.h"
 
 namespace qloft::train {
 
@@ -23,9 +24,5 @@ std::vector<ModelBatch> prepare_step(const Examples& examples,
                                      const std::vector<MicroBatch>& micro_batches,
                                      const Options& options, const model::Model& model,
                                      model::AdapterId adapter);
-
-// Mean loss over all examples, `batch` at a time; leaves the model out of training mode.
-double mean_loss(model::Model& model, model::AdapterId adapter, const Examples& examples,
-                 std::int64_t batch);
 
 }  // namespace qloft::train

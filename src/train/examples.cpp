@@ -1,4 +1,4 @@
-#include "examples.h"
+#include "qloft/train/examples.h"
 
 #include <algorithm>
 #include <span>
@@ -19,7 +19,7 @@ Examples::Examples(const data::DataSet& data, const std::vector<std::int64_t>& i
   const auto count = static_cast<std::int64_t>(indices.size());
   progress.begin("read data", static_cast<std::uint64_t>(count), "examples");
   for (std::int64_t begin = 0; begin < count; begin += kBlock) {
-    if (progress.stop_requested()) throw Interrupted({}, "stopped before the first step");
+    if (progress.stop_requested()) throw Interrupted({}, "stopped while the data were read");
     const std::int64_t end = std::min(begin + kBlock, count);
     const auto block = std::span(indices).subspan(static_cast<std::size_t>(begin),
                                                   static_cast<std::size_t>(end - begin));
@@ -34,7 +34,7 @@ Examples read_examples(const data::DataSet& data, const std::vector<std::int64_t
                        Progress& progress) {
   Examples examples(data, indices, progress);
   if (examples.size() == 0) {
-    if (indices.empty()) throw InputError("expected at least one example to train on");
+    if (indices.empty()) throw InputError("expected at least one example, found none");
     throw InputError({data.location(indices.front()).file, {}},
                      "none of the " + std::to_string(indices.size()) +
                          " examples has a token that counts; is the length too short for the "
@@ -61,7 +61,7 @@ void Examples::take(std::int64_t index, const data::Example& example) {
                                 [](std::uint8_t counts) { return counts != 0; });
 }
 
-std::vector<data::Example> Examples::get(const MicroBatch& indices) const {
+std::vector<data::Example> Examples::get(const std::vector<std::int64_t>& indices) const {
   std::vector<data::Example> examples(indices.size());
   for (std::size_t i = 0; i < indices.size(); ++i) {
     const auto index = static_cast<std::size_t>(indices[i]);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "examples.h"
 #include "order.h"
 
 namespace qloft::train {

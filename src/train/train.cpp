@@ -8,9 +8,9 @@
 #include <cmath>
 #include <cstdio>
 #include <unordered_set>
+#include <utility>
 
 #include "batches.h"
-#include "examples.h"
 #include "metrics.h"
 #include "optimizer.h"
 #include "order.h"
@@ -59,17 +59,16 @@ std::string data_fingerprint(const Examples& train, const std::optional<Examples
 
 class Run {
  public:
-  Run(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
-      const std::vector<std::int64_t>& train_indices,
-      const std::vector<std::int64_t>& validation_indices, const Options& options, const Save& save,
+  Run(model::Model& model, model::AdapterId adapter, Examples examples,
+      std::optional<Examples> validation, const Options& options, const Save& save,
       Progress& progress)
       : model_(model),
         adapter_(adapter),
         options_(options),
         save_(save),
         progress_(progress),
-        examples_(read_examples(data, train_indices, progress)),
-        validation_(read_validation(data, validation_indices, progress)),
+        examples_(std::move(examples)),
+        validation_(std::move(validation)),
         order_(examples_.lengths(), options),
         steps_(total_steps(options, order_.steps_per_epoch())),
         optimizer_(model.trainable(),
@@ -95,13 +94,6 @@ class Run {
   }
 
  private:
-  static std::optional<Examples> read_validation(const data::DataSet& data,
-                                                 const std::vector<std::int64_t>& indices,
-                                                 Progress& progress) {
-    if (indices.empty()) return std::nullopt;
-    return read_examples(data, indices, progress);
-  }
-
   void warn_about_data() const {
     for (const std::string& note : examples_.omissions().notes()) progress_.warn(note);
     if (!validation_) return;
@@ -210,7 +202,7 @@ class Run {
   }
 
   void evaluate() {
-    const double loss = mean_loss(model_, adapter_, *validation_, options_.batch);
+    const double loss = validation_loss(model_, adapter_, *validation_, options_.batch);
     require_finite(loss, "validation loss", state_.step);
     model_.set_training(true);
     state_.evaluated_step = state_.step;
@@ -282,12 +274,11 @@ class Run {
 
 }  // namespace
 
-Summary train(model::Model& model, model::AdapterId adapter, const data::DataSet& data,
-              const std::vector<std::int64_t>& train_indices,
-              const std::vector<std::int64_t>& validation_indices, const Options& options,
-              const Save& save, Progress& progress) {
+Summary train(model::Model& model, model::AdapterId adapter, Examples examples,
+              std::optional<Examples> validation, const Options& options, const Save& save,
+              Progress& progress) {
   options.validate();
-  return Run(model, adapter, data, train_indices, validation_indices, options, save, progress)
+  return Run(model, adapter, std::move(examples), std::move(validation), options, save, progress)
       .run();
 }
 

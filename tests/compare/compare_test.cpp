@@ -152,6 +152,9 @@ struct StopAtOnce : Progress {
 TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModel) {
   const fs::path root = fs::path(QLOFT_TEST_DATA) / "..";
   StopAtOnce stop;
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "Tom has " + std::to_string(i) + " apples and a bell.\n";
+  write_file(folder_ / "text.txt", text);
   for (const auto& entry : fs::directory_iterator(root / "recipes")) {
     Options o = options("{}");
     o.recipe = entry.path();
@@ -172,10 +175,21 @@ TEST_F(Compare, AsksForTheDataThatTheRecipeNeeds) {
 }
 
 TEST_F(Compare, LeavesAFolderOfSomethingElseAlone) {
-  fs::create_directory(folder_ / "out");
-  write_file(folder_ / "out/kept", "");
-  EXPECT_THAT(refused(options(kTwoRows)), HasSubstr("found something else"));
-  EXPECT_FALSE(fs::exists(folder_ / "out/rows"));
+  const std::pair<const char*, const char*> others[] = {
+      {"kept", ""},
+      {"recipe.json", R"({"name": "cake", "flour": "500 g"})"},
+      {"recipe.json", R"({"rows": []})"},
+      {"recipe.json", "not JSON"},
+      {".qloft-lock", "quantize, process 1"},
+  };
+  for (const auto& [name, content] : others) {
+    fs::remove_all(folder_ / "out");
+    fs::create_directories(folder_ / "out/work");
+    write_file(folder_ / "out" / name, content);
+    EXPECT_THAT(refused(options(kTwoRows)), HasSubstr("found something else")) << content;
+    EXPECT_FALSE(fs::exists(folder_ / "out/rows"));
+    EXPECT_TRUE(fs::exists(folder_ / "out/work"));
+  }
 }
 
 TEST_F(Compare, SetChangesOneFieldOfTheRecipe) {

@@ -1,6 +1,9 @@
 #include "qloft/core.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -141,6 +144,33 @@ TEST_F(FileTest, ReadingAMissingFileNamesIt) {
     FAIL() << "expected an InputError";
   } catch (const InputError& error) {
     EXPECT_EQ(error.location().file, folder_ / "nothing");
+  }
+}
+
+TEST_F(FileTest, WhatIsNoFileIsWrongInputAndNotAFailure) {
+  fs::create_symlink("loop", folder_ / "loop");
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string socket = folder_ / "socket";
+  socket.copy(address.sun_path, sizeof address.sun_path - 1);
+  const int descriptor = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  ASSERT_EQ(::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ::close(descriptor);
+  for (const std::string& name : {std::string("loop"), std::string("pipe"), std::string("socket"),
+                                  std::string("."), std::string(300, 'n')}) {
+    EXPECT_THROW(read_file(folder_ / name), InputError) << name;
+  }
+}
+
+TEST_F(FileTest, WhatIsNoFileInTheWayOfANewOneIsNamed) {
+  const fs::path way = folder_ / ("a" + std::string(kUnfinished));
+  ASSERT_EQ(::mkfifo(way.c_str(), 0600), 0);
+  try {
+    write_file(folder_ / "a", "new");
+    FAIL() << "expected an InputError";
+  } catch (const InputError& error) {
+    EXPECT_EQ(error.location().file, way);
   }
 }
 

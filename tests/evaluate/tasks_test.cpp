@@ -31,15 +31,17 @@ class Tasks : public ::testing::Test {
   static fs::path bundled() { return fs::path(QLOFT_TEST_DATA) / "../examples/bundled/model"; }
   Scores run(const std::string& name, Request request, const fs::path& model = bundled()) {
     const quantized::ModelFiles files(model);
-    auto loaded = model::Model::load(files, {}, progress_);
-    loaded.set_training(false);
     const auto tokenizer = tokenizer::Tokenizer::load(model);
     const std::optional<chat_template::ChatTemplate> chat;
     if (request.settings.empty()) request.settings = all_settings();
     task(name).check(request, files.layout().max_positions, progress_);
-    const Subject subject{loaded, model::kNoAdapter, tokenizer, chat, files.source()};
+    const Prepared data =
+        task(name).prepare({files.layout(), tokenizer, chat, files.source()}, request, progress_);
+    auto loaded = model::Model::load(files, {}, progress_);
+    loaded.set_training(false);
+    const Subject subject{loaded, model::kNoAdapter, tokenizer, files.source()};
     expect_finite_weights(subject);
-    return task(name).run(subject, request, progress_);
+    return task(name).run(subject, request, data, progress_);
   }
   std::string refused(const std::string& name, const Request& request,
                       const fs::path& model = bundled()) {

@@ -211,6 +211,27 @@ TEST_F(Finetune, ContinuesAnAdapter) {
   EXPECT_EQ(refused(o), "rank");
 }
 
+TEST_F(Finetune, NamesTheTensorWhoseHugeValuesLeaveNoLoss) {
+  make_base();
+  finetune(lora("first"), silent_);
+  adapter::Adapter huge = adapter::load(folder_ / "first");
+  for (float& value : huge.modules.begin()->second.b.values()) value = 3e38F;
+  fs::create_directory(folder_ / "huge");
+  adapter::save(huge, folder_ / "huge");
+  FinetuneOptions o = options("base", "second");
+  o.adapter = folder_ / "huge";
+  try {
+    finetune(o, silent_);
+    FAIL() << "expected a ComputationError";
+  } catch (const ComputationError& error) {
+    EXPECT_EQ(error.location().file, folder_ / "huge/adapter_model.safetensors");
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("lora_B"));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("holds values of up to 3e+38"));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("the loss is not a finite number"));
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "second.partial"));
+}
+
 TEST_F(Finetune, KeepsTheWeightsOfTheBestValidationLoss) {
   make_base();
   FinetuneOptions o = lora("tuned");

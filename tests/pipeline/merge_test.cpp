@@ -98,7 +98,7 @@ TEST_F(Merge, WritesNoValueThatIsNotFinite) {
   MergeOptions huge = options("base", "f16");
   huge.adapter = (folder_ / "huge").string();
   EXPECT_EQ(test::failure([&] { merge(huge, silent_); }),
-            weight + ": its merged values are too large for f16");
+            huge.adapter + ": " + weight + ": its merged values are too large for f16");
   EXPECT_FALSE(fs::exists(folder_ / "merged"));
   huge.dtype = "f32";
   EXPECT_EQ(refused(huge), "accepted");

@@ -2,9 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
 
 #include "qloft/core/error.h"
 #include "temporary_folder.h"
@@ -22,6 +26,14 @@ class Output : public ::testing::Test {
   }
   std::unique_ptr<OutputFolder> open(const OutputRequest& request, int options = 1) {
     return std::make_unique<OutputFolder>(request, io::Json{{"options", options}}, silent_);
+  }
+  std::string refusal_of(const OutputRequest& request) {
+    try {
+      open(request);
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "";
   }
   void make(const std::string& file) {
     fs::create_directories((folder_ / file).parent_path());
@@ -47,6 +59,21 @@ TEST_F(Output, WithoutWorkToGoOnWithNothingIsLeft) {
   EXPECT_TRUE(fs::is_empty(folder_.path()));
 }
 
+TEST_F(Output, WithoutWorkToGoOnWithNoFolderOnItsWayIsLeft) {
+  make("kept/a");
+  open(request("kept/b/c/out"));
+  EXPECT_FALSE(fs::exists(folder_ / "kept/b"));
+  EXPECT_TRUE(fs::exists(folder_ / "kept"));
+}
+
+TEST_F(Output, ALinkInPlaceOfItsFolderIsLeftAlone) {
+  fs::create_directory(folder_ / "elsewhere");
+  fs::create_directory_symlink("elsewhere", folder_ / "out.partial");
+  EXPECT_THAT(refusal_of(request("out")), HasSubstr("out.partial: expected a folder or none"));
+  EXPECT_TRUE(fs::is_symlink(folder_ / "out.partial"));
+  EXPECT_TRUE(fs::is_empty(folder_ / "elsewhere"));
+}
+
 TEST_F(Output, WorkOfTheSameOptionsIsTakenUp) {
   {
     const auto output = open(request("out"));
@@ -68,6 +95,33 @@ TEST_F(Output, IsWrittenByOneAtATime) {
     } catch (const Error& error) {
       EXPECT_THAT(error.what(), HasSubstr("is being written by qloft quantize, process"));
     }
+  }
+}
+
+TEST_F(Output, WhatCameInItsPlaceMeanwhileStays) {
+  for (const bool overwrite : {false, true}) {
+    const auto output = open(request("out", overwrite));
+    make("out/a");
+    if (overwrite) {
+      output->commit();
+    } else {
+      EXPECT_THROW(output->commit(), InputError);
+    }
+    EXPECT_EQ(fs::exists(folder_ / "out/a"), !overwrite);
+  }
+  auto file = request("file");
+  file.kind = OutputRequest::Kind::file;
+  const auto output = open(file);
+  write_file(output->path() / "a", "x");
+  make("file");
+  EXPECT_THROW(output->commit_file("a"), InputError);
+  EXPECT_EQ(read_file(folder_ / "file"), "precious");
+}
+
+TEST_F(Output, IsNotBuiltWhereAnotherOneIs) {
+  const auto output = open(request("out"));
+  for (const char* name : {"out.partial", "out.partial/in", "out.partial/in/deep"}) {
+    EXPECT_THAT(refusal_of(request(name, true)), HasSubstr("unfinished")) << name;
   }
 }
 
@@ -153,6 +207,38 @@ TEST_F(Output, WhatCannotBePutInPlaceIsRefusedBeforeWork) {
     }
   }
   EXPECT_TRUE(fs::exists(folder_ / "model/adapter/a"));
+}
+
+TEST_F(Output, ANameThatLeavesNoRoomForItsMarksIsRefusedBeforeWork) {
+  for (const std::size_t length : {245U, 246U, 255U, 300U}) {
+    const std::string name(length, 'n');
+    const std::string refusal = refusal_of(request(name));
+    if (length <= 245) {
+      EXPECT_EQ(refusal, "");
+    } else {
+      EXPECT_THAT(refusal, HasSubstr("at most 245 bytes, found " + std::to_string(length)));
+    }
+  }
+}
+
+TEST_F(Output, WhatIsNoFileInPlaceOfItsLockIsNamed) {
+  const fs::path staging = folder_ / "out.partial", lock = staging / ".qloft-lock";
+  const std::pair<const char*, std::function<void()>> cases[] = {
+      {"a named pipe", [&] { ::mkfifo(lock.c_str(), 0600); }},
+      {"a link that leads nowhere", [&] { fs::create_symlink("nowhere", lock); }},
+      {"a link to a file", [&] { fs::create_symlink("../file", lock); }},
+      {"a folder", [&] { fs::create_directory(lock); }},
+  };
+  make("file");
+  for (const auto& [name, put] : cases) {
+    fs::remove_all(staging);
+    fs::create_directory(staging);
+    put();
+    EXPECT_THAT(refusal_of(request("out")),
+                HasSubstr("out.partial/.qloft-lock: expected a regular file or none"))
+        << name;
+  }
+  EXPECT_EQ(read_file(folder_ / "file"), "precious");
 }
 
 TEST_F(Output, AFileThatAKillLeftInItsPlaceIsFinished) {

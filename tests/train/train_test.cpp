@@ -97,6 +97,11 @@ void expect_same_bits(const std::vector<at::Tensor>& a, const std::vector<at::Te
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i], b[i])) << i;
 }
 
+Examples examples_of(const data::DataSet& data, const std::vector<std::int64_t>& indices) {
+  Progress silent;
+  return read_examples(data, indices, silent);
+}
+
 std::vector<io::Json> metrics_of(const std::filesystem::path& folder) {
   std::vector<io::Json> metrics;
   std::istringstream lines(read_file(folder / "metrics.jsonl"));
@@ -115,8 +120,8 @@ TEST(Train, TheLossFallsOnAToySet) {
   Options options = toy_options(folder.path());
   options.max_steps = 60;
   Progress silent;
-  const Summary summary =
-      train(model, adapter_of(model), data, range(0, kExamples), {}, options, nullptr, silent);
+  const Summary summary = train(model, adapter_of(model), examples_of(data, range(0, kExamples)),
+                                {}, options, nullptr, silent);
   EXPECT_EQ(summary.steps, 60);
   EXPECT_GT(summary.first_loss, 2.5);
   EXPECT_LT(summary.last_loss, 0.5 * summary.first_loss);
@@ -144,7 +149,8 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_P(Resume, EqualsAnUninterruptedRunBitForBit) {
   const TemporaryFolder folder;
   const auto data = test::toy_data(folder.path(), kExamples);
-  const auto validation = GetParam().validation ? range(20, kExamples) : range(0, 0);
+  const auto validation =
+      GetParam().validation ? std::optional(examples_of(data, range(20, kExamples))) : std::nullopt;
   const auto options_in = [&](const char* name) {
     Options options = toy_options(folder / name);
     options.batching = GetParam().batching;
@@ -155,8 +161,8 @@ TEST_P(Resume, EqualsAnUninterruptedRunBitForBit) {
     return options;
   };
   const auto run = [&](model::Model& model, const Options& options, Progress& progress) {
-    return train(model, adapter_of(model), data, range(0, 20), validation, options, nullptr,
-                 progress);
+    return train(model, adapter_of(model), examples_of(data, range(0, 20)), validation, options,
+                 nullptr, progress);
   };
   Progress silent;
   const Options whole = options_in("whole");
@@ -193,15 +199,16 @@ TEST(Train, AKilledRunGoesOnFromItsLastSave) {
     }
   } kill;
   model::Model killed = toy_model(Method::lora);
-  EXPECT_THROW(
-      train(killed, adapter_of(killed), data, range(0, kExamples), {}, options, nullptr, kill),
-      Kill);
+  EXPECT_THROW(train(killed, adapter_of(killed), examples_of(data, range(0, kExamples)), {},
+                     options, nullptr, kill),
+               Kill);
   ASSERT_EQ(metrics_of(folder.path()).size(), 7u);
 
   options.resume = true;
   Progress silent;
   model::Model resumed = toy_model(Method::lora);
-  train(resumed, adapter_of(resumed), data, range(0, kExamples), {}, options, nullptr, silent);
+  train(resumed, adapter_of(resumed), examples_of(data, range(0, kExamples)), {}, options, nullptr,
+        silent);
   const auto metrics = metrics_of(folder.path());
   ASSERT_EQ(metrics.size(), 10u);
   for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(metrics[i]["step"], i + 1);
@@ -210,7 +217,8 @@ TEST(Train, AKilledRunGoesOnFromItsLastSave) {
   options.resume = false;
   options.folder = other.path();
   model::Model whole = toy_model(Method::lora);
-  train(whole, adapter_of(whole), data, range(0, kExamples), {}, options, nullptr, silent);
+  train(whole, adapter_of(whole), examples_of(data, range(0, kExamples)), {}, options, nullptr,
+        silent);
   expect_same_bits(weights_of(whole), weights_of(resumed));
 }
 
@@ -221,7 +229,7 @@ std::string refused_field(const TemporaryFolder& folder, const std::vector<std::
   model::Model model = toy_model(method);
   Progress silent;
   try {
-    train(model, adapter_of(model), data, examples, {}, options, nullptr, silent);
+    train(model, adapter_of(model), examples_of(data, examples), {}, options, nullptr, silent);
   } catch (const InputError& error) {
     return error.location().field;
   }
@@ -236,7 +244,8 @@ TEST(Train, AStateOfAnotherRunIsRefused) {
   options.save_every = 2;
   model::Model model = toy_model(Method::lora);
   StopAt progress(4);
-  EXPECT_THROW(train(model, adapter_of(model), data, range(0, 20), {}, options, nullptr, progress),
+  EXPECT_THROW(train(model, adapter_of(model), examples_of(data, range(0, 20)), {}, options,
+                     nullptr, progress),
                Interrupted);
   options.resume = true;
   const auto changed = [&](auto&& change) {
@@ -262,17 +271,19 @@ TEST(Train, AConstantRateCanBeResumedWithMoreSteps) {
   options.warmup = 2;
   Progress silent;
   model::Model whole = toy_model(Method::lora);
-  train(whole, adapter_of(whole), data, range(0, kExamples), {}, options, nullptr, silent);
+  train(whole, adapter_of(whole), examples_of(data, range(0, kExamples)), {}, options, nullptr,
+        silent);
   options.max_steps = 5;
   model::Model first = toy_model(Method::lora);
-  train(first, adapter_of(first), data, range(0, kExamples), {}, options, nullptr, silent);
+  train(first, adapter_of(first), examples_of(data, range(0, kExamples)), {}, options, nullptr,
+        silent);
   options.max_steps = 10;
   options.resume = true;
   model::Model second = toy_model(Method::lora);
-  EXPECT_EQ(
-      train(second, adapter_of(second), data, range(0, kExamples), {}, options, nullptr, silent)
-          .steps,
-      10);
+  EXPECT_EQ(train(second, adapter_of(second), examples_of(data, range(0, kExamples)), {}, options,
+                  nullptr, silent)
+                .steps,
+            10);
   expect_same_bits(weights_of(whole), weights_of(second));
 }
 
@@ -295,8 +306,9 @@ TEST(Train, TheCutIntoMicroBatchesDoesNotChangeTheLoss) {
     options.accumulate = accumulate;
     options.batch = 4 / accumulate;
     model::Model model = toy_model(Method::full_f32);
-    losses.push_back(
-        train(model, adapter_of(model), data, range(0, 4), {}, options, nullptr, silent).last_loss);
+    losses.push_back(train(model, adapter_of(model), examples_of(data, range(0, 4)), {}, options,
+                           nullptr, silent)
+                         .last_loss);
   }
   EXPECT_NEAR(losses[1], losses[0], 1e-3);
   EXPECT_NEAR(losses[2], losses[0], 1e-3);
@@ -314,9 +326,9 @@ TEST(Train, PackedAndPaddedRowsGiveTheSameLoss) {
     options.batching = batching;
     options.length = 64;
     model::Model model = toy_model(Method::full_f32);
-    losses.push_back(
-        train(model, adapter_of(model), data, range(0, 8), {}, options, nullptr, silent)
-            .first_loss);
+    losses.push_back(train(model, adapter_of(model), examples_of(data, range(0, 8)), {}, options,
+                           nullptr, silent)
+                         .first_loss);
   }
   EXPECT_NEAR(losses[1], losses[0], 1e-4);
 }
@@ -333,7 +345,8 @@ TEST(Train, ALossThatIsNotANumberNamesTheStepAndTheLastSave) {
   };
   Progress silent;
   try {
-    train(model, adapter_of(model), data, range(0, kExamples), {}, options, spoil, silent);
+    train(model, adapter_of(model), examples_of(data, range(0, kExamples)), {}, options, spoil,
+          silent);
     FAIL();
   } catch (const ComputationError& error) {
     EXPECT_THAT(error.what(), ::testing::HasSubstr("step 3"));
@@ -352,8 +365,8 @@ TEST(Train, StopsEarlyWhereTheValidationLossNoLongerFalls) {
   const Save save = [&](std::int64_t step) { saves.push_back(step); };
   model::Model model = toy_model(Method::full_f32);
   Progress silent;
-  const Summary summary =
-      train(model, adapter_of(model), data, range(0, 20), range(20, 24), options, save, silent);
+  const Summary summary = train(model, adapter_of(model), examples_of(data, range(0, 20)),
+                                examples_of(data, range(20, 24)), options, save, silent);
   EXPECT_TRUE(summary.stopped_early);
   EXPECT_EQ(summary.steps, 3);
   EXPECT_EQ(summary.best_step, 1);
@@ -369,7 +382,8 @@ TEST(Train, SavesEverySoManyStepsAndAtTheEnd) {
   const Save save = [&](std::int64_t step) { saves.push_back(step); };
   model::Model model = toy_model(Method::lora);
   Progress silent;
-  train(model, adapter_of(model), data, range(0, kExamples), {}, options, save, silent);
+  train(model, adapter_of(model), examples_of(data, range(0, kExamples)), {}, options, save,
+        silent);
   EXPECT_THAT(saves, ::testing::ElementsAre(4, 8, 10));
 }
 
@@ -381,7 +395,8 @@ TEST(Train, EvaluatesAtTheEndOfEachEpochByDefault) {
   options.epochs = 2.5;  // 5 steps each
   model::Model model = toy_model(Method::lora);
   Progress silent;
-  train(model, adapter_of(model), data, range(0, 20), range(20, 24), options, nullptr, silent);
+  train(model, adapter_of(model), examples_of(data, range(0, 20)), examples_of(data, range(20, 24)),
+        options, nullptr, silent);
   std::vector<std::int64_t> evaluated;
   for (const auto& line : metrics_of(folder.path())) {
     if (line.contains("validation_loss")) evaluated.push_back(line["step"]);
@@ -395,8 +410,8 @@ TEST(Train, SaysHowManyExamplesWereTruncated) {
   Options options = toy_options(folder.path());
   model::Model model = toy_model(Method::lora);
   Listener listener;
-  const Summary summary =
-      train(model, adapter_of(model), data, range(0, kExamples), {}, options, nullptr, listener);
+  const Summary summary = train(model, adapter_of(model), examples_of(data, range(0, kExamples)),
+                                {}, options, nullptr, listener);
   EXPECT_GT(summary.truncated_examples, 0);
   ASSERT_EQ(listener.warnings.size(), 1u);
   EXPECT_THAT(
@@ -411,17 +426,19 @@ TEST(Train, RefusesToTrainOnNothing) {
   model::Model model = toy_model(Method::lora);
   Progress silent;
   const Options options = toy_options(folder.path());
-  EXPECT_THROW(train(model, adapter_of(model), data, {}, {}, options, nullptr, silent), InputError);
-  EXPECT_THROW(train(model, adapter_of(model), data, range(0, 4), {}, options, nullptr, silent),
-               InputError);
+  EXPECT_THROW(examples_of(data, {}), InputError);
+  EXPECT_THROW(examples_of(data, range(0, 4)), InputError);
 }
 
 TEST(ValidationLoss, DoesNotDependOnTheBatch) {
   const TemporaryFolder folder;
   const auto data = test::toy_data(folder.path(), kExamples);
   model::Model model = toy_model(Method::lora);
-  const double alone = validation_loss(model, adapter_of(model), data, range(0, kExamples), 1);
-  EXPECT_NEAR(alone, validation_loss(model, adapter_of(model), data, range(0, kExamples), 7), 1e-5);
+  const double alone =
+      validation_loss(model, adapter_of(model), examples_of(data, range(0, kExamples)), 1);
+  EXPECT_NEAR(alone,
+              validation_loss(model, adapter_of(model), examples_of(data, range(0, kExamples)), 7),
+              1e-5);
   EXPECT_NEAR(alone, std::log(28.0), 1.0);
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -29,8 +30,12 @@ struct Request {
   std::vector<Setting> settings;  // of all tasks; this one's count
 };
 
-// The loaded model and what belongs to it (qloft/evaluate.h).
+// What belongs to a model, and the model with it, loaded (qloft/evaluate.h).
+struct Materials;
 struct Subject;
+
+// The data of a request as its task made them ready.
+using Prepared = std::shared_ptr<const void>;
 
 struct Task {
   std::string name;         // of --task
@@ -44,8 +49,14 @@ struct Task {
   // Throws InputError for settings and data that cannot be evaluated by a model of so many
   // positions (0: any number), before it is loaded; warns where some of the data cannot be scored.
   void (*check)(const Request& request, std::int64_t positions, Progress& progress) = nullptr;
-  // Throws ComputationError naming a tensor, or the part of the data, where a loss is not finite.
-  Scores (*run)(const Subject& subject, const Request& request, Progress& progress) = nullptr;
+  // All of the data as this model's tokenizer and chat template make them, read before its weights
+  // are. Throws InputError naming the place in the data that is wrong.
+  Prepared (*prepare)(const Materials& materials, const Request& request,
+                      Progress& progress) = nullptr;
+  // `prepared` of the same request. Throws ComputationError naming a tensor, or the part of the
+  // data, where a loss is not finite.
+  Scores (*run)(const Subject& subject, const Request& request, const Prepared& prepared,
+                Progress& progress) = nullptr;
 };
 
 const std::vector<Task>& tasks();

@@ -30,5 +30,7 @@ struct EvaluateReport {
 EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress);
 // Throws InputError for what evaluate refuses before the model is loaded; warns as it does.
 void check_evaluate(const EvaluateOptions& options, Progress& progress);
+// What check_evaluate leaves: all of the data by the model's tokenizer. Warns as evaluate does.
+void check_data(const EvaluateOptions& options, Progress& progress);
 
 }  // namespace qloft::pipeline

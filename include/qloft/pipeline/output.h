@@ -86,6 +86,7 @@ class OutputFolder {
   void restore_replaced();
   void refuse_existing() const;
   void remove_all_but_lock();
+  void remove_made_folders();
 
   OutputRequest request_;
   std::filesystem::path target_;
@@ -95,6 +96,7 @@ class OutputFolder {
   std::optional<FileLock> lock_;
   std::optional<Journal> journal_;
   std::function<bool()> worth_;
+  std::vector<std::filesystem::path> made_;  // folders on the way that were not there
   bool kept_ = false;
   bool committed_ = false;
 };

@@ -36,7 +36,7 @@ std::string list_adapters(const pipeline::Conversation& conversation) {
 }
 
 // False: the conversation is over.
-bool obey(const std::string& line, pipeline::Conversation& conversation) {
+bool obey(const std::string& line, pipeline::Conversation& conversation, const Context& context) {
   const std::size_t space = line.find(' ');
   const std::string word = line.substr(0, space);
   const std::string rest = space == std::string::npos ? "" : line.substr(space + 1);
@@ -44,12 +44,12 @@ bool obey(const std::string& line, pipeline::Conversation& conversation) {
   if (word == "/clear") {
     conversation.clear();
   } else if (word == "/adapter" && rest.empty()) {
-    print_out(list_adapters(conversation));
+    context.print(list_adapters(conversation));
   } else if (word == "/adapter") {
     conversation.switch_adapter(rest);
-    print_out(fmt::format("adapter: {}\n", rest));
+    context.print(fmt::format("adapter: {}\n", rest));
   } else if (word == "/help") {
-    print_out(kHelp);
+    context.print(kHelp);
   } else {
     throw InputError({{}, word}, "unknown command; /help lists them");
   }
@@ -80,7 +80,7 @@ Command chat_command() {
                 if (line.empty()) continue;
                 try {
                   if (line.starts_with("/")) {
-                    if (!obey(line, conversation)) break;
+                    if (!obey(line, conversation, context)) break;
                     continue;
                   }
                   const auto reply = conversation.say(line, [&](std::string_view piece) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "problems.h"
 #include "qloft/core/error.h"
@@ -109,12 +110,32 @@ void write_predictions(const fs::path& path, const std::vector<Problem>& problem
   file.commit();
 }
 
-Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const fs::path& data,
+struct Problems {
+  std::vector<Problem> problems;
+  std::vector<std::vector<tokenizer::TokenId>> prompts;
+};
+
+Problems read_prompts(const Materials& materials, const Gsm8kOptions& options, const fs::path& data,
+                      Progress&) {
+  const data::DataOptions format;
+  const std::string prefix = few_shot_prefix(options.few_shot_data, options.few_shot);
+  const std::int64_t most = materials.layout.max_positions;
+  Problems read{read_problems(data, options.limit), {}};
+  for (const Problem& problem : read.problems) {
+    read.prompts.push_back(
+        materials.tokenizer.encode(prefix + data::question_prompt(problem.question, format)));
+    if (most <= 0 || std::ssize(read.prompts.back()) <= most) continue;
+    throw InputError({data, "problem " + std::to_string(read.prompts.size())},
+                     "expected at most the model's " + std::to_string(most) + " positions, found " +
+                         std::to_string(read.prompts.back().size()) + " tokens");
+  }
+  return read;
+}
+
+Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const Problems& data,
                     Progress& progress) {
   const AnswerRule rule = rule_of(options.rule);
-  const data::DataOptions format;
-  const auto problems = read_problems(data, options.limit);
-  const std::string prefix = few_shot_prefix(options.few_shot_data, options.few_shot);
+  const auto& [problems, prompts] = data;
 
   generate::Options generation;
   generation.max_tokens = options.max_tokens;
@@ -123,17 +144,6 @@ Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const f
   // With worked examples before it, a model that has no end token goes on with a question of its
   // own.
   if (options.few_shot > 0) generation.stop = {"\n\n", "\nQuestion:"};
-
-  const std::int64_t most = subject.model.layout().max_positions;
-  std::vector<std::vector<tokenizer::TokenId>> prompts;
-  for (const Problem& problem : problems) {
-    prompts.push_back(
-        subject.tokenizer.encode(prefix + data::question_prompt(problem.question, format)));
-    if (most <= 0 || std::ssize(prompts.back()) <= most) continue;
-    throw InputError({data, "problem " + std::to_string(prompts.size())},
-                     "expected at most the model's " + std::to_string(most) + " positions, found " +
-                         std::to_string(prompts.back().size()) + " tokens");
-  }
 
   const std::int64_t total = std::ssize(problems);
   std::vector<std::string> answers(problems.size());
@@ -145,7 +155,7 @@ Scores run_problems(const Subject& subject, const Gsm8kOptions& options, const f
   while (answered < total) {
     if (progress.stop_requested()) throw Interrupted({}, "stopped");
     for (; next < problems.size() && std::ssize(running) < options.batch; ++next) {
-      running[engine.add({std::move(prompts[next]), generation})] = next;
+      running[engine.add({prompts[next], generation})] = next;
     }
     const auto ended = engine.step();
     if (ended.empty()) continue;
@@ -200,7 +210,7 @@ Task gsm8k_task() {
       {.key = "total", .unit = Unit::count, .higher_is_better = true},
       {.key = "unscorable", .unit = Unit::count},  // references without a number
   };
-  return make_task<Gsm8kOptions, check_problems, run_problems>(std::move(row));
+  return make_task<Gsm8kOptions, check_problems, read_prompts, run_problems>(std::move(row));
 }
 
 }  // namespace qloft::evaluate

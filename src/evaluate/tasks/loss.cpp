@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numeric>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "finite.h"
 #include "qloft/core/error.h"
@@ -35,32 +37,43 @@ void check_examples(const LossOptions& options, const fs::path& data, std::int64
   if (!fs::is_regular_file(data)) throw InputError({data, {}}, "no such file");
 }
 
-Scores run_loss(const Subject& subject, const LossOptions& options, const fs::path& file,
-                Progress& progress) {
+struct LossData {
+  fs::path file;
+  data::DataSet set;
+  train::Examples examples;
+};
+
+LossData read_rows(const Materials& materials, const LossOptions& options, const fs::path& file,
+                   Progress& progress) {
   data::DataOptions format;
-  const std::int64_t longest = subject.model.layout().max_positions;
+  const std::int64_t longest = materials.layout.max_positions;
   if (longest > 0) format.max_length = std::min(format.max_length, longest);
-  format.vocabulary_size = subject.model.layout().vocabulary_size;
-  format.end_token = data::end_tokens(subject.source.folder(), subject.tokenizer).appended;
-  const data::DataSet data({file}, data::ExampleReader(subject.tokenizer, subject.chat, format));
-  const std::int64_t examples =
-      options.limit > 0 ? std::min(options.limit, data.size()) : data.size();
-  std::vector<std::int64_t> indices(static_cast<std::size_t>(examples));
+  format.vocabulary_size = materials.layout.vocabulary_size;
+  format.end_token = data::end_tokens(materials.source.folder(), materials.tokenizer).appended;
+  data::DataSet set({file}, data::ExampleReader(materials.tokenizer, materials.chat, format));
+  const std::int64_t count = options.limit > 0 ? std::min(options.limit, set.size()) : set.size();
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
   std::iota(indices.begin(), indices.end(), 0);
-  data::Omissions omissions;
-  const double loss = train::validation_loss(subject.model, subject.adapter, data, indices,
-                                             options.batch, &omissions);
-  for (const std::string& note : omissions.notes()) progress.warn(note);
-  for (std::int64_t i = 0; !std::isfinite(loss) && i < examples; ++i) {
-    const data::Example example = data.get(i);
-    if (std::ranges::count(example.loss_mask, 0) == std::ssize(example.loss_mask)) continue;
-    expect_finite(train::validation_loss(subject.model, subject.adapter, data, {i}, 1),
-                  data.location(i));
+  auto examples = train::read_examples(set, indices, progress);
+  for (const std::string& note : examples.omissions().notes()) progress.warn(note);
+  return {file, std::move(set), std::move(examples)};
+}
+
+Scores run_loss(const Subject& subject, const LossOptions& options, const LossData& data,
+                Progress& progress) {
+  const data::Omissions& omissions = data.examples.omissions();
+  const double loss =
+      train::validation_loss(subject.model, subject.adapter, data.examples, options.batch);
+  for (const std::int64_t i : data.examples.indices()) {
+    if (std::isfinite(loss)) break;
+    const auto one = train::read_examples(data.set, {i}, progress);
+    expect_finite(train::validation_loss(subject.model, subject.adapter, one, 1),
+                  data.set.location(i));
   }
-  expect_finite(loss, {file, {}});
+  expect_finite(loss, {data.file, {}});
   Scores scores;
   scores.set("loss", loss);
-  scores.set("examples", static_cast<double>(examples - omissions.left_out));
+  scores.set("examples", static_cast<double>(data.examples.size()));
   scores.set("truncated_examples", static_cast<double>(omissions.truncated));
   scores.set("left_out_examples", static_cast<double>(omissions.left_out));
   return scores;
@@ -81,7 +94,7 @@ Task loss_task() {
       {.key = "truncated_examples", .label = "truncated", .unit = Unit::count},
       {.key = "left_out_examples", .label = "left out", .unit = Unit::count},
   };
-  return make_task<LossOptions, check_examples, run_loss>(std::move(row));
+  return make_task<LossOptions, check_examples, read_rows, run_loss>(std::move(row));
 }
 
 }  // namespace qloft::evaluate

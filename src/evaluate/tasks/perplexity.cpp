@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "finite.h"
 #include "qloft/core/error.h"
@@ -52,18 +54,28 @@ objectives::Loss loss_of_windows(const Subject& subject, const tokenizer::TokenI
       subject.model, {.ids = batch.to(subject.model.device()), .adapters = {subject.adapter}});
 }
 
-Scores run_perplexity(const Subject& subject, const PerplexityOptions& options,
-                      const fs::path& file, Progress& progress) {
-  const std::int64_t window = options.window;
-  const auto ids =
-      data::read_text_ids(file, subject.model.layout().vocabulary_size, subject.tokenizer);
-  std::int64_t windows = static_cast<std::int64_t>(ids.size()) / window;
-  if (windows == 0) {
-    throw InputError({file, {}}, "expected at least one window of " + std::to_string(window) +
-                                     " tokens, found " + std::to_string(ids.size()));
-  }
-  if (options.limit > 0) windows = std::min(windows, options.limit);
+struct Windows {
+  fs::path file;
+  std::vector<tokenizer::TokenId> ids;
+  std::int64_t count;
+};
 
+Windows read_windows(const Materials& materials, const PerplexityOptions& options,
+                     const fs::path& file, Progress&) {
+  auto ids = data::read_text_ids(file, materials.layout.vocabulary_size, materials.tokenizer);
+  const std::int64_t count = std::ssize(ids) / options.window;
+  if (count == 0) {
+    throw InputError({file, {}}, "expected at least one window of " +
+                                     std::to_string(options.window) + " tokens, found " +
+                                     std::to_string(ids.size()));
+  }
+  return {file, std::move(ids), options.limit > 0 ? std::min(count, options.limit) : count};
+}
+
+Scores run_perplexity(const Subject& subject, const PerplexityOptions& options, const Windows& data,
+                      Progress& progress) {
+  const auto& [file, ids, windows] = data;
+  const std::int64_t window = options.window;
   const at::NoGradGuard no_gradients;
   const std::int64_t at_once = std::max<std::int64_t>(1, kPositionsAtOnce / window);
   double sum = 0;
@@ -107,7 +119,7 @@ Task perplexity_task() {
        .compared = {{"perplexity", 2, "Perplexity", "perplexity"}}},
       {.key = "tokens", .label = "tokens", .unit = Unit::count},
   };
-  return make_task<PerplexityOptions, check_text, run_perplexity>(std::move(row));
+  return make_task<PerplexityOptions, check_text, read_windows, run_perplexity>(std::move(row));
 }
 
 }  // namespace qloft::evaluate

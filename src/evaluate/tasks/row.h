@@ -3,6 +3,8 @@
 // as all options are (qloft/core/options.h).
 
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -67,9 +69,9 @@ Options options_of(const Request& request) {
   return options;
 }
 
-// kCheck(options, data, positions, progress) and kRun(subject, options, data, progress) make the
-// row whole.
-template <typename Options, auto kCheck, auto kRun>
+// kCheck(options, data, positions, progress), kPrepare(materials, options, data, progress) and,
+// with what that gave, kRun(subject, options, prepared, progress) make the row whole.
+template <typename Options, auto kCheck, auto kPrepare, auto kRun>
 Task make_task(Task row) {
   Options defaults;
   SettingLister lister;
@@ -80,8 +82,17 @@ Task make_task(Task row) {
     expect_at_least(0, options.limit, "limit");
     kCheck(options, request.data, positions, progress);
   };
-  row.run = [](const Subject& subject, const Request& request, Progress& progress) {
-    return kRun(subject, options_of<Options>(request), request.data, progress);
+  row.prepare = [](const Materials& materials, const Request& request,
+                   Progress& progress) -> Prepared {
+    auto prepared = kPrepare(materials, options_of<Options>(request), request.data, progress);
+    return std::make_shared<decltype(prepared)>(std::move(prepared));
+  };
+  row.run = [](const Subject& subject, const Request& request, const Prepared& prepared,
+               Progress& progress) {
+    using Data = decltype(kPrepare(std::declval<const Materials&>(), Options(),
+                                   std::filesystem::path(), progress));
+    return kRun(subject, options_of<Options>(request), *static_cast<const Data*>(prepared.get()),
+                progress);
   };
   return row;
 }

@@ -1,12 +1,10 @@
 #pragma once
-// The examples of a run, read and checked once before it begins, so that a broken line, truncation
-// and examples without a prediction that counts are known before the first step.
+// The examples of a run, read and checked once, before the weights are: a broken line, truncation
+// and examples without a prediction that counts are known before there is anything to wait for.
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
-#include "order.h"
 #include "qloft/core/progress.h"
 #include "qloft/data.h"
 #include "qloft/data/omissions.h"
@@ -29,7 +27,7 @@ class Examples {
   std::uint64_t fingerprint() const { return fingerprint_; }
 
   // By index, from memory where they are kept, else from the files.
-  std::vector<data::Example> get(const MicroBatch& indices) const;
+  std::vector<data::Example> get(const std::vector<std::int64_t>& indices) const;
 
   // Ids beyond this many are read from the files each time they are needed.
   static constexpr std::int64_t kKeptTokens = std::int64_t{1} << 23;

@@ -1,0 +1,86 @@
+#include "suspects.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <system_error>
+
+#include "qloft/checkpoint.h"
+#include "qloft/core/error.h"
+#include "qloft/io.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+// Weights and optimizer states of models that work stay orders of magnitude below.
+constexpr float kBeyondReason = 1e6F;
+constexpr std::size_t kElementsAtOnce = std::size_t{1} << 16;
+
+struct Largest {
+  float value = 0;
+  ErrorLocation where;
+};
+
+bool is_float(ElementType type) {
+  return type == ElementType::f32 || type == ElementType::bf16 || type == ElementType::f16;
+}
+
+float largest_of(std::span<const std::byte> bytes, ElementType type) {
+  float largest = 0;
+  std::vector<float> values;
+  const std::size_t step = kElementsAtOnce * byte_size(type);
+  for (std::size_t at = 0; at < bytes.size(); at += step) {
+    const auto part = bytes.subspan(at, std::min(step, bytes.size() - at));
+    values.resize(part.size() / byte_size(type));
+    checkpoint::convert_to_f32(part, type, values);
+    for (const float value : values) largest = std::max(largest, std::abs(value));
+  }
+  return largest;
+}
+
+void look_into(const fs::path& path, Largest& largest) {
+  const io::SafetensorsFile file(path);
+  for (const io::TensorInfo& tensor : file.tensors()) {
+    if (!is_float(tensor.type)) continue;
+    const float value = largest_of(file.bytes(tensor), tensor.type);
+    if (value > largest.value) largest = {value, {path, tensor.name}};
+    file.drop(tensor);
+  }
+}
+
+std::vector<fs::path> files_of(const std::vector<fs::path>& read) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (const fs::path& path : read) {
+    if (fs::is_regular_file(path, error)) files.push_back(path);
+    if (!fs::is_directory(path, error)) continue;
+    for (const auto& entry : fs::directory_iterator(path, error)) {
+      if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+    }
+  }
+  return files;
+}
+
+}  // namespace
+
+void rethrow_at_largest(const std::vector<fs::path>& read) {
+  try {
+    throw;
+  } catch (const ComputationError& error) {
+    Largest largest;
+    try {
+      for (const fs::path& file : files_of(read)) look_into(file, largest);
+    } catch (const Error&) {
+      largest = {};  // one that was replaced meanwhile
+    }
+    if (largest.value < kBeyondReason) throw;
+    char text[64];
+    std::snprintf(text, sizeof text, "holds values of up to %.2g, most likely too large; ",
+                  static_cast<double>(largest.value));
+    throw ComputationError(largest.where, text + std::string(error.what()));
+  }
+}
+
+}  // namespace qloft::pipeline
