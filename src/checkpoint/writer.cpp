@@ -43,7 +43,8 @@ std::string shard_name(std::size_t index, std::size_t count) {
 }
 
 void append_to_disk(const fs::path& path, std::string_view text) {
-  const int descriptor = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  const int descriptor =
+      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (descriptor < 0) throw SystemError({path, {}}, "cannot open for writing", errno);
   int error = 0;
   while (!text.empty() && error == 0) {

@@ -26,7 +26,7 @@ struct SafetensorsWriter::State {
     if (descriptor >= 0) ::close(descriptor);
   }
   void open(int flags) {
-    descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
+    descriptor = ::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (descriptor < 0) throw SystemError({path, {}}, "cannot open for writing", errno);
   }
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes, std::string_view field);

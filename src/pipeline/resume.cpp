@@ -18,7 +18,8 @@ namespace {
 
 // The lines are on the disk when it returns.
 void append_lines(const fs::path& file, std::string_view lines) {
-  const int descriptor = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  const int descriptor =
+      ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (descriptor < 0) throw SystemError({file, {}}, "cannot open for writing", errno);
   int error = 0;
   while (!lines.empty() && error == 0) {

@@ -11,7 +11,7 @@
 namespace qloft::train {
 
 LogFile::LogFile(std::filesystem::path path, Mode mode) : path_(std::move(path)) {
-  const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+  const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
   descriptor_ = ::open(path_.c_str(), flags | (mode == Mode::create_new ? O_EXCL : 0), 0644);
   if (descriptor_ >= 0) return;
   if (errno == EEXIST) throw InputError({path_, {}}, "exists already");

@@ -16,6 +16,8 @@
 namespace qloft::io {
 namespace {
 
+using std::string_literals::operator""s;
+
 std::vector<std::byte> counting_bytes(std::size_t count) {
   std::vector<std::byte> out(count);
   for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<std::byte>(i * 7 + 1);
@@ -202,9 +204,16 @@ TEST(MappedFile, MapsAnEmptyFileToNothing) {
   file.drop(file.bytes());
 }
 
+TEST(SafetensorsWriter, DoesNotWriteThroughALink) {
+  const test::TemporaryFolder folder;
+  std::filesystem::create_symlink("elsewhere", folder / "x");
+  EXPECT_THROW(SafetensorsWriter(folder / "x", {{"a", ElementType::f32, {2}}}, {}), SystemError);
+  EXPECT_FALSE(std::filesystem::exists(folder / "elsewhere"));
+}
+
 TEST(MappedFile, RefusesWhatIsNotARegularFile) {
   const test::TemporaryFolder folder;
-  for (const char* path : {"/dev/null", "/", "/nonexistent"}) {
+  for (const std::string& path : {"/dev/null"s, "/"s, (folder / "missing").string()}) {
     EXPECT_THROW(MappedFile{path}, InputError) << path;
   }
 }

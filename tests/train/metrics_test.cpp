@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/io.h"
 #include "temporary_folder.h"
@@ -50,6 +51,13 @@ TEST(Metrics, AResumedRunCutsOffLaterSteps) {
     steps.push_back(io::Json::parse(line)["step"]);
   }
   EXPECT_THAT(steps, ::testing::ElementsAre(1, 2, 3, 4));
+}
+
+TEST(Metrics, AreNotWrittenThroughALink) {
+  const test::TemporaryFolder folder;
+  std::filesystem::create_symlink("elsewhere", folder / "metrics.jsonl");
+  EXPECT_THROW(Metrics(folder.path(), 3), SystemError);
+  EXPECT_FALSE(std::filesystem::exists(folder / "elsewhere"));
 }
 
 TEST(Metrics, ABrokenLastLineIsCutOff) {
