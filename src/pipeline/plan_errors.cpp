@@ -9,7 +9,6 @@
 #include "clock.h"
 #include "matrices_at_once.h"
 #include "qloft/core/error.h"
-#include "qloft/core/interrupt.h"
 #include "qloft/core/side_by_side.h"
 
 namespace qloft::pipeline {
@@ -82,7 +81,6 @@ void find_errors(const quantized::ModelFiles& files, const std::vector<QuantizeT
   }
   std::vector<std::vector<double>> found(unknown.size());
   const auto work = [&](std::int64_t i) {
-    const Interruptible interruptible(progress);
     const auto index = static_cast<std::size_t>(i);
     found[index] = errors_of_one(files, *unknown[index], formats, recipe, statistics);
   };
@@ -97,7 +95,7 @@ void find_errors(const quantized::ModelFiles& files, const std::vector<QuantizeT
     if (done < total && progress.stop_requested()) throw Interrupted({}, "stopped");
   };
   try {
-    side_by_side(std::ssize(unknown), matrices_at_once(unknown, recipe), work, finish);
+    side_by_side(std::ssize(unknown), matrices_at_once(unknown, recipe), progress, work, finish);
   } catch (const Interrupted&) {
     file.flush();
     progress.end();

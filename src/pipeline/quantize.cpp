@@ -16,7 +16,6 @@
 #include "matrix_statistics.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/error.h"
-#include "qloft/core/interrupt.h"
 #include "qloft/core/memory.h"
 #include "qloft/core/side_by_side.h"
 #include "qloft/io/field_json.h"
@@ -108,7 +107,6 @@ void quantize_matrices(const quantized::ModelFiles& files, const QuantizeJob& jo
   }
   std::vector<std::optional<Decomposed>> found(targets.size());
   const auto work = [&](std::int64_t i) {
-    const Interruptible interruptible(progress);
     found[static_cast<std::size_t>(i)] =
         decompose_one(files, *targets[static_cast<std::size_t>(i)], job);
   };
@@ -122,7 +120,8 @@ void quantize_matrices(const quantized::ModelFiles& files, const QuantizeJob& jo
     if (done < total && progress.stop_requested()) throw Interrupted({}, "stopped");
   };
   try {
-    side_by_side(std::ssize(targets), matrices_at_once(targets, job.recipe), work, finish);
+    side_by_side(std::ssize(targets), matrices_at_once(targets, job.recipe), progress, work,
+                 finish);
   } catch (const Interrupted&) {
     output.flush();
     progress.end();
