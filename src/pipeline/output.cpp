@@ -75,8 +75,18 @@ OutputFolder::~OutputFolder() {
     remove_all_but_lock();
     remove_whole(staging_);
     remove_made_folders();
+    return;
   } catch (const Error&) {
     // What is left is ours by its marks.
+  }
+  try {
+    // There may be no descriptor to read the folder with but the lock's own.
+    lock_.reset();
+    if (!holds_only_marks(staging_)) return;
+    remove_whole(staging_);
+    remove_made_folders();
+  } catch (const Error&) {
+    // As above.
   }
 }
 
