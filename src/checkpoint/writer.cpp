@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -40,24 +39,6 @@ std::string shard_name(std::size_t index, std::size_t count) {
   char name[64];
   std::snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", index + 1, count);
   return name;
-}
-
-void append_to_disk(const fs::path& path, std::string_view text) {
-  const int descriptor =
-      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (descriptor < 0) throw SystemError({path, {}}, "cannot open for writing", errno);
-  int error = 0;
-  while (!text.empty() && error == 0) {
-    const ssize_t written = ::write(descriptor, text.data(), text.size());
-    if (written >= 0) {
-      text.remove_prefix(static_cast<std::size_t>(written));
-    } else if (errno != EINTR) {
-      error = errno;
-    }
-  }
-  if (error == 0 && ::fsync(descriptor) != 0) error = errno;
-  ::close(descriptor);
-  if (error != 0) throw SystemError({path, {}}, "cannot write", error);
 }
 
 }  // namespace

@@ -1,39 +1,17 @@
 #include "qloft/pipeline/resume.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <system_error>
 
 #include "qloft/core/error.h"
+#include "qloft/core/file.h"
 #include "qloft/core/fingerprint.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
-
-// The lines are on the disk when it returns.
-void append_lines(const fs::path& file, std::string_view lines) {
-  const int descriptor =
-      ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (descriptor < 0) throw SystemError({file, {}}, "cannot open for writing", errno);
-  int error = 0;
-  while (!lines.empty() && error == 0) {
-    const ssize_t written = ::write(descriptor, lines.data(), lines.size());
-    if (written >= 0) {
-      lines.remove_prefix(static_cast<std::size_t>(written));
-    } else if (errno != EINTR) {
-      error = errno;
-    }
-  }
-  if (error == 0 && ::fsync(descriptor) != 0) error = errno;
-  ::close(descriptor);
-  if (error != 0) throw SystemError({file, {}}, "cannot write", error);
-}
 
 // The objects so far, none where there is no file.
 std::vector<io::Json> read_lines(const fs::path& file) {
@@ -142,7 +120,7 @@ void Journal::add(const io::Json& piece) {
 }
 
 void Journal::flush() {
-  if (!lines_.empty()) append_lines(file_, lines_);
+  if (!lines_.empty()) append_to_disk(file_, lines_);
   lines_.clear();
 }
 

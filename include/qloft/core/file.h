@@ -63,6 +63,10 @@ class AtomicFile {
 
 void write_file(const std::filesystem::path& path, std::string_view content);
 
+// Makes the file where there is none. The text is on the disk when it returns. Throws SystemError;
+// for a symbolic link, too.
+void append_to_disk(const std::filesystem::path& path, std::string_view text);
+
 // The whole file. Throws InputError if it is missing or not a regular file.
 std::string read_file(const std::filesystem::path& path);
 
