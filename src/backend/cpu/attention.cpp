@@ -4,7 +4,6 @@
 #include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -286,29 +285,15 @@ Tensor attention_over_caches_cpu(const Tensor& q_in, std::span<const CachedSeque
     queries.push_back(q.narrow(1, sequence.first, sequence.count));
     results.push_back(out.narrow(1, sequence.first, sequence.count));
   }
-  if (sequences.empty()) return out;
-  // Query heads that share a head of keys and values are one task, so that these are read once; or
-  // several, where threads would have none.
-  const std::int64_t kv_heads = sequences[0].keys.size(1), group = heads / kv_heads;
-  const std::int64_t tasks = std::ssize(sequences) * kv_heads;
-  const std::int64_t parts =
-      std::clamp<std::int64_t>(ceil_divide<std::int64_t>(thread_count(), tasks), 1, group);
-  const std::int64_t heads_a_part = ceil_divide(group, parts);
-  parallel_for(tasks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(std::ssize(sequences) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const auto which = static_cast<std::size_t>(i / (kv_heads * parts));
-      const std::int64_t shared = i / parts % kv_heads;
-      const std::int64_t first = shared * group + i % parts * heads_a_part;
-      const std::int64_t last = std::min(first + heads_a_part, (shared + 1) * group);
-      if (first >= last) continue;
+      const auto which = static_cast<std::size_t>(i / heads);
       const CachedSequence& sequence = sequences[which];
-      const std::int64_t filled = sequence.past + sequence.count;
-      const auto keys = read_head(sequence.keys, 0, shared, filled, true, Scratch::key);
-      const auto values = read_head(sequence.values, 0, shared, filled, true, Scratch::value);
-      for (std::int64_t head = first; head < last; ++head) {
-        attend(queries[which], keys, values, 0, head, sequence.past, visibility, scores,
-               results[which], nullptr);
-      }
+      const std::int64_t head = i % heads, filled = sequence.past + sequence.count;
+      const std::int64_t shared = head / (heads / sequence.keys.size(1));
+      attend(queries[which], read_head(sequence.keys, 0, shared, filled, true, Scratch::key),
+             read_head(sequence.values, 0, shared, filled, true, Scratch::value), 0, head,
+             sequence.past, visibility, scores, results[which], nullptr);
     }
   });
   return out;
