@@ -68,21 +68,21 @@ struct Continuation {
 };
 
 // Called by the linear layers that adapters address, under their names, as activations pass: what
-// statistics are made of. The matrices are f32 and end with the call.
+// statistics are made of. Activations are shown where they are, in the type that they have.
 struct Observer {
-  // Of outputs [first, first + values.columns) of all `outputs` of the layer.
+  // Of outputs [first, first + values.size(1)) of all `outputs` of the layer.
   struct OutputGradient {
-    MatrixView<const float> values;  // [tokens, out]
+    at::Tensor values;  // [tokens, out], f32 or bf16
     std::int64_t first = 0;
     std::int64_t outputs = 0;
   };
 
-  // input [tokens, in]
-  std::function<void(const std::string& name, MatrixView<const float> input)> input;
+  // input [tokens, in], f32 or bf16
+  std::function<void(const std::string& name, const at::Tensor& input)> input;
   // In the backward pass, which such an observer takes to every layer whether weights are trained
   // or not: output_gradient^T input is the gradient of the layer's weight. The output matrix's
   // comes in slices of the vocabulary.
-  std::function<void(const std::string& name, MatrixView<const float> input,
+  std::function<void(const std::string& name, const at::Tensor& input,
                      const OutputGradient& gradient)>
       gradient;
 };

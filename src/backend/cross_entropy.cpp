@@ -3,6 +3,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -46,6 +48,16 @@ void loss_of_rows(MatrixView<float> logits, const std::int64_t* targets, double*
   });
 }
 
+// The same by torch's operators, where the logits are.
+void loss_of_rows_torch(Tensor& logits, const Tensor& targets, double* losses) {
+  const Tensor index = targets.to(logits.device()).unsqueeze(1);
+  const Tensor normalizers = at::logsumexp(logits, {1}, true);
+  const Tensor each = (normalizers - logits.gather(1, index)).to(at::kCPU, at::kDouble);
+  std::copy_n(each.data_ptr<double>(), each.numel(), losses);
+  logits.sub_(normalizers).exp_();
+  logits.scatter_add_(1, index, at::full_like(normalizers, -1));
+}
+
 struct CrossEntropyFunction : torch::autograd::Function<CrossEntropyFunction> {
   // `trained`: weight, bias, A and B, for their gradients; each may be undefined.
   static Tensor forward(AutogradContext* ctx, const Tensor& hidden, const MaybeTensor& dense,
@@ -81,12 +93,16 @@ struct CrossEntropyFunction : torch::autograd::Function<CrossEntropyFunction> {
         h = operations_for(chunk).low_rank.add(product, input, rule.factors->a, rule.factors->b,
                                                rule.factors->scale);
       }
-      Tensor logits = as_f32(product.to(at::kCPU));
+      Tensor logits = as_f32(product);
       if (rule.bias.defined()) logits.add_(rule.bias.to(logits.device()));
       logits = apply_multiplier_and_cap(rule, logits);
       const Tensor capped = rule.soft_cap != 0 && grad_mode ? logits.clone() : Tensor();
-      loss_of_rows(matrix_of(logits), targets.data_ptr<std::int64_t>() + first,
-                   losses.data() + first);
+      if (logits.is_cpu()) {
+        loss_of_rows(matrix_of(logits), targets.data_ptr<std::int64_t>() + first,
+                     losses.data() + first);
+      } else {
+        loss_of_rows_torch(logits, targets.narrow(0, first, count), losses.data() + first);
+      }
       if (!grad_mode) continue;
       through_multiplier_and_cap(rule, capped, logits);
       const Tensor dlogits = logits.to(chunk.device(), chunk.scalar_type());

@@ -15,11 +15,12 @@ namespace {
 
 using at::Tensor;
 
-// Logits of all rows, of outputs [first, first + count): f32, where `hidden` (f32) is.
+// Logits of all rows, of outputs [first, first + count): f32, where `hidden` is.
 Tensor logits_of(const Tensor& hidden, const Tensor& down, const Weight& weight,
                  const LogitsRule& rule, std::int64_t first, std::int64_t count) {
   const Tensor ids = at::arange(first, first + count, hidden.options().dtype(at::kLong));
-  Tensor logits = hidden.mm(look_up(weight, ids, at::kFloat).t());
+  const Weight slice{look_up(weight, ids, hidden.scalar_type())};
+  Tensor logits = as_f32(multiply_transposed(hidden, slice));
   if (rule.factors) {
     logits.addmm_(down, rule.factors->b.narrow(0, first, count).t(), 1, rule.factors->scale);
   }
@@ -33,8 +34,8 @@ void logit_gradients(const Tensor& hidden, const Weight& weight, const LogitsRul
                      const Tensor& targets, double scale, std::int64_t outputs_at_once,
                      const LogitGradientSink& sink) {
   const at::NoGradGuard no_grad;
-  const Tensor states = as_f32(hidden);
-  const Tensor down = rule.factors ? states.mm(rule.factors->a.t()) : Tensor();
+  const Tensor states = hidden.contiguous();
+  const Tensor down = rule.factors ? as_f32(states).mm(rule.factors->a.t()) : Tensor();
   const std::int64_t outputs = weight.rows();
   const auto each_slice = [&](const auto& use) {
     for (std::int64_t first = 0; first < outputs; first += outputs_at_once) {
@@ -47,16 +48,14 @@ void logit_gradients(const Tensor& hidden, const Weight& weight, const LogitsRul
     const Tensor part = at::logsumexp(logits, {1}, true);
     normalizers = normalizers.defined() ? at::logaddexp(normalizers, part) : part;
   });
+  const Tensor rows_targets = targets.to(states.device()).unsqueeze(1);
   each_slice([&](std::int64_t first, std::int64_t count, const Tensor& logits) {
-    Tensor gradient = (logits - normalizers).exp_().to(at::kCPU);
-    const MatrixView<float> rows = matrix_of(gradient);
-    for (std::int64_t i = 0; i < rows.rows; ++i) {
-      const std::int64_t target = targets.data_ptr<std::int64_t>()[i] - first;
-      if (target >= 0 && target < count) rows.row(i)[target] -= 1.f;
-    }
-    through_multiplier_and_cap(rule, logits.to(at::kCPU), gradient);
-    gradient.mul_(scale);
-    sink(matrix_of(gradient), first);
+    Tensor gradient = (logits - normalizers).exp_();
+    const Tensor target = rows_targets - first;
+    const Tensor inside = (target >= 0).logical_and_(target < count);
+    gradient.scatter_add_(1, target.clamp(0, count - 1), -inside.to(at::kFloat));
+    through_multiplier_and_cap(rule, logits, gradient);
+    sink(gradient.mul_(scale).to(states.scalar_type()), first);
   });
 }
 

@@ -39,5 +39,11 @@ Tensor attention_over_caches(const Tensor& q, std::span<const CachedSequence> se
                              std::int64_t window, const Scores& scores) {
   return operations_for(q).attention_over_caches(q, sequences, window, scores);
 }
+void add_gram(const Tensor& x, Tensor& gram) {
+  operations_for(x).add_gram(x, gram);
+}
+SquareSums squared_products(const Tensor& dy, const Tensor& x) {
+  return operations_for(x).squared_products(dy, x);
+}
 
 }  // namespace qloft::backend

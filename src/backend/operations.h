@@ -13,6 +13,7 @@
 #include "qloft/backend/linear.h"
 #include "qloft/backend/norm.h"
 #include "qloft/backend/rotate.h"
+#include "qloft/backend/statistics.h"
 #include "qloft/backend/weight.h"
 
 namespace qloft::backend {
@@ -37,6 +38,9 @@ struct Operations {
   at::Tensor (*attention_over_caches)(const at::Tensor& q,
                                       std::span<const CachedSequence> sequences,
                                       std::int64_t window, const Scores& scores);
+
+  void (*add_gram)(const at::Tensor& x, at::Tensor& gram);
+  SquareSums (*squared_products)(const at::Tensor& dy, const at::Tensor& x);
 };
 
 extern const Operations kCpuOperations;

@@ -6,14 +6,17 @@
 #include <algorithm>
 #include <utility>
 
-#include "qloft/backend/tensor.h"
-
 namespace qloft::model {
 namespace {
 
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+// [tokens, values]
+Tensor flat(const Tensor& x) {
+  return x.reshape({-1, x.size(-1)}).contiguous();
+}
 
 struct ObservedLayer : torch::CustomClassHolder {
   std::shared_ptr<const Observer> observer;
@@ -31,10 +34,9 @@ struct ObserveFunction : torch::autograd::Function<ObserveFunction> {
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const auto capsule = ctx->saved_data["layer"].toCapsule();
     const auto& layer = static_cast<const ObservedLayer&>(*capsule);
-    const Tensor input = backend::as_f32(ctx->get_saved_variables()[0]).cpu();
-    const Tensor gradient = backend::as_f32(gradients[0]).cpu();
-    const MatrixView<const float> view = backend::matrix_of(gradient);
-    layer.observer->gradient(layer.module, backend::matrix_of(input), {view, 0, view.columns});
+    const Tensor gradient = flat(gradients[0]);
+    layer.observer->gradient(layer.module, flat(ctx->get_saved_variables()[0]),
+                             {gradient, 0, gradient.size(1)});
     return {gradients[0], Tensor(), Tensor()};
   }
 };
@@ -60,23 +62,21 @@ struct ObserveLossFunction : torch::autograd::Function<ObserveLossFunction> {
     const auto capsule = ctx->saved_data["loss"].toCapsule();
     const auto& loss = static_cast<const ObservedLoss&>(*capsule);
     const variable_list saved = ctx->get_saved_variables();
-    const Tensor input = backend::as_f32(saved[0]).cpu();
+    const Tensor input = flat(saved[0]);
     const std::int64_t outputs = loss.weight.rows();
     const std::int64_t at_once = std::clamp<std::int64_t>(
         kGradientsAtOnce / std::max<std::int64_t>(1, input.size(0)), 1, outputs);
-    backend::logit_gradients(
-        saved[0], loss.weight, loss.rule, saved[1], gradients[0].item<double>(), at_once,
-        [&](MatrixView<const float> slice, std::int64_t first) {
-          loss.observer->gradient(loss.module, backend::matrix_of(input), {slice, first, outputs});
-        });
+    backend::logit_gradients(saved[0], loss.weight, loss.rule, saved[1],
+                             gradients[0].item<double>(), at_once,
+                             [&](const Tensor& slice, std::int64_t first) {
+                               loss.observer->gradient(loss.module, input, {slice, first, outputs});
+                             });
     return {gradients[0], Tensor(), Tensor(), Tensor()};
   }
 };
 
 void show_input(const Observer& observer, const std::string& module, const Tensor& x) {
-  if (!observer.input) return;
-  const Tensor input = backend::as_f32(x.detach()).cpu();
-  observer.input(module, backend::matrix_of(input));
+  if (observer.input) observer.input(module, flat(x.detach()));
 }
 
 }  // namespace

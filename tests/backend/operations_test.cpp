@@ -314,13 +314,41 @@ TEST(LogitGradients, AreAutogradsInSlicesOfAnyWidth) {
   for (const std::int64_t at_once : {1, 7, 50, 64}) {
     Tensor found = at::zeros({11, 50});
     logit_gradients(hidden, Weight{weight}, rule, targets, 2, at_once,
-                    [&](MatrixView<const float> slice, std::int64_t first) {
-                      for (std::int64_t i = 0; i < slice.rows; ++i) {
-                        std::copy_n(slice.row(i), slice.columns,
-                                    found.data_ptr<float>() + i * 50 + first);
-                      }
+                    [&](const Tensor& slice, std::int64_t first) {
+                      found.narrow(1, first, slice.size(1)).copy_(slice);
                     });
     EXPECT_TRUE(at::allclose(found, products.grad(), 1e-4, 1e-6)) << at_once;
+  }
+}
+
+// The CPU's statistics against torch's own operators in f64.
+TEST(Statistics, AreTorchsOnAnyShapeAndType) {
+  at::manual_seed(9);
+  struct Case {
+    std::int64_t tokens, out, in;
+  };
+  for (const Case& c : {Case{1, 1, 1}, Case{3, 70, 33}, Case{17, 130, 96}, Case{40, 300, 700}}) {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      const Tensor x = at::randn({c.tokens, c.in}).to(type);
+      const Tensor dy = at::randn({c.tokens, c.out}).to(type);
+      const Tensor x64 = x.to(at::kDouble), g = dy.to(at::kDouble).t().mm(x64).square();
+      const double tolerance = type == at::kFloat ? 1e-5 : 1e-2;
+      const auto expect_near = [&](const Tensor& found, const Tensor& expected) {
+        const double largest = expected.abs().max().item<double>();
+        EXPECT_LE(distance(found, expected), tolerance * largest) << c.tokens << " " << type;
+      };
+      const auto tensor = [](const std::vector<double>& values) {
+        return at::tensor(at::ArrayRef<double>(values), at::kDouble);
+      };
+      for (const Operations* operations : {&kCpuOperations, &kTorchOperations}) {
+        Tensor gram = at::ones({c.in, c.in});
+        operations->add_gram(x, gram);
+        expect_near(gram.triu(), (x64.t().mm(x64) + 1).triu());
+        const SquareSums sums = operations->squared_products(dy, x);
+        expect_near(tensor(sums.rows), g.sum(1));
+        expect_near(tensor(sums.columns), g.sum(0));
+      }
+    }
   }
 }
 

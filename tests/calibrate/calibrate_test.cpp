@@ -118,15 +118,10 @@ TEST(Gram, IsTheMeanOfInputsTimesInputsOfTheWholeModel) {
   const std::vector<data::Example> examples = {sequence(30, 1), sequence(17, 2)};
   std::map<std::string, at::Tensor> expected;
   model.observe({.input =
-                     [&](const std::string& name, MatrixView<const float> input) {
+                     [&](const std::string& name, const at::Tensor& input) {
+                       const at::Tensor x = input.to(at::kDouble), gram = x.t().mm(x) / 47.0;
                        at::Tensor& sum = expected[name];
-                       if (!sum.defined()) {
-                         sum = at::zeros({input.columns, input.columns}, at::kDouble);
-                       }
-                       const at::Tensor x = at::from_blob(const_cast<float*>(input.data),
-                                                          {input.rows, input.columns})
-                                                .to(at::kDouble);
-                       sum += x.t().mm(x) / 47.0;
+                       sum = sum.defined() ? sum + gram : gram;
                      },
                  .gradient = {}});
   for (const data::Example& example : examples) {

@@ -9,7 +9,6 @@
 
 #include "qloft/backend/linear.h"
 #include "qloft/backend/weight.h"
-#include "qloft/core/matrix.h"
 
 namespace qloft::backend {
 
@@ -29,14 +28,14 @@ struct LogitsRule {
 at::Tensor summed_cross_entropy(const at::Tensor& hidden, const Weight& weight,
                                 const LogitsRule& rule, const at::Tensor& targets);
 
-// The gradients [n, count] of outputs [first, first + count), f32; they end with the call.
-using LogitGradientSink =
-    std::function<void(MatrixView<const float> gradients, std::int64_t first)>;
+// The gradients [n, count] of outputs [first, first + count), in the hidden states' type and where
+// they are.
+using LogitGradientSink = std::function<void(const at::Tensor& gradients, std::int64_t first)>;
 
 // The gradient of scale * summed_cross_entropy(...) by the products of hidden states and weight
 // (what the gradient of the weight is made of), `outputs_at_once` of all n rows at a time: logits
-// are made twice, of a slice of the vocabulary, for their normalizers and for the gradients.
-// Products are in f32; there is no dropout.
+// are made twice, of a slice of the vocabulary, for their normalizers and for the gradients. There
+// is no dropout.
 void logit_gradients(const at::Tensor& hidden, const Weight& weight, const LogitsRule& rule,
                      const at::Tensor& targets, double scale, std::int64_t outputs_at_once,
                      const LogitGradientSink& sink);

@@ -1,7 +1,5 @@
 #include "bf16.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/cpu/Utils.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
@@ -10,6 +8,7 @@
 
 #include <algorithm>
 
+#include "one_thread.h"
 #include "products.h"
 #include "qloft/backend/tensor.h"
 #include "qloft/core.h"
@@ -33,16 +32,6 @@ std::int64_t slice_of(std::int64_t extent, std::int64_t most) {
   const std::int64_t threads = thread_count();
   const std::int64_t slices = threads * ceil_divide(extent, threads * most);
   return round_up(ceil_divide(extent, slices), kernels::kGroup);
-}
-
-// body(begin, count) over [0, extent), each on one thread without gradients.
-template <typename Body>
-void for_slices(std::int64_t extent, std::int64_t slice, const Body& body) {
-  parallel_for(extent, slice, [&](std::int64_t begin, std::int64_t end) {
-    at::init_num_threads();  // torch's setting, which a new thread does not have
-    const at::NoGradGuard no_grad;
-    body(begin, end - begin);
-  });
 }
 
 // Memory of the calling thread as a bf16 matrix.

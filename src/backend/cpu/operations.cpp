@@ -4,6 +4,7 @@
 #include "elementwise.h"
 #include "low_rank.h"
 #include "products.h"
+#include "statistics.h"
 
 namespace qloft::backend {
 
@@ -20,6 +21,8 @@ const Operations kCpuOperations = {
     .gate = gate_cpu,
     .attention = attention_cpu,
     .attention_over_caches = attention_over_caches_cpu,
+    .add_gram = add_gram_cpu,
+    .squared_products = squared_products_cpu,
 };
 
 }  // namespace qloft::backend

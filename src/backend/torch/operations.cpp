@@ -15,7 +15,9 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -170,6 +172,36 @@ Tensor attention_over_caches_torch(const Tensor& q, std::span<const CachedSequen
 
 }  // namespace
 
+void add_gram_torch(const Tensor& x, Tensor& gram) {
+  const Tensor input = x.to(at::kFloat);
+  gram.addmm_(input.t(), input);
+}
+
+// Elements of g that are held at once: 256 MiB.
+constexpr std::int64_t kProductsAtOnce = 1 << 26;
+
+SquareSums squared_products_torch(const Tensor& dy, const Tensor& x) {
+  const at::NoGradGuard no_grad;
+  const Tensor gradient = dy.to(at::kFloat).t(), input = x.to(at::kFloat);
+  const std::int64_t rows = dy.size(1);
+  const std::int64_t at_once =
+      std::max<std::int64_t>(1, kProductsAtOnce / std::max<std::int64_t>(1, x.size(1)));
+  std::vector<Tensor> by_row;
+  Tensor by_column = at::zeros({x.size(1)}, x.options().dtype(at::kDouble));
+  for (std::int64_t first = 0; first < rows; first += at_once) {
+    const std::int64_t count = std::min(at_once, rows - first);
+    const Tensor squares = gradient.narrow(0, first, count).mm(input).square_();
+    by_row.push_back(squares.sum({1}, false, at::kDouble));
+    by_column += squares.sum({0}, false, at::kDouble);
+  }
+  const auto values = [](const Tensor& sums) {
+    const Tensor here = sums.cpu();
+    const auto* begin = here.data_ptr<double>();
+    return std::vector<double>(begin, begin + here.numel());
+  };
+  return {by_row.empty() ? std::vector<double>() : values(at::cat(by_row)), values(by_column)};
+}
+
 const Operations kTorchOperations = {
     .multiply_transposed = multiply_transposed_torch,
     .multiply_transposed_together = multiply_transposed_together_torch,
@@ -183,6 +215,8 @@ const Operations kTorchOperations = {
     .gate = gate_torch,
     .attention = attention_torch,
     .attention_over_caches = attention_over_caches_torch,
+    .add_gram = add_gram_torch,
+    .squared_products = squared_products_torch,
 };
 
 }  // namespace qloft::backend
