@@ -205,17 +205,18 @@ TEST_P(Attention, AgreesWithItsFormula) {
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, Attention,
-    testing::Values(AttentionCase{"one_position", 1, 2, 2, 0, false},
-                    AttentionCase{"several_blocks", 150, 4, 2, 0, false},
-                    AttentionCase{"one_head_of_keys", 20, 4, 1, 0, false},
-                    AttentionCase{"window", 150, 2, 2, 7, false},
-                    AttentionCase{"window_of_one", 9, 2, 2, 1, false},
-                    AttentionCase{"segments", 150, 4, 2, 0, true},
-                    AttentionCase{"segments_and_window", 150, 4, 2, 70, true},
-                    AttentionCase{"soft_cap", 150, 4, 2, 0, false, {1, 3, {}}},
-                    AttentionCase{"slopes", 80, 3, 1, 0, false, {0.3f, 0, {0.5f, 0.1f, 0.01f}}},
-                    AttentionCase{
-                        "soft_cap_window_and_segments", 150, 4, 2, 70, true, {0.7f, 2, {}}}),
+    testing::Values(
+        AttentionCase{"one_position", 1, 2, 2, 0, false},
+        AttentionCase{"several_blocks", 150, 4, 2, 0, false},
+        AttentionCase{"one_head_of_keys", 20, 4, 1, 0, false},
+        AttentionCase{"window", 150, 2, 2, 7, false},
+        AttentionCase{"window_of_one", 9, 2, 2, 1, false},
+        AttentionCase{"segments", 150, 4, 2, 0, true},
+        AttentionCase{"segments_and_window", 150, 4, 2, 70, true},
+        AttentionCase{"soft_cap", 150, 4, 2, 0, false, {1, 3, {}}},
+        AttentionCase{"soft_cap_and_slopes", 80, 2, 1, 0, false, {0.3f, 2, {0.5f, 0.1f}}},
+        AttentionCase{"slopes", 80, 3, 1, 0, false, {0.3f, 0, {0.5f, 0.1f, 0.01f}}},
+        AttentionCase{"soft_cap_window_and_segments", 150, 4, 2, 70, true, {0.7f, 2, {}}}),
     [](const auto& test) { return std::string(test.param.name); });
 
 // Sequences of several lengths, each with what it has in its cache before.

@@ -7,7 +7,9 @@
 #include <cmath>
 #include <limits>
 
+#include "attention_bf16.h"
 #include "attention_blocks.h"
+#include "bf16_blocks.h"
 #include "qloft/backend/tensor.h"
 #include "qloft/core.h"
 #include "qloft/kernels.h"
@@ -22,21 +24,6 @@ using at::Tensor;
 using linalg::Transpose;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-// Rows [first, first + values.rows) of a head of `out` [rows, length, heads, head_dim].
-void write_head(const Tensor& out, std::int64_t row, std::int64_t head, std::int64_t first,
-                MatrixView<const float> values) {
-  const std::int64_t stride = out.stride(1);
-  const std::int64_t offset = row * out.stride(0) + first * stride + head * out.stride(2);
-  for (std::int64_t i = 0; i < values.rows; ++i) {
-    if (out.scalar_type() == at::kFloat) {
-      std::copy_n(values.row(i), values.columns, out.data_ptr<float>() + offset + i * stride);
-    } else {
-      auto* to = reinterpret_cast<BFloat16*>(out.data_ptr<at::BFloat16>()) + offset + i * stride;
-      kernels::table().f32_to_bf16(values.row(i), values.columns, to);
-    }
-  }
-}
 
 // Scores become probabilities; returns log(sum(exp(score))), minus infinity where nothing is seen.
 float softmax(float* scores, std::int64_t count) {
@@ -79,25 +66,6 @@ void sum_values(MatrixView<const float> scores, MatrixView<const float> values,
   for (std::int64_t i = 0; i < scores.rows; ++i) {
     kernels::dense_table().add_weighted_rows(values.data, values.stride, values.rows, scores.row(i),
                                              values.columns, result.row(i));
-  }
-}
-
-// Scores with cap and slope from products of queries and keys; row 0 is the query `first`, column 0
-// the key keys.begin.
-void finish_scores(const Scores& rule, std::int64_t head, std::int64_t first, const KeyRange& keys,
-                   MatrixView<float> scores) {
-  const float slope = rule.slopes.empty() ? 0.f : rule.slopes[static_cast<std::size_t>(head)];
-  if (rule.soft_cap == 0 && slope == 0) return;
-  for (std::int64_t i = 0; i < scores.rows; ++i) {
-    float* row = scores.row(i);
-    if (rule.soft_cap != 0) {
-      for (std::int64_t j = 0; j < scores.columns; ++j) {
-        row[j] = rule.soft_cap * std::tanh(row[j] / rule.soft_cap);
-      }
-    }
-    for (std::int64_t j = 0; slope != 0 && j < scores.columns; ++j) {
-      row[j] -= slope * static_cast<float>(first + i - keys.begin - j);
-    }
   }
 }
 
@@ -160,16 +128,15 @@ struct HeadGradient {
         const auto gradient_block = gradient.block(first, 0, count, dim);
         const auto key_block = keys.block(range.begin, 0, seen, dim);
         linalg::multiply_serial(query_block, Transpose::no, key_block, Transpose::yes, p, scale);
-        finish_scores(rule, head, first, range, p);
-        keep_slopes(p, buffer + 2 * count * seen);
+        finish_scores(rule, head, first, range, p, buffer + 2 * count * seen);
         mask(visibility, row, 0, first, range, p);
         linalg::multiply_serial(gradient_block, Transpose::no,
                                 values.block(range.begin, 0, seen, dim), Transpose::yes, dp);
         for (std::int64_t i = 0; i < count; ++i) {
           const float dot = dot_of(gradient.row(first + i), results.row(first + i), dim);
-          to_score_gradient(p.row(i), dp.row(i), seen, log_sum[first + i], dot);
+          to_score_gradients(p.row(i), dp.row(i), seen, log_sum[first + i], dot);
         }
-        apply_slopes(buffer + 2 * count * seen, dp);
+        apply_cap_slopes(rule, buffer + 2 * count * seen, dp);
         linalg::multiply_serial(p, Transpose::yes, gradient_block, Transpose::no,
                                 dvalues.block(range.begin, 0, seen, dim), 1.f, 1.f);
         linalg::multiply_serial(dp, Transpose::yes, query_block, Transpose::no,
@@ -185,61 +152,47 @@ struct HeadGradient {
   }
 
  private:
-  // The slope of the soft cap at each capped score, 1 - (score / cap)^2.
-  void keep_slopes(MatrixView<const float> scores, float* slopes) const {
-    for (std::int64_t i = 0; rule.soft_cap != 0 && i < scores.size(); ++i) {
-      const float t = scores.data[i] / rule.soft_cap;
-      slopes[i] = 1.f - t * t;
-    }
-  }
-  void apply_slopes(const float* slopes, MatrixView<float> gradient) const {
-    for (std::int64_t i = 0; rule.soft_cap != 0 && i < gradient.size(); ++i) {
-      gradient.data[i] *= slopes[i];
-    }
-  }
-
   static float dot_of(const float* a, const float* b, std::int64_t count) {
     float sum = 0;
     for (std::int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
     return sum;
   }
-
-  // Scores p -> probabilities; dp (gradient of the probabilities) -> gradient of the scores.
-  static void to_score_gradient(float* p, float* dp, std::int64_t count, float log_sum, float dot) {
-    constexpr float kHidden = -std::numeric_limits<float>::infinity();
-    if (log_sum == kHidden) {
-      std::fill_n(p, count, 0.f);
-      std::fill_n(dp, count, 0.f);
-      return;
-    }
-    // Hidden scores come out below e^-87: nothing beside the others.
-    kernels::dense_table().exponentials(p, count, log_sum);
-    for (std::int64_t j = 0; j < count; ++j) dp[j] = p[j] * (dp[j] - dot);
-  }
 };
+
+void forward_in_f32(const Tensor& q, const Tensor& k, const Tensor& v, const Visibility& visibility,
+                    const Scores& rule, const Tensor& out, const Tensor& log_sums) {
+  const std::int64_t length = q.size(1), heads = q.size(2), group = heads / k.size(2);
+  parallel_for(q.size(0) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t row = i / heads, head = i % heads;
+      const auto keys = read_head(k, row, head / group, length, false, Scratch::key);
+      const auto values = read_head(v, row, head / group, length, false, Scratch::value);
+      attend(q, keys, values, row, head, 0, visibility, rule, out,
+             log_sums.data_ptr<float>() + i * length);
+    }
+  });
+}
+
+void backward_in_f32(const HeadGradient& gradient) {
+  const std::int64_t kv_heads = gradient.k.size(2);
+  parallel_for(gradient.q.size(0) * kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) gradient.run(i / kv_heads, i % kv_heads);
+  });
+}
 
 struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& q_in, const Tensor& k_in,
                         const Tensor& v_in, const MaybeTensor& segments_or_none,
-                        std::int64_t window, const Scores& rule) {
+                        std::int64_t window, const Scores& rule, bool in_bf16) {
     const Tensor segments = segments_or_none.value_or(Tensor());
     const Tensor q = q_in.contiguous(), k = k_in.contiguous(), v = v_in.contiguous();
     const Visibility visibility{window, segments};
-    const std::int64_t rows = q.size(0), length = q.size(1), heads = q.size(2);
-    const std::int64_t group = heads / k.size(2);
     Tensor out = at::empty_like(q);
-    Tensor log_sums = at::empty({rows, heads, length}, at::kFloat);
-    parallel_for(rows * heads, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t row = i / heads, head = i % heads;
-        const auto keys = read_head(k, row, head / group, length, false, Scratch::key);
-        const auto values = read_head(v, row, head / group, length, false, Scratch::value);
-        attend(q, keys, values, row, head, 0, visibility, rule, out,
-               log_sums.data_ptr<float>() + i * length);
-      }
-    });
+    Tensor log_sums = at::empty({q.size(0), q.size(2), q.size(1)}, at::kFloat);
+    (in_bf16 ? forward_in_bf16 : forward_in_f32)(q, k, v, visibility, rule, out, log_sums);
     ctx->save_for_backward({q, k, v, out, log_sums, segments});
     ctx->saved_data["window"] = window;
+    ctx->saved_data["in_bf16"] = in_bf16;
     ctx->saved_data["scale"] = static_cast<double>(rule.scale);
     ctx->saved_data["soft_cap"] = static_cast<double>(rule.soft_cap);
     ctx->saved_data["slopes"] = std::vector<double>(rule.slopes.begin(), rule.slopes.end());
@@ -258,24 +211,45 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     }
     const Tensor dout = gradients[0].contiguous();
     Tensor dq = at::empty_like(q), dk = at::empty_like(k), dv = at::empty_like(v);
-    const HeadGradient gradient{q, k, v, saved[3], saved[4], dout, visibility, rule, dq, dk, dv};
-    const std::int64_t kv_heads = k.size(2);
-    parallel_for(q.size(0) * kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) gradient.run(i / kv_heads, i % kv_heads);
-    });
-    return {dq, dk, dv, Tensor(), Tensor(), Tensor()};
+    if (ctx->saved_data["in_bf16"].toBool()) {
+      backward_in_bf16({q, k, v, saved[3], saved[4], dout, visibility, rule, dq, dk, dv});
+    } else {
+      backward_in_f32({q, k, v, saved[3], saved[4], dout, visibility, rule, dq, dk, dv});
+    }
+    return {dq, dk, dv, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
 }  // namespace
 
-Tensor attention_cpu(const Tensor& q, const Tensor& k, const Tensor& v,
-                     const Visibility& visibility, const Scores& scores) {
-  return AttentionFunction::apply(q, k, v, maybe(visibility.segments), visibility.window, scores);
+Products products_of_attention(const Tensor& q, const Tensor& k, const Tensor& v) {
+  const auto is_bf16 = [](const Tensor& x) { return x.scalar_type() == at::kBFloat16; };
+  const bool in_bf16 = is_bf16(q) && is_bf16(k) && is_bf16(v) && q.size(1) > kFewQueries;
+  return in_bf16 && has_block_units() ? Products::bf16 : Products::f32;
 }
 
-Tensor attention_over_caches_cpu(const Tensor& q_in, std::span<const CachedSequence> sequences,
+Tensor attention_cpu(const Tensor& q, const Tensor& k, const Tensor& v,
+                     const Visibility& visibility, const Scores& scores) {
+  return attention_by(products_of_attention(q, k, v), q, k, v, visibility, scores);
+}
+
+Tensor attention_by(Products products, const Tensor& q, const Tensor& k, const Tensor& v,
+                    const Visibility& visibility, const Scores& scores) {
+  return AttentionFunction::apply(q, k, v, maybe(visibility.segments), visibility.window, scores,
+                                  products == Products::bf16);
+}
+
+Tensor attention_over_caches_cpu(const Tensor& q, std::span<const CachedSequence> sequences,
                                  std::int64_t window, const Scores& scores) {
+  if (sequences.empty()) return at::empty_like(q);
+  const CachedSequence& one = sequences.front();
+  return attention_over_caches_by(products_of_attention(q, one.keys, one.values), q, sequences,
+                                  window, scores);
+}
+
+Tensor attention_over_caches_by(Products products, const Tensor& q_in,
+                                std::span<const CachedSequence> sequences, std::int64_t window,
+                                const Scores& scores) {
   const Tensor q = q_in.contiguous();
   const std::int64_t heads = q.size(2);
   const Visibility visibility{window, {}};
@@ -285,9 +259,22 @@ Tensor attention_over_caches_cpu(const Tensor& q_in, std::span<const CachedSeque
     queries.push_back(q.narrow(1, sequence.first, sequence.count));
     results.push_back(out.narrow(1, sequence.first, sequence.count));
   }
-  parallel_for(std::ssize(sequences) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
+  std::vector<AttentionInBf16> in_bf16;
+  // The heads of sequences with few queries, which matrix-vector kernels take.
+  std::vector<std::size_t> in_f32;
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    const CachedSequence& s = sequences[i];
+    if (products == Products::bf16 && s.count > kFewQueries) {
+      in_bf16.push_back(
+          {queries[i], s.keys, s.values, true, 0, s.past, visibility, scores, results[i], nullptr});
+    } else {
+      in_f32.push_back(i);
+    }
+  }
+  run_in_bf16(in_bf16);
+  parallel_for(std::ssize(in_f32) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const auto which = static_cast<std::size_t>(i / heads);
+      const std::size_t which = in_f32[static_cast<std::size_t>(i / heads)];
       const CachedSequence& sequence = sequences[which];
       const std::int64_t head = i % heads, filled = sequence.past + sequence.count;
       const std::int64_t shared = head / (heads / sequence.keys.size(1));

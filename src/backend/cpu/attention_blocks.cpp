@@ -1,9 +1,11 @@
 #include "attention_blocks.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "qloft/kernels.h"
+#include "qloft/kernels/dense.h"
 
 namespace qloft::backend {
 
@@ -71,6 +73,55 @@ void mask(const Visibility& visibility, std::int64_t row, std::int64_t past, std
       if (segments[j] != segments[query] || segments[query] < 0) out[j - keys.begin] = kMasked;
     }
   }
+}
+
+void write_head(const at::Tensor& out, std::int64_t row, std::int64_t head, std::int64_t first,
+                MatrixView<const float> values) {
+  const std::int64_t stride = out.stride(1);
+  const std::int64_t offset = row * out.stride(0) + first * stride + head * out.stride(2);
+  for (std::int64_t i = 0; i < values.rows; ++i) {
+    if (out.scalar_type() == at::kFloat) {
+      std::copy_n(values.row(i), values.columns, out.data_ptr<float>() + offset + i * stride);
+    } else {
+      auto* to = reinterpret_cast<BFloat16*>(out.data_ptr<at::BFloat16>()) + offset + i * stride;
+      kernels::table().f32_to_bf16(values.row(i), values.columns, to);
+    }
+  }
+}
+
+void finish_scores(const Scores& rule, std::int64_t head, std::int64_t first, const KeyRange& keys,
+                   MatrixView<float> scores, float* cap_slopes) {
+  const float slope = rule.slopes.empty() ? 0.f : rule.slopes[static_cast<std::size_t>(head)];
+  if (rule.soft_cap == 0 && slope == 0) return;
+  for (std::int64_t i = 0; i < scores.rows; ++i) {
+    float* row = scores.row(i);
+    for (std::int64_t j = 0; rule.soft_cap != 0 && j < scores.columns; ++j) {
+      const float t = std::tanh(row[j] / rule.soft_cap);
+      row[j] = rule.soft_cap * t;
+      if (cap_slopes != nullptr) cap_slopes[i * scores.columns + j] = 1.f - t * t;
+    }
+    for (std::int64_t j = 0; slope != 0 && j < scores.columns; ++j) {
+      row[j] -= slope * static_cast<float>(first + i - keys.begin - j);
+    }
+  }
+}
+
+void apply_cap_slopes(const Scores& rule, const float* slopes, MatrixView<float> gradient) {
+  for (std::int64_t i = 0; rule.soft_cap != 0 && i < gradient.size(); ++i) {
+    gradient.data[i] *= slopes[i];
+  }
+}
+
+void to_score_gradients(float* p, float* dp, std::int64_t count, float log_sum, float dot) {
+  constexpr float kHidden = -std::numeric_limits<float>::infinity();
+  if (log_sum == kHidden) {
+    std::fill_n(p, count, 0.f);
+    std::fill_n(dp, count, 0.f);
+    return;
+  }
+  // Hidden scores come out below e^-87: nothing beside the others.
+  kernels::dense_table().exponentials(p, count, log_sum);
+  for (std::int64_t j = 0; j < count; ++j) dp[j] = p[j] * (dp[j] - dot);
 }
 
 }  // namespace qloft::backend

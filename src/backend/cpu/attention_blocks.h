@@ -35,4 +35,19 @@ KeyRange visible_keys(const Visibility& visibility, std::int64_t row, std::int64
 void mask(const Visibility& visibility, std::int64_t row, std::int64_t past, std::int64_t first,
           const KeyRange& keys, MatrixView<float> scores);
 
+// Rows [first, first + values.rows) of a head of `out` [rows, length, heads, head_dim].
+void write_head(const at::Tensor& out, std::int64_t row, std::int64_t head, std::int64_t first,
+                MatrixView<const float> values);
+
+// Scores with cap and slope from products of queries and keys; row 0 is the query `first`, column 0
+// the key keys.begin. With a cap its derivatives go to `cap_slopes`, where that is not null.
+void finish_scores(const Scores& rule, std::int64_t head, std::int64_t first, const KeyRange& keys,
+                   MatrixView<float> scores, float* cap_slopes = nullptr);
+// Nothing without a cap.
+void apply_cap_slopes(const Scores& rule, const float* slopes, MatrixView<float> gradient);
+
+// Of one query: scores p become probabilities, and dp, the gradient of the probabilities, that of
+// the scores. `dot`: the query's result times its gradient.
+void to_score_gradients(float* p, float* dp, std::int64_t count, float log_sum, float dot);
+
 }  // namespace qloft::backend

@@ -59,6 +59,8 @@ Tensor columns_of(const Weight& weight, std::int64_t first, std::int64_t count) 
   return out;
 }
 
+}  // namespace
+
 bool has_bf16_units() {
   static const bool found = [] {
     const auto capabilities = at::cpu::get_cpu_capabilities();
@@ -72,8 +74,6 @@ bool has_bf16_units() {
   }();
   return found;
 }
-
-}  // namespace
 
 bool runs_in_bf16(const Tensor& x) {
   return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.size(0) > kFewRows && has_bf16_units();

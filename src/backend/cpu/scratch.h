@@ -3,8 +3,8 @@
 
 namespace qloft::backend {
 
-// Memory of at least `count` floats that the calling thread keeps and reuses; what it held is lost.
-// One buffer a slot, so that a caller may use several at once.
+// Memory of at least `count` floats, from a cache line on, that the calling thread keeps and
+// reuses; what it held is lost. One buffer a slot, so that a caller may use several at once.
 enum class Scratch : std::uint8_t {
   weight_tile,
   weight_panels,

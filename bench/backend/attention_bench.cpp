@@ -1,0 +1,74 @@
+// Attention of a layer of a 1.1 B Llama shape (32 heads, 4 of keys and values, 64 dimensions) on
+// one row in bf16: by products in f32, by products in bf16 on the processor's units, and by torch's
+// own, which repeats keys and values for every head.
+//
+//   backend_attention_bench --benchmark_filter=length:512/threads:2
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/repeat_interleave.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <benchmark/benchmark.h>
+
+#include "../../src/backend/cpu/attention.h"
+#include "../../src/backend/cpu/bf16_blocks.h"
+#include "qloft/core.h"
+
+namespace qloft::backend {
+namespace {
+
+using at::Tensor;
+
+constexpr std::int64_t kHeads = 32, kKeyValueHeads = 4, kHeadDim = 64;
+constexpr float kScale = 0.125f;
+
+Tensor in_f32(const Tensor& q, const Tensor& k, const Tensor& v) {
+  return attention_by(Products::f32, q, k, v, {}, {kScale, 0, {}});
+}
+Tensor in_bf16(const Tensor& q, const Tensor& k, const Tensor& v) {
+  return attention_by(Products::bf16, q, k, v, {}, {kScale, 0, {}});
+}
+Tensor by_torch(const Tensor& q, const Tensor& k, const Tensor& v) {
+  const auto heads = [](const Tensor& x) {
+    return x.repeat_interleave(kHeads / kKeyValueHeads, 2).transpose(1, 2);
+  };
+  return at::scaled_dot_product_attention(q.transpose(1, 2), heads(k), heads(v), {}, 0, true,
+                                          kScale)
+      .transpose(1, 2);
+}
+
+// Arguments: length, threads, whether gradients are computed, too.
+void Attention(benchmark::State& state,
+               Tensor (*attention)(const Tensor&, const Tensor&, const Tensor&)) {
+  if (attention == in_bf16 && !has_block_units()) {
+    return state.SkipWithError("no units for bf16");
+  }
+  const std::int64_t length = state.range(0);
+  const int threads = static_cast<int>(state.range(1));
+  const bool backward = state.range(2) != 0;
+  set_thread_count(threads);
+  at::set_num_threads(attention == by_torch ? threads : 1);
+  const auto random = [&](std::int64_t heads) {
+    return at::randn({1, length, heads, kHeadDim}).to(at::kBFloat16).set_requires_grad(backward);
+  };
+  const Tensor q = random(kHeads), k = random(kKeyValueHeads), v = random(kKeyValueHeads);
+  const Tensor gradient = at::ones_like(q).detach();
+  for (auto _ : state) {
+    const Tensor out = attention(q, k, v);
+    if (backward) out.backward(gradient);
+  }
+}
+
+void arguments(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"length", "threads", "backward"})
+      ->ArgsProduct({{512, 2048}, {1, 2}, {0, 1}})
+      ->Unit(benchmark::kMillisecond)
+      ->UseRealTime();
+}
+BENCHMARK_CAPTURE(Attention, f32, in_f32)->Apply(arguments);
+BENCHMARK_CAPTURE(Attention, bf16, in_bf16)->Apply(arguments);
+BENCHMARK_CAPTURE(Attention, torch, by_torch)->Apply(arguments);
+
+}  // namespace
+}  // namespace qloft::backend

@@ -1,0 +1,253 @@
+// Attention by products in bf16 beside the same by products in f32, and its blocks one by one.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "../../src/backend/cpu/attention.h"
+#include "../../src/backend/cpu/bf16_blocks.h"
+#include "../../src/backend/operations.h"
+#include "gradients.h"
+#include "qloft/core.h"
+
+namespace qloft::backend {
+namespace {
+
+using at::Tensor;
+using Tensors = std::vector<Tensor>;
+
+Tensor random_bf16(at::IntArrayRef shape) {
+  return at::randn(shape).to(at::kBFloat16);
+}
+
+MatrixView<const BFloat16> bf16_view(const Tensor& x) {
+  return {reinterpret_cast<const BFloat16*>(x.data_ptr<at::BFloat16>()), x.size(0), x.size(1)};
+}
+
+// |found - expected| / |expected| in the Frobenius norm, of elements of at least a tenth in the
+// mean: the gradients of a query that sees one key are zero.
+double relative_error(const Tensor& found, const Tensor& expected) {
+  const Tensor exact = expected.to(at::kDouble);
+  const double size = exact.norm().item<double>();
+  const double least = 0.1 * std::sqrt(static_cast<double>(exact.numel()));
+  return (found.to(at::kDouble) - exact).norm().item<double>() / std::max(size, least);
+}
+
+// Blocks are [64, width] with zeros where x ends; `multiply` is that of the processor or its twin.
+class BlockProducts : public testing::TestWithParam<void (*)(const BlockProduct&)> {};
+
+TEST_P(BlockProducts, OfRowsAndPackedRowsArePlainProducts) {
+  at::manual_seed(1);
+  for (const std::int64_t keys : {1, 3, 17, 64}) {
+    for (const std::int64_t columns : {8, 33, 64, 80}) {
+      const std::int64_t width = padded_width(columns);
+      const Tensor a = random_bf16({17, keys}), x = random_bf16({keys, columns});
+      std::vector<BFloat16> rows(64 * 64), packed(static_cast<std::size_t>(64 * width));
+      copy_block(bf16_view(a), 64, rows.data());
+      pack_block(bf16_view(x), width, packed.data());
+      Tensor found = at::full({64, width}, 1.f);
+      GetParam()({64, width, 64, rows.data(), 64, packed.data(), found.data_ptr<float>(), width,
+                  /*add=*/true});
+      Tensor expected = at::full({64, width}, 1.f);
+      expected.narrow(0, 0, 17).narrow(1, 0, columns) += a.to(at::kFloat).mm(x.to(at::kFloat));
+      EXPECT_LE(test::distance(found, expected), 1e-4) << keys << " x " << columns;
+    }
+  }
+}
+
+TEST_P(BlockProducts, OfTransposedRowsAndPackedTransposedRowsArePlainProducts) {
+  at::manual_seed(1);
+  for (const std::int64_t rows : {1, 3, 17, 64}) {
+    for (const std::int64_t columns : {8, 33, 64, 80}) {
+      const std::int64_t width = padded_width(columns);
+      const Tensor x = random_bf16({rows, columns}), y = random_bf16({rows, columns});
+      std::vector<BFloat16> left(static_cast<std::size_t>(64 * width)), right = left;
+      copy_block(bf16_view(y), width, left.data());
+      pack_transposed_block(bf16_view(x), width, right.data());
+      Tensor found = at::full({64, 64}, 1.f);
+      GetParam()({64, 64, width, left.data(), width, right.data(), found.data_ptr<float>(), 64});
+      Tensor expected = at::zeros({64, 64});
+      expected.narrow(0, 0, rows).narrow(1, 0, rows) = y.to(at::kFloat).mm(x.to(at::kFloat).t());
+      EXPECT_LE(test::distance(found, expected), 1e-4) << rows << " x " << columns;
+
+      transpose_block(bf16_view(y), width, left.data());
+      pack_block(bf16_view(x), width, right.data());
+      found = at::full({width, width}, 1.f);
+      GetParam()({width, width, 64, left.data(), 64, right.data(), found.data_ptr<float>(), width});
+      expected = at::zeros({width, width});
+      expected.narrow(0, 0, columns).narrow(1, 0, columns) =
+          y.to(at::kFloat).t().mm(x.to(at::kFloat));
+      EXPECT_LE(test::distance(found, expected), 1e-4) << rows << " x " << columns;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, BlockProducts,
+                         testing::Values(multiply_block, multiply_block_portable));
+
+// Results and gradients of q, k and v.
+Tensors results_of(const std::function<Tensor(const Tensors&)>& attention, const Tensors& inputs) {
+  Tensors leaves;
+  for (const Tensor& input : inputs) {
+    leaves.push_back(input.detach().clone().set_requires_grad(true));
+  }
+  const Tensor out = attention(leaves);
+  at::manual_seed(99);
+  out.backward(at::randn(out.sizes()).to(at::kBFloat16).to(out.scalar_type()));
+  return {out.detach(), leaves[0].grad(), leaves[1].grad(), leaves[2].grad()};
+}
+
+struct Bf16Case {
+  const char* name;
+  std::int64_t length, heads, key_value_heads, head_dim;
+  std::int64_t window = 0;
+  bool segments = false;
+  float soft_cap = 0;
+  std::vector<float> slopes = {};
+
+  Scores scores() const {
+    return {static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim))), soft_cap, slopes};
+  }
+  Visibility visibility() const {
+    Visibility out{window, {}};
+    if (!segments) return out;
+    // Padding, then two segments; the second row is three segments and padding at its end.
+    out.segments = at::zeros({2, length}, at::kLong);
+    out.segments[0].narrow(0, 0, 3).fill_(-1);
+    out.segments[0].narrow(0, length / 2, length - length / 2).fill_(5);
+    out.segments[1].narrow(0, length / 3, length / 3).fill_(1);
+    out.segments[1].narrow(0, length / 3 * 2, length - length / 3 * 2).fill_(2);
+    out.segments[1].narrow(0, length - 2, 2).fill_(-1);
+    return out;
+  }
+  Tensors inputs() const {
+    at::manual_seed(4);
+    return {random_bf16({2, length, heads, head_dim}),
+            random_bf16({2, length, key_value_heads, head_dim}),
+            random_bf16({2, length, key_value_heads, head_dim})};
+  }
+};
+
+class AttentionInBf16Test : public testing::TestWithParam<Bf16Case> {};
+
+TEST_P(AttentionInBf16Test, AgreesWithProductsInF32WithinRoundings) {
+  const Bf16Case& c = GetParam();
+  const auto by = [&](Products products) {
+    return results_of(
+        [&](const Tensors& in) {
+          return attention_by(products, in[0], in[1], in[2], c.visibility(), c.scores());
+        },
+        c.inputs());
+  };
+  Tensors exact;
+  for (const Tensor& x : c.inputs()) exact.push_back(x.to(at::kFloat));
+  const auto expected = results_of(
+      [&](const Tensors& in) {
+        return kTorchOperations.attention(in[0], in[1], in[2], c.visibility(), c.scores());
+      },
+      exact);
+  const auto found = by(Products::bf16), in_f32 = by(Products::f32);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    EXPECT_EQ(found[i].scalar_type(), at::kBFloat16);
+    EXPECT_LE(relative_error(found[i], expected[i]), 0.008) << i;
+    EXPECT_LE(relative_error(found[i], in_f32[i]), 0.008) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, AttentionInBf16Test,
+    testing::Values(Bf16Case{"one_position", 1, 2, 2, 64}, Bf16Case{"three_positions", 3, 4, 1, 32},
+                    Bf16Case{"part_of_a_block", 17, 7, 1, 80}, Bf16Case{"a_block", 64, 4, 4, 64},
+                    Bf16Case{"several_blocks", 130, 4, 4, 64},
+                    Bf16Case{"groups_of_four", 130, 8, 2, 128},
+                    Bf16Case{"groups_of_seven", 130, 14, 2, 32},
+                    Bf16Case{"wide_heads", 130, 4, 1, 256}, Bf16Case{"narrow_heads", 130, 2, 1, 7},
+                    Bf16Case{"many_blocks", 650, 2, 1, 16}, Bf16Case{"window", 200, 4, 2, 64, 7},
+                    Bf16Case{"window_of_one", 70, 2, 2, 32, 1},
+                    Bf16Case{"window_of_a_block", 300, 2, 1, 32, 64},
+                    Bf16Case{"segments", 130, 8, 2, 64, 0, true},
+                    Bf16Case{"long_segments", 500, 4, 1, 32, 0, true},
+                    Bf16Case{"segments_and_window", 300, 4, 2, 32, 90, true},
+                    Bf16Case{"soft_cap", 130, 4, 2, 64, 0, false, 3},
+                    Bf16Case{"slopes", 130, 3, 1, 32, 0, false, 0, {0.5f, 0.1f, 0.01f}},
+                    Bf16Case{"everything", 300, 2, 1, 32, 70, true, 2, {0.1f, 0.01f}}),
+    [](const auto& test) { return std::string(test.param.name); });
+
+TEST(AttentionInBf16, GivesZerosAndNoGradientsWhereNothingIsSeen) {
+  Bf16Case c{"", 130, 4, 2, 32, 0, true};
+  Visibility visibility = c.visibility();
+  visibility.segments[0].narrow(0, 0, 70).fill_(-1);
+  for (const Tensor& x : results_of(
+           [&](const Tensors& in) {
+             return attention_by(Products::bf16, in[0], in[1], in[2], visibility, c.scores());
+           },
+           c.inputs())) {
+    EXPECT_LE(x[0].narrow(0, 0, 70).abs().max().item<float>(), 1e-30f);
+    EXPECT_LE(x[1].narrow(0, 128, 2).abs().max().item<float>(), 1e-30f);
+  }
+}
+
+TEST(AttentionInBf16, KeepsAKeyThatIsNotANumberFromWhereItIsSeenOn) {
+  for (const std::int64_t bad : {0, 70, 129}) {
+    const Bf16Case c{"", 130, 4, 2, 32};
+    Tensors in = c.inputs();
+    in[1][1][bad].fill_(NAN);
+    const Tensor out = attention_by(Products::bf16, in[0], in[1], in[2], {}, c.scores());
+    EXPECT_FALSE(out[0].isnan().any().item<bool>());
+    for (std::int64_t i = 0; i < 130; ++i) {
+      EXPECT_EQ(out[1][i].isnan().all().item<bool>(), i >= bad) << bad << ", " << i;
+    }
+  }
+}
+
+TEST(AttentionInBf16, GivesTheSameBitsOnAnyNumberOfThreads) {
+  const int before = thread_count();
+  const Bf16Case c{"", 200, 8, 2, 32, 0, true};
+  std::vector<Tensors> results;
+  for (const int threads : {1, 2, 5}) {
+    set_thread_count(threads);
+    results.push_back(results_of(
+        [&](const Tensors& in) {
+          return attention_by(Products::bf16, in[0], in[1], in[2], c.visibility(), c.scores());
+        },
+        c.inputs()));
+    for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(results.back()[i].equal(results[0][i]));
+  }
+  set_thread_count(before);
+}
+
+TEST(AttentionInBf16, OverCachesAgreesWithAttentionOverAllPositionsOfEachSequence) {
+  struct Sequence {
+    std::int64_t past, count;
+  };
+  for (const std::int64_t window : {0, 50}) {
+    at::manual_seed(5);
+    Tensors queries, expected;
+    std::vector<CachedSequence> sequences;
+    std::int64_t first = 0;
+    const Scores scores{0.125f, 0, {}};
+    for (const auto& [past, count] : {Sequence{100, 30}, Sequence{0, 70}, Sequence{9, 1}}) {
+      const std::int64_t length = past + count;
+      const Tensor q = random_bf16({1, length, 8, 64});
+      const Tensor k = random_bf16({1, length, 2, 64}), v = random_bf16({1, length, 2, 64});
+      expected.push_back(
+          attention_by(Products::f32, q, k, v, {window, {}}, scores).narrow(1, past, count));
+      queries.push_back(q.narrow(1, past, count));
+      Tensor keys = at::full({1, 2, 150, 64}, NAN).to(at::kBFloat16), values = keys.clone();
+      keys.narrow(2, 0, length).copy_(k.transpose(1, 2));
+      values.narrow(2, 0, length).copy_(v.transpose(1, 2));
+      sequences.push_back({keys, values, first, count, past});
+      first += count;
+    }
+    const Tensor found =
+        attention_over_caches_by(Products::bf16, at::cat(queries, 1), sequences, window, scores);
+    EXPECT_LE(relative_error(found, at::cat(expected, 1)), 0.008);
+  }
+}
+
+}  // namespace
+}  // namespace qloft::backend
