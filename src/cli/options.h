@@ -2,10 +2,12 @@
 // Declared options (qloft/core/options.h) as flags of a command.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -14,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "numbers.h"
 #include "qloft/core/error.h"
 #include "qloft/core/options.h"
 #include "qloft/io/option_json.h"
@@ -38,35 +41,37 @@ std::string metavar() {
   }
 }
 
-// Signed integers; seeds take any number.
+// What an option holds, once or many times.
 template <typename T>
-inline constexpr bool is_bounded =
-    std::is_integral_v<T>&& std::is_signed_v<T> && !std::is_same_v<T, bool>;
+struct ValueOf {
+  using type = T;
+};
 template <typename T>
-inline constexpr bool is_bounded<std::optional<T>> = is_bounded<T>;
+struct ValueOf<std::optional<T>> : ValueOf<T> {};
 template <typename T>
-inline constexpr bool is_bounded<std::vector<T>> = is_bounded<T>;
+struct ValueOf<std::vector<T>> : ValueOf<T> {};
 
-// What is no number, or none that 64 bits hold, is refused where it is converted.
-inline void expect_at_most(CLI::Option& option, std::int64_t most) {
-  option.check(CLI::Validator(
-      [most](const std::string& text) -> std::string {
-        std::int64_t number = 0;
-        std::from_chars(text.data(), text.data() + text.size(), number);
-        if (number <= most) return {};
-        return "expected at most " + std::to_string(most) + ", found " + text;
-      },
-      ""));
-}
-
-// A seed's minus sign would wrap silently.
-inline void expect_no_minus(CLI::Option& option) {
-  option.check(CLI::Validator(
-      [](const std::string& text) -> std::string {
-        if (!text.starts_with('-')) return {};
-        return "expected 0 or more, found " + text;
-      },
-      ""));
+// Refuses texts that are no such value. `most` bounds integers but for seeds, which are unsigned.
+template <typename Value>
+void expect_value(CLI::Option& option, std::int64_t most) {
+  std::function<std::string(std::string&)> check;
+  if constexpr (std::is_same_v<Value, bool>) {
+    check = [](const std::string& text) -> std::string {
+      bool value = false;
+      if (CLI::detail::lexical_cast(text, value)) return {};
+      return "expected true or false, found '" + text + "'";
+    };
+  } else if constexpr (std::is_floating_point_v<Value>) {
+    check = check_real;
+  } else if constexpr (std::is_unsigned_v<Value>) {
+    check = check_seed;
+  } else if constexpr (std::is_integral_v<Value>) {
+    most = std::min<std::int64_t>(most, std::numeric_limits<Value>::max());
+    check = [most](std::string& text) {
+      return check_whole(text, std::numeric_limits<Value>::min(), most);
+    };
+  }
+  if (check) option.transform(CLI::Validator(std::move(check), ""));
 }
 
 // Binds fields to the flags of a command.
@@ -112,8 +117,7 @@ class OptionBinder {
       }
     }
     if constexpr (!std::is_same_v<T, bool>) option->type_name(metavar<T>());
-    if constexpr (is_bounded<T>) expect_at_most(*option, most_);
-    if constexpr (std::is_unsigned_v<T> && !std::is_same_v<T, bool>) expect_no_minus(*option);
+    expect_value<typename ValueOf<T>::type>(*option, most_);
     if (!group_.empty()) option->group(group_);
     return option;
   }

@@ -69,6 +69,13 @@ std::string unknown_command(const std::string& word, const std::vector<Command>&
                      near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
 }
 
+// CLI11 says "NAME: 1 required TYPE missing" or "NAME: At Most 1 required but received 2".
+std::string wrong_count(std::string_view text) {
+  const std::string name(text.substr(0, text.find(':')));
+  return name + (text.ends_with("missing") ? ": expected a value, found none"
+                                           : ": expected one value, found several");
+}
+
 // Of an allocator's own exception: the size that it was asked for, if it says one.
 std::string out_of_memory(std::string_view text) {
   constexpr std::string_view kSize = "allocate ";
@@ -180,8 +187,8 @@ int run(int argc, const char* const* argv) {
       for (const CLI::App* sub : app.get_subcommands()) {
         if (sub->remaining_size() > 0) throw InputError(describe_extras(app, sub));
       }
-      std::string text = error.what();
-      throw InputError(text);
+      const bool count = dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr;
+      throw InputError(count ? wrong_count(error.what()) : error.what());
     }
     const auto chosen = app.get_subcommands();
     if (chosen.empty()) {
