@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -61,6 +62,13 @@ struct PatternEntry {
   Pattern pattern;
   io::Field value;
 };
+
+// Scales are f32.
+double read_alpha(const io::Field& field) {
+  const double alpha = field.number();
+  if (std::abs(alpha) > std::numeric_limits<float>::max()) field.refuse("a number that f32 holds");
+  return alpha;
+}
 
 // rank_pattern or alpha_pattern: each key matches a module's whole name or its end after a dot.
 std::vector<PatternEntry> read_patterns(const io::Field& config, const char* name) {
@@ -143,7 +151,8 @@ Config config_from_json(const io::Json& json, const std::filesystem::path& file,
   refuse_unsupported(root);
   Config config;
   config.rank = root.at("r").integer(1, kMaximumRank);
-  config.alpha = root.number("lora_alpha").value_or(8);
+  const auto alpha = root.find("lora_alpha");
+  config.alpha = alpha ? read_alpha(*alpha) : 8;
   config.rslora = root.boolean("use_rslora").value_or(false);
   config.dropout = root.number("lora_dropout").value_or(0);
   if (config.dropout < 0 || config.dropout >= 1) {
@@ -160,7 +169,7 @@ Config config_from_json(const io::Json& json, const std::filesystem::path& file,
       if (own != config.rank) config.rank_pattern[module] = own;
     }
     if (const PatternEntry* entry = first_match(alphas, module)) {
-      const double own = entry->value.number();
+      const double own = read_alpha(entry->value);
       if (own != config.alpha) config.alpha_pattern[module] = own;
     }
   }

@@ -112,8 +112,7 @@ std::vector<NamedAdapter> read_adapters(const ChatOptions& options,
     if (name.empty() || std::ranges::find(taken, name) != taken.end()) {
       throw InputError({{}, "adapters"}, "expected a new name, found '" + name + "'");
     }
-    auto adapter = adapter::load(folder, files.layout());
-    if (!options.model.any_base) expect_base(adapter, folder, files);
+    auto adapter = read_adapter(folder, files, options.model.any_base);
     taken.push_back(name);
     out.push_back({std::move(name), folder, std::move(adapter)});
   }

@@ -3,7 +3,10 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <map>
+
 #include "qloft/core/error.h"
+#include "qloft/core/text.h"
 #include "qloft/core/threads.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
@@ -72,9 +75,41 @@ std::optional<adapter::Adapter> find_adapter(const quantized::ModelFiles& files,
                                              const ModelOptions& options) {
   const auto folder = adapter_folder(files.source(), options);
   if (!folder) return std::nullopt;
-  auto adapter = adapter::load(*folder, files.layout());
-  if (!options.any_base) expect_base(adapter, *folder, files);
+  return read_adapter(*folder, files, options.any_base);
+}
+
+adapter::Adapter read_adapter(const std::filesystem::path& folder,
+                              const quantized::ModelFiles& files, bool any_base) {
+  auto adapter = adapter::load(folder, files.layout());
+  expect_fits(adapter, folder, files.layout(), architecture::adaptable(files.layout()));
+  if (!any_base) expect_base(adapter, folder, files);
   return adapter;
+}
+
+void expect_fits(const adapter::Adapter& adapter, const std::filesystem::path& folder,
+                 const architecture::Layout& layout,
+                 const std::vector<architecture::ParameterId>& parameters) {
+  std::map<std::string, const architecture::Parameter*> known;
+  for (const auto id : parameters) known[layout.parameter(id).module()] = &layout.parameter(id);
+  for (const auto& [module, factors] : adapter.modules) {
+    const ErrorLocation where{folder / "adapter_model.safetensors", module};
+    const auto found = known.find(module);
+    if (found == known.end()) {
+      throw InputError(where,
+                       "expected a module of this model, found none of that name (an adapter for "
+                       "another model?)");
+    }
+    const architecture::Parameter& parameter = *found->second;
+    if (factors.a.columns() == parameter.columns() && factors.b.rows() == parameter.rows() &&
+        factors.b.columns() == factors.a.rows()) {
+      continue;
+    }
+    throw InputError(where, "expected factors for this model's weight of shape " +
+                                shape_text({parameter.rows(), parameter.columns()}) + ", found A " +
+                                shape_text({factors.a.rows(), factors.a.columns()}) + " and B " +
+                                shape_text({factors.b.rows(), factors.b.columns()}) +
+                                " (an adapter for another model?)");
+  }
 }
 
 namespace {

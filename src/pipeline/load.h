@@ -37,6 +37,16 @@ std::optional<std::filesystem::path> adapter_folder(const checkpoint::Checkpoint
 std::optional<adapter::Adapter> find_adapter(const quantized::ModelFiles& files,
                                              const ModelOptions& options);
 
+// Throws InputError naming the file where the adapter in `folder` has modules that are none of
+// these parameters of the layout, or factors of another shape than theirs.
+void expect_fits(const adapter::Adapter& adapter, const std::filesystem::path& folder,
+                 const architecture::Layout& layout,
+                 const std::vector<architecture::ParameterId>& parameters);
+
+// The adapter in `folder`, which fits the model and, but for `any_base`, is of this base.
+adapter::Adapter read_adapter(const std::filesystem::path& folder,
+                              const quantized::ModelFiles& files, bool any_base);
+
 // Throws InputError where the adapter in `folder` names as its base a folder that is there and
 // holds other weights than the model: a sum of the two would be neither. One inside the model's
 // folder belongs to it.

@@ -1,7 +1,6 @@
 #include "qloft/pipeline/merge.h"
 
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -53,6 +52,14 @@ bool parts_output(const adapter::Adapter& adapter, const architecture::Layout& l
          adapter.modules.contains(layout.parameter(layout.embedding.tokens).module());
 }
 
+std::vector<architecture::ParameterId> matrices(const architecture::Layout& layout) {
+  std::vector<architecture::ParameterId> out;
+  for (std::size_t i = 0; i < layout.parameters.size(); ++i) {
+    if (layout.parameters[i].is_matrix()) out.push_back(static_cast<architecture::ParameterId>(i));
+  }
+  return out;
+}
+
 Input open_input(const MergeOptions& options) {
   quantized::ModelFiles files(checkpoint::resolve(options.model));
   Input input{files, files.layout(), {}, {}, {}};
@@ -64,6 +71,7 @@ Input open_input(const MergeOptions& options) {
   }
   if (!options.bare && (!options.adapter.empty() || inside)) {
     input.adapter = adapter::load(input.adapter_folder, input.layout);
+    expect_fits(*input.adapter, input.adapter_folder, input.layout, matrices(input.layout));
     if (!options.any_base) expect_base(*input.adapter, input.adapter_folder, files);
   }
   if (!input.adapter && !files.quantization()) {
@@ -79,41 +87,20 @@ Input open_input(const MergeOptions& options) {
   return input;
 }
 
-void check_factors(const Input& input, const Item& item) {
-  const architecture::Parameter& parameter = input.parameter(item);
-  const std::vector<std::int64_t> found = {item.factors->b.rows(), item.factors->a.columns()};
-  if (parameter.shape == found) return;
-  throw InputError({input.adapter_folder, parameter.module()},
-                   "expected factors for this model's weight of shape " +
-                       shape_text(parameter.shape) + ", found " + shape_text(found) +
-                       " (an adapter for another model?)");
-}
-
 // Every parameter of a plain folder of this model.
 std::vector<Item> plan_items(const Input& input) {
   std::vector<Item> items;
-  std::map<std::string, const adapter::Factors*> open;
-  if (input.adapter) {
-    for (const auto& [module, factors] : input.adapter->modules) open[module] = &factors;
-  }
   for (std::size_t i = 0; i < input.layout.parameters.size(); ++i) {
     const architecture::Parameter& parameter = input.layout.parameters[i];
     if (parameter.tied_to != architecture::kNoParameter) continue;
     Item item;
     item.id = static_cast<architecture::ParameterId>(i);
     item.type = input.type;
-    const auto factors = parameter.is_matrix() ? open.find(parameter.module()) : open.end();
-    if (factors != open.end()) {
-      item.factors = factors->second;
-      check_factors(input, item);
-      open.erase(factors);
+    if (input.adapter && parameter.is_matrix()) {
+      const auto factors = input.adapter->modules.find(parameter.module());
+      if (factors != input.adapter->modules.end()) item.factors = &factors->second;
     }
     items.push_back(item);
-  }
-  if (!open.empty()) {
-    throw InputError({input.adapter_folder, open.begin()->first},
-                     "expected a module of this model, found none of that name (an adapter for "
-                     "another model?)");
   }
   return items;
 }

@@ -282,20 +282,30 @@ TEST_F(Finetune, OptionsThatDoNotFitAreRefusedByName) {
   EXPECT_FALSE(fs::exists(folder_ / "out.partial"));
 }
 
-TEST_F(Finetune, AnAdapterForAnotherModelIsRefused) {
+TEST_F(Finetune, AnAdapterOfAnotherBaseIsRefused) {
   make_base();
-  io::Json config = test::toy_config();
-  config["intermediate_size"] = 40;
-  fs::create_directory(folder_ / "other_seed");
-  io::write_json(folder_ / "other_seed/config.json", config);
-  test::write_toy_tokenizer(folder_ / "other_seed");
-  FinetuneOptions other = from_random("other");
-  other.model = (folder_ / "other_seed").string();
-  finetune(other, silent_);
   finetune(lora("tuned"), silent_);
+  FinetuneOptions other = from_random("other");
+  other.train.seed = 2;
+  finetune(other, silent_);
   FinetuneOptions o = options("other", "out");
   o.adapter = folder_ / "tuned";
   EXPECT_EQ(refused(o), "base_model_name_or_path");
+}
+
+TEST_F(Finetune, AnAdapterThatDoesNotFitIsRefusedWhateverItsBase) {
+  make_base();
+  finetune(lora("tuned"), silent_);
+  io::Json config = test::toy_config();
+  config["intermediate_size"] = 40;
+  fs::create_directory(folder_ / "wide_seed");
+  io::write_json(folder_ / "wide_seed/config.json", config);
+  test::write_toy_tokenizer(folder_ / "wide_seed");
+  FinetuneOptions wide = from_random("wide");
+  wide.model = (folder_ / "wide_seed").string();
+  finetune(wide, silent_);
+  FinetuneOptions o = options("wide", "out");
+  o.adapter = folder_ / "tuned";
   o.any_base = true;
   EXPECT_THAT(refused(o), ::testing::HasSubstr("mlp."));
 }

@@ -227,7 +227,7 @@ TEST_F(Merge, RefusesAnAdapterForAnotherModel) {
   MergeOptions o = options("base");
   o.adapter = (folder_ / "wide").string();
   EXPECT_NE(refused(o).find("model.layers.0.self_attn.o_proj: expected factors for this model's "
-                            "weight of shape [32, 32], found [32, 33]"),
+                            "weight of shape [32, 32], found A [1, 33] and B [32, 1]"),
             std::string::npos);
   o.adapter = (folder_ / "deep").string();
   EXPECT_NE(refused(o).find("model.layers.7.self_attn.o_proj: expected a module of this model"),
