@@ -98,7 +98,7 @@ std::string setup_of(const FinetuneOptions& options, const adapter::Config* conf
   std::string setup = options.method + " in " + options.dtype;
   if (options.matmul != "float") setup += ", products in " + options.matmul;
   if (!options.chat_template.empty()) {
-    setup += ", chat template " + file_fingerprint(options.chat_template);
+    setup += ", chat template " + template_fingerprint(options.chat_template);
   }
   if (config == nullptr) return setup;
   const auto number = [](double value) { return io::Json(value).dump(); };

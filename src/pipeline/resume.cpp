@@ -76,10 +76,24 @@ std::string model_fingerprint(const fs::path& folder) {
   });
 }
 
+std::string template_fingerprint(const fs::path& source) {
+  std::error_code error;
+  if (!fs::is_directory(source, error)) return file_fingerprint(source);
+  static constexpr std::string_view kRead[] = {"chat_template.jinja", "chat_template.json",
+                                               "tokenizer_config.json"};
+  return fingerprint_of(source,
+                        [](const fs::path& file) {
+                          return std::ranges::find(kRead, file.filename().string()) !=
+                                 std::end(kRead);
+                        }) +
+         fingerprint_of(source / "additional_chat_templates",
+                        [](const fs::path& file) { return file.extension() == ".jinja"; });
+}
+
 io::Json by_contents(io::Json options) {
   const auto file = options.find("chat_template");
   if (file != options.end() && file->is_string() && !file->get_ref<const std::string&>().empty()) {
-    *file = file_fingerprint(file->get<std::string>());
+    *file = template_fingerprint(file->get<std::string>());
   }
   return options;
 }

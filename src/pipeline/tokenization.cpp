@@ -53,7 +53,13 @@ TextSources text_sources(const fs::path& model, const std::optional<fs::path>& a
   TextSources sources{model, model, model};
   if (adapter && tokenizer_file(*adapter) != nullptr) sources.tokenizer = *adapter;
   if (adapter && chat_template::ChatTemplate::is_in(*adapter)) sources.chat = *adapter;
-  if (!chat_template.empty()) sources.chat = chat_template;
+  if (chat_template.empty()) return sources;
+  std::error_code error;
+  if (fs::is_directory(chat_template, error) &&
+      !chat_template::ChatTemplate::is_in(chat_template)) {
+    throw InputError({chat_template, {}}, "expected a chat template, found a folder without one");
+  }
+  sources.chat = chat_template;
   return sources;
 }
 

@@ -18,7 +18,7 @@ struct TextSources {
   bool operator==(const TextSources&) const = default;
 };
 
-// `chat_template`: a file that is taken in any case; empty: none.
+// `chat_template`: a file, or a folder that has one, which is taken in any case; empty: none.
 TextSources text_sources(const std::filesystem::path& model,
                          const std::optional<std::filesystem::path>& adapter,
                          const std::filesystem::path& chat_template);

@@ -102,6 +102,16 @@ TEST_F(Texts, AnAdapterCarriesTheTokenizerAndTheTemplateThatItWasTrainedWith) {
   EXPECT_EQ(Conversation(chat, warnings_).active_adapter(), "base");
 }
 
+TEST_F(Texts, AFolderOfATemplateMustHaveOne) {
+  fs::create_directory(folder_ / "turns");
+  FinetuneOptions o = lora("tuned");
+  o.chat_template = folder_ / "turns";
+  EXPECT_EQ(test::refusal(finetune, o, folder_.path()),
+            "turns: expected a chat template, found a folder without one");
+  write_file(folder_ / "turns/chat_template.jinja", kTurns);
+  EXPECT_EQ(test::refusal(finetune, o, folder_.path()), "accepted");
+}
+
 TEST_F(Texts, TokensThatTheKindOfModelNamesAreNamedBesideTheAdapter) {
   io::write_json(folder_ / "full/tokenizer_config.json", {{"tokenizer_class", "LlamaTokenizer"}});
   finetune(lora("tuned"), warnings_);

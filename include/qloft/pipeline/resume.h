@@ -21,6 +21,8 @@ std::string file_fingerprint(const std::filesystem::path& file);
 std::string weights_fingerprint(const std::filesystem::path& folder);
 // Of these, the tokenizer's files and the chat template: whatever a model's answers depend on.
 std::string model_fingerprint(const std::filesystem::path& folder);
+// Of a chat template, or of all that a folder may have one in.
+std::string template_fingerprint(const std::filesystem::path& source);
 
 // Options by their names, a chat template by its contents and not its path.
 io::Json by_contents(io::Json options);
