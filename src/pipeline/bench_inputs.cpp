@@ -60,7 +60,7 @@ void check_values(const BenchOptions& o) {
 
 quant::Format packed_format(const std::string& codebook_name, std::int64_t bits) {
   const auto codebook =
-      named(codebook_name, "codebook", quant::codebook_from_name, one_of(quant::codebook_names()));
+      named(codebook_name, "codebook", quant::codebook_from_name, quant::codebook_names());
   const bool trellis =
       codebook == quant::Codebook::trellis || codebook == quant::Codebook::trellis_short;
   quant::Format format = decompose::preset(trellis ? "qloft" : "qlora").format;

@@ -136,8 +136,9 @@ std::uint64_t other_bytes(const PlanOptions& o, const quantized::ModelFiles& fil
                           const std::vector<QuantizeTarget>& targets) {
   std::uint64_t bytes = 0;
   const auto add = [&bytes](std::uint64_t more) { bytes = checked_add(bytes, more, "size"); };
-  const auto element = static_cast<std::uint64_t>(byte_size(named(
-      o.adapter_dtype, "adapter_dtype", adapter::storage_from_name, "f32, bf16, f16 or nf8")));
+  const auto element = static_cast<std::uint64_t>(
+      byte_size(named(o.adapter_dtype, "adapter_dtype", adapter::storage_from_name,
+                      {"f32", "bf16", "f16", "nf8"})));
   std::set<std::string> quantized_names;
   for (const QuantizeTarget& target : targets) {
     for (std::string& name : files.tensors(target.id)) quantized_names.insert(std::move(name));
@@ -154,8 +155,7 @@ std::uint64_t other_bytes(const PlanOptions& o, const quantized::ModelFiles& fil
 decompose::Recipe recipe_of(const PlanOptions& o) {
   decompose::Recipe recipe;
   recipe.rank = o.rank;
-  recipe.metric =
-      named(o.metric, "metric", decompose::metric_from_name, one_of(decompose::metric_names()));
+  recipe.metric = named(o.metric, "metric", decompose::metric_from_name, decompose::metric_names());
   if (o.damping) recipe.damping = *o.damping;
   return recipe;
 }
@@ -257,7 +257,7 @@ void write_plan(const PlanOptions& o, const PlanReport& report,
 
 void check_plan(const PlanOptions& o, const std::vector<quant::Format>& listed) {
   check(o);
-  named(o.strategy, "strategy", plan::strategy_from_name, one_of(plan::strategy_names()));
+  named(o.strategy, "strategy", plan::strategy_from_name, plan::strategy_names());
   const auto formats = listed.empty() ? candidates_of(o.candidates) : listed;
   if (o.size) parse_size(*o.size);
   recipe_of(o);
@@ -273,7 +273,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   const auto begin = Clock::now();
   check(o);
   const plan::Strategy strategy =
-      named(o.strategy, "strategy", plan::strategy_from_name, one_of(plan::strategy_names()));
+      named(o.strategy, "strategy", plan::strategy_from_name, plan::strategy_names());
   const std::vector<quant::Format> formats = candidates_of(o.candidates);
   if (o.size) parse_size(*o.size);
   const decompose::Recipe recipe = recipe_of(o);

@@ -27,10 +27,11 @@ void set_second_level(const QuantizeOptions& o, quant::Format& format) {
   quant::SecondLevel& second = *format.second_level;
   if (o.second_bits) second.bits = *o.second_bits;
   if (o.second_block) second.block = *o.second_block;
-  if (o.second_type) second.type = float_type(*o.second_type, "second_type", "f32, bf16 or f16");
+  if (o.second_type)
+    second.type = float_type(*o.second_type, "second_type", {"f32", "bf16", "f16"});
   if (o.second_code) {
     second.code =
-        named(*o.second_code, "second_code", quant::scale_code_from_name, "dynamic or uniform");
+        named(*o.second_code, "second_code", quant::scale_code_from_name, {"dynamic", "uniform"});
   } else if (second.bits != 8) {
     second.code = quant::ScaleCode::uniform;  // the dynamic code has 8 bits alone
   }
@@ -45,20 +46,20 @@ int whole_bits(double bits) {
 quant::Format format_of(const QuantizeOptions& o, quant::Format format) {
   if (o.codebook) {
     format.codebook =
-        named(*o.codebook, "codebook", quant::codebook_from_name, one_of(quant::codebook_names()));
+        named(*o.codebook, "codebook", quant::codebook_from_name, quant::codebook_names());
     const quant::BitRange range = quant::bit_range(format.codebook);
     if (range.least == range.most) format.bits = range.least;
   }
   if (o.bits) format.bits = whole_bits(*o.bits);
   if (o.block) format.block = *o.block;
   if (o.scale) {
-    format.scale_rule = named(*o.scale, "scale", quant::scale_rule_from_name, "absmax or mse");
+    format.scale_rule = named(*o.scale, "scale", quant::scale_rule_from_name, {"absmax", "mse"});
   }
   if (o.scale_type && *o.scale_type == "double") {
     format.second_level = quant::SecondLevel{};
   } else if (o.scale_type) {
     format.second_level.reset();
-    format.scale_type = float_type(*o.scale_type, "scale_type", "f32, bf16, f16 or double");
+    format.scale_type = float_type(*o.scale_type, "scale_type", {"f32", "bf16", "f16", "double"});
   }
   set_second_level(o, format);
   format.validate();
@@ -87,7 +88,7 @@ void refuse_formats_beside_plan(const QuantizeOptions& o) {
 void set_metric(const QuantizeOptions& o, decompose::Recipe& recipe) {
   if (o.metric) {
     recipe.metric =
-        named(*o.metric, "metric", decompose::metric_from_name, one_of(decompose::metric_names()));
+        named(*o.metric, "metric", decompose::metric_from_name, decompose::metric_names());
   }
   if (o.damping) {
     if (!(std::isfinite(*o.damping) && *o.damping >= 0)) {
@@ -139,7 +140,7 @@ QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& 
   job.recipe.exact_svd = options.exact;
   job.recipe.seed = options.seed;
   job.adapter_type = named(options.adapter_dtype, "adapter_dtype", adapter::storage_from_name,
-                           "f32, bf16, f16 or nf8");
+                           {"f32", "bf16", "f16", "nf8"});
 
   if (options.plan) {
     job.targets = targets_of(read_plan(*options.plan), *options.plan, files.layout());

@@ -237,6 +237,7 @@ TEST(NearestName, FindsWhatWasMeant) {
   EXPECT_EQ(nearest_name("--iteratoins", known), "--iterations");
   EXPECT_EQ(nearest_name("--rnak", known), "--rank");
   EXPECT_EQ(nearest_name("--completely-different", known), "");
+  EXPECT_EQ(nearest_name("max", {"absmax", "mse"}), "");  // half of the letters are others
   EXPECT_EQ(suggestion("--rnak", known), "; did you mean --rank?");
 }
 

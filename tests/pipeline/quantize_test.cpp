@@ -256,9 +256,9 @@ TEST_F(Quantize, NamesWhatDoesNotFit) {
       {[](auto& o) { o.rank = -1; }, "rank: expected 0 or more, found -1"},
       {[](auto& o) { o.alpha = 0; }, "alpha: expected a number above 0"},
       {[](auto& o) { o.bits = 9; }, "bits: expected 2 to 8 for the code book nf, found 9"},
-      {[](auto& o) { o.scale = "max"; }, "scale: expected absmax or mse, found 'max'"},
+      {[](auto& o) { o.scale = "max"; }, "scale: expected one of absmax, mse, found 'max'"},
       {[](auto& o) { o.scale_type = "f8"; },
-       "scale_type: expected f32, bf16, f16 or double, found 'f8'"},
+       "scale_type: expected one of f32, bf16, f16, double, found 'f8'"},
       {[](auto& o) { o.second_bits = 4; },
        "second_bits: options of the second level need --scale-type double"},
       {[](auto& o) {
@@ -270,7 +270,7 @@ TEST_F(Quantize, NamesWhatDoesNotFit) {
        "base: expected an output that holds no input, found base"},
       {[](auto& o) { o.output = ""; }, "output: expected a folder to write to"},
       {[](auto& o) { o.adapter_dtype = "i8"; },
-       "adapter_dtype: expected f32, bf16, f16 or nf8, found 'i8'"}};
+       "adapter_dtype: expected one of f32, bf16, f16, nf8, found 'i8'"}};
   for (const auto& [change, expected] : cases) {
     QuantizeOptions o = options("out");
     change(o);

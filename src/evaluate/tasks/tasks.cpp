@@ -99,7 +99,7 @@ void expect_own_settings(const Task& task, const std::vector<Setting>& settings)
     }
     if (std::ranges::find(owners, task.name) != owners.end()) continue;
     throw InputError(
-        {{}, std::string(option_name(known.flags))},
+        {{}, option_name(known.flags)},
         "expected it with the task " + alternatives(owners) + ", found it with " + task.name);
   }
 }
