@@ -90,9 +90,13 @@ bool is_empty_but_for_its_lock(const fs::path& folder) {
 
 // OUTPUT is ours if it is empty or holds the recipe of an earlier run, or its lock where it was
 // killed before that.
-void check_output(const Options& options) {
+void check_output(const Recipe& recipe, const Options& options) {
   const fs::path& output = options.output;
   if (output.empty()) throw InputError({{}, "output"}, "expected a folder to write to");
+  pipeline::expect_place(output);
+  for (const RowSpec& row : recipe.rows) {
+    pipeline::expect_place(work_folder(row, options) / "quantized");
+  }
   std::error_code error;
   if (!fs::exists(output, error)) return;
   if (!fs::is_directory(output, error)) throw InputError({output, {}}, "expected a folder");
@@ -136,7 +140,7 @@ Row finished_row(const RowSpec& plan, std::size_t number, const Recipe& recipe,
   }
   pipeline::write_kept(file, key, "row", to_json(row));
   std::error_code error;
-  if (!options.keep) fs::remove_all(options.output / "work" / plan.slug, error);
+  if (!options.keep) fs::remove_all(work_folder(plan, options), error);
   return row;
 }
 
@@ -157,7 +161,7 @@ Report run(const Options& options, Progress& progress) {
   const Json json = read_recipe(options.recipe, options.set);
   const Recipe recipe = parse_recipe(json, options.recipe);
   check_data(recipe, options);
-  check_output(options);
+  check_output(recipe, options);
   for (const RowSpec& row : recipe.rows) check_row(row, options);
   read_data(recipe, options);
 

@@ -35,6 +35,8 @@ StageOptions read_options(const Json& json, const ErrorLocation& where,
   return options;
 }
 
+constexpr std::size_t kMostSlug = 200;  // files have longer names meanwhile
+
 std::string slug_of(const std::string& name) {
   std::string slug;
   for (const char c : name) {
@@ -71,6 +73,10 @@ void check_name(const RowSpec& row, const Recipe& recipe, const fs::path& file) 
     if (control) throw InputError(where, "expected a text of one line");
   }
   if (row.slug.empty()) throw InputError(where, "expected a letter or a digit in the name");
+  if (row.slug.size() > kMostSlug) {
+    throw InputError(where, "expected at most " + std::to_string(kMostSlug) +
+                                " letters and digits, found " + std::to_string(row.slug.size()));
+  }
   for (const RowSpec& other : recipe.rows) {
     if (other.slug != row.slug) continue;
     throw InputError(where, "expected a name that no other row has, found \"" + row.name + "\"");

@@ -259,11 +259,15 @@ void check_row(const RowSpec& row, const Options& options) {
   }
 }
 
+fs::path work_folder(const RowSpec& row, const Options& options) {
+  return options.output / "work" / row.slug;
+}
+
 Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Options& options,
             const Inputs& inputs, Progress& progress) {
   const fs::path model = checkpoint::resolve(options.model);
   const quantized::ModelFiles files(model);
-  const fs::path work = options.output / "work" / plan.slug;
+  const fs::path work = work_folder(plan, options);
   make_folders(work);
 
   Row row;

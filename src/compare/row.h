@@ -27,7 +27,10 @@ void check_tuning_data(const RowSpec& row, const Options& options);
 // begin.
 void check_row(const RowSpec& row, const Options& options);
 
-// Quantizes, measures, tunes, measures again; the models stand in a folder of the row meanwhile.
+// Where the row's models stand meanwhile.
+std::filesystem::path work_folder(const RowSpec& row, const Options& options);
+
+// Quantizes, measures, tunes, measures again.
 Row run_row(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Options& options,
             const Inputs& inputs, Progress& progress);
 

@@ -18,6 +18,7 @@ bool is_folder(const std::filesystem::path& path);
 std::filesystem::path with_suffix(std::filesystem::path path, const char* suffix);
 std::filesystem::path folder_of(const std::filesystem::path& path);
 bool is_unfinished_file(const std::filesystem::path& path);
+// False also where it cannot be read.
 bool holds_only_marks(const std::filesystem::path& folder);
 
 // Without a final slash, and where a link leads. Throws InputError where that is no name.

@@ -42,9 +42,12 @@ bool is_unfinished_file(const fs::path& path) {
 
 bool holds_only_marks(const fs::path& folder) {
   std::error_code error;
-  return std::ranges::all_of(fs::directory_iterator(folder, error), [](const auto& entry) {
-    return entry.path().filename() == kLockFile || is_unfinished_file(entry.path());
-  });
+  fs::directory_iterator entry(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const fs::path& path = entry->path();
+    if (path.filename() != kLockFile && !is_unfinished_file(path)) return false;
+  }
+  return !error;
 }
 
 fs::path target_of(const OutputRequest& request) {
@@ -166,6 +169,13 @@ void expect_no_input(const fs::path& folder, const std::vector<fs::path>& inputs
     throw InputError({folder, {}},
                      "expected an output that holds no input, found " + input.string());
   }
+}
+
+void expect_place(const fs::path& folder) {
+  const fs::path target = folder.filename().empty() ? folder.parent_path() : folder;
+  expect_short_name(target);
+  expect_outside_of_unfinished(target);
+  expect_writable_place(target / kLockFile);
 }
 
 void expect_output(const OutputRequest& request) {

@@ -145,6 +145,25 @@ TEST_F(Compare, RefusesAWrongRecipeByItsFieldBeforeAnythingRuns) {
   }
 }
 
+TEST_F(Compare, RefusesAPlaceWithoutRoomForItsModelsBeforeAnythingRuns) {
+  std::string far;
+  while (far.size() < 3700) far += std::string(100, 'd') + "/";
+  const std::string long_name(201, 'n');
+  const struct {
+    std::string output, row, message;
+  } cases[] = {
+      {"out.partial", "a", "out.partial: expected a name without .partial"},
+      {far, std::string(150, 'n'), "expected a path of at most 3840 bytes, found"},
+      {"out", long_name, "rows[0].name: expected at most 200 letters and digits, found 201"},
+  };
+  for (const auto& c : cases) {
+    Options o = options(R"({"rows": [{"name": ")" + c.row + R"(", "tune": null}]})");
+    o.output = folder_ / c.output;
+    EXPECT_THAT(refused(o), HasSubstr(c.message));
+    EXPECT_FALSE(fs::exists(o.output));
+  }
+}
+
 struct StopAtOnce : Progress {
   bool stop_requested() const override { return true; }
 };

@@ -10,7 +10,9 @@
 #include <string>
 #include <utility>
 
+#include "../../src/pipeline/output_names.h"
 #include "qloft/core/error.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 
 namespace qloft::pipeline {
@@ -219,6 +221,32 @@ TEST_F(Output, ANameThatLeavesNoRoomForItsMarksIsRefusedBeforeWork) {
       EXPECT_THAT(refusal, HasSubstr("at most 245 bytes, found " + std::to_string(length)));
     }
   }
+}
+
+TEST_F(Output, APlaceThatIsWrittenInIsHeldToTheSame) {
+  make("other.partial/.qloft-lock");
+  const std::string deep = std::string(200, 'd') + "/";
+  std::string far;
+  while (far.size() < 3900) far += deep;
+  const std::pair<std::string, const char*> cases[] = {
+      {std::string(246, 'n'), "expected a name of at most 245 bytes, found 246"},
+      {far, "expected a path of at most 3840 bytes, found"},
+      {"results.partial", "expected a name without .partial"},
+      {"results.partial/", "expected a name without .partial"},
+      {"other.partial/results", "expected no output in an unfinished one"},
+  };
+  EXPECT_EQ(test::refusal([&] { expect_place(folder_ / "results"); }), "accepted");
+  for (const auto& [place, refusal] : cases) {
+    EXPECT_THAT(test::refusal([&] { expect_place(folder_ / place); }), HasSubstr(refusal));
+  }
+}
+
+TEST(HoldsOnlyMarks, IsFalseWhereAFolderCannotBeRead) {
+  const test::TemporaryFolder folder;
+  EXPECT_TRUE(holds_only_marks(folder.path()));
+  write_file(folder / "a.qloft-tmp", "");
+  EXPECT_TRUE(holds_only_marks(folder.path()));
+  EXPECT_FALSE(holds_only_marks(folder / "a.qloft-tmp"));
 }
 
 TEST_F(Output, WhatIsNoFileInPlaceOfItsLockIsNamed) {

@@ -37,6 +37,10 @@ struct OutputRequest {
 // there already without overwrite; SystemError where its folder cannot be written to.
 void expect_output(const OutputRequest& request);
 
+// The same of a folder that is written in place: InputError where its name or path is too long or
+// it is, or lies in, an unfinished output; SystemError where it cannot be written to.
+void expect_place(const std::filesystem::path& folder);
+
 // Throws InputError where `folder`, which is to be removed, is or holds one of the inputs.
 void expect_no_input(const std::filesystem::path& folder,
                      const std::vector<std::filesystem::path>& inputs);
