@@ -182,6 +182,13 @@ float exponentials(float* x, std::int64_t count, float shift) {
   return total;
 }
 
+void softmax_gradient(float* p, float* d, std::int64_t count, float scale, float shift, float dot) {
+  for_lanes<2, 2>(count, {p, d}, {p, d}, [=](const Lanes* a, Lanes* b) {
+    b[0] = exponential(a[0] * scale - shift);
+    b[1] = b[0] * (a[1] - dot);
+  });
+}
+
 void swiglu(const float* g, const float* u, std::int64_t count, float* out) {
   for_lanes<2, 1>(count, {g, u}, {out}, [](const Lanes* a, Lanes* b) {
     b[0] = a[0] / (1.f + exponential(-a[0])) * a[1];
@@ -205,6 +212,7 @@ constexpr DenseTable table_of(InstructionSet set) {
       .add_weighted_rows = add_weighted_rows,
       .largest = largest,
       .exponentials = exponentials,
+      .softmax_gradient = softmax_gradient,
       .swiglu = swiglu,
       .swiglu_gradient = swiglu_gradient,
   };

@@ -6,6 +6,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "../../src/backend/cpu/attention.h"
@@ -37,53 +38,58 @@ double relative_error(const Tensor& found, const Tensor& expected) {
   return (found.to(at::kDouble) - exact).norm().item<double>() / std::max(size, least);
 }
 
-// Blocks are [64, width] with zeros where x ends; `multiply` is that of the processor or its twin.
-class BlockProducts : public testing::TestWithParam<void (*)(const BlockProduct&)> {};
+// `multiply` is that of the processor or its twin. Blocks of 17 rows and 33 columns are padded.
+class BlockProducts : public testing::TestWithParam<void (*)(const BlockProduct&)> {
+ protected:
+  // x padded to a block.
+  static std::vector<BFloat16> block_of(const Tensor& x) {
+    const std::int64_t width = padded_width(x.size(1));
+    std::vector<BFloat16> out(static_cast<std::size_t>(kBlockRows * width));
+    copy_block(bf16_view(x), width, out.data());
+    return out;
+  }
+  // `product` with zeros up to [m, n].
+  static Tensor padded(const Tensor& product, std::int64_t m, std::int64_t n) {
+    Tensor out = at::zeros({m, n});
+    out.narrow(0, 0, product.size(0)).narrow(1, 0, product.size(1)) += product;
+    return out;
+  }
+};
 
-TEST_P(BlockProducts, OfRowsAndPackedRowsArePlainProducts) {
+TEST_P(BlockProducts, OfBlocksAndTheirTransposesArePlainProducts) {
   at::manual_seed(1);
-  for (const std::int64_t keys : {1, 3, 17, 64}) {
+  for (const std::int64_t rows : {1, 17, 64}) {
     for (const std::int64_t columns : {8, 33, 64, 80}) {
+      SCOPED_TRACE(testing::Message() << rows << " x " << columns);
       const std::int64_t width = padded_width(columns);
-      const Tensor a = random_bf16({17, keys}), x = random_bf16({keys, columns});
-      std::vector<BFloat16> rows(64 * 64), packed(static_cast<std::size_t>(64 * width));
-      copy_block(bf16_view(a), 64, rows.data());
-      pack_block(bf16_view(x), width, packed.data());
-      Tensor found = at::full({64, width}, 1.f);
-      GetParam()({64, width, 64, rows.data(), 64, packed.data(), found.data_ptr<float>(), width,
-                  /*add=*/true});
-      Tensor expected = at::full({64, width}, 1.f);
-      expected.narrow(0, 0, 17).narrow(1, 0, columns) += a.to(at::kFloat).mm(x.to(at::kFloat));
-      EXPECT_LE(test::distance(found, expected), 1e-4) << keys << " x " << columns;
+      const Tensor x = random_bf16({rows, columns}), y = random_bf16({rows, columns});
+      const Tensor x32 = x.to(at::kFloat), y32 = y.to(at::kFloat);
+      const auto left = block_of(y), right = block_of(x);
+      auto packed = right, across = right;
+
+      // y x^T
+      pack_transposed_block(right.data(), width, packed.data());
+      Tensor found = at::full({64, 64}, 1.f);
+      GetParam()({64, 64, width, left.data(), width, packed.data(), found.data_ptr<float>(), 64});
+      EXPECT_LE(test::distance(found, padded(y32.mm(x32.t()), 64, 64)), 1e-4);
+
+      // y^T x, added to ones
+      pack_block(left.data(), width, packed.data());
+      transpose_packed_block(packed.data(), width, across.data());
+      pack_block(right.data(), width, packed.data());
+      found = at::full({width, width}, 1.f);
+      GetParam()({width, width, 64, across.data(), 64, packed.data(), found.data_ptr<float>(),
+                  width, /*add=*/true});
+      EXPECT_LE(test::distance(found, 1 + padded(y32.t().mm(x32), width, width)), 1e-4);
     }
   }
 }
 
-TEST_P(BlockProducts, OfTransposedRowsAndPackedTransposedRowsArePlainProducts) {
-  at::manual_seed(1);
-  for (const std::int64_t rows : {1, 3, 17, 64}) {
-    for (const std::int64_t columns : {8, 33, 64, 80}) {
-      const std::int64_t width = padded_width(columns);
-      const Tensor x = random_bf16({rows, columns}), y = random_bf16({rows, columns});
-      std::vector<BFloat16> left(static_cast<std::size_t>(64 * width)), right = left;
-      copy_block(bf16_view(y), width, left.data());
-      pack_transposed_block(bf16_view(x), width, right.data());
-      Tensor found = at::full({64, 64}, 1.f);
-      GetParam()({64, 64, width, left.data(), width, right.data(), found.data_ptr<float>(), 64});
-      Tensor expected = at::zeros({64, 64});
-      expected.narrow(0, 0, rows).narrow(1, 0, rows) = y.to(at::kFloat).mm(x.to(at::kFloat).t());
-      EXPECT_LE(test::distance(found, expected), 1e-4) << rows << " x " << columns;
-
-      transpose_block(bf16_view(y), width, left.data());
-      pack_block(bf16_view(x), width, right.data());
-      found = at::full({width, width}, 1.f);
-      GetParam()({width, width, 64, left.data(), 64, right.data(), found.data_ptr<float>(), width});
-      expected = at::zeros({width, width});
-      expected.narrow(0, 0, columns).narrow(1, 0, columns) =
-          y.to(at::kFloat).t().mm(x.to(at::kFloat));
-      EXPECT_LE(test::distance(found, expected), 1e-4) << rows << " x " << columns;
-    }
-  }
+TEST(TransposeWords, SwapsRowsAndColumns) {
+  const Tensor x = at::randn({32, 64});
+  Tensor found = at::zeros({64, 32});
+  transpose_words(x.data_ptr<float>(), 32, 64, found.data_ptr<float>());
+  EXPECT_TRUE(found.equal(x.t()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, BlockProducts,

@@ -96,6 +96,20 @@ TEST(DenseKernels, TurnScoresIntoExponentials) {
   });
 }
 
+TEST(DenseKernels, TakeGradientsThroughSoftmax) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    auto p = normals(count, 10, 3.f), d = normals(count, 11);
+    if (count > 0) p[0] = -std::numeric_limits<float>::infinity();
+    const auto scores = p, gradients = d;
+    table.softmax_gradient(p.data(), d.data(), count, 0.25f, 2.f, 0.5f);
+    for (std::size_t j = 0; j < p.size(); ++j) {
+      const double exact = std::exp(0.25 * static_cast<double>(scores[j]) - 2);
+      EXPECT_NEAR(p[j], exact, 8e-6 * exact + 2e-38) << scores[j];
+      EXPECT_NEAR(d[j], p[j] * (gradients[j] - 0.5f), 1e-6) << j;
+    }
+  });
+}
+
 TEST(DenseKernels, KeepWhatIsNotANumber) {
   for_all([](const DenseTable& table, std::int64_t count) {
     constexpr float kNan = std::numeric_limits<float>::quiet_NaN();

@@ -26,6 +26,9 @@ struct DenseTable {
   // x[j] = e^(x[j] - shift), within 2 units in the last place, below e^-87 of no consequence, NaN
   // where x[j] or shift is; returns their sum.
   float (*exponentials)(float* x, std::int64_t count, float shift);
+  // p[j] = e^(scale p[j] - shift) as above, then d[j] = p[j] (d[j] - dot).
+  void (*softmax_gradient)(float* p, float* d, std::int64_t count, float scale, float shift,
+                           float dot);
 
   // out = silu(g) u.
   void (*swiglu)(const float* g, const float* u, std::int64_t count, float* out);

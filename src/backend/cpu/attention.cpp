@@ -134,7 +134,7 @@ struct HeadGradient {
                                 values.block(range.begin, 0, seen, dim), Transpose::yes, dp);
         for (std::int64_t i = 0; i < count; ++i) {
           const float dot = dot_of(gradient.row(first + i), results.row(first + i), dim);
-          to_score_gradients(p.row(i), dp.row(i), seen, log_sum[first + i], dot);
+          to_score_gradients(p.row(i), dp.row(i), seen, 1.f, log_sum[first + i], dot);
         }
         apply_cap_slopes(rule, buffer + 2 * count * seen, dp);
         linalg::multiply_serial(p, Transpose::yes, gradient_block, Transpose::no,

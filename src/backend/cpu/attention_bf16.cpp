@@ -112,13 +112,15 @@ void AttentionInBf16::run(std::int64_t kv_head, std::int64_t first, std::int64_t
   const std::int64_t blocks = std::max<std::int64_t>(0, end - begin);
   BFloat16* packed_keys = bf16_scratch(Scratch::key, blocks * block);
   BFloat16* packed_values = bf16_scratch(Scratch::value, blocks * block);
+  BFloat16* query = bf16_scratch(Scratch::query, block);  // of keys and values before
   for (std::int64_t b = 0; b < blocks; ++b) {
     const std::int64_t at = (begin + b) * kBlockRows;
-    pack_transposed_block(rows_of_block(keys, at), width, packed_keys + b * block);
-    pack_block(rows_of_block(values, at), width, packed_values + b * block);
+    copy_block(rows_of_block(keys, at), width, query);
+    pack_transposed_block(query, width, packed_keys + b * block);
+    copy_block(rows_of_block(values, at), width, query);
+    pack_block(query, width, packed_values + b * block);
   }
 
-  BFloat16* query = bf16_scratch(Scratch::query, block);
   float* result = scratch(Scratch::output, block);
   for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
     const Heads queries = head_of(q, row, head, length);
@@ -209,17 +211,21 @@ void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int
   BFloat16* keys_across = bf16_scratch(Scratch::key, blocks * block);
   BFloat16* values_across = bf16_scratch(Scratch::value, blocks * block);
   BFloat16* keys_down = bf16_scratch(Scratch::weight_tile, blocks * block);
-  for (std::int64_t b = 0; b < blocks; ++b) {
-    const Heads own = rows_of_block(keys, b * kBlockRows);
-    pack_transposed_block(own, width, keys_across + b * block);
-    pack_block(own, width, keys_down + b * block);
-    pack_transposed_block(rows_of_block(values, b * kBlockRows), width, values_across + b * block);
-  }
-
   // Of one block of queries: each and its gradient, as they are and transposed.
-  BFloat16* query = bf16_scratch(Scratch::query, 4 * block);
+  BFloat16* query = bf16_scratch(Scratch::query, 5 * block);
   BFloat16 *query_across = query + block, *gradient = query + 2 * block,
-           *gradient_across = query + 3 * block;
+           *gradient_across = query + 3 * block, *turning = query + 4 * block;
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    copy_block(rows_of_block(keys, b * kBlockRows), width, query);
+    pack_transposed_block(query, width, keys_across + b * block);
+    pack_block(query, width, keys_down + b * block);
+    copy_block(rows_of_block(values, b * kBlockRows), width, query);
+    pack_transposed_block(query, width, values_across + b * block);
+  }
+  const auto transpose_block = [&](const BFloat16* x, BFloat16* across) {
+    pack_block(x, width, turning);
+    transpose_packed_block(turning, width, across);
+  };
   float* p = scratch(Scratch::scores, 3 * kTile);
   float *dp = p + kTile, *cap_slopes = p + 2 * kTile;
   BFloat16* rounded = bf16_scratch(Scratch::gradient, 2 * kTile);
@@ -227,6 +233,7 @@ void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int
   float* query_gradient = scratch(Scratch::output, block);
   std::vector<float> result(static_cast<std::size_t>(dim));
 
+  const bool plain = rule.soft_cap == 0 && rule.slopes.empty();
   float *dkeys = sums, *dvalues = sums + blocks * block;
   std::fill_n(sums, sums_size(), 0.f);
   for (std::int64_t head = begin; head < end; ++head) {
@@ -239,9 +246,9 @@ void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int
       const Heads query_rows = rows_of_block(queries, first);
       const Heads gradient_rows = rows_of_block(gradients, first);
       copy_block(query_rows, width, query);
-      transpose_block(query_rows, width, query_across);
+      transpose_block(query, query_across);
       copy_block(gradient_rows, width, gradient);
-      transpose_block(gradient_rows, width, gradient_across);
+      transpose_block(gradient, gradient_across);
       std::array<float, kBlockRows> dots{};
       for (std::int64_t i = 0; i < count; ++i) {
         kernels::table().bf16_to_f32(results.row(first + i), dim, result.data());
@@ -256,23 +263,25 @@ void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int
             {kBlockRows, kBlockRows, width, query, width, keys_across + j * block, p, kBlockRows});
         multiply_block({kBlockRows, kBlockRows, width, gradient, width, values_across + j * block,
                         dp, kBlockRows});
-        multiply_by(rule.scale, p, scores.size());
-        finish_scores(rule, head, first, range, scores, cap_slopes);
+        if (!plain) {
+          multiply_by(rule.scale, p, scores.size());
+          finish_scores(rule, head, first, range, scores, cap_slopes);
+        }
         if (range.partial || range.end > first) mask(visibility, row, 0, first, range, scores);
         for (std::int64_t i = 0; i < count; ++i) {
-          to_score_gradients(scores.row(i), dscores.row(i), kBlockRows, log_sum[first + i],
-                             dots[static_cast<std::size_t>(i)]);
+          to_score_gradients(scores.row(i), dscores.row(i), kBlockRows, plain ? rule.scale : 1.f,
+                             log_sum[first + i], dots[static_cast<std::size_t>(i)]);
         }
         apply_cap_slopes(rule, cap_slopes, dscores);
         std::fill(p + scores.size(), p + kTile, 0.f);
         std::fill(dp + scores.size(), dp + kTile, 0.f);
 
         round_to_bf16(p, kTile, rounded);
-        pack_block({rounded, kBlockRows, kBlockRows}, kBlockRows, packed);
+        pack_block(rounded, kBlockRows, packed);
         multiply_block({width, kBlockRows, kBlockRows, gradient_across, kBlockRows, packed,
                         dvalues + j * block, kBlockRows, true});
         round_to_bf16(dp, kTile, rounded);
-        pack_block({rounded, kBlockRows, kBlockRows}, kBlockRows, packed);
+        pack_block(rounded, kBlockRows, packed);
         multiply_block({width, kBlockRows, kBlockRows, query_across, kBlockRows, packed,
                         dkeys + j * block, kBlockRows, true});
         multiply_block({kBlockRows, width, kBlockRows, rounded, kBlockRows, keys_down + j * block,
@@ -288,20 +297,19 @@ void AttentionGradientInBf16::write(std::int64_t row, std::int64_t kv_head, cons
                                     std::int64_t parts) const {
   const std::int64_t length = q.size(1), dim = q.size(3);
   const std::int64_t block = kBlockRows * padded_width(dim);
-  float* values = scratch(Scratch::output, kBlockRows * dim);
+  const std::int64_t width = padded_width(dim);
+  float *sum = scratch(Scratch::output, 2 * block), *values = sum + block;
   for (const Tensor* gradient : {&dk, &dv}) {
     for (std::int64_t first = 0; first < length; first += kBlockRows, sums += block) {
-      for (std::int64_t d = 0; d < dim; ++d) {
-        for (std::int64_t i = 0; i < kBlockRows; ++i) {
-          float sum = 0;
-          for (std::int64_t part = 0; part < parts; ++part) {
-            sum += sums[part * sums_size() + d * kBlockRows + i];
-          }
-          values[i * dim + d] = sum * (gradient == &dk ? rule.scale : 1.f);
-        }
+      std::copy_n(sums, block, sum);
+      for (std::int64_t part = 1; part < parts; ++part) {
+        const float* more = sums + part * sums_size();
+        for (std::int64_t i = 0; i < block; ++i) sum[i] += more[i];
       }
-      write_head(*gradient, row, kv_head, first,
-                 {values, std::min(kBlockRows, length - first), dim});
+      if (gradient == &dk) multiply_by(rule.scale, sum, block);
+      transpose_words(sum, width, kBlockRows, values);
+      const std::int64_t rows = std::min(kBlockRows, length - first);
+      write_head(*gradient, row, kv_head, first, {values, rows, dim, width});
     }
   }
 }

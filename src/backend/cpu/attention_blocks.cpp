@@ -112,7 +112,8 @@ void apply_cap_slopes(const Scores& rule, const float* slopes, MatrixView<float>
   }
 }
 
-void to_score_gradients(float* p, float* dp, std::int64_t count, float log_sum, float dot) {
+void to_score_gradients(float* p, float* dp, std::int64_t count, float scale, float log_sum,
+                        float dot) {
   constexpr float kHidden = -std::numeric_limits<float>::infinity();
   if (log_sum == kHidden) {
     std::fill_n(p, count, 0.f);
@@ -120,8 +121,7 @@ void to_score_gradients(float* p, float* dp, std::int64_t count, float log_sum, 
     return;
   }
   // Hidden scores come out below e^-87: nothing beside the others.
-  kernels::dense_table().exponentials(p, count, log_sum);
-  for (std::int64_t j = 0; j < count; ++j) dp[j] = p[j] * (dp[j] - dot);
+  kernels::dense_table().softmax_gradient(p, dp, count, scale, log_sum, dot);
 }
 
 }  // namespace qloft::backend

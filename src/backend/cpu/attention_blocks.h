@@ -46,8 +46,9 @@ void finish_scores(const Scores& rule, std::int64_t head, std::int64_t first, co
 // Nothing without a cap.
 void apply_cap_slopes(const Scores& rule, const float* slopes, MatrixView<float> gradient);
 
-// Of one query: scores p become probabilities, and dp, the gradient of the probabilities, that of
-// the scores. `dot`: the query's result times its gradient.
-void to_score_gradients(float* p, float* dp, std::int64_t count, float log_sum, float dot);
+// Of one query: scores p / scale become probabilities, and dp, the gradient of the probabilities,
+// that of the scores. `dot`: the query's result times its gradient.
+void to_score_gradients(float* p, float* dp, std::int64_t count, float scale, float log_sum,
+                        float dot);
 
 }  // namespace qloft::backend

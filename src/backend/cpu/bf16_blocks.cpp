@@ -41,11 +41,30 @@ bool micro_kernels_agree() {
   return found == expected;
 }
 
-// An odd last row has zeros beside it.
-void pair_rows(const BFloat16* a, const BFloat16* b, std::int64_t count, BFloat16* out) {
-  for (std::int64_t j = 0; j < count; ++j) {
-    out[2 * j] = a[j];
-    out[2 * j + 1] = b == nullptr ? BFloat16() : b[j];
+using Words = std::uint32_t __attribute__((vector_size(16), aligned(4), may_alias));
+
+// out [columns][rows] = in [rows][columns] of elements of 32 bits, 4 x 4 at a time.
+void transpose(const void* in, std::int64_t rows, std::int64_t columns, void* out) {
+  const auto* from = static_cast<const char*>(in);
+  auto* to = static_cast<char*>(out);
+  const auto row = [&](std::int64_t i, std::int64_t j) {
+    return *reinterpret_cast<const Words*>(from + 4 * (i * columns + j));
+  };
+  for (std::int64_t i = 0; i < rows; i += 4) {
+    for (std::int64_t j = 0; j < columns; j += 4) {
+      const Words a = row(i, j), b = row(i + 1, j), c = row(i + 2, j), d = row(i + 3, j);
+      const Words low_ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+      const Words high_ab = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      const Words low_cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+      const Words high_cd = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      const auto column = [&](std::int64_t k) -> Words& {
+        return *reinterpret_cast<Words*>(to + 4 * ((j + k) * rows + i));
+      };
+      column(0) = __builtin_shufflevector(low_ab, low_cd, 0, 1, 4, 5);
+      column(1) = __builtin_shufflevector(low_ab, low_cd, 2, 3, 6, 7);
+      column(2) = __builtin_shufflevector(high_ab, high_cd, 0, 1, 4, 5);
+      column(3) = __builtin_shufflevector(high_ab, high_cd, 2, 3, 6, 7);
+    }
   }
 }
 
@@ -102,34 +121,26 @@ void copy_block(MatrixView<const BFloat16> x, std::int64_t width, BFloat16* out)
   std::fill_n(out + x.rows * width, (kBlockRows - x.rows) * width, BFloat16());
 }
 
-void transpose_block(MatrixView<const BFloat16> x, std::int64_t width, BFloat16* out) {
-  for (std::int64_t j = 0; j < x.columns; ++j) {
-    for (std::int64_t i = 0; i < x.rows; ++i) out[j * kBlockRows + i] = x(i, j);
-    std::fill_n(out + j * kBlockRows + x.rows, kBlockRows - x.rows, BFloat16());
-  }
-  std::fill_n(out + x.columns * kBlockRows, (width - x.columns) * kBlockRows, BFloat16());
-}
-
-void pack_block(MatrixView<const BFloat16> x, std::int64_t width, BFloat16* out) {
-  std::int64_t i = 0;
-  for (; i < x.rows; i += 2, out += 2 * width) {
-    pair_rows(x.row(i), i + 1 < x.rows ? x.row(i + 1) : nullptr, x.columns, out);
-    std::fill_n(out + 2 * x.columns, 2 * (width - x.columns), BFloat16());
-  }
-  if (i < kBlockRows) std::fill_n(out, (kBlockRows - i) * width, BFloat16());
-}
-
-void pack_transposed_block(MatrixView<const BFloat16> x, std::int64_t width, BFloat16* out) {
-  std::int64_t j = 0;
-  for (; j < x.columns; j += 2, out += 2 * kBlockRows) {
-    const std::int64_t count = std::min<std::int64_t>(2, x.columns - j);
-    for (std::int64_t i = 0; i < x.rows; ++i) {
-      out[2 * i] = x(i, j);
-      out[2 * i + 1] = count == 2 ? x(i, j + 1) : BFloat16();
+void pack_block(const BFloat16* block, std::int64_t width, BFloat16* out) {
+  for (std::int64_t i = 0; i < kBlockRows; i += 2, out += 2 * width) {
+    const BFloat16 *first = block + i * width, *second = first + width;
+    for (std::int64_t j = 0; j < width; ++j) {
+      out[2 * j] = first[j];
+      out[2 * j + 1] = second[j];
     }
-    std::fill_n(out + 2 * x.rows, 2 * (kBlockRows - x.rows), BFloat16());
   }
-  if (j < width) std::fill_n(out, (width - j) * kBlockRows, BFloat16());
+}
+
+void pack_transposed_block(const BFloat16* block, std::int64_t width, BFloat16* out) {
+  transpose(block, kBlockRows, width / 2, out);
+}
+
+void transpose_packed_block(const BFloat16* packed, std::int64_t width, BFloat16* out) {
+  transpose(packed, kBlockRows / 2, width, out);
+}
+
+void transpose_words(const float* in, std::int64_t rows, std::int64_t columns, float* out) {
+  transpose(in, rows, columns, out);
 }
 
 }  // namespace qloft::backend

@@ -48,14 +48,16 @@ constexpr std::int64_t padded_width(std::int64_t columns) {
   return round_up(columns, std::int64_t{32});
 }
 
-// All take up to kBlockRows rows and pad them to kBlockRows rows of `width` elements with zeros.
-// x as it is, [kBlockRows][width].
+// A block [kBlockRows][width] of up to as many rows and columns, padded with zeros.
 void copy_block(MatrixView<const BFloat16> x, std::int64_t width, BFloat16* out);
-// x^T, [width][kBlockRows].
-void transpose_block(MatrixView<const BFloat16> x, std::int64_t width, BFloat16* out);
-// x as the right factor, [kBlockRows / 2][width][2].
-void pack_block(MatrixView<const BFloat16> x, std::int64_t width, BFloat16* out);
-// x^T as the right factor, [width / 2][kBlockRows][2].
-void pack_transposed_block(MatrixView<const BFloat16> x, std::int64_t width, BFloat16* out);
+// A block as the right factor, [kBlockRows / 2][width][2].
+void pack_block(const BFloat16* block, std::int64_t width, BFloat16* out);
+// Its transpose as the right factor, [width / 2][kBlockRows][2].
+void pack_transposed_block(const BFloat16* block, std::int64_t width, BFloat16* out);
+// A packed block's transpose, [width][kBlockRows].
+void transpose_packed_block(const BFloat16* packed, std::int64_t width, BFloat16* out);
+
+// out [columns][rows] = in [rows][columns]; both are multiples of 4.
+void transpose_words(const float* in, std::int64_t rows, std::int64_t columns, float* out);
 
 }  // namespace qloft::backend
