@@ -10,7 +10,7 @@ find_library(QLOFT_OPENBLAS libopenblas.a PATH_SUFFIXES openblas-pthread REQUIRE
 
 set(entries cblas_sgemm cblas_strsm cblas_strmm cblas_dsyrk sgeqrf_ sorgqr_ sgesdd_ spotrf_ dpotrf_
             dgetrf_ dgetrs_  # these two for CBC (Cbc.cmake)
-            openblas_set_num_threads)
+            openblas_set_num_threads openblas_get_corename)
 set(imports getenv mmap _gfortran_concat_string)
 
 set(folder ${CMAKE_BINARY_DIR}/openblas)

@@ -37,6 +37,8 @@ void qloft_blas_spotrf(const char* triangle, const int* n, float* a, const int* 
 void qloft_blas_dpotrf(const char* triangle, const int* n, double* a, const int* lda, int* info,
                        std::size_t triangle_length);
 
+// The name of the kernels that it took for this processor.
+const char* qloft_blas_get_corename();
 // How many threads of its own pool a call may use; 1 at the start.
 void qloft_blas_set_num_threads(int count);
 

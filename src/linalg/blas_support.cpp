@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "blas.h"
+#include "qloft/core/cpu.h"
 #include "qloft/core/error.h"
 
 namespace qloft::linalg {
@@ -32,6 +33,21 @@ void* map(void* address, std::size_t size, int protection, int flags, int file, 
     }
   }
   return ::mmap(address, size, protection, flags, file, offset);
+}
+
+// The kernels for this processor, by OpenBLAS's name for them; null: it shall look itself. It knows
+// processors by their model numbers, and takes those of SSE3 for one that is newer than itself.
+char* kernels_for_this_processor() {
+  static char skylake_x[] = "SkylakeX", haswell[] = "Haswell", zen[] = "Zen";
+  switch (supported_instruction_sets().back()) {
+    case InstructionSet::avx512:
+      return skylake_x;
+    case InstructionSet::avx2:
+      return __builtin_cpu_is("amd") ? zen : haswell;
+    case InstructionSet::portable:
+      break;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -72,7 +88,11 @@ char* qloft_blas_getenv(const char* name) {
   const std::string_view wanted(name);
   if (wanted == "OPENBLAS_NUM_THREADS") return one;
   if (wanted == "OPENBLAS_THREAD_TIMEOUT") return short_spin;
-  return std::getenv(name);
+  char* const set = std::getenv(name);
+  if (set == nullptr && wanted == "OPENBLAS_CORETYPE") {
+    return qloft::linalg::kernels_for_this_processor();
+  }
+  return set;
 }
 
 // libgfortran's string concatenation, the one thing that LAPACK needs of that library: `to` gets

@@ -1,6 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <string_view>
+
+#include "../../src/linalg/blas.h"
 #include "matrices.h"
+#include "qloft/core/cpu.h"
 
 namespace qloft::linalg {
 namespace {
@@ -78,6 +83,25 @@ TEST(Multiply, GivesTheSameBitsForAnyNumberOfThreads) {
     EXPECT_EQ(largest_difference(one.view(), three.view()), 0.0);
   }
   set_thread_count(threads);
+}
+
+// OpenBLAS by itself has the oldest kernels for a processor that is newer than it.
+TEST(Multiply, IsByKernelsOfTheWidestVectorsThatTheProcessorHas) {
+  if (const char* set = std::getenv("OPENBLAS_CORETYPE")) {
+    EXPECT_STRCASEEQ(qloft_blas_get_corename(), set);
+    return;
+  }
+  const std::string_view name = qloft_blas_get_corename();
+  switch (supported_instruction_sets().back()) {
+    case InstructionSet::avx512:
+      EXPECT_EQ(name, "SkylakeX");
+      break;
+    case InstructionSet::avx2:
+      EXPECT_TRUE(name == "Haswell" || name == "Zen") << name;
+      break;
+    case InstructionSet::portable:
+      EXPECT_FALSE(name.empty());
+  }
 }
 
 TEST(Multiply, NamesShapesThatDisagree) {
