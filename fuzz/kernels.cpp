@@ -214,6 +214,16 @@ void check_dense(Bytes& bytes, const DenseTable& t, const DenseTable& plain, std
   const double sum = t.exponentials(y.data(), columns, most);
   expect_near(sum, plain.exponentials(z.data(), columns, most), 1e-5 * sum);
   for (std::size_t i = 0; i < y.size(); ++i) expect_near(y[i], z[i], 2e-5 * z[i] + 4e-38);
+  y = z = x;
+  std::vector<float> d(w.begin(), w.begin() + columns), e = d;
+  t.softmax_gradient(y.data(), d.data(), columns, 0.5f, 0.5f * most, x[0]);
+  plain.softmax_gradient(z.data(), e.data(), columns, 0.5f, 0.5f * most, x[0]);
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    // Halves are exact, differences are rounded once.
+    const double near = 2e-5 * z[i] + 4e-38;
+    expect_near(y[i], z[i], near);
+    expect_near(d[i], e[i], near * (2.0 * std::abs(w[i]) + 2.0 * std::abs(x[0])));
+  }
   t.swiglu(x.data(), w.data(), columns, y.data());
   plain.swiglu(x.data(), w.data(), columns, z.data());
   for (std::size_t i = 0; i < y.size(); ++i) {
