@@ -21,6 +21,16 @@ const chat_template::ChatTemplate& need_chat_template(const Tokenization& text) 
                    "the checkpoint has none (--chat-template FILE gives one)");
 }
 
+std::vector<tokenizer::TokenId> prompt_of(const Tokenization& text,
+                                          const std::vector<chat_template::Message>& messages) {
+  auto ids = text.tokenizer.encode(need_chat_template(text).render(messages, true), false);
+  if (ids.empty()) {
+    throw InputError({text.sources.chat, "chat_template"},
+                     "expected a prompt of at least one token, found none: it renders nothing");
+  }
+  return ids;
+}
+
 model::AdapterId adapter_id(const model::Model& model, const std::string& name) {
   return name == "base" ? model::kNoAdapter : model.find_adapter(name);
 }
@@ -57,8 +67,7 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
 
   GenerateReport report;
   if (options.chat) {
-    const auto& chat = need_chat_template(inputs.text);
-    report.prompt_ids = inputs.tokenizer().encode(chat.render({{"user", prompt}}, true), false);
+    report.prompt_ids = prompt_of(inputs.text, {{"user", prompt}});
   } else {
     report.prompt_ids = inputs.tokenizer().encode(prompt);
   }
@@ -193,7 +202,7 @@ generate::Result Conversation::say(const std::string& message, const generate::S
   s.messages.push_back({"user", message});
   try {
     const Tokenization& text = s.text.at(s.active);
-    auto prompt = text.tokenizer.encode(need_chat_template(text).render(s.messages, true), false);
+    auto prompt = prompt_of(text, s.messages);
     const std::int64_t needed = std::ssize(prompt) + s.settings.max_tokens;
     if (needed > s.context) {
       throw InputError({{}, "prompt"}, "expected at most " + std::to_string(s.context) +

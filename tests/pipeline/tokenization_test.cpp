@@ -112,6 +112,17 @@ TEST_F(Texts, AFolderOfATemplateMustHaveOne) {
   EXPECT_EQ(test::refusal(finetune, o, folder_.path()), "accepted");
 }
 
+TEST_F(Texts, ATemplateThatRendersNothingIsNamed) {
+  write_file(folder_ / "nothing.jinja", "");
+  GenerateOptions o;
+  o.model.model = (folder_ / "full").string();
+  o.model.chat_template = folder_ / "nothing.jinja";
+  o.chat = true;
+  o.prompt = "abc";
+  EXPECT_THAT(test::refusal([&] { generate(o, {}, warnings_); }),
+              HasSubstr("nothing.jinja: chat_template: expected a prompt of at least one token"));
+}
+
 TEST_F(Texts, TokensThatTheKindOfModelNamesAreNamedBesideTheAdapter) {
   io::write_json(folder_ / "full/tokenizer_config.json", {{"tokenizer_class", "LlamaTokenizer"}});
   finetune(lora("tuned"), warnings_);
