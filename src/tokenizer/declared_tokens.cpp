@@ -17,13 +17,22 @@ constexpr const char* kExtra[] = {"extra_special_tokens", "additional_special_to
 
 using ById = std::map<std::int64_t, AddedToken>;
 
+std::string read_content(const Field& field) {
+  std::string content = field.string();
+  if (content.size() > kLongestAddedToken) {
+    field.fail("expected at most " + std::to_string(kLongestAddedToken) + " bytes, found " +
+               std::to_string(content.size()));
+  }
+  return content;
+}
+
 // "<s>", or {"content": "<s>", ...} as an added token is written.
 AddedToken read_special_token(const Field& field) {
   AddedToken token;
   if (field.json().is_object()) {
     token = read_added_token(field);
   } else {
-    token.content = field.string();
+    token.content = read_content(field);
   }
   return token;
 }
@@ -39,6 +48,10 @@ std::int64_t read_id(const std::string& text, const Field& field) {
 // {"token": id}; a token that has no name and is no extra one is found in the normalized text.
 void read_added_tokens_file(const Field& root, const std::vector<AddedToken>& special, ById& out) {
   for (const auto& [content, id] : root.members()) {
+    if (content.size() > kLongestAddedToken) {
+      root.fail("expected tokens of at most " + std::to_string(kLongestAddedToken) +
+                " bytes, found one of " + std::to_string(content.size()));
+    }
     AddedToken token;
     token.content = content;
     token.special = std::any_of(special.begin(), special.end(), [&](const AddedToken& one) {
@@ -119,11 +132,7 @@ class Reader {
 
 AddedToken read_added_token(const Field& field) {
   AddedToken token;
-  token.content = field.at("content").string();
-  if (token.content.size() > kLongestAddedToken) {
-    field.fail("content", "expected at most " + std::to_string(kLongestAddedToken) +
-                              " bytes, found " + std::to_string(token.content.size()));
-  }
+  token.content = read_content(field.at("content"));
   token.single_word = field.boolean("single_word").value_or(false);
   token.lstrip = field.boolean("lstrip").value_or(false);
   token.rstrip = field.boolean("rstrip").value_or(false);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "qloft/core/error.h"
 #include "qloft/tokenizer.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 
 namespace qloft::tokenizer {
@@ -239,6 +241,40 @@ TEST(TokenizerFile, BoundsTheLengthOfAnAddedToken) {
   EXPECT_NE(error_of(tokenizer).find("added_tokens[0].content: expected at most 512 bytes"),
             std::string::npos)
       << error_of(tokenizer);
+}
+
+TEST(TokenizerFile, BoundsTheLengthOfATokenThatIsDeclaredBesideIt) {
+  const std::string longest(512, 'a'), longer(513, 'a');
+  const struct {
+    const char* file;
+    std::function<json(const std::string&)> holding;
+    const char* complaint;
+  } cases[] = {
+      {"tokenizer_config.json",
+       [](const auto& token) {
+         return json{{"eos_token", token}};
+       },
+       "tokenizer_config.json: eos_token: expected at most 512 bytes, found 513"},
+      {"special_tokens_map.json",
+       [](const auto& token) {
+         return json{{"eos_token", {{"content", token}}}};
+       },
+       "special_tokens_map.json: eos_token.content: expected at most 512 bytes, found 513"},
+      {"added_tokens.json",
+       [](const auto& token) {
+         return json{{token, 90}};
+       },
+       "added_tokens.json: expected tokens of at most 512 bytes, found one of 513"},
+  };
+  for (const auto& c : cases) {
+    const test::TemporaryFolder folder;
+    std::ofstream(folder / "tokenizer.json") << base().dump();
+    std::ofstream(folder / c.file) << c.holding(longest).dump();
+    EXPECT_NO_THROW(Tokenizer::load(folder.path()));
+    std::ofstream(folder / c.file) << c.holding(longer).dump();
+    const std::string refusal = test::refusal([&] { Tokenizer::load(folder.path()); });
+    EXPECT_NE(refusal.find(c.complaint), std::string::npos) << refusal;
+  }
 }
 
 // From every letter to the end of the text, without a match: quadratic work that no step counts.
