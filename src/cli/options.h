@@ -70,6 +70,10 @@ void expect_value(CLI::Option& option, std::int64_t most) {
     check = [most](std::string& text) {
       return check_whole(text, std::numeric_limits<Value>::min(), most);
     };
+  } else if constexpr (std::is_same_v<Value, std::filesystem::path>) {
+    check = [](const std::string& text) -> std::string {
+      return text.empty() ? "expected a path, found none" : "";
+    };
   }
   if (check) option.transform(CLI::Validator(std::move(check), ""));
 }

@@ -55,12 +55,10 @@ Command compare_command() {
           "    --set tasks.answers=null --set tasks.problems=null --text wiki.test.txt -o ranks",
           [](CLI::App& app) -> Runner {
             const auto options = std::make_shared<compare::Options>();
-            app.add_option_function<std::string>(
-                   "RECIPE", [options](const std::string& file) { options->recipe = file; },
-                   "a JSON file: docs/formats.md, and those in recipes/")
+            OptionBinder bind(app);
+            bind("RECIPE", options->recipe, "a JSON file: docs/formats.md, and those in recipes/")
                 ->required()
                 ->type_name("");
-            OptionBinder bind(app);
             visit_options(*options, bind);
             app.get_option("--model")->required();
             app.get_option("--output")->required();
