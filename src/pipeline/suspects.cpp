@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <system_error>
 
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/io.h"
+#include "qloft/io/fields.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -50,6 +52,24 @@ void look_into(const fs::path& path, Largest& largest) {
   }
 }
 
+// What the products of an adapter's factors are multiplied by.
+void look_into_alphas(const fs::path& file, Largest& largest) {
+  const io::Json json = io::read_json(file);
+  const io::Field config(json, file);
+  const auto take = [&](const io::Field& alpha) {
+    const auto value = static_cast<float>(std::abs(alpha.number()));
+    if (value > largest.value) largest = {value, {file, alpha.path()}};
+  };
+  if (const auto alpha = config.find("lora_alpha")) take(*alpha);
+  if (const auto own = config.find("alpha_pattern")) {
+    for (const auto& [module, alpha] : own->members()) take(alpha);
+  }
+}
+
+void look_into_file(const fs::path& file, Largest& largest) {
+  file.extension() == ".json" ? look_into_alphas(file, largest) : look_into(file, largest);
+}
+
 std::vector<fs::path> files_of(const std::vector<fs::path>& read) {
   std::vector<fs::path> files;
   std::error_code error;
@@ -57,7 +77,10 @@ std::vector<fs::path> files_of(const std::vector<fs::path>& read) {
     if (fs::is_regular_file(path, error)) files.push_back(path);
     if (!fs::is_directory(path, error)) continue;
     for (const auto& entry : fs::directory_iterator(path, error)) {
-      if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+      const fs::path& file = entry.path();
+      const bool wanted =
+          file.extension() == ".safetensors" || file.filename() == "adapter_config.json";
+      if (wanted) files.push_back(file);
     }
   }
   return files;
@@ -71,7 +94,7 @@ void rethrow_at_largest(const std::vector<fs::path>& read) {
   } catch (const ComputationError& error) {
     Largest largest;
     try {
-      for (const fs::path& file : files_of(read)) look_into(file, largest);
+      for (const fs::path& file : files_of(read)) look_into_file(file, largest);
     } catch (const Error&) {
       largest = {};  // one that was replaced meanwhile
     }

@@ -8,7 +8,7 @@ namespace qloft::pipeline {
 
 // Rethrows the ComputationError that is being handled. Where a value in these .safetensors files,
 // or in those of these folders, is beyond what weights are, the error is at the tensor with the
-// largest one.
+// largest one, or at the alpha of an adapter.
 [[noreturn]] void rethrow_at_largest(const std::vector<std::filesystem::path>& read);
 
 }  // namespace qloft::pipeline

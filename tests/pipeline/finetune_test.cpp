@@ -211,25 +211,33 @@ TEST_F(Finetune, ContinuesAnAdapter) {
   EXPECT_EQ(refused(o), "rank");
 }
 
-TEST_F(Finetune, NamesTheTensorWhoseHugeValuesLeaveNoLoss) {
+TEST_F(Finetune, NamesWhatIsSoHugeThatItLeavesNoLoss) {
   make_base();
   finetune(lora("first"), silent_);
-  adapter::Adapter huge = adapter::load(folder_ / "first");
-  for (float& value : huge.modules.begin()->second.b.values()) value = 3e38F;
+  adapter::Adapter factor = adapter::load(folder_ / "first"), alpha = factor;
+  for (float& value : factor.modules.begin()->second.b.values()) value = 3e38F;
+  alpha.config.alpha = 3e38;
+  const struct {
+    const adapter::Adapter& adapter;
+    const char *file, *field;
+  } cases[] = {{factor, "adapter_model.safetensors", "lora_B"},
+               {alpha, "adapter_config.json", "lora_alpha"}};
   fs::create_directory(folder_ / "huge");
-  adapter::save(huge, folder_ / "huge");
   FinetuneOptions o = options("base", "second");
   o.adapter = folder_ / "huge";
-  try {
-    finetune(o, silent_);
-    FAIL() << "expected a ComputationError";
-  } catch (const ComputationError& error) {
-    EXPECT_EQ(error.location().file, folder_ / "huge/adapter_model.safetensors");
-    EXPECT_THAT(error.what(), ::testing::HasSubstr("lora_B"));
-    EXPECT_THAT(error.what(), ::testing::HasSubstr("holds values of up to 3e+38"));
-    EXPECT_THAT(error.what(), ::testing::HasSubstr("the loss is not a finite number"));
+  for (const auto& c : cases) {
+    adapter::save(c.adapter, folder_ / "huge");
+    try {
+      finetune(o, silent_);
+      ADD_FAILURE() << "expected a ComputationError";
+    } catch (const ComputationError& error) {
+      EXPECT_EQ(error.location().file, folder_ / "huge" / c.file);
+      EXPECT_THAT(error.what(), ::testing::HasSubstr(c.field));
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("holds values of up to 3e+38"));
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("the loss is not a finite number"));
+    }
+    EXPECT_FALSE(fs::exists(folder_ / "second.partial"));
   }
-  EXPECT_FALSE(fs::exists(folder_ / "second.partial"));
 }
 
 TEST_F(Finetune, KeepsTheWeightsOfTheBestValidationLoss) {
