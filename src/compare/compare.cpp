@@ -10,6 +10,7 @@
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/pipeline/resume.h"
 #include "recipe.h"
@@ -112,6 +113,24 @@ void check_output(const Recipe& recipe, const Options& options) {
   }
 }
 
+// A row is kept by what auto comes to for this model on this machine, not by its name.
+void settle_arithmetic(Recipe& recipe, const Options& options, Progress& progress) {
+  const checkpoint::Checkpoint model(checkpoint::resolve(options.model));
+  std::string reason;
+  const auto settle = [&](auto& stage) {
+    const auto choice = pipeline::choose({stage.dtype, stage.matmul}, stage.device, model);
+    stage.dtype = choice.arithmetic.dtype;
+    stage.matmul = choice.arithmetic.matmul;
+    if (reason.empty()) reason = choice.reason;
+  };
+  for (TaskSpec& spec : recipe.tasks) settle(spec.options.model);
+  for (RowSpec& row : recipe.rows) {
+    if (row.calibrate) settle(row.calibrate->model);
+    if (row.tune) settle(*row.tune);
+  }
+  if (!reason.empty()) progress.note(reason);
+}
+
 Interrupted stopped(std::size_t finished, const std::string& total) {
   return Interrupted({}, std::to_string(finished) + " of " + total +
                              " rows are finished and kept; the same command goes on from there");
@@ -159,11 +178,12 @@ FileLock lock_output(const fs::path& output) {
 
 Report run(const Options& options, Progress& progress) {
   const Json json = read_recipe(options.recipe, options.set);
-  const Recipe recipe = parse_recipe(json, options.recipe);
+  Recipe recipe = parse_recipe(json, options.recipe);
   check_data(recipe, options);
   check_output(recipe, options);
   for (const RowSpec& row : recipe.rows) check_row(row, options);
   read_data(recipe, options);
+  settle_arithmetic(recipe, options, progress);
 
   FileLock lock = lock_output(options.output);
   lock.sign("compare");

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "qloft/core/bf16_units.h"
 #include "qloft/core/error.h"
 
 namespace qloft {
@@ -59,6 +60,16 @@ std::vector<InstructionSet> supported_instruction_sets() {
 InstructionSet chosen_instruction_set() {
   static const InstructionSet set = choose();
   return set;
+}
+
+bool has_bf16_units() {
+  if (chosen_instruction_set() != InstructionSet::avx512) return false;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512bf16");  // processors with AMX have it, too
+#else
+  return false;
+#endif
 }
 
 }  // namespace qloft

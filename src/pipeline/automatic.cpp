@@ -11,6 +11,7 @@
 #include "qloft/data/rows.h"
 #include "qloft/decompose.h"
 #include "qloft/io/option_json.h"
+#include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/option_lists.h"
 #include "qloft/pipeline/plan.h"
@@ -125,6 +126,10 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
   calibration.fisher = decompose::needs_fisher(metric);
   calibration.seed = o.seed;
   io::Json work = echo_of(calibration);
+  const Arithmetic arithmetic =
+      choose({}, calibration.model.device, checkpoint::Checkpoint(model)).arithmetic;
+  work["dtype"] = arithmetic.dtype;
+  work["matmul"] = arithmetic.matmul;
   work["data"] = file_fingerprint(o.data);
   work["model"] = model_fingerprint(model);
   calibration.output = work_folder(o) / ("statistics-" + work_name(work) + ".safetensors");

@@ -125,8 +125,8 @@ BenchRow row_of(Subject& subject, const BenchVariant& variant, const BenchTest& 
     row.depth = test.depth;
   }
   row.rank = subject.rank_of(test);
-  row.dtype = variant.dtype;
-  row.matmul = variant.matmul;
+  row.dtype = variant.arithmetic.dtype;
+  row.matmul = variant.arithmetic.matmul;
   row.threads = thread_count();
   row.tokens_per_second = measured.mean;
   row.deviation = measured.deviation;

@@ -86,14 +86,16 @@ std::vector<std::optional<quant::Format>> formats_of(const BenchOptions& o) {
   return formats;
 }
 
-std::vector<BenchVariant> variants_of(const BenchOptions& o) {
+// `stored`: the type of the weights.
+std::vector<BenchVariant> variants_of(const BenchOptions& o, ElementType stored) {
   std::vector<BenchVariant> variants;
   for (const auto& format : formats_of(o)) {
     for (const std::string& dtype : o.dtype) {
       for (const std::string& matmul : o.matmul) {
-        auto load = load_options(o.device, dtype, matmul);
+        const Arithmetic chosen = choose({dtype, matmul}, o.device, stored).arithmetic;
+        auto load = load_options(o.device, chosen);
         load.stored = at::kBFloat16;
-        variants.push_back({load, dtype, matmul, format});
+        variants.push_back({load, chosen, format});
       }
     }
   }
@@ -172,17 +174,24 @@ BenchInputs open_bench(const BenchOptions& options) {
     throw InputError({{}, "bare"}, "expected an adapter or --bare, found both");
   }
   BenchInputs inputs;
-  inputs.variants = variants_of(options);
+  for (const std::string& dtype : options.dtype) {
+    for (const std::string& matmul : options.matmul) {
+      check_arithmetic({dtype, matmul}, options.device);
+    }
+  }
+  ElementType stored = ElementType::bf16;
   if (options.random) {
     const fs::path file = config_file(options.model);
     inputs.layout = architecture::read_layout(io::read_json(file), file);
   } else {
     inputs.files.emplace(checkpoint::resolve(options.model));
     inputs.layout = inputs.files->layout();
+    stored = checkpoint::weight_type(inputs.files->source());
     if (const auto own = find_adapter(*inputs.files, adapter_of(options))) {
       inputs.own_rank = own->config.rank;
     }
   }
+  inputs.variants = variants_of(options, stored);
   inputs.name = bench_name(options.model);
   inputs.tests = tests_of(options, inputs.layout);
   for (BenchTest& test : inputs.tests) {

@@ -16,7 +16,7 @@ namespace qloft::pipeline {
 // One way to hold the weights and to compute with them.
 struct BenchVariant {
   model::LoadOptions load;
-  std::string dtype, matmul;
+  Arithmetic arithmetic;
   std::optional<quant::Format> format;  // of random weights; nullopt: dense, or as they are stored
 };
 

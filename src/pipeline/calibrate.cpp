@@ -346,6 +346,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
     throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
   }
   ModelInputs model = open_model(options.model);
+  report.arithmetic = model.choice.arithmetic;
   data::Omissions omissions;
   const std::vector<data::Example> examples = draw(options, model, omissions);
   if (!report.fisher) {  // Gram matrices are of all inputs
@@ -369,8 +370,8 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
 
   io::Json work = {{"model", weights_fingerprint(model.files.folder())},
                    {"adapter", adapter_fingerprint(model.files.source(), options.model)},
-                   {"dtype", options.model.dtype},
-                   {"matmul", options.model.matmul},
+                   {"dtype", report.arithmetic.dtype},
+                   {"matmul", report.arithmetic.matmul},
                    {"sequences", fingerprint_of(examples)},
                    {"gram", report.gram},
                    {"fisher", report.fisher}};

@@ -64,6 +64,7 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   LoadedModel loaded = load_model(std::move(inputs), progress);
   EvaluateReport report;
   report.task = options.task;
+  report.arithmetic = loaded.arithmetic;
   const auto start = Clock::now();
   const evaluate::Subject subject{loaded.model, loaded.adapter, loaded.text.tokenizer,
                                   loaded.source()};

@@ -114,8 +114,9 @@ std::int64_t count_parameters(const model::Model& model) {
 
 }  // namespace
 
-FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
+FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
+  FinetuneOptions options = asked;
   check_finetune(options);
   expect_output(output_of(options));
   at::set_num_threads(1);  // the work is in our own threads (load.cpp)
@@ -131,6 +132,12 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   refuse(!lora && files && files->quantization(), "method",
          "full fine-tuning needs full-precision weights, found a quantized folder: train its "
          "adapter (--method lora)");
+  const ArithmeticChoice choice =
+      choose({options.dtype, options.matmul}, options.device,
+             files ? checkpoint::weight_type(files->source())
+                   : checkpoint::named_weight_type(config).value_or(ElementType::f32));
+  options.dtype = choice.arithmetic.dtype;
+  options.matmul = choice.arithmetic.matmul;
   std::optional<adapter::Adapter> adapter;
   if (lora) adapter = first_adapter(*files, options);
   const ElementType type =
@@ -144,7 +151,8 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
     validation = train::read_examples(data.set, data.split.validation, progress);
   }
   begin(output, options);
-  auto load = load_options(options.device, options.dtype, options.matmul);
+  if (!choice.reason.empty()) progress.note(choice.reason);
+  auto load = load_options(options.device, choice.arithmetic);
   load.train_weights = !lora;
   model::Model model = files ? model::Model::load(*files, load, progress)
                              : model::Model::random(layout, load, training.seed);
@@ -189,6 +197,7 @@ FinetuneReport finetune(const FinetuneOptions& options, Progress& progress) {
   }
   output.commit();
   report.method = options.method;
+  report.arithmetic = choice.arithmetic;
   report.trained_parameters = count_parameters(model);
   report.train_examples = static_cast<std::int64_t>(data.split.train.size());
   report.validation_examples = static_cast<std::int64_t>(data.split.validation.size());

@@ -55,7 +55,7 @@ TextSources sources_of(const FinetuneOptions& options, const fs::path& folder,
 }  // namespace
 
 void check_finetune(const FinetuneOptions& o) {
-  load_options(o.device, o.dtype, o.matmul);
+  check_arithmetic({o.dtype, o.matmul}, o.device);
   const bool lora = o.method == "lora";
   refuse(!lora && o.method != "full", "method", "expected lora or full, found '" + o.method + "'");
   refuse(o.data.empty(), "data", "expected at least one file");
@@ -77,7 +77,7 @@ void check_finetune(const FinetuneOptions& o) {
   refuse(o.save_dtype && lora && !adapter::storage_from_name(*o.save_dtype), "save_dtype",
          "expected f32, bf16, f16 or nf8, found '" + o.save_dtype.value_or("") + "'");
   if (!lora && o.save_dtype) weight_type_named(*o.save_dtype);
-  refuse(!lora && o.matmul != "float", "matmul",
+  refuse(!lora && o.matmul == "int8", "matmul",
          "the weights that full trains are multiplied in float, found '" + o.matmul + "'");
   o.train.validate();
 }

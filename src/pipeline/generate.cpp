@@ -80,6 +80,7 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
   settings.stop = options.stop;
   generate::check_request({report.prompt_ids, settings}, inputs.files.layout());
   LoadedModel loaded = load_model(std::move(inputs), progress);
+  report.arithmetic = loaded.arithmetic;
   settings.adapter = loaded.adapter;
 
   const auto start = Clock::now();
@@ -247,6 +248,10 @@ void Conversation::switch_adapter(const std::string& name) {
     throw InputError({{}, "adapter"}, "expected one of " + list + ", found '" + name + "'");
   }
   state_->activate(name);
+}
+
+const Arithmetic& Conversation::arithmetic() const {
+  return state_->loaded.arithmetic;
 }
 
 void Conversation::clear() {

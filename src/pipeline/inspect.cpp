@@ -6,6 +6,7 @@
 
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
+#include "qloft/pipeline/arithmetic.h"
 #include "qloft/quantized/model_files.h"
 
 namespace qloft::pipeline {
@@ -73,16 +74,17 @@ ElementType dense_type(const quantized::ModelFiles& files) {
   return ElementType::bf16;
 }
 
-// `stored`: the type of the dense weights on disk.
-std::vector<MemoryRow> memory_table(const architecture::Layout& layout, ElementType stored,
+// `dtype`: of the activations.
+std::vector<MemoryRow> memory_table(const quantized::ModelFiles& files, const std::string& dtype,
                                     const InspectOptions& options) {
+  const architecture::Layout& layout = files.layout();
   architecture::TrainingShape shape;
   shape.rows = options.batch;
   shape.length = options.tokens;
   shape.rank = options.rank;
   shape.checkpointing = options.checkpointing;
-  shape.activations = options.dtype == "bf16" ? ElementType::bf16 : ElementType::f32;
-  shape.weights = stored;
+  shape.activations = dtype == "bf16" ? ElementType::bf16 : ElementType::f32;
+  shape.weights = dense_type(files);
   std::vector<MemoryRow> table;
   table.push_back({"full", architecture::full_training_memory(layout, shape)});
   table.push_back({"lora", architecture::adapter_training_memory(layout, shape, std::nullopt)});
@@ -102,9 +104,7 @@ std::vector<MemoryRow> memory_table(const architecture::Layout& layout, ElementT
 }  // namespace
 
 InspectReport inspect(const InspectOptions& options) {
-  if (options.dtype != "f32" && options.dtype != "bf16") {
-    throw InputError({{}, "dtype"}, "expected f32 or bf16, found '" + options.dtype + "'");
-  }
+  check_arithmetic({.dtype = options.dtype}, "cpu");
   for (const auto& [name, value] :
        {std::pair{"rank", options.rank}, {"batch", options.batch}, {"tokens", options.tokens}}) {
     if (value < 1) {
@@ -120,7 +120,8 @@ InspectReport inspect(const InspectOptions& options) {
     report.linear_parameters += report.layout.parameter(id).elements();
   }
   for (const auto& name : source.names()) report.tensor_bytes += source.info(name).bytes();
-  report.memory = memory_table(report.layout, dense_type(files), options);
+  report.dtype = choose({.dtype = options.dtype}, "cpu", source).arithmetic.dtype;
+  report.memory = memory_table(files, report.dtype, options);
   if (files.quantization()) inspect_matrices(source, *files.quantization(), report);
   return report;
 }

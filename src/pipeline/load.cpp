@@ -12,9 +12,7 @@
 #include "qloft/quantized.h"
 
 namespace qloft::pipeline {
-namespace {
-
-at::Device parse_device(const std::string& name) {
+at::Device device_named(const std::string& name) {
   if (name == "cpu") return at::kCPU;
   if (name == "cuda" || name.starts_with("cuda:")) {
     if (!at::hasCUDA()) {
@@ -30,31 +28,16 @@ at::Device parse_device(const std::string& name) {
   throw InputError({{}, "device"}, "expected cpu, cuda or cuda:N, found '" + name + "'");
 }
 
-at::ScalarType parse_dtype(const std::string& name) {
-  if (name == "f32") return at::kFloat;
-  if (name == "bf16") return at::kBFloat16;
-  throw InputError({{}, "dtype"}, "expected f32 or bf16, found '" + name + "'");
-}
-
-}  // namespace
-
-model::LoadOptions load_options(const std::string& device, const std::string& dtype,
-                                const std::string& matmul) {
-  if (matmul != "float" && matmul != "int8") {
-    throw InputError({{}, "matmul"}, "expected float or int8, found '" + matmul + "'");
-  }
+model::LoadOptions load_options(const std::string& device, const Arithmetic& chosen) {
   model::LoadOptions options;
-  options.dtype = parse_dtype(dtype);
-  options.int8 = matmul == "int8";
-  options.device = parse_device(device);
-  if (options.int8 && !options.device.is_cpu()) {
-    throw InputError({{}, "matmul"}, "int8 runs on the CPU, found device '" + device + "'");
-  }
+  options.dtype = chosen.dtype == "bf16" ? at::kBFloat16 : at::kFloat;
+  options.int8 = chosen.matmul == "int8";
+  options.device = device_named(device);
   return options;
 }
 
 void check_model_options(const ModelOptions& options) {
-  load_options(options.device, options.dtype, options.matmul);
+  check_arithmetic(arithmetic_of(options), options.device);
   if (options.bare && !options.adapter.empty()) {
     throw InputError({{}, "bare"}, "expected an adapter or --bare, found both");
   }
@@ -168,23 +151,27 @@ std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const Mode
 }
 
 ModelInputs open_model(const ModelOptions& options) {
-  const auto load = load_options(options.device, options.dtype, options.matmul);
+  check_arithmetic(arithmetic_of(options), options.device);
   quantized::ModelFiles files(checkpoint::resolve(options.model));
+  ArithmeticChoice choice = choose(arithmetic_of(options), options.device, files.source());
+  const auto load = load_options(options.device, choice.arithmetic);
   auto text = load_tokenization(
       text_sources(files.folder(), adapter_folder(files.source(), options), options.chat_template),
       files.layout().vocabulary_size);
   auto adapter = find_adapter(files, options);
-  return {std::move(files), std::move(text), std::move(adapter), load};
+  return {std::move(files), std::move(text), std::move(adapter), load, std::move(choice)};
 }
 
 LoadedModel load_model(ModelInputs inputs, Progress& progress) {
   // The work is in our own threads; torch's would wait for it in a loop and take their place.
   at::set_num_threads(1);
+  if (!inputs.choice.reason.empty()) progress.note(inputs.choice.reason);
   auto model = model::Model::load(inputs.files, inputs.load, progress);
   model::AdapterId id = model::kNoAdapter;
   if (inputs.adapter) id = model.attach("default", *inputs.adapter, /*train=*/false);
   model.set_training(false);
-  return {std::move(inputs.files), std::move(inputs.text), std::move(model), id};
+  return {std::move(inputs.files), std::move(inputs.text), std::move(model),
+          std::move(inputs.choice.arithmetic), id};
 }
 
 }  // namespace qloft::pipeline

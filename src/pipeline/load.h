@@ -10,6 +10,7 @@
 #include "qloft/checkpoint.h"
 #include "qloft/core/progress.h"
 #include "qloft/model.h"
+#include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/model_options.h"
 #include "tokenization.h"
 
@@ -19,16 +20,21 @@ struct LoadedModel {
   quantized::ModelFiles files;
   Tokenization text;
   model::Model model;
+  Arithmetic arithmetic;                         // that it computes in
   model::AdapterId adapter = model::kNoAdapter;  // that the options mean
 
   const checkpoint::Checkpoint& source() const { return files.source(); }
   const tokenizer::Tokenizer& tokenizer() const { return text.tokenizer; }
 };
 
-// How a model is loaded by options of these names. Throws InputError for a device that this build
-// or machine lacks, for one that has no products in 8 bits, and for an unknown name.
-model::LoadOptions load_options(const std::string& device, const std::string& dtype,
-                                const std::string& matmul);
+// cpu, cuda or cuda:N. Throws InputError for one that this build or machine lacks.
+at::Device device_named(const std::string& name);
+
+inline Arithmetic arithmetic_of(const ModelOptions& options) {
+  return {options.dtype, options.matmul};
+}
+// How a model is loaded that computes in what was chosen.
+model::LoadOptions load_options(const std::string& device, const Arithmetic& chosen);
 
 // The folder of the adapter that these options mean for this model, and what it holds; nullopt:
 // none.
@@ -66,6 +72,7 @@ struct ModelInputs {
   Tokenization text;
   std::optional<adapter::Adapter> adapter;
   model::LoadOptions load;
+  ArithmeticChoice choice;
 
   const tokenizer::Tokenizer& tokenizer() const { return text.tokenizer; }
 };

@@ -286,6 +286,19 @@ TEST_F(Compare, TakesRowsOfTheSameContentsElsewhereAndAtAnotherHour) {
   for (const Row& row : compare::run(o, silent_).rows) EXPECT_TRUE(row.reused) << row.name;
 }
 
+TEST_F(Compare, KeepsRowsByWhatAutoComesTo) {
+  const auto rows_with = [&](const std::string& dtype) {
+    Options o = options(kTwoRows);
+    for (const char* stage : {"tasks.perplexity", "tasks.answers", "tune"}) {
+      o.set.push_back(std::string(stage) + ".dtype=" + dtype);
+    }
+    return run(o, silent_).rows;
+  };
+  rows_with("f32");
+  for (const Row& row : rows_with("auto")) EXPECT_TRUE(row.reused) << "the model is f32";
+  for (const Row& row : rows_with("bf16")) EXPECT_FALSE(row.reused);
+}
+
 TEST_F(Compare, RemakesTheRowsOfChangedData) {
   run(options(kTwoRows), silent_);
   write_file(folder_ / "text.txt", std::string(test::kLetters) + std::string(test::kLetters));

@@ -155,8 +155,8 @@ TEST_F(Bench, RefusesWhatCannotBeMeasured) {
       {[](auto& o) {
          o.dtype = {"f32", "f64"};
        },
-       "dtype: expected f32 or bf16, found 'f64'"},
-      {[](auto& o) { o.matmul = {"int4"}; }, "matmul: expected float or int8, found 'int4'"},
+       "dtype: expected auto, f32 or bf16, found 'f64'"},
+      {[](auto& o) { o.matmul = {"int4"}; }, "matmul: expected auto, float or int8, found 'int4'"},
       {[](auto& o) { o.device = "tpu"; }, "device: expected cpu"},
       {[](auto& o) { o.bits = {4}; }, "bits: is of the weights that --random draws"},
       {[](auto& o) { o.codebook = "nf"; }, "codebook: is of the weights that --random draws"},

@@ -17,8 +17,8 @@ struct BenchOptions {
   bool bare = false;
   bool any_base = false;
   std::string device = "cpu";
-  std::vector<std::string> dtype = {"f32"};
-  std::vector<std::string> matmul = {"float"};
+  std::vector<std::string> dtype = {"auto"};
+  std::vector<std::string> matmul = {"auto"};
   std::vector<std::int64_t> threads = {0};  // 0: all processors
 
   // Tokens of each test; 0: leave it out.

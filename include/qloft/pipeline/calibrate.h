@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "qloft/core/progress.h"
+#include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/model_options.h"
 
 namespace qloft::pipeline {
@@ -26,6 +27,7 @@ struct CalibrateOptions {
 };
 
 struct CalibrateReport {
+  Arithmetic arithmetic;  // without auto
   std::filesystem::path output;
   std::int64_t samples = 0;
   std::int64_t tokens = 0;

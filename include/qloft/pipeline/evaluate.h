@@ -7,6 +7,7 @@
 
 #include "qloft/core/progress.h"
 #include "qloft/evaluate/task.h"
+#include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/model_options.h"
 
 namespace qloft::pipeline {
@@ -21,6 +22,7 @@ struct EvaluateOptions {
 
 struct EvaluateReport {
   std::string task;
+  Arithmetic arithmetic;  // without auto
   evaluate::Scores scores;
   double seconds = 0;
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "qloft/core/progress.h"
+#include "qloft/pipeline/arithmetic.h"
 #include "qloft/train/options.h"
 #include "qloft/train/summary.h"
 
@@ -32,8 +33,9 @@ struct FinetuneOptions {
   bool overwrite = false;
   std::string method = "lora";  // or "full"
   std::string device = "cpu";
-  std::string dtype = "f32";     // of activations and dense weights: f32 or bf16; adapters are f32
-  std::string matmul = "float";  // products with weights: float (in dtype) or int8
+  // Of activations and dense weights: auto, f32 or bf16. What is trained is f32.
+  std::string dtype = "auto";
+  std::string matmul = "auto";  // products with weights: auto, float (in dtype) or int8
 
   // lora: it begins with `adapter`, else with the one inside a quantized folder, else fresh, by the
   // fields below: A uniform in +-1/sqrt(in) as PEFT draws it, B zero. Where one of them is set and
@@ -63,6 +65,7 @@ struct FinetuneOptions {
 struct FinetuneReport {
   train::Summary summary;
   std::string method;
+  Arithmetic arithmetic;  // without auto
   std::int64_t trained_parameters = 0;
   std::int64_t train_examples = 0;
   std::int64_t validation_examples = 0;

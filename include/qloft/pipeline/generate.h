@@ -11,6 +11,7 @@
 
 #include "qloft/core/progress.h"
 #include "qloft/generate/options.h"
+#include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/model_options.h"
 
 namespace qloft::pipeline {
@@ -27,6 +28,7 @@ struct GenerateOptions {
 };
 
 struct GenerateReport {
+  Arithmetic arithmetic;  // without auto
   std::vector<tokenizer::TokenId> prompt_ids;
   generate::Result result;
   double prompt_seconds = 0;  // until the first new token
@@ -63,6 +65,8 @@ class Conversation {
   void switch_adapter(const std::string& name);
   // Forgets all messages but the system's.
   void clear();
+  // What it computes in, without auto.
+  const Arithmetic& arithmetic() const;
 
  private:
   struct State;

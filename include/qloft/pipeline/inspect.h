@@ -17,7 +17,7 @@ struct InspectOptions {
   std::int64_t batch = 1;                // sequences a micro-batch
   std::int64_t tokens = 512;             // tokens a sequence
   bool checkpointing = false;            // activations recomputed in the backward pass
-  std::string dtype = "f32";             // of activations and dense weights
+  std::string dtype = "auto";            // of activations and dense weights
   std::vector<int> bits = {2, 3, 4, 8};  // the widths in the memory table
 };
 
@@ -42,6 +42,7 @@ struct InspectReport {
   std::int64_t parameters = 0;
   std::int64_t linear_parameters = 0;  // what can be quantized
   std::uint64_t tensor_bytes = 0;      // all tensors on disk
+  std::string dtype;                   // of the memory table, without auto
   std::vector<MemoryRow> memory;
   // Of a quantized folder only:
   std::vector<InspectedMatrix> matrices;

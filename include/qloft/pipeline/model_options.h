@@ -14,8 +14,8 @@ struct ModelOptions {
   // A template, or JSON with chat_template, in place of the adapter's or the model's own.
   std::filesystem::path chat_template;
   std::string device = "cpu";
-  std::string dtype = "f32";     // of activations and dense weights: f32 or bf16
-  std::string matmul = "float";  // products with weights: float (in dtype) or int8
+  std::string dtype = "auto";   // of activations and dense weights: auto, f32 or bf16
+  std::string matmul = "auto";  // products with weights: auto, float (in dtype) or int8
 };
 
 // Throws InputError for a device that this build or machine lacks, one that has no products in 8

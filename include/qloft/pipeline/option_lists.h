@@ -17,6 +17,11 @@ namespace qloft::pipeline {
 
 inline constexpr const char* kChatTemplateHelp =
     "a .jinja file, or JSON with chat_template, in place of the model's";
+inline constexpr const char* kDtypeHelp =
+    "activations and dense weights: f32, bf16, or auto: bf16 where that is the model's own and the "
+    "processor has units for it";
+inline constexpr const char* kMatmulHelp =
+    "products with weights: float, as --dtype says, int8, faster and coarser, or auto: float";
 
 template <typename Visitor>
 void visit_options(PlanOptions& o, Visitor& v) {
@@ -124,8 +129,8 @@ void visit_options(FinetuneOptions& o, Visitor& v) {
   v("--show", o.show, "print the first N examples as training sees them, and train nothing");
   v("--method", o.method, "lora: train an adapter; full: train all weights");
   v("--device", o.device, "cpu, cuda or cuda:N");
-  v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
-  v("--matmul", o.matmul, "products with weights: float, as --dtype says, or int8, faster");
+  v("--dtype", o.dtype, kDtypeHelp);
+  v("--matmul", o.matmul, kMatmulHelp);
   v.group("Adapter");
   v("--adapter", o.adapter, "adapter to begin with; default: the one inside a quantized folder");
   v("--any-base", o.any_base, "take an adapter that names another base than this model");
@@ -150,8 +155,8 @@ void visit_options(ModelOptions& o, Visitor& v) {
   v("--any-base", o.any_base, "take an adapter that names another base than this model");
   v("--chat-template", o.chat_template, kChatTemplateHelp);
   v("--device", o.device, "cpu, cuda or cuda:N");
-  v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
-  v("--matmul", o.matmul, "products with weights: float, as --dtype says, or int8, faster");
+  v("--dtype", o.dtype, kDtypeHelp);
+  v("--matmul", o.matmul, kMatmulHelp);
 }
 
 template <typename Visitor>

@@ -31,6 +31,8 @@ namespace qloft::pipeline {
 
 template <typename Visitor>
 void visit_fields(CalibrateReport& r, Visitor& v) {
+  v("dtype", r.arithmetic.dtype);
+  v("matmul", r.arithmetic.matmul);
   v("matrices", r.matrices, show::text("matrices"));
   v("samples", r.samples, show::text("sequences"));
   v("tokens", r.tokens, show::text("tokens"));
@@ -111,6 +113,8 @@ template <typename Visitor>
 void visit_fields(FinetuneReport& r, Visitor& v) {
   train::Summary& s = r.summary;
   v("method", r.method);
+  v("dtype", r.arithmetic.dtype);
+  v("matmul", r.arithmetic.matmul);
   v("trained_parameters", r.trained_parameters, show::count("trained parameters"));
   v("train_examples", r.train_examples);
   v("validation_examples", r.validation_examples);
@@ -198,6 +202,7 @@ void visit_fields(InspectReport& r, Visitor& v) {
   v("vocabulary_size", layout.vocabulary_size, show::text("vocabulary"));
   v("tied_embeddings", architecture::has_tied_output(layout), show::text("tied embeddings"));
   v("max_positions", layout.max_positions, show::text("positions"));
+  v("memory_dtype", r.dtype);
   v("tensor_bytes", r.tensor_bytes, show::bytes("tensors on disk"));
   if (r.matrices.empty()) return;
   v("bits_per_weight", r.bits_per_weight, show::fixed("bits per weight", 3));

@@ -1,6 +1,5 @@
 #include "bf16.h"
 
-#include <ATen/cpu/Utils.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
@@ -12,6 +11,7 @@
 #include "products.h"
 #include "qloft/backend/tensor.h"
 #include "qloft/core.h"
+#include "qloft/core/bf16_units.h"
 #include "qloft/kernels.h"
 #include "scratch.h"
 
@@ -60,20 +60,6 @@ Tensor columns_of(const Weight& weight, std::int64_t first, std::int64_t count) 
 }
 
 }  // namespace
-
-bool has_bf16_units() {
-  static const bool found = [] {
-    const auto capabilities = at::cpu::get_cpu_capabilities();
-    for (const char* name : {"avx512_bf16", "amx_bf16"}) {
-      const auto entry = capabilities.find(name);
-      if (entry != capabilities.end() && entry->second.isBool() && entry->second.toBool()) {
-        return true;
-      }
-    }
-    return false;
-  }();
-  return found;
-}
 
 bool runs_in_bf16(const Tensor& x) {
   return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.size(0) > kFewRows && has_bf16_units();

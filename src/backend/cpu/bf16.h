@@ -8,9 +8,6 @@
 
 namespace qloft::backend {
 
-// Whether the processor has AVX-512 BF16 or AMX.
-bool has_bf16_units();
-
 // Whether products with the activations x run here: bf16 on a CPU with AVX-512 BF16 or AMX, and
 // more than kFewRows rows, which are read faster as f32 by matrix-vector kernels.
 bool runs_in_bf16(const at::Tensor& x);

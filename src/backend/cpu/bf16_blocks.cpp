@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "bf16.h"
+#include "qloft/core/bf16_units.h"
 
 namespace qloft::backend {
 namespace {

@@ -49,8 +49,9 @@ void visit_options(Options& options, Visitor& v) {
   v.group("Machine");
   v("-t,--threads", at_most(o.threads, kMostThreads), "threads to use; 0: all processors (0)");
   v("--device", o.device, "cpu, cuda or cuda:N");
-  v("--dtype", o.dtype, "activations and dense weights: f32, bf16 (f32)");
-  v("--matmul", o.matmul, "products with weights: float, as --dtype says, int8, faster (float)");
+  v("--dtype", o.dtype, "activations and dense weights: auto, f32, bf16 (auto)");
+  v("--matmul", o.matmul,
+    "products with weights: auto, float, as --dtype says, int8, faster (auto)");
   v.group("Output");
   v("-o,--format",
     choice(options.format, {{"table", Shape::table}, {"csv", Shape::csv}, {"md", Shape::markdown}}),

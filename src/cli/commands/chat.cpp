@@ -99,7 +99,9 @@ Command chat_command() {
                 }
               }
               if (context.progress.stop_requested()) context.stopped = "stopped";
-              return Json{{"turns", turns}};
+              return Json{{"turns", turns},
+                          {"dtype", conversation.arithmetic().dtype},
+                          {"matmul", conversation.arithmetic().matmul}};
             };
           }};
 }

@@ -19,6 +19,8 @@ Json to_json(const pipeline::EvaluateReport& report) {
     json[info.key] =
         info.unit == evaluate::Unit::count ? Json(static_cast<std::int64_t>(*value)) : Json(*value);
   }
+  json["dtype"] = report.arithmetic.dtype;
+  json["matmul"] = report.arithmetic.matmul;
   json["seconds"] = report.seconds;
   return json;
 }

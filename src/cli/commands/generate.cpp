@@ -75,6 +75,8 @@ Command generate_command() {
                            {"ids", report.result.ids},
                            {"text", report.result.text},
                            {"stop_reason", reason_name(report.result.reason)},
+                           {"dtype", report.arithmetic.dtype},
+                           {"matmul", report.arithmetic.matmul},
                            {"prompt_seconds", report.prompt_seconds},
                            {"seconds", report.seconds}};
               OptionEcho echo(json["options"]);

@@ -15,7 +15,7 @@ void visit_options(pipeline::InspectOptions& o, Visitor& v) {
   v("--batch", o.batch, "sequences a micro-batch");
   v("--tokens", o.tokens, "tokens a sequence");
   v("--checkpointing", o.checkpointing, "activations are recomputed in the backward pass");
-  v("--dtype", o.dtype, "activations and dense weights: f32 or bf16");
+  v("--dtype", o.dtype, "activations and dense weights: f32, bf16, or what auto would be here");
   v("--bits", o.bits, "widths in the memory table");
 }
 

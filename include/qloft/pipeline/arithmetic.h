@@ -1,0 +1,43 @@
+#pragma once
+// In which numbers a model is computed: the options --dtype and --matmul, and what auto comes to.
+
+#include <string>
+
+#include "qloft/checkpoint.h"
+#include "qloft/core/element.h"
+
+namespace qloft::pipeline {
+
+struct Arithmetic {
+  std::string dtype = "auto";   // of activations and dense weights: auto, f32 or bf16
+  std::string matmul = "auto";  // products with weights: auto, float (in dtype) or int8
+};
+
+// What the choice depends on.
+struct Circumstances {
+  ElementType stored = ElementType::f32;  // of the model's weights, before they were quantized
+  bool bf16_units = false;                // the device multiplies in bf16 by itself
+};
+
+struct ArithmeticChoice {
+  Arithmetic arithmetic;  // without auto
+  std::string reason;     // of dtype, a line for the user; empty where it was not auto
+};
+
+// auto is the fastest that rounds no coarser than the model's own type:
+//
+//   dtype   bf16 where the model is stored in 16 bits and the device has units for bf16, else f32
+//   matmul  float; int8 rounds each product by about 0.8 %, bf16 by a fifth of that
+ArithmeticChoice choose(const Arithmetic& asked, const Circumstances& found);
+
+// The same on this machine, for a model of this type or the one in a folder. Throws InputError for
+// a device that is not here and for names that are none.
+ArithmeticChoice choose(const Arithmetic& asked, const std::string& device, ElementType stored);
+ArithmeticChoice choose(const Arithmetic& asked, const std::string& device,
+                        const checkpoint::Checkpoint& model);
+
+// Throws InputError for unknown names, a device that this build or machine lacks, and one that has
+// no products in 8 bits where they are asked for.
+void check_arithmetic(const Arithmetic& asked, const std::string& device);
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,57 @@
+#include "qloft/pipeline/arithmetic.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "qloft/core/cpu.h"
+#include "qloft/core/error.h"
+
+namespace qloft::pipeline {
+namespace {
+
+TEST(Arithmetic, AutoIsWhatTheModelAndTheProcessorAllow) {
+  constexpr auto bf16 = ElementType::bf16, f16 = ElementType::f16, f32 = ElementType::f32;
+  const struct {
+    Arithmetic asked;
+    Circumstances found;
+    std::string dtype, matmul;
+  } cases[] = {{{}, {bf16, true}, "bf16", "float"},
+               {{}, {f16, true}, "bf16", "float"},
+               {{}, {f32, true}, "f32", "float"},
+               {{}, {bf16, false}, "f32", "float"},
+               {{}, {f32, false}, "f32", "float"},
+               // What was asked for stays.
+               {{"f32", "int8"}, {bf16, true}, "f32", "int8"},
+               {{"bf16", "auto"}, {f32, false}, "bf16", "float"},
+               {{"auto", "int8"}, {bf16, true}, "bf16", "int8"}};
+  for (const auto& c : cases) {
+    const ArithmeticChoice choice = choose(c.asked, c.found);
+    const std::string name =
+        c.asked.dtype + ", " + c.asked.matmul + " for " + std::string(short_name(c.found.stored));
+    EXPECT_EQ(choice.arithmetic.dtype, c.dtype) << name;
+    EXPECT_EQ(choice.arithmetic.matmul, c.matmul) << name;
+    EXPECT_EQ(choice.reason.empty(), c.asked.dtype != "auto") << name;
+  }
+}
+
+TEST(Arithmetic, TheReasonNamesWhatSettledIt) {
+  using testing::HasSubstr;
+  EXPECT_THAT(choose({}, {ElementType::bf16, true}).reason, HasSubstr("bf16: the model is stored"));
+  EXPECT_THAT(choose({}, {ElementType::bf16, false}).reason,
+              HasSubstr("f32: the processor has no"));
+  EXPECT_THAT(choose({}, {ElementType::f32, true}).reason,
+              HasSubstr("f32, as the model is stored"));
+}
+
+TEST(Arithmetic, AutoOnThisMachineIsNoneThatItLacks) {
+  const std::string dtype = choose({}, "cpu", ElementType::bf16).arithmetic.dtype;
+  if (chosen_instruction_set() != InstructionSet::avx512) {
+    EXPECT_EQ(dtype, "f32");
+  }
+  EXPECT_EQ(choose({}, "cpu", ElementType::f32).arithmetic.dtype, "f32");
+}
+
+}  // namespace
+}  // namespace qloft::pipeline
