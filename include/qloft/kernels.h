@@ -9,8 +9,10 @@
 // What chooses codes and scales or reads them back gives the same bits in every instruction set, so
 // that a file does not depend on the machine that wrote it. Products round as their vectors do.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "qloft/core/cpu.h"
 #include "qloft/core/element.h"
@@ -24,6 +26,14 @@ inline constexpr std::int64_t kGroup = 32;
 constexpr std::int64_t packed_bytes(std::int64_t count, int bits) {
   return count / kGroup * 4 * bits + (count % kGroup * bits + 7) / 8;
 }
+
+// Where bits of a code lie in its group of 32: (group[byte] >> shift) & (2^bits - 1) are those of
+// the code from bit `to` on.
+struct CodeField {
+  int byte, shift, bits, to;
+};
+// Of each element of a group; the parts of codes of `bits` bits one after the other.
+std::vector<std::array<CodeField, kGroup>> code_fields(int bits);
 
 // A trellis code begins anew with every so many rows of a matrix.
 inline constexpr std::int64_t kTrellisRows = 256;

@@ -112,6 +112,9 @@ std::vector<float> code_values(const Format& format);
 // The values of second-level codes: bitsandbytes' dynamic map, or 2^bits values from 0 to 1.
 std::vector<float> code_values(const SecondLevel& second);
 
+// Of a trellis code the value of each of its 2^12 windows, the newest code lowest; else empty.
+std::vector<float> window_values(const Format& format);
+
 // A part of a packed matrix as it is stored: its suffix under the weight's name, and its type.
 struct Part {
   std::string_view suffix;  // "codes", "scales", "offsets", "scale_codes", "scale_scales", ...

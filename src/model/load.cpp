@@ -40,7 +40,8 @@ class Reader {
         throw InputError({files_->folder(), files_->layout().parameter(id).name},
                          "a quantized matrix cannot be trained; train an adapter");
       }
-      out.storage = std::make_shared<const quant::PackedMatrix>(files_->read_packed(id));
+      out = backend::packed_weight(
+          std::make_shared<const quant::PackedMatrix>(files_->read_packed(id)), options_.device);
       files_->drop(id);
     }
     count(id);

@@ -50,8 +50,9 @@ Model Model::random(const Layout& layout, const LoadOptions& options, std::uint6
         parameter.role == Role::linear || (output_matrix && parameter.role == Role::output);
     Weight out;
     if (format && packed) {
-      out.storage = std::make_shared<const quant::PackedMatrix>(
-          quant::quantize(backend::matrix_of(weight), *format));
+      out = backend::packed_weight(std::make_shared<const quant::PackedMatrix>(
+                                       quant::quantize(backend::matrix_of(weight), *format)),
+                                   options.device);
     } else {
       out.storage = weight.to(options.device, type).set_requires_grad(options.train_weights);
     }

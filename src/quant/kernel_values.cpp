@@ -55,6 +55,19 @@ std::vector<float> code_values(const Format& format) {
   return {book.values, book.values + book.levels};
 }
 
+std::vector<float> window_values(const Format& format) {
+  format.validate();
+  const kernels::CodeValues& book = kernel_values(format);
+  std::vector<float> out;
+  if (book.multiplier == 0) return out;
+  constexpr std::uint32_t kWindows = 1u << kernels::kTrellisWindowBits;
+  for (std::uint32_t window = 0; window < kWindows; ++window) {
+    const std::uint32_t hash = window * book.multiplier % kWindows;
+    out.push_back(book.values[hash / (kWindows / kernels::kTrellisLevels)]);
+  }
+  return out;
+}
+
 std::vector<float> code_values(const SecondLevel& second) {
   Format format;
   format.second_level = second;

@@ -6,30 +6,19 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "gradients.h"
+#include "packed_matrix.h"
 #include "qloft/core.h"
 
 namespace qloft::backend {
 namespace {
 
 using at::Tensor;
+using test::dequantized;
 using test::distance;
 using test::expect_slope;
+using test::packed_matrix;
 
 constexpr std::int64_t kIn = 70, kOut = 41, kRank = 3;
-
-quant::PackedMatrix packed_matrix(std::int64_t rows, std::int64_t columns,
-                                  const quant::Format& format = {}) {
-  Matrix weight(rows, columns);
-  Random(11).fill_normal(weight.values(), 0.f, 0.3f);
-  return quant::quantize(weight.view(), format);
-}
-
-Tensor dequantized(const quant::PackedMatrix& packed) {
-  Tensor out = at::empty({packed.rows(), packed.columns()});
-  quant::dequantize(packed,
-                    MatrixView<float>(out.data_ptr<float>(), packed.rows(), packed.columns()));
-  return out;
-}
 
 // A linear layer with at most one adapter.
 struct Layer {

@@ -16,12 +16,14 @@ namespace qloft::backend {
 
 using Dense = at::Tensor;  // [rows, columns] in f32, bf16 or f16
 using Packed = std::shared_ptr<const quant::PackedMatrix>;
+struct PackedTensors;  // a packed matrix on another device than the CPU, unpacked there
 
 // A matrix [rows, columns]. On the CPU it is read a tile of rows at a time, so that a 16-bit or
 // packed weight is never held as f32 as a whole.
 struct Weight {
   std::variant<Dense, Packed> storage;
-  bool int8 = false;  // its products on the CPU are in 8 bits
+  bool int8 = false;                                  // its products on the CPU are in 8 bits
+  std::shared_ptr<const PackedTensors> tensors = {};  // of a packed one, for activations elsewhere
 
   bool is_packed() const { return std::holds_alternative<Packed>(storage); }
   const quant::PackedMatrix& packed() const { return *std::get<Packed>(storage); }
@@ -35,6 +37,11 @@ struct Weight {
   std::int64_t rows() const { return is_packed() ? packed().rows() : dense().size(0); }
   std::int64_t columns() const { return is_packed() ? packed().columns() : dense().size(1); }
 };
+
+// A weight for activations on `device`. There a packed matrix takes its stored bits and its scales
+// as f32, and is unpacked a matrix at a time for each product; one whose columns are no multiple of
+// 32 is unpacked on the CPU.
+Weight packed_weight(Packed packed, at::Device device);
 
 // Both take activations [n, ...] in f32 or bf16, contiguous, and return the same type, without
 // gradients. On the CPU bf16 products run in bf16 where the processor has units for it, else in f32

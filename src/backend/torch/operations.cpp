@@ -21,6 +21,7 @@
 #include <cmath>
 #include <limits>
 
+#include "packed.h"
 #include "qloft/backend/tensor.h"
 #include "qloft/core/element.h"
 
@@ -32,6 +33,7 @@ using at::Tensor;
 // The whole weight as a dense tensor where the activations are: one matrix at a time.
 Tensor dense_copy(const Weight& weight, const Tensor& like) {
   if (!weight.is_packed()) return weight.dense().to(like.device(), like.scalar_type());
+  if (weight.tensors != nullptr) return unpack(*weight.tensors, like.scalar_type());
   Tensor out = at::empty({weight.rows(), weight.columns()}, at::kFloat);
   quant::dequantize(weight.packed(), matrix_of(out));
   return out.to(like.device(), like.scalar_type());
