@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <system_error>
@@ -37,7 +38,10 @@ float largest_of(std::span<const std::byte> bytes, ElementType type) {
     const auto part = bytes.subspan(at, std::min(step, bytes.size() - at));
     values.resize(part.size() / byte_size(type));
     checkpoint::convert_to_f32(part, type, values);
-    for (const float value : values) largest = std::max(largest, std::abs(value));
+    for (const float value : values) {
+      if (!std::isfinite(value)) return std::numeric_limits<float>::infinity();
+      largest = std::max(largest, std::abs(value));
+    }
   }
   return largest;
 }
@@ -99,9 +103,11 @@ void rethrow_at_largest(const std::vector<fs::path>& read) {
       largest = {};  // one that was replaced meanwhile
     }
     if (largest.value < kBeyondReason) throw;
-    char text[64];
-    std::snprintf(text, sizeof text, "holds values of up to %.2g, most likely too large; ",
-                  static_cast<double>(largest.value));
+    char text[64] = "holds infinity or NaN; ";
+    if (std::isfinite(largest.value)) {
+      std::snprintf(text, sizeof text, "holds values of up to %.2g, most likely too large; ",
+                    static_cast<double>(largest.value));
+    }
     throw ComputationError(largest.where, text + std::string(error.what()));
   }
 }
