@@ -8,6 +8,7 @@
 
 #include "../../src/train/optimizer.h"
 #include "../model/llama_1b.h"
+#include "qloft/objectives.h"
 
 namespace qloft::train {
 namespace {
