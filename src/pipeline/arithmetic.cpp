@@ -17,7 +17,7 @@ std::string reason_of(const Circumstances& found) {
   }
   if (!found.bf16_units) return "computes in f32: the processor has no units for bf16";
   return "computes in bf16: the model is stored in " + stored +
-         ", and the processor has units for bf16 (--dtype f32 for more digits)";
+         ", and the device has units for bf16 (--dtype f32 for more digits)";
 }
 
 void check_names(const Arithmetic& asked) {

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "apples.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/pipeline/quantize.h"
@@ -24,11 +25,7 @@ constexpr std::uint64_t kLoading = 39;
 
 class Calibrate : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string text;
-    for (int i = 0; i < 60; ++i) text += "Tom has 3 apples and buys 5 more. ";
-    write_file(folder_ / "text.txt", text);
-  }
+  void SetUp() override { write_file(folder_ / "text.txt", test::apples()); }
   CalibrateOptions options(const std::string& output) const {
     CalibrateOptions options;
     options.model.model = fs::path(QLOFT_TEST_DATA) / "../examples/bundled/model";

@@ -11,6 +11,7 @@
 #include <iterator>
 #include <string>
 
+#include "apples.h"
 #include "qloft/core/file.h"
 #include "qloft/evaluate/task.h"
 #include "qloft/pipeline/calibrate.h"
@@ -45,9 +46,7 @@ class CountingProgress : public Progress {
 class Threads : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string text;
-    for (int i = 0; i < 60; ++i) text += "Tom has 3 apples and buys 5 more. ";
-    write_file(folder_ / "text.txt", text);
+    write_file(folder_ / "text.txt", test::apples());
     write_file(folder_ / "data.jsonl", R"({"text": "Tom has 3 apples and buys 5 more."})");
   }
   void TearDown() override { set_thread_count(before_); }
