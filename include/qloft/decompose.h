@@ -71,6 +71,19 @@ const std::vector<Preset>& presets();
 // Throws InputError with the known names and the nearest one.
 const Preset& preset(std::string_view name);
 
+// How much time the search of trellis codes may take: a code book, and turns of the loop. What each
+// gains is measured in docs/methods/trellis.md.
+struct Effort {
+  std::string_view name;
+  quant::Codebook codebook;
+  int iterations;
+};
+// low, medium, high: the last is what the preset qloft has of itself.
+const std::vector<Effort>& efforts();
+// The preset with that effort. Throws InputError naming the field `effort` for a name that is not
+// known, and for a preset without trellis codes.
+Preset with_effort(Preset preset, std::string_view effort);
+
 struct Recipe {
   Quantizer quantizer = Quantizer::nearest;
   Metric metric = Metric::frobenius;

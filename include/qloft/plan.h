@@ -20,7 +20,8 @@ namespace qloft::plan {
 // A named set of candidate formats. lq-lora: LQ-LoRA's grid of 432, NF at 2, 3, 4, 8 bits in blocks
 // of 16, 32, 64, the scales in 2, 3, 4, 8 bits in blocks of 16, 64, 256 under bf16, f16, f32. wide:
 // Lloyd-Max codes of 2 to 6 and 8 bits, ternary and binary, with scales of least squared error, in
-// blocks of 16 to 256, the scales in bf16 or in 8 or 4 bits.
+// blocks of 16 to 256, the scales in bf16 or in 8 or 4 bits. auto: what the method auto takes
+// without data at each whole number of bits.
 struct CandidateSet {
   std::string_view name;
   std::string_view summary;  // one line for --help

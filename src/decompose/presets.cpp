@@ -34,7 +34,7 @@ const std::vector<Preset>& presets() {
   static const std::vector<Preset> table = {
       // The default where nothing is known of the inputs: what measured best on real models.
       {.name = "auto",
-       .summary = "what is best without data: the turns of LoftQ; with data: qloft, by a plan",
+       .summary = "what is best without data: the turns of LoftQ; with data: qloft",
        .quantizer = Quantizer::nearest,
        .metric = Metric::frobenius,
        .low_rank = LowRankSolver::truncated_svd,
@@ -139,6 +139,32 @@ const Preset& preset(std::string_view name) {
   }
   throw InputError({{}, "method"}, "expected one of " + known + ", found \"" + std::string(name) +
                                        "\"" + suggestion(name, names));
+}
+
+const std::vector<Effort>& efforts() {
+  static const std::vector<Effort> table = {
+      {"low", quant::Codebook::trellis_short, 10},
+      {"medium", quant::Codebook::trellis_short, 20},
+      {"high", quant::Codebook::trellis, 10},
+  };
+  return table;
+}
+
+Preset with_effort(Preset preset, std::string_view effort) {
+  std::vector<std::string> names;
+  for (const Effort& row : efforts()) names.emplace_back(row.name);
+  const auto found = std::ranges::find(efforts(), effort, &Effort::name);
+  if (found == efforts().end()) {
+    throw InputError({{}, "effort"}, "expected low, medium or high, found \"" +
+                                         std::string(effort) + "\"" + suggestion(effort, names));
+  }
+  if (preset.format.codebook != quant::Codebook::trellis) {
+    throw InputError({{}, "effort"}, "expected none with the method " + std::string(preset.name) +
+                                         ": it has no search that could be shorter");
+  }
+  preset.format.codebook = found->codebook;
+  preset.iterations = found->iterations;
+  return preset;
 }
 
 std::string_view name(Metric metric) {

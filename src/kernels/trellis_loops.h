@@ -51,7 +51,7 @@ inline std::uint16_t search_row(const SearchSpace& space, const Lookup& lookup,
   constexpr int kShift = kWindow - 2 * kBits;
   Counts floor = ~Counts{};
   for (int state = 0; state < kStates; state += kLanes) {
-    Counts least, best = {};
+    Counts least = {}, best = {};
 #pragma GCC unroll 16
     for (int oldest = 0; oldest < 1 << kBits; ++oldest) {
       const Counts cost =

@@ -16,7 +16,9 @@
 #include "qloft/pipeline/option_lists.h"
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/resume.h"
+#include "qloft/plan.h"
 #include "qloft/tokenizer.h"
+#include "quantize_job.h"
 #include "targets.h"
 
 namespace qloft::pipeline {
@@ -49,15 +51,17 @@ const Choice& choice_of(const QuantizeOptions& o) {
 bool whole(double bits) {
   return bits == std::floor(bits);
 }
+// Where nothing is known of the inputs, NF codes of so few bits lose every model that was measured,
+// Lloyd-Max codes far less (docs/methods/auto.md).
+constexpr double kMostLloydBits = 2;
+
 bool names_format(const QuantizeOptions& o) {
   return o.codebook || o.block || o.scale || o.scale_type || o.second_bits || o.second_block ||
          o.second_type || o.second_code;
 }
 // Whether formats come from a plan that quantize makes itself.
 bool plans(const QuantizeOptions& o) {
-  if (o.plan) return false;
-  if (o.size || (o.bits && !whole(*o.bits))) return true;
-  return o.method == kAuto && has_statistics(o) && !names_format(o);
+  return !o.plan && (o.size || (o.bits && !whole(*o.bits)));
 }
 
 void check(const QuantizeOptions& o) {
@@ -77,7 +81,13 @@ void check(const QuantizeOptions& o) {
 }
 
 QuantizeOptions with_method(QuantizeOptions o) {
-  if (o.method == kAuto) o.method = choice_of(o).method;
+  if (o.method != kAuto) return o;
+  o.method = choice_of(o).method;
+  const bool few_bits = o.bits && *o.bits <= kMostLloydBits;
+  if (few_bits && !has_statistics(o) && !o.plan && !plans(o) && !names_format(o)) {
+    o.codebook = std::string(quant::name(quant::Codebook::lloyd));
+    o.scale = std::string(quant::name(quant::ScaleRule::mse));
+  }
   return o;
 }
 
@@ -137,31 +147,16 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
   return calibration.output;
 }
 
-// Stored bits a weight of the method's format: a plan at them is no larger.
-double stored_bits(const QuantizeOptions& o, const fs::path& model) {
-  const quant::Format& format = decompose::preset(o.method).format;
-  const double more = o.bits ? *o.bits - format.bits : 0;  // its scales stay as they are
-  double bits = 0, weights = 0;
-  for (const QuantizeTarget& target :
-       targets_of(o.target_modules, open_dense(model).layout(), {{}, "target_modules"})) {
-    const auto size = static_cast<double>(target.rows) * static_cast<double>(target.columns);
-    bits += size * (format.bits_per_weight(target.rows, target.columns) + more);
-    weights += size;
-  }
-  return bits / weights;
-}
-
 PlanOptions planning_of(const QuantizeOptions& o) {
-  const fs::path model = checkpoint::resolve(o.model);
-  const decompose::Preset& preset = decompose::preset(o.method);
+  const decompose::Preset preset = preset_of(o);
   PlanOptions planning;
   planning.model = o.model;
   planning.size = o.size;
-  if (!o.size) {
-    const bool given = o.bits && !whole(*o.bits);
-    planning.bits = given ? *o.bits : stored_bits(o, model);
-  }
-  planning.candidates = preset.format.codebook == quant::Codebook::trellis ? "trellis" : "lq-lora";
+  planning.bits = o.bits;
+  const std::string_view own = preset.name == kAuto ? kAuto : quant::name(preset.format.codebook);
+  planning.adjacent =
+      std::ranges::count(plan::candidate_sets(), own, &plan::CandidateSet::name) > 0;
+  planning.candidates = planning.adjacent ? own : "lq-lora";
   planning.metric = decompose::name(metric_of(o));
   planning.stats = o.stats;
   planning.damping = o.damping.value_or(preset.damping);

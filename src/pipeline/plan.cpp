@@ -12,6 +12,7 @@
 #include "matrix_statistics.h"
 #include "names.h"
 #include "option_values.h"
+#include "plan_candidates.h"
 #include "plan_errors.h"
 #include "plan_file.h"
 #include "qloft/adapter.h"
@@ -49,30 +50,6 @@ std::uint64_t parse_size(const std::string& text) {
   return static_cast<std::uint64_t>(number * found->bytes);
 }
 
-std::vector<quant::Format> read_formats(const fs::path& file) {
-  const io::Json json = io::read_json(file);
-  if (!json.is_array() || json.empty()) {
-    throw InputError({file, {}}, "expected an array of formats");
-  }
-  std::vector<quant::Format> formats;
-  for (std::size_t i = 0; i < json.size(); ++i) {
-    formats.push_back(quantized::format_from_json(json[i], file, "[" + std::to_string(i) + "]"));
-  }
-  return formats;
-}
-
-std::vector<quant::Format> candidates_of(const std::string& text) {
-  std::vector<std::string_view> names;
-  for (const plan::CandidateSet& set : plan::candidate_sets()) {
-    if (set.name == text) return set.formats;
-    names.push_back(set.name);
-  }
-  std::error_code error;
-  if (fs::is_regular_file(text, error)) return read_formats(text);
-  throw InputError({{}, "candidates"},
-                   "expected " + one_of(names) + ", or a file of formats, found '" + text + "'");
-}
-
 void check(const PlanOptions& o) {
   if (o.bits.has_value() == o.size.has_value()) {
     throw InputError({{}, "bits"}, o.bits ? "expected bits or a size, found both"
@@ -83,6 +60,10 @@ void check(const PlanOptions& o) {
   }
   if (o.rank < 0) {
     throw InputError({{}, "rank"}, "expected 0 or more, found " + std::to_string(o.rank));
+  }
+  if (o.adjacent && o.first_last_bits != 0) {
+    throw InputError({{}, "first_last_bits"},
+                     "expected none beside adjacent, which leaves two widths to choose from");
   }
   if (o.first_last_bits < 0 || o.first_last_bits > 8) {
     throw InputError({{}, "first_last_bits"},
@@ -108,27 +89,6 @@ fs::path folder_of(const PlanOptions& o) {
     throw InputError({folder, {}}, "expected a folder to write the plan to, found none");
   }
   return folder;
-}
-
-// The embedding counts with the first layer, the output matrix with the last.
-int layer_of(const architecture::Parameter& parameter, std::int64_t layers) {
-  if (parameter.layer >= 0) return static_cast<int>(parameter.layer);
-  return parameter.role == architecture::Role::output ? static_cast<int>(layers) - 1 : 0;
-}
-
-// Without errors.
-plan::Table table_of(const std::vector<QuantizeTarget>& targets, const architecture::Layout& layout,
-                     const std::vector<quant::Format>& formats) {
-  plan::Table table{formats, {}};
-  for (const QuantizeTarget& target : targets) {
-    table.matrices.push_back({.name = target.weight(),
-                              .rows = target.rows,
-                              .columns = target.columns,
-                              .layer = layer_of(layout.parameter(target.id), layout.layers()),
-                              .group = layout.parameter(target.id).group,
-                              .errors = {}});
-  }
-  return table;
 }
 
 // The tensors that stay as they are, and the adapter's.
@@ -237,6 +197,7 @@ void write_plan(const PlanOptions& o, const PlanReport& report,
   json["model"] = o.model;
   json["strategy"] = report.strategy;
   json["candidates"] = o.candidates;
+  json["adjacent"] = o.adjacent;
   json["metric"] = o.metric;
   json["rank"] = o.rank;
   if (o.bits) json["budget"]["bits"] = *o.bits;
@@ -274,7 +235,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   check(o);
   const plan::Strategy strategy =
       named(o.strategy, "strategy", plan::strategy_from_name, plan::strategy_names());
-  const std::vector<quant::Format> formats = candidates_of(o.candidates);
+  std::vector<quant::Format> formats = candidates_of(o.candidates);
   if (o.size) parse_size(*o.size);
   const decompose::Recipe recipe = recipe_of(o);
   const fs::path folder = folder_of(o);
@@ -288,6 +249,10 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   const plan::Constraints constraints{.first_and_last_bits = o.first_last_bits,
                                       .same_in_group = o.same_qkv};
   const std::uint64_t budget = budget_of(o, table, constraints, others);
+  if (o.adjacent) {
+    formats = adjacent_formats(table, budget);
+    table.formats = formats;
+  }
 
   const auto statistics = open_statistics(o.stats, recipe.metric, files);
   if (statistics) refuse_unknown_inputs(targets, o.metric);

@@ -112,9 +112,14 @@ std::string QuantizeJob::format_text() const {
   return std::to_string(formats.size()) + " formats";
 }
 
+decompose::Preset preset_of(const QuantizeOptions& options) {
+  const decompose::Preset& preset = decompose::preset(options.method);
+  return options.effort ? decompose::with_effort(preset, *options.effort) : preset;
+}
+
 QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& files) {
   QuantizeJob job;
-  const decompose::Preset& preset = decompose::preset(options.method);
+  const decompose::Preset preset = preset_of(options);
   job.recipe = decompose::recipe_from(preset);
   if (options.plan) {
     refuse_formats_beside_plan(options);

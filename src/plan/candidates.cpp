@@ -76,6 +76,20 @@ std::vector<Format> trellis(Codebook codebook) {
   return out;
 }
 
+// Lloyd-Max at 2 bits, NF above, scales by double quantization (docs/methods/auto.md).
+std::vector<Format> automatic() {
+  std::vector<Format> out;
+  for (const int bits : {2, 3, 4, 5, 6, 8}) {
+    out.push_back({.bits = bits,
+                   .codebook = bits <= 2 ? Codebook::lloyd : Codebook::nf,
+                   .block = 64,
+                   .scale_rule = bits <= 2 ? ScaleRule::mse : ScaleRule::absmax,
+                   .scale_type = ElementType::f32,
+                   .second_level = SecondLevel{}});
+  }
+  return out;
+}
+
 }  // namespace
 
 const std::vector<CandidateSet>& candidate_sets() {
@@ -84,6 +98,7 @@ const std::vector<CandidateSet>& candidate_sets() {
       {"wide", "Lloyd-Max, ternary, binary; fitted scales", wide()},
       {"trellis", "trellis codes of 1 to 4 bits, Lloyd-Max of 6 and 8", trellis(Codebook::trellis)},
       {"trellis-short", "the same with short windows", trellis(Codebook::trellis_short)},
+      {"auto", "what the method auto takes without data, width by width", automatic()},
   };
   return sets;
 }

@@ -134,7 +134,7 @@ TEST_F(Compare, RefusesAWrongRecipeByItsFieldBeforeAnythingRuns) {
       {R"({"rows": [{"name": "a", "quantize": {"block": 16}, "plan": {"bits": 3}}]})",
        "rows[0].quantize.block: the row's plan says the formats: expected none"},
       {R"({"rows": [{"name": "a", "plan": {"bit": 3}}]})",
-       "rows[0].plan.bit: unknown option; expected one of adapter_dtype, bits"},
+       "rows[0].plan.bit: unknown option; expected one of adapter_dtype, adjacent, bits"},
       {R"({"tasks": {"ppl": {}}, "rows": [{"name": "a"}]})", "tasks.ppl: unknown field"},
       {R"({"tasks": {"perplexity": {"data": "x"}}, "rows": [{"name": "a"}]})",
        "tasks.perplexity.data: unknown option"},

@@ -31,6 +31,31 @@ std::string message_of(const Matrix& weight, const Recipe& recipe) {
   return "nothing thrown";
 }
 
+TEST(Presets, TakeTheCodeBookAndTheTurnsOfAnEffort) {
+  const Preset low = with_effort(preset("qloft"), "low");
+  EXPECT_EQ(low.format.codebook, quant::Codebook::trellis_short);
+  EXPECT_EQ(low.iterations, 10);
+  EXPECT_EQ(with_effort(preset("qloft"), "medium").iterations, 20);
+  const Preset high = with_effort(preset("qloft"), "high");
+  EXPECT_EQ(high.format.describe(), preset("qloft").format.describe());
+  EXPECT_EQ(high.iterations, preset("qloft").iterations);
+}
+
+TEST(Presets, RefuseAnEffortThatIsUnknownOrOfNoUse) {
+  const auto refused = [](std::string_view method, std::string_view effort) -> std::string {
+    try {
+      with_effort(preset(method), effort);
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(refused("qloft", "hihg"),
+              ::testing::HasSubstr("effort: expected low, medium or high"));
+  EXPECT_THAT(refused("loftq", "low"),
+              ::testing::HasSubstr("effort: expected none with the method loftq"));
+}
+
 TEST(Presets, AnUnknownNameIsAnsweredWithTheKnownOnesAndTheNearest) {
   try {
     preset("lofq");

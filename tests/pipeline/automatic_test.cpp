@@ -2,12 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "qloft/core/error.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/quantize.h"
+#include "qloft/plan.h"
 #include "refusal.h"
 #include "temporary_folder.h"
 #include "trained_toy.h"
@@ -72,6 +74,26 @@ TEST_F(Automatic, IsTheLoopOfLoftqWithoutData) {
   EXPECT_EQ(quantize(o, silent_).chosen, "");
 }
 
+TEST_F(Automatic, TakesLloydMaxCodesAtTwoBitsWithoutData) {
+  QuantizeOptions o = options("out");
+  o.bits = 2;
+  const QuantizeReport report = quantize(o, silent_);
+  EXPECT_THAT(report.chosen, HasSubstr("LoftQ's loop, lloyd2"));
+  o.output = folder_ / "asked";
+  o.codebook = "nf";
+  EXPECT_THAT(quantize(o, silent_).chosen, HasSubstr("LoftQ's loop, nf2"));
+}
+
+TEST_F(Automatic, PlansAmongTheFormatsThatItTakesAtWholeBits) {
+  const auto& sets = plan::candidate_sets();
+  const auto own = std::ranges::find(sets, "auto", &plan::CandidateSet::name);
+  for (const quant::Format& format : own->formats) {
+    QuantizeOptions o = options("out" + std::to_string(format.bits));
+    o.bits = format.bits;
+    EXPECT_THAT(quantize(o, silent_).chosen, HasSubstr(", " + format.describe() + ","));
+  }
+}
+
 TEST_F(Automatic, PlansForBitsThatAreNoWholeNumberAndForASize) {
   QuantizeOptions o = options("out");
   o.bits = 3.4;
@@ -94,7 +116,7 @@ TEST_F(Automatic, PlansForBitsThatAreNoWholeNumberAndForASize) {
 
 TEST_F(Automatic, CalibratesPlansAndQuantizesWithData) {
   QuantizeOptions o = options("whole");
-  o.bits = 2;
+  o.bits = 2.5;
   o.data = folder_ / "data.jsonl";
   Stages stages;
   const QuantizeReport report = quantize(o, stages);
@@ -117,6 +139,29 @@ TEST_F(Automatic, CalibratesPlansAndQuantizesWithData) {
   }
 }
 
+TEST_F(Automatic, IsQloftInOneFormatAtWholeBitsWithData) {
+  QuantizeOptions o = options("out");
+  o.bits = 3;
+  o.data = folder_ / "data.jsonl";
+  Stages stages;
+  const QuantizeReport report = quantize(o, stages);
+  EXPECT_THAT(report.chosen, HasSubstr("qloft's loop, trellis3"));
+  EXPECT_THAT(stages.stages, Not(Contains(HasSubstr("errors of"))));
+}
+
+TEST_F(Automatic, TakesTheQuickerSearchOfALowerEffortWithAPlanToo) {
+  QuantizeOptions o = options("one");
+  o.bits = 2;
+  o.data = folder_ / "data.jsonl";
+  o.effort = "low";
+  EXPECT_THAT(quantize(o, silent_).chosen, HasSubstr("trellis-short 2"));
+  o.output = folder_ / "planned";
+  o.bits = 2.5;
+  for (const QuantizedMatrix& matrix : quantize(o, silent_).matrices) {
+    EXPECT_THAT(matrix.format, ::testing::AnyOf(HasSubstr("trellis-short"), HasSubstr("lloyd")));
+  }
+}
+
 TEST_F(Automatic, RefusesWhatDoesNotFitBeforeAnyWork) {
   QuantizeOptions o = options("out");
   o.bits = -2;
@@ -127,6 +172,9 @@ TEST_F(Automatic, RefusesWhatDoesNotFitBeforeAnyWork) {
   o.size.reset();
   o.codebook = "lloyd";
   EXPECT_THAT(refused(o), HasSubstr("bits: expected a whole number beside options of one format"));
+  o = options("out");
+  o.effort = "low";
+  EXPECT_THAT(refused(o), HasSubstr("effort: expected none with the method auto"));
   o = options("out");
   o.data = folder_ / "nowhere.txt";
   EXPECT_THAT(refused(o), HasSubstr("nowhere.txt: no such file"));

@@ -164,6 +164,18 @@ TEST_F(Plan, ForgetsErrorsThatWereCutShort) {
   EXPECT_EQ(plan(options(4.3), silent_).known, 13);
 }
 
+TEST_F(Plan, ChoosesAmongTheTwoWidthsAroundTheBudgetWhereAskedTo) {
+  PlanOptions o = options(4.4);
+  o.adjacent = true;
+  const PlanReport report = plan(o, silent_);
+  EXPECT_EQ(report.candidates, 2);
+  for (const PlannedFormat& format : report.formats) {
+    EXPECT_THAT(format.format, ::testing::AnyOf(HasSubstr("nf3"), HasSubstr("nf4")));
+  }
+  o.first_last_bits = 4;
+  EXPECT_THAT(refused(plan, o), HasSubstr("first_last_bits: expected none beside adjacent"));
+}
+
 TEST_F(Plan, KeepsTheConstraintsThatAreAskedFor) {
   PlanOptions o = options(4.3);
   o.first_last_bits = 4;
@@ -213,7 +225,8 @@ TEST_F(Plan, RefusesWrongOptions) {
       {"expected a budget", [](PlanOptions& o) { o.bits.reset(); }},
       {"strategy: expected one of ilp, greedy, first-layers, uniform, found 'best'",
        [](PlanOptions& o) { o.strategy = "best"; }},
-      {"candidates: expected one of lq-lora, wide, trellis, trellis-short, or a file of formats, "
+      {"candidates: expected one of lq-lora, wide, trellis, trellis-short, auto, or a file of "
+       "formats, "
        "found "
        "'narrow'",
        [](PlanOptions& o) { o.candidates = "narrow"; }},

@@ -25,9 +25,10 @@ struct PlanOptions {
   std::string strategy = "ilp";        // a name of plan::strategy_names
   std::string candidates = "lq-lora";  // a name of plan::candidate_sets, or a JSON file: an array
                                        // of formats as in quantization_config
-  std::string metric = "frobenius";    // which errors count: a name of decompose::metric_names
-  std::filesystem::path stats;         // what calibrate wrote; every metric but frobenius needs it
-  std::optional<double> damping;       // of Gram matrices, in parts of the diagonal's mean
+  bool adjacent = false;  // of the candidates those of the two code widths around the budget alone
+  std::string metric = "frobenius";   // which errors count: a name of decompose::metric_names
+  std::filesystem::path stats;        // what calibrate wrote; every metric but frobenius needs it
+  std::optional<double> damping;      // of Gram matrices, in parts of the diagonal's mean
   std::int64_t rank = 16;             // of the adapter to come: its share of a weight costs no bits
   std::string adapter_dtype = "f32";  // for `size`
   int first_last_bits = 0;            // least bits of a code in the first and in the last layer

@@ -20,7 +20,7 @@ struct QuantizeOptions {
   std::filesystem::path output;
   bool overwrite = false;
   // A preset of decompose; what is not set below comes from it. auto: the loop of LoftQ, and with
-  // `data` or `stats` the method qloft with a plan.
+  // `data` or `stats` the method qloft.
   std::string method = "auto";
   std::optional<std::string> metric;    // "frobenius", "fisher", "gram", ...
   std::optional<double> damping;        // of Gram matrices, in parts of the diagonal's mean
@@ -44,10 +44,11 @@ struct QuantizeOptions {
   std::optional<std::string> second_type;
   std::optional<std::string> second_code;  // "dynamic" or "uniform"
 
-  std::int64_t rank = 16;         // 0: no adapter
-  std::optional<double> alpha;    // the rank, so that the adapter's scale is 1
-  std::optional<int> iterations;  // of the preset's loop
-  bool exact = false;             // full singular value decompositions
+  std::int64_t rank = 16;             // 0: no adapter
+  std::optional<double> alpha;        // the rank, so that the adapter's scale is 1
+  std::optional<int> iterations;      // of the preset's loop
+  std::optional<std::string> effort;  // "low", "medium" or "high": decompose::efforts
+  bool exact = false;                 // full singular value decompositions
   std::uint64_t seed = 0;
   // Ends of module names ("q_proj"), or whole ones. Empty: all linear layers of the architecture;
   // "lm_head" and "embed_tokens" are quantized only where they are named.
@@ -85,8 +86,8 @@ struct QuantizeReport {
   std::vector<QuantizedMatrix> matrices;
 };
 
-// With `data` the statistics are made first, and with a size, or bits that are no whole number, or
-// where the method auto has statistics, a plan; they stand in OUTPUT.work until the folder is done.
+// With `data` the statistics are made first, and with a size, or bits that are no whole number, a
+// plan; they stand in OUTPUT.work until the folder is done.
 //
 // Reads, decomposes and writes one matrix at a time: memory is that of the largest matrix, not of
 // the model. OUTPUT is built as OUTPUT.partial and renamed when it is whole; an interrupted run is
