@@ -6,6 +6,7 @@ typedef float Lanes __attribute__((vector_size(4 * kLanes)));
 typedef std::int32_t Ints __attribute__((vector_size(4 * kLanes)));
 typedef float LooseLanes __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 typedef std::uint16_t Halves __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
+typedef std::int8_t Bytes __attribute__((vector_size(kLanes), aligned(1), may_alias));
 typedef std::uint32_t Words __attribute__((vector_size(4 * kLanes)));
 
 inline Lanes load(const float* x) {
@@ -28,10 +29,13 @@ inline float value(BFloat16 x) {
   return x.to_float();
 }
 
+// Four lanes at a time: one after the other they would wait for each other.
 inline float sum_of(Lanes v) {
-  float sum = 0;
-  for (int i = 0; i < kLanes; ++i) sum += v[i];
-  return sum;
+  typedef float Four __attribute__((vector_size(16), may_alias));
+  const Four* parts = reinterpret_cast<const Four*>(&v);
+  Four sum = parts[0];
+  for (int i = 1; i < kLanes / 4; ++i) sum += parts[i];
+  return (sum[0] + sum[2]) + (sum[1] + sum[3]);
 }
 
 // Cephes' expf: x = n ln 2 + r, a polynomial of degree 6 in r, times 2^n.
@@ -129,7 +133,18 @@ void rows_dot_bf16(const BFloat16* w, std::int64_t stride, std::int64_t rows, co
 
 void add_weighted_rows(const float* w, std::int64_t stride, std::int64_t rows, const float* p,
                        std::int64_t count, float* y) {
+  // Sums beside each other, so that their latencies overlap.
+  constexpr int kSums = 4;
   std::int64_t j = 0;
+  for (; j + kSums * kLanes <= count; j += kSums * kLanes) {
+    Lanes sums[kSums];
+    for (int k = 0; k < kSums; ++k) sums[k] = load(y + j + k * kLanes);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const float* row = w + i * stride + j;
+      for (int k = 0; k < kSums; ++k) sums[k] += p[i] * load(row + k * kLanes);
+    }
+    for (int k = 0; k < kSums; ++k) store(y + j + k * kLanes, sums[k]);
+  }
   for (; j + kLanes <= count; j += kLanes) {
     Lanes sum = load(y + j);
     for (std::int64_t i = 0; i < rows; ++i) sum += p[i] * load(w + i * stride + j);
@@ -138,6 +153,127 @@ void add_weighted_rows(const float* w, std::int64_t stride, std::int64_t rows, c
   for (; j < count; ++j) {
     for (std::int64_t i = 0; i < rows; ++i) y[j] += p[i] * w[i * stride + j];
   }
+}
+
+// Codes of [0, count), count <= kCodeBlock.
+inline BFloat16 block_to_codes(const float* x, std::int64_t count, std::int8_t* codes) {
+  float most = 0;
+  bool numbers = true;
+  std::int64_t j = 0;
+  if (count >= kLanes) {
+    Lanes top = {};
+    Ints not_finite = {};
+    for (; j + kLanes <= count; j += kLanes) {
+      const Lanes v = load(x + j);
+      const Lanes magnitude = v < 0 ? -v : v;
+      top = magnitude > top ? magnitude : top;
+      not_finite |= v - v != 0;
+    }
+    for (int i = 0; i < kLanes; ++i) {
+      most = top[i] > most ? top[i] : most;
+      numbers &= not_finite[i] == 0;
+    }
+  }
+  for (; j < count; ++j) {
+    const float magnitude = x[j] < 0 ? -x[j] : x[j];
+    most = magnitude > most ? magnitude : most;
+    numbers &= x[j] - x[j] == 0;
+  }
+  if (!numbers) {
+    for (std::int64_t i = 0; i < count; ++i) codes[i] = 0;
+    return BFloat16::from_float(std::numeric_limits<float>::quiet_NaN());
+  }
+  const BFloat16 scale = BFloat16::from_float(most / 127.f);
+  const float divisor = scale.to_float() > 0 ? scale.to_float() : 1.f;
+  constexpr float kRound = 12582912.f;  // 1.5 * 2^23: adding it rounds to a whole number
+  const Lanes divisors = all(divisor);
+  for (j = 0; j + kLanes <= count; j += kLanes) {
+    Lanes v = load(x + j) / divisors;
+    v = v > 127.f ? all(127.f) : v;
+    v = v < -127.f ? all(-127.f) : v;
+    const Lanes shifted = v + kRound;
+    const Ints whole = reinterpret_cast<Ints>(shifted) - reinterpret_cast<Ints>(all(kRound));
+    *reinterpret_cast<Bytes*>(codes + j) = __builtin_convertvector(whole, Bytes);
+  }
+  for (; j < count; ++j) {
+    float v = x[j] / divisor;
+    v = v > 127.f ? 127.f : v;
+    v = v < -127.f ? -127.f : v;
+    const volatile float shifted = v + kRound;
+    codes[j] = static_cast<std::int8_t>(shifted - kRound);
+  }
+  return scale;
+}
+
+void to_codes(const float* x, std::int64_t count, std::int8_t* codes, BFloat16* scales) {
+  for (std::int64_t j = 0; j < count; j += kCodeBlock) {
+    const std::int64_t block = count - j < kCodeBlock ? count - j : kCodeBlock;
+    scales[j / kCodeBlock] = block_to_codes(x + j, block, codes + j);
+  }
+}
+
+// Loops that the compiler turns into vectors: it would convert vectors of bytes one by one.
+inline void block_from_codes(const std::int8_t* __restrict__ codes, float scale, std::int64_t count,
+                             float* __restrict__ out) {
+  if (count == kCodeBlock) {
+    for (std::int64_t j = 0; j < kCodeBlock; ++j) out[j] = static_cast<float>(codes[j]) * scale;
+  } else {
+    for (std::int64_t j = 0; j < count; ++j) out[j] = static_cast<float>(codes[j]) * scale;
+  }
+}
+
+void from_codes(const std::int8_t* codes, const BFloat16* scales, std::int64_t rows,
+                std::int64_t count, float* out) {
+  for (std::int64_t i = 0; i < rows; ++i, codes += count, out += count) {
+    for (std::int64_t j = 0; j < count; j += kCodeBlock) {
+      const std::int64_t block = count - j < kCodeBlock ? count - j : kCodeBlock;
+      block_from_codes(codes + j, (scales++)->to_float(), block, out + j);
+    }
+  }
+}
+
+// n is a power of two. Differences of each distance from half the block to 1.
+inline void hadamard_block(float* x, std::int64_t n) {
+  for (std::int64_t h = n / 2; h > 0; h /= 2) {
+    for (std::int64_t i = 0; i < n; i += 2 * h) {
+      float *a = x + i, *b = x + i + h;
+      std::int64_t j = 0;
+      for (; j + kLanes <= h; j += kLanes) {
+        const Lanes u = load(a + j), v = load(b + j);
+        store(a + j, u + v);
+        store(b + j, u - v);
+      }
+      for (; j < h; ++j) {
+        const float u = a[j], v = b[j];
+        a[j] = u + v;
+        b[j] = u - v;
+      }
+    }
+  }
+}
+
+// body(block, n) for the blocks of each row that a Hadamard matrix is of.
+template <typename Body>
+inline void for_hadamard_blocks(float* x, std::int64_t rows, std::int64_t count, const Body& body) {
+  for (std::int64_t i = 0; i < rows; ++i, x += count) {
+    for (std::int64_t j = 0; j < count; j += kCodeBlock) {
+      const std::int64_t n = count - j < kCodeBlock ? count - j : kCodeBlock;
+      if ((n & (n - 1)) == 0) body(x + j, n);
+    }
+  }
+}
+
+void hadamard(float* x, std::int64_t rows, std::int64_t count) {
+  for_hadamard_blocks(x, rows, count,
+                      [](float* block, std::int64_t n) { hadamard_block(block, n); });
+}
+
+void inverse_hadamard(float* x, std::int64_t rows, std::int64_t count) {
+  for_hadamard_blocks(x, rows, count, [](float* block, std::int64_t n) {
+    hadamard_block(block, n);
+    const float factor = 1.f / static_cast<float>(n);
+    for (std::int64_t j = 0; j < n; ++j) block[j] *= factor;
+  });
 }
 
 float largest(const float* x, std::int64_t count) {
@@ -210,6 +346,10 @@ constexpr DenseTable table_of(InstructionSet set) {
       .rows_dot_f32 = rows_dot_f32,
       .rows_dot_bf16 = rows_dot_bf16,
       .add_weighted_rows = add_weighted_rows,
+      .to_codes = to_codes,
+      .from_codes = from_codes,
+      .hadamard = hadamard,
+      .inverse_hadamard = inverse_hadamard,
       .largest = largest,
       .exponentials = exponentials,
       .softmax_gradient = softmax_gradient,

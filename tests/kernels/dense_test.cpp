@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -71,6 +72,107 @@ TEST(DenseKernels, AddWeightedRows) {
       }
       EXPECT_NEAR(y[j], sum, 1e-5);
     }
+  });
+}
+
+// The formula of the header, in doubles where that is exact.
+std::vector<std::int8_t> codes_by_formula(const std::vector<float>& x,
+                                          std::vector<BFloat16>& scales) {
+  std::vector<std::int8_t> codes;
+  for (std::size_t first = 0; first < x.size(); first += kCodeBlock) {
+    const std::size_t end = std::min<std::size_t>(x.size(), first + kCodeBlock);
+    float most = 0;
+    for (std::size_t j = first; j < end; ++j) most = std::max(most, std::abs(x[j]));
+    scales.push_back(BFloat16::from_float(most / 127.f));
+    const float scale = scales.back().to_float();
+    for (std::size_t j = first; j < end; ++j) {
+      const float code = scale > 0 ? std::nearbyint(x[j] / scale) : 0.f;
+      codes.push_back(static_cast<std::int8_t>(std::clamp(code, -127.f, 127.f)));
+    }
+  }
+  return codes;
+}
+
+TEST(DenseKernels, RoundToCodesOfEightBitsAndReadThem) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    constexpr std::int64_t kRows = 3;
+    const auto blocks = static_cast<std::size_t>((count + kCodeBlock - 1) / kCodeBlock);
+    std::vector<std::int8_t> codes;
+    std::vector<BFloat16> scales;
+    for (std::int64_t row = 0; row < kRows; ++row) {
+      auto x = normals(count, 12 + static_cast<std::uint64_t>(row), row == 1 ? 1e-38f : 50.f);
+      if (row == 2) {
+        for (std::size_t j = 0; j < x.size(); ++j) x[j] = static_cast<float>(j) - 0.5f;  // ties
+        if (count > 0) x[0] = 127.f;
+      }
+      std::vector<std::int8_t> own(x.size());
+      std::vector<BFloat16> own_scales(blocks), expected_scales;
+      table.to_codes(x.data(), count, own.data(), own_scales.data());
+      EXPECT_EQ(own, codes_by_formula(x, expected_scales)) << row;
+      for (std::size_t i = 0; i < blocks; ++i) {
+        EXPECT_EQ(own_scales[i].bits, expected_scales[i].bits) << row;
+      }
+      codes.insert(codes.end(), own.begin(), own.end());
+      scales.insert(scales.end(), own_scales.begin(), own_scales.end());
+    }
+    std::vector<float> out(codes.size());
+    table.from_codes(codes.data(), scales.data(), kRows, count, out.data());
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const std::size_t row = i / static_cast<std::size_t>(count);
+      const std::size_t block = i % static_cast<std::size_t>(count) / kCodeBlock;
+      EXPECT_EQ(out[i], static_cast<float>(codes[i]) * scales[row * blocks + block].to_float());
+    }
+  });
+}
+
+TEST(DenseKernels, GiveABlockThatIsNotFiniteNoScale) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+          -std::numeric_limits<float>::infinity()}) {
+      for (std::size_t at = 0; at < static_cast<std::size_t>(count); ++at) {
+        auto x = normals(count, 6);
+        x[at] = bad;
+        std::vector<std::int8_t> codes(x.size());
+        std::vector<BFloat16> scales(x.size() / kCodeBlock + 1);
+        table.to_codes(x.data(), count, codes.data(), scales.data());
+        table.from_codes(codes.data(), scales.data(), 1, count, x.data());
+        for (std::size_t j = 0; j < x.size(); ++j) {
+          EXPECT_EQ(std::isnan(x[j]), j / kCodeBlock == at / kCodeBlock) << at << ", " << j;
+        }
+      }
+    }
+  });
+}
+
+TEST(DenseKernels, MultiplyBlocksByAHadamardMatrixAndBack) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    constexpr std::int64_t kRows = 2;
+    const auto x = normals(kRows * count, 14);
+    auto y = x;
+    table.hadamard(y.data(), kRows, count);
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      const std::size_t in_row = i % static_cast<std::size_t>(count), at = in_row % kCodeBlock;
+      const std::size_t n =
+          std::min<std::size_t>(kCodeBlock, static_cast<std::size_t>(count) - (in_row - at));
+      double expected = x[i];
+      if (std::has_single_bit(n)) {
+        expected = 0;
+        for (std::size_t k = 0; k < n; ++k) {
+          const int sign = std::popcount(at & k) % 2 == 0 ? 1 : -1;
+          expected += sign * static_cast<double>(x[i - at + k]);
+        }
+      }
+      EXPECT_NEAR(y[i], expected, 1e-5) << i;
+    }
+    const auto portable = [&] {
+      auto z = x;
+      dense_table(InstructionSet::portable).hadamard(z.data(), kRows, count);
+      return z;
+    };
+    EXPECT_EQ(y, portable());
+    table.inverse_hadamard(y.data(), kRows, count);
+    for (std::size_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y[i], x[i], 1e-6) << i;
   });
 }
 

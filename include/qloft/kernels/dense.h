@@ -9,6 +9,9 @@
 
 namespace qloft::kernels {
 
+// Values that share a scale in rows of 8-bit codes.
+inline constexpr std::int64_t kCodeBlock = 32;
+
 struct DenseTable {
   InstructionSet set = InstructionSet::portable;
 
@@ -20,6 +23,21 @@ struct DenseTable {
   // y[j] += sum over i of p[i] * w[i * stride + j], i < rows, j < count.
   void (*add_weighted_rows)(const float* w, std::int64_t stride, std::int64_t rows, const float* p,
                             std::int64_t count, float* y);
+
+  // A row of `count` values to codes of -127 to 127 and a scale for each kCodeBlock of them, the
+  // last block shorter: scale = bf16(largest magnitude / 127), code = value / scale, rounded to
+  // nearest, ties to even. A block with infinity or NaN has NaN as its scale and codes 0. The same
+  // bits in all sets.
+  void (*to_codes)(const float* x, std::int64_t count, std::int8_t* codes, BFloat16* scales);
+  // out[i * count + j] = codes[i * count + j] * scale of its block, i < rows, j < count; a row has
+  // ceil(count / kCodeBlock) scales.
+  void (*from_codes)(const std::int8_t* codes, const BFloat16* scales, std::int64_t rows,
+                     std::int64_t count, float* out);
+  // Each kCodeBlock values of a row, x [rows, count], times the Hadamard matrix of ones and minus
+  // ones in Sylvester's order; a last block whose length n is no power of two stays as it is. The
+  // inverse divides by n, too. The same bits in all sets.
+  void (*hadamard)(float* x, std::int64_t rows, std::int64_t count);
+  void (*inverse_hadamard)(float* x, std::int64_t rows, std::int64_t count);
 
   // The largest value; minus infinity for count 0, NaN where one of them is.
   float (*largest)(const float* x, std::int64_t count);
