@@ -1,8 +1,11 @@
 // Attention of a layer of a 1.1 B Llama shape (32 heads, 4 of keys and values, 64 dimensions) on
 // one row in bf16: by products in f32, by products in bf16 on the processor's units, and by torch's
-// own, which repeats keys and values for every head.
+// own, which repeats keys and values for every head. And of one new token behind what a cache of
+// each type holds.
 //
 //   backend_attention_bench --benchmark_filter=length:512/threads:2
+//   backend_attention_bench --benchmark_filter=OverCache --benchmark_repetitions=5
+//       --benchmark_enable_random_interleaving=true
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/ones_like.h>
@@ -71,6 +74,33 @@ void arguments(benchmark::internal::Benchmark* b) {
 BENCHMARK_CAPTURE(Attention, f32, in_f32)->Apply(arguments);
 BENCHMARK_CAPTURE(Attention, bf16, in_bf16)->Apply(arguments);
 BENCHMARK_CAPTURE(Attention, torch, by_torch)->Apply(arguments);
+
+// Arguments: positions in the cache, threads.
+void OverCache(benchmark::State& state, CacheType type) {
+  const at::NoGradGuard no_gradients;
+  const std::int64_t past = state.range(0);
+  set_thread_count(static_cast<int>(state.range(1)));
+  CachedSequence one{{}, {}, 0, 1, past};
+  for (CachedHeads* heads : {&one.keys, &one.values}) {
+    *heads = make_cached_heads(type, kKeyValueHeads, past + 1, kHeadDim, at::kCPU);
+    store(*heads, 0, at::randn({1, past + 1, kKeyValueHeads, kHeadDim}));
+  }
+  const Tensor q = at::randn({1, 1, kHeads, kHeadDim});
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(attention_over_caches(q, {&one, 1}, 0, {kScale, 0, {}}).data_ptr());
+  }
+  state.SetBytesProcessed(state.iterations() * (one.keys.bytes() + one.values.bytes()));
+}
+
+void cache_arguments(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"past", "threads"})
+      ->ArgsProduct({{2048, 16384}, {1, 2}})
+      ->Unit(benchmark::kMicrosecond)
+      ->UseRealTime();
+}
+BENCHMARK_CAPTURE(OverCache, f32, CacheType::f32)->Apply(cache_arguments);
+BENCHMARK_CAPTURE(OverCache, bf16, CacheType::bf16)->Apply(cache_arguments);
+BENCHMARK_CAPTURE(OverCache, int8, CacheType::int8)->Apply(cache_arguments);
 
 }  // namespace
 }  // namespace qloft::backend

@@ -4,6 +4,7 @@
 
 #include "qloft/backend/activation.h"
 #include "qloft/backend/attention.h"
+#include "qloft/backend/cache.h"
 #include "qloft/backend/cross_entropy.h"
 #include "qloft/backend/linear.h"
 #include "qloft/backend/norm.h"

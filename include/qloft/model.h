@@ -17,6 +17,7 @@
 #include "qloft/core/matrix.h"
 #include "qloft/core/progress.h"
 #include "qloft/model/adapter_id.h"
+#include "qloft/model/cache_type.h"
 #include "qloft/quant.h"
 #include "qloft/quantized/model_files.h"
 
@@ -27,6 +28,7 @@ namespace qloft::model {
 struct LoadOptions {
   at::ScalarType dtype = at::kFloat;  // of activations: f32 or bf16
   bool int8 = false;  // products of activations with weights in 8 bits; on the CPU alone
+  CacheType cache = CacheType::f32;  // of the keys and values in caches
   at::Device device = at::kCPU;
   bool train_weights = false;          // full fine-tuning: dense weights require gradients
   at::ScalarType stored = at::kFloat;  // of dense weights that Model::random makes
@@ -45,8 +47,10 @@ struct Input {
 // Keys and values of the past positions of one sequence, one pair a block.
 class KeyValueCache {
  public:
+  CacheType type() const;
   std::int64_t capacity() const;
   std::int64_t length() const;  // positions filled
+  std::int64_t bytes() const;   // of the whole capacity
   // Makes room for at least `capacity` positions; what is filled stays.
   void reserve(std::int64_t capacity);
   // Forgets all positions from `length` on (a conversation that goes back).
@@ -66,6 +70,9 @@ struct Continuation {
   std::vector<std::int64_t> ids;
   AdapterId adapter = kNoAdapter;
 };
+
+// Of which new tokens a pass gives the hidden states.
+enum class NewTokens : std::uint8_t { last, all };
 
 // Called by the linear layers that adapters address, under their names, as activations pass: what
 // statistics are made of. Activations are shown where they are, in the type that they have.
@@ -123,9 +130,10 @@ class Model {
   at::Tensor hidden(const Input& input);
   // One pass over the new tokens of many sequences, of any lengths and adapters, which see their
   // own caches alone; the caches then hold them too. Without gradients. Returns what hidden() gives
-  // for the last new token of each: [sequences, columns]. Throws InputError where there is none, an
-  // id is none of the model's, or a cache lacks room.
-  at::Tensor extend(const std::vector<Continuation>& sequences);
+  // for the last new token of each, [sequences, columns], or for all of them, [tokens, columns],
+  // sequence after sequence. Throws InputError where there is none, an id is none of the model's,
+  // or a cache lacks room.
+  at::Tensor extend(const std::vector<Continuation>& sequences, NewTokens wanted = NewTokens::last);
   // hidden [rows, ..., columns] to logits: f32 [rows, ..., vocabulary]. `adapters` as in Input: of
   // the output matrix.
   at::Tensor logits(const at::Tensor& hidden, const std::vector<AdapterId>& adapters = {});
@@ -155,6 +163,8 @@ class Model {
 
   // An empty cache for a sequence of up to `capacity` positions.
   KeyValueCache make_cache(std::int64_t capacity) const;
+  // Of the caches that are made from here on; at first LoadOptions::cache.
+  void set_cache_type(CacheType type);
 
   struct State;
 

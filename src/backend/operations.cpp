@@ -39,6 +39,12 @@ Tensor attention_over_caches(const Tensor& q, std::span<const CachedSequence> se
                              std::int64_t window, const Scores& scores) {
   return operations_for(q).attention_over_caches(q, sequences, window, scores);
 }
+void store(const CachedHeads& cache, std::int64_t first, const Tensor& x) {
+  operations_for(x).store(cache, first, x);
+}
+Tensor read(const CachedHeads& cache, std::int64_t count, at::ScalarType type) {
+  return operations_for(cache.values).read(cache, count, type);
+}
 void add_gram(const Tensor& x, Tensor& gram) {
   operations_for(x).add_gram(x, gram);
 }

@@ -10,6 +10,7 @@
 
 #include "qloft/backend/activation.h"
 #include "qloft/backend/attention.h"
+#include "qloft/backend/cache.h"
 #include "qloft/backend/linear.h"
 #include "qloft/backend/norm.h"
 #include "qloft/backend/rotate.h"
@@ -38,6 +39,8 @@ struct Operations {
   at::Tensor (*attention_over_caches)(const at::Tensor& q,
                                       std::span<const CachedSequence> sequences,
                                       std::int64_t window, const Scores& scores);
+  void (*store)(const CachedHeads& cache, std::int64_t first, const at::Tensor& x);
+  at::Tensor (*read)(const CachedHeads& cache, std::int64_t count, at::ScalarType type);
 
   void (*add_gram)(const at::Tensor& x, at::Tensor& gram);
   SquareSums (*squared_products)(const at::Tensor& dy, const at::Tensor& x);

@@ -1,5 +1,3 @@
-#include <ATen/ops/empty.h>
-
 #include "qloft/core/error.h"
 #include "state.h"
 
@@ -7,23 +5,28 @@ namespace qloft::model {
 
 KeyValueCache::KeyValueCache(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
+CacheType KeyValueCache::type() const {
+  return state_->type;
+}
 std::int64_t KeyValueCache::capacity() const {
   return state_->capacity;
 }
 std::int64_t KeyValueCache::length() const {
   return state_->length;
 }
+std::int64_t KeyValueCache::bytes() const {
+  std::int64_t bytes = 0;
+  for (const auto* tensors : {&state_->keys, &state_->values}) {
+    for (const backend::CachedHeads& heads : *tensors) bytes += heads.bytes();
+  }
+  return bytes;
+}
 
 void KeyValueCache::reserve(std::int64_t capacity) {
   State& state = *state_;
   if (capacity <= state.capacity) return;
   for (auto* tensors : {&state.keys, &state.values}) {
-    for (at::Tensor& old : *tensors) {
-      const auto larger = at::empty({1, old.size(1), capacity, old.size(3)}, old.options());
-      // Only what is filled: the rest of the capacity stays untouched memory.
-      larger.narrow(2, 0, state.length).copy_(old.narrow(2, 0, state.length));
-      old = larger;
-    }
+    for (backend::CachedHeads& old : *tensors) old = grown(old, capacity, state.length);
   }
   state.capacity = capacity;
 }
@@ -37,17 +40,22 @@ void KeyValueCache::truncate(std::int64_t length) {
   state_->length = length;
 }
 
+void Model::set_cache_type(CacheType type) {
+  state_->cache = type;
+}
+
 KeyValueCache Model::make_cache(std::int64_t capacity) const {
   if (capacity < 1) throw InputError({{}, "cache"}, "expected at least one position");
   auto state = std::make_shared<KeyValueCache::State>();
+  state->type = state_->cache;
   state->capacity = capacity;
-  const auto options = at::TensorOptions(state_->dtype).device(state_->device);
   for (const auto& block : state_->layout.blocks) {
     for (const auto& branch : block.branches) {
       const auto* a = std::get_if<architecture::Attention>(&branch.body);
       if (a == nullptr) continue;
       for (auto* tensors : {&state->keys, &state->values}) {
-        tensors->push_back(at::empty({1, a->key_value_heads, capacity, a->head_dim}, options));
+        tensors->push_back(backend::make_cached_heads(state->type, a->key_value_heads, capacity,
+                                                      a->head_dim, state_->device));
       }
     }
   }

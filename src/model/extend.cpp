@@ -72,7 +72,7 @@ backend::Rotation rotation_of(const architecture::Rope& rope, const Tensor& posi
 
 }  // namespace
 
-Tensor Model::extend(const std::vector<Continuation>& sequences) {
+Tensor Model::extend(const std::vector<Continuation>& sequences, NewTokens wanted) {
   check(sequences);
   const at::NoGradGuard no_grad;
   const at::AutoDispatchBelowADInplaceOrView no_tracking;  // of views: decoding makes many
@@ -96,6 +96,7 @@ Tensor Model::extend(const std::vector<Continuation>& sequences) {
   Tensor x = model::embed(pass, tokens.ids, tokens.positions);
   for (std::int64_t i = 0; i < state_->layout.layers(); ++i) x = forward_block(pass, i, x);
   for (const CachedTokens& part : pass.cached) part.cache->length += part.count;
+  if (wanted == NewTokens::all) return model::finish(pass, x[0]);
   return model::finish(over_tokens(pass, tokens.last), x[0].index_select(0, tokens.last));
 }
 

@@ -37,6 +37,7 @@ struct Model::State {
   Layout layout;
   at::ScalarType dtype = at::kFloat;
   bool int8 = false;
+  CacheType cache = CacheType::f32;
   at::Device device = at::kCPU;
 
   // Both by ParameterId. A tied output matrix shares the embedding's weight.
@@ -76,9 +77,10 @@ struct ParameterSource {
 void build(Model::State& state, const ParameterSource& source);
 
 struct KeyValueCache::State {
+  CacheType type = CacheType::f32;
   std::int64_t capacity = 0;
   std::int64_t length = 0;
-  std::vector<at::Tensor> keys, values;  // a block: [1, key_value_heads, capacity, head_dim]
+  std::vector<backend::CachedHeads> keys, values;  // by block
 };
 
 }  // namespace qloft::model

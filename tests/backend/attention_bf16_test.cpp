@@ -246,7 +246,7 @@ TEST(AttentionInBf16, OverCachesAgreesWithAttentionOverAllPositionsOfEachSequenc
       Tensor keys = at::full({1, 2, 150, 64}, NAN).to(at::kBFloat16), values = keys.clone();
       keys.narrow(2, 0, length).copy_(k.transpose(1, 2));
       values.narrow(2, 0, length).copy_(v.transpose(1, 2));
-      sequences.push_back({keys, values, first, count, past});
+      sequences.push_back({{keys, {}}, {values, {}}, first, count, past});
       first += count;
     }
     const Tensor found =

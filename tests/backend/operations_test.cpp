@@ -238,7 +238,7 @@ TEST(AttentionOverCaches, AgreesWithAttentionOverAllPositionsOfEachSequence) {
       Tensor keys = at::full({1, 2, 12, 8}, NAN), values = keys.clone();
       keys.narrow(2, 0, length).copy_(k.transpose(1, 2));
       values.narrow(2, 0, length).copy_(v.transpose(1, 2));
-      sequences.push_back({keys, values, first, count, past});
+      sequences.push_back({{keys, {}}, {values, {}}, first, count, past});
       first += count;
     }
     const Tensor found =

@@ -58,19 +58,25 @@ class EngineTest : public testing::Test {
       tokenizer::Tokenizer::load(std::filesystem::path(QLOFT_TEST_DATA) / "golden/tokenizers/gpt2");
 };
 
+constexpr model::CacheType kCacheTypes[] = {model::CacheType::f32, model::CacheType::bf16,
+                                            model::CacheType::int8};
+
 TEST_F(EngineTest, ASequenceThatComesLateOrGoesEarlyChangesNoOther) {
   const Request first{{3, 9, 27}, {.max_tokens = 12}};
   const Request second{{40, 41, 42, 43, 44, 45, 46}, {.max_tokens = 7}};
   const Request third{{5}, {.max_tokens = 20}};
-  Engine engine(model_, tokenizer_);
-  const SequenceId a = engine.add(first), c = engine.add(third);
-  for (int i = 0; i < 4; ++i) engine.step();
-  const SequenceId b = engine.add(second);
-  engine.step();
-  engine.remove(c);
-  run(engine);
-  EXPECT_EQ(engine.result(a).ids, alone(first).ids);
-  EXPECT_EQ(engine.result(b).ids, alone(second).ids);
+  for (const auto type : kCacheTypes) {
+    model_.set_cache_type(type);
+    Engine engine(model_, tokenizer_);
+    const SequenceId a = engine.add(first), c = engine.add(third);
+    for (int i = 0; i < 4; ++i) engine.step();
+    const SequenceId b = engine.add(second);
+    engine.step();
+    engine.remove(c);
+    run(engine);
+    EXPECT_EQ(engine.result(a).ids, alone(first).ids) << name(type);
+    EXPECT_EQ(engine.result(b).ids, alone(second).ids) << name(type);
+  }
 }
 
 TEST_F(EngineTest, SequencesOfDifferentAdaptersRunTogether) {
@@ -117,27 +123,31 @@ TEST_F(EngineTest, AStepNamesTheSequencesThatItFinished) {
 
 TEST_F(EngineTest, AConversationGoesOnAsIfItsPromptWereNew) {
   const auto adapter = attach("a", 1);
-  Engine engine(model_, tokenizer_);
-  const SequenceId id = engine.add({{3, 4, 5}, {.max_tokens = 6}});
-  run(engine);
-  Ids longer = {3, 4, 5};
-  for (const TokenId token : engine.result(id).ids) longer.push_back(token);
-  longer.push_back(11);
-  const struct {
-    const char* what;
-    Request next;
-  } cases[] = {
-      {"the same text and more", {longer, {.max_tokens = 6}}},
-      {"another text after the same beginning", {{3, 4, 20, 21}, {.max_tokens = 30}}},
-      {"the same text again", {{3, 4, 20, 21}, {.max_tokens = 8}}},
-      {"another adapter", {{3, 4, 20, 21}, {.max_tokens = 8, .adapter = adapter}}},
-      {"nothing in common", {{9}, {.max_tokens = 8, .adapter = adapter}}},
-  };
-  for (const auto& c : cases) {
-    engine.go_on(id, c.next);
-    EXPECT_FALSE(engine.finished(id)) << c.what;
+  for (const auto type : kCacheTypes) {
+    model_.set_cache_type(type);
+    Engine engine(model_, tokenizer_);
+    const SequenceId id = engine.add({{3, 4, 5}, {.max_tokens = 6}});
     run(engine);
-    EXPECT_EQ(engine.result(id).ids, alone(c.next).ids) << c.what;
+    Ids longer = {3, 4, 5};
+    for (const TokenId token : engine.result(id).ids) longer.push_back(token);
+    longer.push_back(11);
+    const struct {
+      const char* what;
+      Request next;
+    } cases[] = {
+        {"the same text and more", {longer, {.max_tokens = 6}}},
+        {"another text after the same beginning", {{3, 4, 20, 21}, {.max_tokens = 30}}},
+        {"the same text again", {{3, 4, 20, 21}, {.max_tokens = 8}}},
+        {"another adapter", {{3, 4, 20, 21}, {.max_tokens = 8, .adapter = adapter}}},
+        {"nothing in common", {{9}, {.max_tokens = 8, .adapter = adapter}}},
+    };
+    for (const auto& c : cases) {
+      SCOPED_TRACE(std::string(name(type)) + ", " + c.what);
+      engine.go_on(id, c.next);
+      EXPECT_FALSE(engine.finished(id));
+      run(engine);
+      EXPECT_EQ(engine.result(id).ids, alone(c.next).ids);
+    }
   }
 }
 

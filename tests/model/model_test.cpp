@@ -20,23 +20,9 @@ namespace {
 using at::Tensor;
 using testing::HasSubstr;
 
-Model small_model(const LoadOptions& options = {},
-                  const std::optional<quant::Format>& format = std::nullopt) {
-  return Model::random(small_layout(), options, 5, format);
-}
-
 double loss_of(Model& model, const Input& input) {
   const at::NoGradGuard no_grad;
   return summed_loss(model, input).item<double>();
-}
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(Model, IsTheSameForTheSameSeed) {
@@ -279,85 +265,6 @@ TEST(Adapters, ForAnotherModelAreRefusedByModule) {
               HasSubstr("model.layers.0.mlp.up_proj: expected adapter factors for a weight of "
                         "[48, 32], found A [3, 33] and B [48, 3]"));
   EXPECT_TRUE(model.adapters().empty());
-}
-
-// -------------------------------------------------------------------------------- cache
-
-std::vector<std::int64_t> part(const Tensor& ids, std::int64_t first, std::int64_t count) {
-  const auto* from = ids.data_ptr<std::int64_t>() + first;
-  return {from, from + count};
-}
-
-TEST(Cache, GivesWhatTheWholeTextGives) {
-  for (const auto type : {at::kFloat, at::kBFloat16}) {
-    Model model = small_model({.dtype = type}, quant::Format{});
-    const Tensor ids = random_ids(1, 10);
-    const Tensor whole = model.hidden({ids});
-    auto cache = model.make_cache(10);
-    const double tolerance = type == at::kFloat ? 2e-3 : 0.1;
-    for (const std::int64_t count : {6, 3, 1}) {
-      const Tensor last = model.extend({{&cache, part(ids, cache.length(), count)}});
-      EXPECT_LE(distance(last[0], whole[0][cache.length() - 1]), tolerance);
-    }
-    EXPECT_EQ(cache.length(), 10);
-  }
-}
-
-TEST(Cache, GoesBack) {
-  Model model = small_model();
-  const Tensor ids = random_ids(1, 8);
-  auto cache = model.make_cache(8);
-  model.extend({{&cache, part(ids, 0, 5)}});
-  const Tensor first = model.extend({{&cache, part(ids, 5, 3)}});
-  cache.truncate(5);
-  EXPECT_TRUE(model.extend({{&cache, part(ids, 5, 3)}}).equal(first));
-  EXPECT_THAT(error_of([&] { cache.truncate(9); }), HasSubstr("expected a length from 0 to 8"));
-}
-
-TEST(Cache, KeepsWhatItHoldsWhenItGrows) {
-  Model model = small_model();
-  const Tensor ids = random_ids(1, 8);
-  auto cache = model.make_cache(5);
-  model.extend({{&cache, part(ids, 0, 5)}});
-  cache.reserve(8);
-  EXPECT_EQ(cache.capacity(), 8);
-  const Tensor last = model.extend({{&cache, part(ids, 5, 3)}});
-  EXPECT_LE(distance(last[0], model.hidden({ids})[0][7]), 1e-4);
-}
-
-TEST(Extend, GivesEachSequenceWhatItGetsAlone) {
-  Model model = small_model();
-  const AdapterId a = model.attach("a", random_adapter(model.layout(), 3, 1), false);
-  const AdapterId b = model.attach("b", random_adapter(model.layout(), 2, 2), false);
-  model.set_training(false);
-  const std::vector<AdapterId> adapters = {a, kNoAdapter, b, a};
-  const std::vector<std::int64_t> before = {3, 0, 5, 0}, added = {1, 4, 1, 2};
-  std::vector<KeyValueCache> caches;
-  std::vector<Continuation> together;
-  std::vector<Tensor> alone;
-  for (std::size_t i = 0; i < adapters.size(); ++i) caches.push_back(model.make_cache(8));
-  for (std::size_t i = 0; i < adapters.size(); ++i) {
-    const Tensor ids = random_ids(1, 8, 10 + i);
-    const Input whole{ids.narrow(1, 0, before[i] + added[i]), {}, {}, {adapters[i]}};
-    alone.push_back(model.hidden(whole)[0][before[i] + added[i] - 1]);
-    if (before[i] > 0) model.extend({{&caches[i], part(ids, 0, before[i]), adapters[i]}});
-    together.push_back({&caches[i], part(ids, before[i], added[i]), adapters[i]});
-  }
-  EXPECT_LE(distance(model.extend(together), at::stack(alone)), 1e-4);
-}
-
-TEST(Extend, RefusesWhatItsCachesCannotHold) {
-  Model model = small_model();
-  auto cache = model.make_cache(4);
-  const auto error = [&](const std::vector<Continuation>& sequences) {
-    return error_of([&] { model.extend(sequences); });
-  };
-  EXPECT_THAT(error({}), HasSubstr("expected at least one"));
-  EXPECT_THAT(error({{&cache, {}}}), HasSubstr("expected 1 to 4 more positions"));
-  EXPECT_THAT(error({{&cache, {1, 2, 3, 4, 5}}}), HasSubstr("expected 1 to 4 more positions"));
-  EXPECT_THAT(error({{&cache, {1}}, {&cache, {2}}}), HasSubstr("expected one for each sequence"));
-  EXPECT_THAT(error({{&cache, {64}}}), HasSubstr("expected ids below the vocabulary's size"));
-  EXPECT_EQ(cache.length(), 0);
 }
 
 TEST(Model, RefusesIdsOutsideTheVocabulary) {

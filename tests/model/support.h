@@ -13,11 +13,13 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gradients.h"
 #include "qloft/architecture.h"
+#include "qloft/core/error.h"
 #include "qloft/core/random.h"
 #include "qloft/model.h"
 
@@ -37,6 +39,20 @@ inline io::Json small_config() {
 }
 inline architecture::Layout small_layout() {
   return architecture::read_layout(small_config(), "config.json");
+}
+
+inline Model small_model(const LoadOptions& options = {},
+                         const std::optional<quant::Format>& format = std::nullopt) {
+  return Model::random(small_layout(), options, 5, format);
+}
+
+inline std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "no error";
 }
 
 inline at::Tensor random_ids(std::int64_t rows, std::int64_t length, std::uint64_t seed = 1) {

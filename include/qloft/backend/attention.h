@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "qloft/backend/cache.h"
+
 namespace qloft::backend {
 
 // Which keys a query sees. Query i of a row has index past + i; it sees key j where j <= past + i,
@@ -35,17 +37,19 @@ struct Scores {
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const Visibility& visibility, const Scores& scores);
 
-// A sequence whose queries are [first, first + count) of a pass. Its keys and values, [1,
-// key_value_heads, capacity, head_dim], are filled for the `past` positions before and for its own.
+// A sequence whose queries are [first, first + count) of a pass. Its keys and values are filled for
+// the `past` positions before and for its own.
 struct CachedSequence {
-  at::Tensor keys, values;
+  CachedHeads keys, values;
   std::int64_t first = 0;
   std::int64_t count = 0;
   std::int64_t past = 0;
 };
 
-// Without gradients: q [1, length, heads, head_dim] holds the queries of many sequences, one after
-// the other, each of which sees its own cache alone. `window` as in Visibility.
+// Without gradients: q f32 or bf16 [1, length, heads, head_dim] holds the queries of many
+// sequences, one after the other, each of which sees its own cache alone, of any type. `window` as
+// in Visibility. On the CPU up to 4 queries (decoding) multiply in f32 what is read from the cache
+// once for all heads that share it; more do it as attention() does.
 at::Tensor attention_over_caches(const at::Tensor& q, std::span<const CachedSequence> sequences,
                                  std::int64_t window, const Scores& scores);
 

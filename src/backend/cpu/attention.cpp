@@ -25,23 +25,7 @@ using linalg::Transpose;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Scores become probabilities; returns log(sum(exp(score))), minus infinity where nothing is seen.
-float softmax(float* scores, std::int64_t count) {
-  const kernels::DenseTable& dense = kernels::dense_table();
-  const float largest = dense.largest(scores, count);
-  if (largest == -std::numeric_limits<float>::infinity()) {
-    std::fill_n(scores, count, 0.f);
-    return largest;
-  }
-  const float sum = dense.exponentials(scores, count, largest);
-  const float inverse = 1.f / sum;
-  for (std::int64_t j = 0; j < count; ++j) scores[j] *= inverse;
-  return largest + std::log(sum);
-}
-
 // The products of attention, by matrix-vector kernels where queries are few (decoding).
-constexpr std::int64_t kFewQueries = 4;
-
 void multiply_by_keys(MatrixView<const float> queries, MatrixView<const float> keys, float scale,
                       MatrixView<float> scores) {
   if (queries.rows > kFewQueries) {
@@ -69,10 +53,12 @@ void sum_values(MatrixView<const float> scores, MatrixView<const float> values,
   }
 }
 
-// One head of one row: all its queries, block by block.
-void attend(const Tensor& q, MatrixView<const float> keys, MatrixView<const float> values,
-            std::int64_t row, std::int64_t head, std::int64_t past, const Visibility& visibility,
-            const Scores& rule, const Tensor& out, float* log_sums) {
+}  // namespace
+
+void attend_in_f32(const Tensor& q, MatrixView<const float> keys, MatrixView<const float> values,
+                   std::int64_t row, std::int64_t head, std::int64_t past,
+                   const Visibility& visibility, const Scores& rule, const Tensor& out,
+                   float* log_sums) {
   const std::int64_t length = q.size(1);
   const auto queries = read_head(q, row, head, length, false, Scratch::query);
   for (std::int64_t first = 0; first < length; first += kQueryBlock) {
@@ -93,6 +79,8 @@ void attend(const Tensor& q, MatrixView<const float> keys, MatrixView<const floa
     write_head(out, row, head, first, result);
   }
 }
+
+namespace {
 
 // Gradients of all query heads that share one head of keys and values.
 struct HeadGradient {
@@ -167,8 +155,8 @@ void forward_in_f32(const Tensor& q, const Tensor& k, const Tensor& v, const Vis
       const std::int64_t row = i / heads, head = i % heads;
       const auto keys = read_head(k, row, head / group, length, false, Scratch::key);
       const auto values = read_head(v, row, head / group, length, false, Scratch::value);
-      attend(q, keys, values, row, head, 0, visibility, rule, out,
-             log_sums.data_ptr<float>() + i * length);
+      attend_in_f32(q, keys, values, row, head, 0, visibility, rule, out,
+                    log_sums.data_ptr<float>() + i * length);
     }
   });
 }
@@ -237,53 +225,6 @@ Tensor attention_by(Products products, const Tensor& q, const Tensor& k, const T
                     const Visibility& visibility, const Scores& scores) {
   return AttentionFunction::apply(q, k, v, maybe(visibility.segments), visibility.window, scores,
                                   products == Products::bf16);
-}
-
-Tensor attention_over_caches_cpu(const Tensor& q, std::span<const CachedSequence> sequences,
-                                 std::int64_t window, const Scores& scores) {
-  if (sequences.empty()) return at::empty_like(q);
-  const CachedSequence& one = sequences.front();
-  return attention_over_caches_by(products_of_attention(q, one.keys, one.values), q, sequences,
-                                  window, scores);
-}
-
-Tensor attention_over_caches_by(Products products, const Tensor& q_in,
-                                std::span<const CachedSequence> sequences, std::int64_t window,
-                                const Scores& scores) {
-  const Tensor q = q_in.contiguous();
-  const std::int64_t heads = q.size(2);
-  const Visibility visibility{window, {}};
-  const Tensor out = at::empty_like(q);
-  std::vector<Tensor> queries, results;
-  for (const CachedSequence& sequence : sequences) {
-    queries.push_back(q.narrow(1, sequence.first, sequence.count));
-    results.push_back(out.narrow(1, sequence.first, sequence.count));
-  }
-  std::vector<AttentionInBf16> in_bf16;
-  // The heads of sequences with few queries, which matrix-vector kernels take.
-  std::vector<std::size_t> in_f32;
-  for (std::size_t i = 0; i < sequences.size(); ++i) {
-    const CachedSequence& s = sequences[i];
-    if (products == Products::bf16 && s.count > kFewQueries) {
-      in_bf16.push_back(
-          {queries[i], s.keys, s.values, true, 0, s.past, visibility, scores, results[i], nullptr});
-    } else {
-      in_f32.push_back(i);
-    }
-  }
-  run_in_bf16(in_bf16);
-  parallel_for(std::ssize(in_f32) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::size_t which = in_f32[static_cast<std::size_t>(i / heads)];
-      const CachedSequence& sequence = sequences[which];
-      const std::int64_t head = i % heads, filled = sequence.past + sequence.count;
-      const std::int64_t shared = head / (heads / sequence.keys.size(1));
-      attend(queries[which], read_head(sequence.keys, 0, shared, filled, true, Scratch::key),
-             read_head(sequence.values, 0, shared, filled, true, Scratch::value), 0, head,
-             sequence.past, visibility, scores, results[which], nullptr);
-    }
-  });
-  return out;
 }
 
 }  // namespace qloft::backend

@@ -112,6 +112,19 @@ void apply_cap_slopes(const Scores& rule, const float* slopes, MatrixView<float>
   }
 }
 
+float softmax(float* scores, std::int64_t count) {
+  const kernels::DenseTable& dense = kernels::dense_table();
+  const float largest = dense.largest(scores, count);
+  if (largest == -std::numeric_limits<float>::infinity()) {
+    std::fill_n(scores, count, 0.f);
+    return largest;
+  }
+  const float sum = dense.exponentials(scores, count, largest);
+  const float inverse = 1.f / sum;
+  for (std::int64_t j = 0; j < count; ++j) scores[j] *= inverse;
+  return largest + std::log(sum);
+}
+
 void to_score_gradients(float* p, float* dp, std::int64_t count, float scale, float log_sum,
                         float dot) {
   constexpr float kHidden = -std::numeric_limits<float>::infinity();

@@ -16,6 +16,9 @@ namespace qloft::backend {
 // Queries whose scores are held at once.
 inline constexpr std::int64_t kQueryBlock = 64;
 
+// Queries that matrix-vector kernels take: decoding.
+inline constexpr std::int64_t kFewQueries = 4;
+
 // One head of one row as an f32 matrix [positions, head_dim]: a view into an f32 tensor, else
 // converted into `buffer` (a slot of scratch memory).
 MatrixView<const float> read_head(const at::Tensor& tensor, std::int64_t row, std::int64_t head,
@@ -45,6 +48,9 @@ void finish_scores(const Scores& rule, std::int64_t head, std::int64_t first, co
                    MatrixView<float> scores, float* cap_slopes = nullptr);
 // Nothing without a cap.
 void apply_cap_slopes(const Scores& rule, const float* slopes, MatrixView<float> gradient);
+
+// Scores become probabilities; returns log(sum(exp(score))), minus infinity where nothing is seen.
+float softmax(float* scores, std::int64_t count);
 
 // Of one query: scores p / scale become probabilities, and dp, the gradient of the probabilities,
 // that of the scores. `dot`: the query's result times its gradient.

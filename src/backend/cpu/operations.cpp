@@ -1,6 +1,7 @@
 #include "../operations.h"
 
 #include "attention.h"
+#include "cache.h"
 #include "elementwise.h"
 #include "low_rank.h"
 #include "products.h"
@@ -21,6 +22,8 @@ const Operations kCpuOperations = {
     .gate = gate_cpu,
     .attention = attention_cpu,
     .attention_over_caches = attention_over_caches_cpu,
+    .store = store_cpu,
+    .read = read_cpu,
     .add_gram = add_gram_cpu,
     .squared_products = squared_products_cpu,
 };

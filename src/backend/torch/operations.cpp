@@ -21,6 +21,7 @@
 #include <cmath>
 #include <limits>
 
+#include "cache.h"
 #include "packed.h"
 #include "qloft/backend/tensor.h"
 #include "qloft/core/element.h"
@@ -165,9 +166,14 @@ Tensor attention_over_caches_torch(const Tensor& q, std::span<const CachedSequen
   std::vector<Tensor> out;
   for (const CachedSequence& sequence : sequences) {
     const std::int64_t filled = sequence.past + sequence.count;
-    out.push_back(attend(q.narrow(1, sequence.first, sequence.count),
-                         sequence.keys.narrow(2, 0, filled), sequence.values.narrow(2, 0, filled),
-                         sequence.past, {window, {}}, scores));
+    // f32 where one of the two is, so that neither is rounded.
+    const bool wide = sequence.keys.type() == CacheType::f32;
+    const auto type = wide ? at::kFloat : q.scalar_type();
+    out.push_back(attend(q.narrow(1, sequence.first, sequence.count).to(type),
+                         read_torch(sequence.keys, filled, type),
+                         read_torch(sequence.values, filled, type), sequence.past, {window, {}},
+                         scores)
+                      .to(q.scalar_type()));
   }
   return at::cat(out, 1);
 }
@@ -217,6 +223,8 @@ const Operations kTorchOperations = {
     .gate = gate_torch,
     .attention = attention_torch,
     .attention_over_caches = attention_over_caches_torch,
+    .store = store_torch,
+    .read = read_torch,
     .add_gram = add_gram_torch,
     .squared_products = squared_products_torch,
 };

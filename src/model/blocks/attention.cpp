@@ -62,14 +62,10 @@ Tensor over_caches(const Pass& pass, const Attention& a, std::int64_t block, con
   std::vector<backend::CachedSequence> sequences;
   for (const CachedTokens& tokens : pass.cached) {
     const std::int64_t past = tokens.cache->length;
-    const Tensor& keys = tokens.cache->keys[at];
-    const Tensor& values = tokens.cache->values[at];
-    const auto store = [&](const Tensor& cache, const Tensor& x) {
-      cache.narrow(2, past, tokens.count)
-          .copy_(x.narrow(1, tokens.first, tokens.count).transpose(1, 2));
-    };
-    store(keys, heads.k);
-    store(values, heads.v);
+    const backend::CachedHeads& keys = tokens.cache->keys[at];
+    const backend::CachedHeads& values = tokens.cache->values[at];
+    backend::store(keys, past, heads.k.narrow(1, tokens.first, tokens.count));
+    backend::store(values, past, heads.v.narrow(1, tokens.first, tokens.count));
     sequences.push_back({keys, values, tokens.first, tokens.count, past});
   }
   return backend::attention_over_caches(heads.q, sequences, a.window, scores);

@@ -1,0 +1,57 @@
+#include "qloft/backend/cache.h"
+
+#include <ATen/ops/empty.h>
+
+#include "qloft/core/checked.h"
+#include "qloft/kernels/dense.h"
+
+namespace qloft::backend {
+namespace {
+
+at::ScalarType scalar_type(CacheType type) {
+  switch (type) {
+    case CacheType::f32:
+      return at::kFloat;
+    case CacheType::bf16:
+      return at::kBFloat16;
+    case CacheType::int8:
+      break;
+  }
+  return at::kChar;
+}
+
+}  // namespace
+
+CacheType CachedHeads::type() const {
+  if (scales.defined()) return CacheType::int8;
+  return values.scalar_type() == at::kFloat ? CacheType::f32 : CacheType::bf16;
+}
+
+std::int64_t CachedHeads::bytes() const {
+  return static_cast<std::int64_t>(values.nbytes() + (scales.defined() ? scales.nbytes() : 0));
+}
+
+CachedHeads make_cached_heads(CacheType type, std::int64_t key_value_heads, std::int64_t capacity,
+                              std::int64_t head_dim, at::Device device) {
+  const auto options = at::TensorOptions(scalar_type(type)).device(device);
+  CachedHeads cache{at::empty({1, key_value_heads, capacity, head_dim}, options), {}};
+  if (type == CacheType::int8) {
+    const std::int64_t blocks = ceil_divide(head_dim, kernels::kCodeBlock);
+    cache.scales = at::empty({1, key_value_heads, capacity, blocks}, options.dtype(at::kBFloat16));
+  }
+  return cache;
+}
+
+CachedHeads grown(const CachedHeads& cache, std::int64_t capacity, std::int64_t filled) {
+  CachedHeads larger = make_cached_heads(cache.type(), cache.heads(), capacity, cache.head_dim(),
+                                         cache.values.device());
+  // Only what is filled: the rest of the capacity stays untouched memory.
+  const auto copy = [&](const at::Tensor& from, const at::Tensor& to) {
+    to.narrow(2, 0, filled).copy_(from.narrow(2, 0, filled));
+  };
+  copy(cache.values, larger.values);
+  if (cache.scales.defined()) copy(cache.scales, larger.scales);
+  return larger;
+}
+
+}  // namespace qloft::backend
