@@ -26,6 +26,7 @@ struct Subject {
   model::AdapterId adapter;  // that its passes use
   const tokenizer::Tokenizer& tokenizer;
   const checkpoint::Checkpoint& source;  // of end tokens
+  bool cached = false;  // caches were asked for, of a task that goes without (Caches)
 };
 
 // Throws ComputationError naming the first tensor of the checkpoint, or module of an adapter, that

@@ -20,5 +20,8 @@ struct Loss {
 // (undefined: everywhere). loss_mask has the shape of ids. Logits are made and dropped in chunks of
 // rows, forward and backward: the full logits of a batch never exist.
 Loss next_token(model::Model& model, const model::Input& input, const at::Tensor& loss_mask = {});
+// The same where the hidden states of the input, [rows * length, columns], are there already.
+Loss next_token_of(model::Model& model, const at::Tensor& states, const model::Input& input,
+                   const at::Tensor& loss_mask = {});
 
 }  // namespace qloft::objectives

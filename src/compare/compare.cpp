@@ -123,7 +123,14 @@ void settle_arithmetic(Recipe& recipe, const Options& options, Progress& progres
     stage.matmul = choice.arithmetic.matmul;
     if (reason.empty()) reason = choice.reason;
   };
-  for (TaskSpec& spec : recipe.tasks) settle(spec.options.model);
+  for (TaskSpec& spec : recipe.tasks) {
+    pipeline::ModelOptions& o = spec.options.model;
+    // Before dtype is settled, on which it depends; of other tasks auto means none.
+    if (spec.task->caches == evaluate::Caches::always) {
+      o.cache_type = pipeline::settled_cache_type({o.dtype, o.matmul, o.cache_type});
+    }
+    settle(o);
+  }
   for (RowSpec& row : recipe.rows) {
     if (row.calibrate) settle(row.calibrate->model);
     if (row.tune) settle(*row.tune);

@@ -33,20 +33,27 @@ std::vector<std::int64_t> predicting_positions(const model::Input& input, const 
   return out;
 }
 
+void expect_mask_of(const model::Input& input, const Tensor& loss_mask) {
+  if (!loss_mask.defined() || loss_mask.sizes() == input.ids.sizes()) return;
+  throw InputError({{}, "loss_mask"}, "expected " + shape_text(input.ids.sizes().vec()) +
+                                          ", found " + shape_text(loss_mask.sizes().vec()));
+}
+
 }  // namespace
 
 Loss next_token(model::Model& model, const model::Input& input, const Tensor& loss_mask) {
-  if (loss_mask.defined() && loss_mask.sizes() != input.ids.sizes()) {
-    throw InputError({{}, "loss_mask"}, "expected " + shape_text(input.ids.sizes().vec()) +
-                                            ", found " + shape_text(loss_mask.sizes().vec()));
-  }
+  expect_mask_of(input, loss_mask);
   const Tensor states = model.hidden(input);
+  return next_token_of(model, states.view({-1, states.size(-1)}), input, loss_mask);
+}
+
+Loss next_token_of(model::Model& model, const Tensor& states, const model::Input& input,
+                   const Tensor& loss_mask) {
+  expect_mask_of(input, loss_mask);
   const auto positions = predicting_positions(input, loss_mask);
   const Tensor index = at::tensor(at::ArrayRef<std::int64_t>(positions), at::kLong);
   const Tensor targets = input.ids.to(at::kCPU).flatten().index_select(0, index + 1);
-  const std::int64_t length = input.ids.size(1);
-  return {model.cross_entropy(states.view({-1, states.size(-1)}), index, targets, input.adapters,
-                              length),
+  return {model.cross_entropy(states, index, targets, input.adapters, input.ids.size(1)),
           static_cast<std::int64_t>(positions.size())};
 }
 

@@ -1,9 +1,11 @@
 #include "qloft/pipeline/arithmetic.h"
 
 #include "load.h"
+#include "option_values.h"
 #include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/bf16_units.h"
 #include "qloft/core/error.h"
+#include "qloft/model/cache_type.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -27,6 +29,11 @@ void check_names(const Arithmetic& asked) {
   if (asked.matmul != kLeftOpen && asked.matmul != "float" && asked.matmul != "int8") {
     throw InputError({{}, "matmul"}, "expected auto, float or int8, found '" + asked.matmul + "'");
   }
+  if (asked.cache_type != kLeftOpen && !model::cache_type_from_name(asked.cache_type)) {
+    Names known = {kLeftOpen};
+    known.insert(known.end(), model::kCacheTypeNames.begin(), model::kCacheTypeNames.end());
+    refuse_value(asked.cache_type, "cache_type", known);
+  }
 }
 
 }  // namespace
@@ -38,7 +45,13 @@ ArithmeticChoice choose(const Arithmetic& asked, const Circumstances& found) {
     choice.reason = reason_of(found);
   }
   if (asked.matmul == kLeftOpen) choice.arithmetic.matmul = "float";
+  choice.arithmetic.cache_type = settled_cache_type(asked);
   return choice;
+}
+
+std::string settled_cache_type(const Arithmetic& asked) {
+  if (asked.cache_type != kLeftOpen) return asked.cache_type;
+  return asked.dtype == "f32" ? "f32" : "bf16";
 }
 
 ArithmeticChoice choose(const Arithmetic& asked, const std::string& device, ElementType stored) {

@@ -91,11 +91,20 @@ class Subject {
   std::optional<std::pair<std::int64_t, bool>> attached_;  // random rank, trained
 };
 
-measure::Measured run(Subject& subject, const BenchTest& test, const BenchOptions& options,
-                      Progress& progress) {
+std::string cache_type_of(const BenchVariant& variant, const BenchTest& test) {
+  Arithmetic asked = variant.asked;
+  asked.cache_type = test.cache_type;
+  return settled_cache_type(asked);
+}
+
+measure::Measured run(Subject& subject, const BenchVariant& variant, const BenchTest& test,
+                      const BenchOptions& options, Progress& progress) {
   const measure::Repeat repeat{options.repetitions, !options.no_warmup};
   const model::AdapterId adapter = subject.adapter_for(test);
   model::Model& model = subject.model();
+  if (test.kind != BenchTest::Kind::train) {
+    model.set_cache_type(*model::cache_type_from_name(cache_type_of(variant, test)));
+  }
   switch (test.kind) {
     case BenchTest::Kind::prompt:
       return measure::prompt(model, adapter, {test.tokens, test.depth}, repeat, progress);
@@ -113,7 +122,7 @@ BenchRow row_of(Subject& subject, const BenchVariant& variant, const BenchTest& 
   BenchRow row;
   row.label = label_of(test, options.batch);
   progress.begin(row.label, static_cast<std::uint64_t>(options.repetitions), "repetitions");
-  const measure::Measured measured = run(subject, test, options, progress);
+  const measure::Measured measured = run(subject, variant, test, options, progress);
   progress.end();
   row.tokens = test.tokens;
   if (test.kind == BenchTest::Kind::train) {
@@ -123,6 +132,7 @@ BenchRow row_of(Subject& subject, const BenchVariant& variant, const BenchTest& 
   } else {
     row.test = test.kind == BenchTest::Kind::prompt ? "prompt" : "decode";
     row.depth = test.depth;
+    row.cache_type = cache_type_of(variant, test);
   }
   row.rank = subject.rank_of(test);
   row.dtype = variant.arithmetic.dtype;

@@ -92,10 +92,11 @@ std::vector<BenchVariant> variants_of(const BenchOptions& o, ElementType stored)
   for (const auto& format : formats_of(o)) {
     for (const std::string& dtype : o.dtype) {
       for (const std::string& matmul : o.matmul) {
-        const Arithmetic chosen = choose({dtype, matmul}, o.device, stored).arithmetic;
+        const Arithmetic asked{dtype, matmul};
+        const Arithmetic chosen = choose(asked, o.device, stored).arithmetic;
         auto load = load_options(o.device, chosen);
         load.stored = at::kBFloat16;
-        variants.push_back({load, chosen, format});
+        variants.push_back({load, asked, chosen, format});
       }
     }
   }
@@ -116,7 +117,11 @@ std::vector<BenchTest> tests_of(const BenchOptions& o, const architecture::Layou
     if (tokens == 0) return;
     for (const std::int64_t depth : o.depth) {
       expect_positions(layout, option, tokens + depth);
-      for (const std::int64_t rank : o.random_adapter) tests.push_back({kind, tokens, depth, rank});
+      for (const std::int64_t rank : o.random_adapter) {
+        for (const std::string& cache : o.cache_type) {
+          tests.push_back({kind, tokens, depth, rank, false, cache});
+        }
+      }
     }
   };
   for (const std::int64_t tokens : o.prompt) add_span(BenchTest::Kind::prompt, "prompt", tokens);
@@ -176,7 +181,9 @@ BenchInputs open_bench(const BenchOptions& options) {
   BenchInputs inputs;
   for (const std::string& dtype : options.dtype) {
     for (const std::string& matmul : options.matmul) {
-      check_arithmetic({dtype, matmul}, options.device);
+      for (const std::string& cache : options.cache_type) {
+        check_arithmetic({dtype, matmul, cache}, options.device);
+      }
     }
   }
   ElementType stored = ElementType::bf16;

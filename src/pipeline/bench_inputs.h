@@ -16,7 +16,7 @@ namespace qloft::pipeline {
 // One way to hold the weights and to compute with them.
 struct BenchVariant {
   model::LoadOptions load;
-  Arithmetic arithmetic;
+  Arithmetic asked, arithmetic;         // without and with what auto comes to
   std::optional<quant::Format> format;  // of random weights; nullopt: dense, or as they are stored
 };
 
@@ -26,6 +26,7 @@ struct BenchTest {
   std::int64_t tokens = 0, depth = 0;
   std::int64_t random_rank = 0;
   bool checkpointing = false;
+  std::string cache_type = {};  // as it was asked for; of training: none
 };
 
 struct BenchInputs {

@@ -7,6 +7,7 @@
 #include "qloft/architecture.h"
 #include "qloft/core/error.h"
 #include "qloft/core/interrupt.h"
+#include "qloft/core/text.h"
 #include "qloft/evaluate.h"
 #include "qloft/pipeline/output.h"
 #include "suspects.h"
@@ -28,6 +29,20 @@ void check_predictions(const EvaluateOptions& options) {
   }
 }
 
+bool asks_for_cache(const EvaluateOptions& options) {
+  return options.model.cache_type != ModelOptions().cache_type;
+}
+
+void check_cache_type(const evaluate::Task& task, const EvaluateOptions& options) {
+  if (task.caches != evaluate::Caches::none || !asks_for_cache(options)) return;
+  std::vector<std::string_view> others;
+  for (const evaluate::Task& other : evaluate::tasks()) {
+    if (other.caches != evaluate::Caches::none) others.push_back(other.name);
+  }
+  throw InputError({{}, "cache_type"}, "expected it with the task " + alternatives(others) +
+                                           ", found it with " + task.name);
+}
+
 evaluate::Prepared prepare(const ModelInputs& inputs, const evaluate::Task& task,
                            const evaluate::Request& request, Progress& progress) {
   const evaluate::Materials materials{inputs.files.layout(), inputs.text.tokenizer,
@@ -41,6 +56,7 @@ void check_evaluate(const EvaluateOptions& options, Progress& progress) {
   check_model_options(options.model);
   const evaluate::Task& task = evaluate::task(options.task);
   evaluate::expect_own_settings(task, options.settings);
+  check_cache_type(task, options);
   if (options.data.empty()) throw InputError({{}, "data"}, "expected a file, found none");
   check_predictions(options);
   const std::filesystem::path config = checkpoint::resolve(options.model.model) / "config.json";
@@ -65,9 +81,11 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   EvaluateReport report;
   report.task = options.task;
   report.arithmetic = loaded.arithmetic;
+  report.cached = task.caches == evaluate::Caches::always ||
+                  (task.caches == evaluate::Caches::where_asked_for && asks_for_cache(options));
   const auto start = Clock::now();
   const evaluate::Subject subject{loaded.model, loaded.adapter, loaded.text.tokenizer,
-                                  loaded.source()};
+                                  loaded.source(), report.cached};
   evaluate::expect_finite_weights(subject);
   try {
     report.scores = task.run(subject, request, data, progress);

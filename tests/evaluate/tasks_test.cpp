@@ -29,7 +29,9 @@ class Tasks : public ::testing::Test {
   Tasks() : golden_(io::read_json(fs::path(QLOFT_TEST_DATA) / "golden/evaluate.json")) {}
 
   static fs::path bundled() { return fs::path(QLOFT_TEST_DATA) / "../examples/bundled/model"; }
-  Scores run(const std::string& name, Request request, const fs::path& model = bundled()) {
+  // cache: of tasks that go without one unless they are told to.
+  Scores run(const std::string& name, Request request, const fs::path& model = bundled(),
+             std::optional<model::CacheType> cache = std::nullopt) {
     const quantized::ModelFiles files(model);
     const auto tokenizer = tokenizer::Tokenizer::load(model);
     const std::optional<chat_template::ChatTemplate> chat;
@@ -39,7 +41,8 @@ class Tasks : public ::testing::Test {
         task(name).prepare({files.layout(), tokenizer, chat, files.source()}, request, progress_);
     auto loaded = model::Model::load(files, {}, progress_);
     loaded.set_training(false);
-    const Subject subject{loaded, model::kNoAdapter, tokenizer, files.source()};
+    if (cache) loaded.set_cache_type(*cache);
+    const Subject subject{loaded, model::kNoAdapter, tokenizer, files.source(), cache.has_value()};
     expect_finite_weights(subject);
     return task(name).run(subject, request, data, progress_);
   }
@@ -86,6 +89,20 @@ TEST_F(Tasks, PerplexityIsThatOfTransformers) {
   EXPECT_EQ(scores.find("tokens"), golden_["tokens"].get<double>());
   EXPECT_NEAR(*scores.find("nll_mean"), golden_["nll_mean"].get<double>(), 1e-4);
   EXPECT_DOUBLE_EQ(*scores.find("perplexity"), std::exp(*scores.find("nll_mean")));
+}
+
+TEST_F(Tasks, PerplexityThroughACacheIsNearThatWithoutOne) {
+  auto settings = all_settings();
+  set(settings, "window", std::int64_t{40});
+  const auto loss = [&](std::optional<model::CacheType> cache) {
+    return *run("perplexity", {text(), settings}, bundled(), cache).find("nll_mean");
+  };
+  const double exact = loss({});
+  EXPECT_NEAR(loss(model::CacheType::f32), exact, 1e-5);
+  for (const auto type : {model::CacheType::bf16, model::CacheType::int8}) {
+    EXPECT_NE(loss(type), exact);
+    EXPECT_NEAR(loss(type), exact, 0.01);
+  }
 }
 
 TEST_F(Tasks, LossOnAnswersIsThatOfTransformers) {

@@ -36,6 +36,22 @@ TEST(Arithmetic, AutoIsWhatTheModelAndTheProcessorAllow) {
   }
 }
 
+TEST(Arithmetic, ACacheIsBf16UnlessF32WasAskedFor) {
+  const struct {
+    Arithmetic asked;
+    std::string cache_type;
+  } cases[] = {{{}, "bf16"},
+               {{"bf16", "auto"}, "bf16"},
+               {{"f32", "auto"}, "f32"},
+               {{"f32", "auto", "int8"}, "int8"},
+               {{"auto", "auto", "f32"}, "f32"}};
+  for (const auto& c : cases) {
+    // Also where auto comes to f32.
+    const Arithmetic chosen = choose(c.asked, {ElementType::f32, false}).arithmetic;
+    EXPECT_EQ(chosen.cache_type, c.cache_type) << c.asked.dtype << ", " << c.asked.cache_type;
+  }
+}
+
 TEST(Arithmetic, TheReasonNamesWhatSettledIt) {
   using testing::HasSubstr;
   EXPECT_THAT(choose({}, {ElementType::bf16, true}).reason, HasSubstr("bf16: the model is stored"));

@@ -93,6 +93,20 @@ TEST_F(Bench, MeasuresEachValueOfAList) {
   EXPECT_EQ(thread_count(), before);
 }
 
+TEST_F(Bench, TakesCachesOfEveryTypeForPromptsAndDecoding) {
+  BenchOptions o = options();
+  o.dtype = {"f32", "bf16"};
+  o.cache_type = {"auto", "int8"};
+  std::vector<std::string> found;
+  for (const BenchRow& row : bench(o, silent_).rows) {
+    found.push_back(row.test + " " + row.dtype + " " + row.cache_type.value_or("-"));
+  }
+  EXPECT_THAT(found,
+              ElementsAre("prompt f32 f32", "prompt f32 int8", "decode f32 f32", "decode f32 int8",
+                          "train f32 -", "prompt bf16 bf16", "prompt bf16 int8", "decode bf16 bf16",
+                          "decode bf16 int8", "train bf16 -"));
+}
+
 TEST_F(Bench, DrawsWeightsForAShapeAlone) {
   BenchOptions o = random();
   o.bits = {4, 2, 16};
@@ -157,6 +171,8 @@ TEST_F(Bench, RefusesWhatCannotBeMeasured) {
        },
        "dtype: expected auto, f32 or bf16, found 'f64'"},
       {[](auto& o) { o.matmul = {"int4"}; }, "matmul: expected auto, float or int8, found 'int4'"},
+      {[](auto& o) { o.cache_type = {"q8"}; },
+       "cache_type: expected one of auto, f32, bf16, int8, found 'q8'"},
       {[](auto& o) { o.device = "tpu"; }, "device: expected cpu"},
       {[](auto& o) { o.bits = {4}; }, "bits: is of the weights that --random draws"},
       {[](auto& o) { o.codebook = "nf"; }, "codebook: is of the weights that --random draws"},

@@ -37,10 +37,14 @@ struct Subject;
 // The data of a request as its task made them ready.
 using Prepared = std::shared_ptr<const void>;
 
+// Whether a task keeps keys and values of past positions.
+enum class Caches : std::uint8_t { none, where_asked_for, always };
+
 struct Task {
   std::string name;         // of --task
   std::string in_recipe;    // its member in the "tasks" of a recipe
   bool plain_text = false;  // it reads a text; else JSON Lines
+  Caches caches = Caches::none;
   // A setting that is a number of worked examples, and the one that says which file has them.
   std::string example_count, example_file;
   std::vector<ScoreInfo> scores;

@@ -23,6 +23,7 @@ struct EvaluateOptions {
 struct EvaluateReport {
   std::string task;
   Arithmetic arithmetic;  // without auto
+  bool cached = false;    // keys and values went through a cache
   evaluate::Scores scores;
   double seconds = 0;
 };

@@ -22,6 +22,9 @@ inline constexpr const char* kDtypeHelp =
     "processor has units for it";
 inline constexpr const char* kMatmulHelp =
     "products with weights: float, as --dtype says, int8, faster and coarser, or auto: float";
+inline constexpr const char* kCacheTypeHelp =
+    "keys and values of past positions: f32, bf16, int8 (8.5 bits), or auto: f32 with --dtype f32, "
+    "else bf16";
 
 template <typename Visitor>
 void visit_options(PlanOptions& o, Visitor& v) {
@@ -175,6 +178,9 @@ void visit_options(EvaluateOptions& o, Visitor& v) {
     std::visit([&](auto& value) { v(setting.flags, value, setting.help); }, setting.value);
   }
   visit_options(o.model, v);
+  v("--cache-type", o.model.cache_type,
+    std::string(kCacheTypeHelp) +
+        "; perplexity is computed through such a cache where this is given, else without any");
 }
 
 template <typename Visitor>

@@ -221,6 +221,7 @@ void visit_fields(BenchRow& r, Visitor& v) {
   v("bytes", r.bytes, show::bytes("size"));
   v("dtype", r.dtype, show::text("dtype"));
   v("matmul", r.matmul, show::text("matmul"));
+  v("cache_type", r.cache_type, show::text("cache"));
   v("threads", r.threads, show::text("threads"));
   v("rank", r.rank, show::text("rank"));
   v("label", r.label, show::text("test"));

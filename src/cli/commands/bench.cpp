@@ -52,6 +52,8 @@ void visit_options(Options& options, Visitor& v) {
   v("--dtype", o.dtype, "activations and dense weights: auto, f32, bf16 (auto)");
   v("--matmul", o.matmul,
     "products with weights: auto, float, as --dtype says, int8, faster (auto)");
+  v("--cache-type", o.cache_type,
+    "keys and values of past positions: auto, f32, bf16, int8 (auto)");
   v.group("Output");
   v("-o,--format",
     choice(options.format, {{"table", Shape::table}, {"csv", Shape::csv}, {"md", Shape::markdown}}),
@@ -145,9 +147,9 @@ Command bench_command() {
             add_model_argument(app, options->bench.model);
             OptionBinder bind(app);
             visit_options(*options, bind);
-            take_one_argument(
-                app, {"--prompt", "--decode", "--depth", "--train", "--bits", "--random-adapter",
-                      "--rank", "--checkpointing", "--threads", "--dtype", "--matmul"});
+            take_one_argument(app, {"--prompt", "--decode", "--depth", "--train", "--bits",
+                                    "--random-adapter", "--rank", "--checkpointing", "--threads",
+                                    "--dtype", "--matmul", "--cache-type"});
             return [options](Context& context) {
               const auto report = pipeline::bench(options->bench, context.progress);
               context.print(to_text(report, options->format));

@@ -25,6 +25,7 @@ void visit_options(pipeline::ChatOptions& o, Visitor& v) {
   v("--context", at_most(o.context, train::kMostLength), "positions of the conversation held");
   visit(o.sampling, v);
   visit_options(o.model, v);
+  v("--cache-type", o.model.cache_type, pipeline::kCacheTypeHelp);
 }
 
 std::string list_adapters(const pipeline::Conversation& conversation) {
@@ -101,7 +102,8 @@ Command chat_command() {
               if (context.progress.stop_requested()) context.stopped = "stopped";
               return Json{{"turns", turns},
                           {"dtype", conversation.arithmetic().dtype},
-                          {"matmul", conversation.arithmetic().matmul}};
+                          {"matmul", conversation.arithmetic().matmul},
+                          {"cache_type", conversation.arithmetic().cache_type}};
             };
           }};
 }

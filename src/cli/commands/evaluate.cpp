@@ -21,6 +21,7 @@ Json to_json(const pipeline::EvaluateReport& report) {
   }
   json["dtype"] = report.arithmetic.dtype;
   json["matmul"] = report.arithmetic.matmul;
+  if (report.cached) json["cache_type"] = report.arithmetic.cache_type;
   json["seconds"] = report.seconds;
   return json;
 }

@@ -21,6 +21,7 @@ void visit_options(pipeline::GenerateOptions& o, Visitor& v) {
   v("--stop", o.stop, "end before this text (may be given more than once)");
   visit(o.sampling, v);
   visit_options(o.model, v);
+  v("--cache-type", o.model.cache_type, pipeline::kCacheTypeHelp);
 }
 
 std::string reason_name(generate::StopReason reason) {
@@ -77,6 +78,7 @@ Command generate_command() {
                            {"stop_reason", reason_name(report.result.reason)},
                            {"dtype", report.arithmetic.dtype},
                            {"matmul", report.arithmetic.matmul},
+                           {"cache_type", report.arithmetic.cache_type},
                            {"prompt_seconds", report.prompt_seconds},
                            {"seconds", report.seconds}};
               OptionEcho echo(json["options"]);

@@ -191,6 +191,7 @@ Task gsm8k_task() {
   Task row;
   row.name = "gsm8k";
   row.in_recipe = "problems";
+  row.caches = Caches::always;
   row.example_count = "few_shot";
   row.example_file = "few_shot_data";
   row.scores = {

@@ -46,12 +46,29 @@ void check_text(const PerplexityOptions& options, const fs::path& data, std::int
   if (!fs::is_regular_file(data)) throw InputError({data, {}}, "no such file");
 }
 
+// Each window by a cache of its own, as if it were a prompt.
+objectives::Loss loss_through_caches(const Subject& subject, const model::Input& input) {
+  model::Model& model = subject.model;
+  const std::int64_t rows = input.ids.size(0), window = input.ids.size(1);
+  const at::Tensor ids = input.ids.to(at::kCPU);
+  const std::int64_t* first = ids.data_ptr<std::int64_t>();
+  std::vector<model::KeyValueCache> caches;
+  for (std::int64_t i = 0; i < rows; ++i) caches.push_back(model.make_cache(window));
+  std::vector<model::Continuation> sequences;
+  for (model::KeyValueCache& cache : caches) {
+    sequences.push_back({&cache, {first, first + window}, subject.adapter});
+    first += window;
+  }
+  return objectives::next_token_of(model, model.extend(sequences, model::NewTokens::all), input);
+}
+
 objectives::Loss loss_of_windows(const Subject& subject, const tokenizer::TokenId* ids,
                                  std::int64_t rows, std::int64_t window) {
   auto batch = at::empty({rows, window}, at::kLong);
   std::copy_n(ids, rows * window, batch.data_ptr<std::int64_t>());
-  return objectives::next_token(
-      subject.model, {.ids = batch.to(subject.model.device()), .adapters = {subject.adapter}});
+  const model::Input input{.ids = batch.to(subject.model.device()), .adapters = {subject.adapter}};
+  return subject.cached ? loss_through_caches(subject, input)
+                        : objectives::next_token(subject.model, input);
 }
 
 struct Windows {
@@ -111,6 +128,7 @@ Task perplexity_task() {
   Task row;
   row.name = row.in_recipe = "perplexity";
   row.plain_text = true;
+  row.caches = Caches::where_asked_for;
   row.scores = {
       {.key = "nll_mean", .label = "mean loss", .decimals = 6},
       {.key = "perplexity",
