@@ -5,20 +5,16 @@
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <optional>
 
+#include "calibrate_inputs.h"
 #include "clock.h"
 #include "load.h"
 #include "matrix_statistics.h"
 #include "qloft/calibrate.h"
 #include "qloft/checkpoint/finite.h"
 #include "qloft/core.h"
-#include "qloft/core/fingerprint.h"
-#include "qloft/data/end_tokens.h"
-#include "qloft/data/known_ids.h"
 #include "qloft/data/omissions.h"
-#include "qloft/data/rows.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/statistics.h"
 #include "suspects.h"
@@ -35,35 +31,6 @@ constexpr double kLargestSum = 1e76;  // beyond, a root mean would be none that 
 
 std::span<const std::byte> bytes_of(const auto& values) {
   return std::as_bytes(std::span(values));
-}
-
-// The sequences that these options draw.
-std::vector<data::Example> draw(const CalibrateOptions& options, const ModelInputs& model,
-                                data::Omissions& omissions) {
-  const std::int64_t vocabulary = model.files.layout().vocabulary_size;
-  if (!data::is_rows_file(options.data)) {
-    const auto ids = data::read_text_ids(options.data, vocabulary, model.tokenizer());
-    if (std::ssize(ids) < options.length) {
-      throw InputError({options.data, {}}, "expected at least one sequence of " +
-                                               std::to_string(options.length) + " tokens, found " +
-                                               std::to_string(ids.size()));
-    }
-    return calibrate::windows(ids, options.samples, options.length, options.seed);
-  }
-  data::DataOptions format;
-  format.max_length = options.length;
-  format.vocabulary_size = vocabulary;
-  format.end_token = data::end_tokens(model.files.folder(), model.tokenizer()).appended;
-  const data::DataSet data({options.data},
-                           data::ExampleReader(model.tokenizer(), model.text.chat, format));
-  std::vector<std::int64_t> chosen(static_cast<std::size_t>(data.size()));
-  std::iota(chosen.begin(), chosen.end(), 0);
-  Random(options.seed).shuffle(std::span(chosen));
-  chosen.resize(std::min(chosen.size(), static_cast<std::size_t>(options.samples)));
-  std::ranges::sort(chosen);
-  std::vector<data::Example> examples = data.get(chosen);
-  for (std::size_t i = 0; i < chosen.size(); ++i) omissions.add(data, chosen[i], examples[i]);
-  return examples;
 }
 
 // Of the linear layers and the output matrix.
@@ -302,15 +269,6 @@ void collect(LoadedModel& loaded, const std::vector<data::Example>& examples,
     report.gram_seconds = seconds_since(start);
   }
   writer.flush();
-}
-
-// Of what the sequences hold, whatever text and tokenizer gave it.
-std::string fingerprint_of(const std::vector<data::Example>& examples) {
-  std::uint64_t hash = examples.size();
-  for (const data::Example& example : examples) {
-    hash = mix(mix(hash, bytes_of(example.ids)), bytes_of(example.loss_mask));
-  }
-  return hex(hash);
 }
 
 }  // namespace

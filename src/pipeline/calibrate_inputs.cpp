@@ -1,0 +1,53 @@
+#include "calibrate_inputs.h"
+
+#include <algorithm>
+#include <numeric>
+#include <span>
+
+#include "qloft/calibrate.h"
+#include "qloft/core.h"
+#include "qloft/core/fingerprint.h"
+#include "qloft/data/end_tokens.h"
+#include "qloft/data/known_ids.h"
+#include "qloft/data/rows.h"
+
+namespace qloft::pipeline {
+
+std::vector<data::Example> draw(const CalibrateOptions& options, const ModelInputs& model,
+                                data::Omissions& omissions) {
+  const std::int64_t vocabulary = model.files.layout().vocabulary_size;
+  if (!data::is_rows_file(options.data)) {
+    const auto ids = data::read_text_ids(options.data, vocabulary, model.tokenizer());
+    if (std::ssize(ids) < options.length) {
+      throw InputError({options.data, {}}, "expected at least one sequence of " +
+                                               std::to_string(options.length) + " tokens, found " +
+                                               std::to_string(ids.size()));
+    }
+    return calibrate::windows(ids, options.samples, options.length, options.seed);
+  }
+  data::DataOptions format;
+  format.max_length = options.length;
+  format.vocabulary_size = vocabulary;
+  format.end_token = data::end_tokens(model.files.folder(), model.tokenizer()).appended;
+  const data::DataSet data({options.data},
+                           data::ExampleReader(model.tokenizer(), model.text.chat, format));
+  std::vector<std::int64_t> chosen(static_cast<std::size_t>(data.size()));
+  std::iota(chosen.begin(), chosen.end(), 0);
+  Random(options.seed).shuffle(std::span(chosen));
+  chosen.resize(std::min(chosen.size(), static_cast<std::size_t>(options.samples)));
+  std::ranges::sort(chosen);
+  std::vector<data::Example> examples = data.get(chosen);
+  for (std::size_t i = 0; i < chosen.size(); ++i) omissions.add(data, chosen[i], examples[i]);
+  return examples;
+}
+
+std::string fingerprint_of(const std::vector<data::Example>& examples) {
+  std::uint64_t hash = examples.size();
+  for (const data::Example& example : examples) {
+    hash = mix(mix(hash, std::as_bytes(std::span(example.ids))),
+               std::as_bytes(std::span(example.loss_mask)));
+  }
+  return hex(hash);
+}
+
+}  // namespace qloft::pipeline
