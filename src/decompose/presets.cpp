@@ -178,6 +178,7 @@ std::optional<Metric> metric_from_name(std::string_view name) {
 
 std::vector<std::string_view> metric_names() {
   std::vector<std::string_view> out;
+  out.reserve(kMetricNames.size());
   for (const MetricName& row : kMetricNames) out.push_back(row.name);
   return out;
 }

@@ -107,6 +107,7 @@ void write_sums(const fs::path& file, const calibrate::Fisher& fisher, std::int6
 
 std::vector<float> root_means(const std::vector<double>& sums, std::int64_t sequences) {
   std::vector<float> out;
+  out.reserve(sums.size());
   for (const double sum : sums) {
     out.push_back(static_cast<float>(std::sqrt(sum / static_cast<double>(sequences))));
   }

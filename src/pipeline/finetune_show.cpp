@@ -13,6 +13,7 @@ std::vector<std::string> pieces_of(const tokenizer::Tokenizer& tokenizer,
                                    const std::vector<tokenizer::TokenId>& ids) {
   tokenizer::StreamDecoder decoder(tokenizer, false);
   std::vector<std::string> pieces;
+  pieces.reserve(ids.size());
   for (const tokenizer::TokenId id : ids) pieces.push_back(decoder.push(id));
   if (!pieces.empty()) pieces.back() += decoder.finish();
   return pieces;

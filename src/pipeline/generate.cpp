@@ -218,7 +218,7 @@ generate::Result Conversation::say(const std::string& message, const generate::S
       s.engine->go_on(*s.sequence, std::move(request));
     }
     while (!s.engine->finished(*s.sequence)) s.engine->step();
-    const generate::Result result = s.engine->result(*s.sequence);
+    generate::Result result = s.engine->result(*s.sequence);
     s.messages.push_back({"assistant", result.text});
     return result;
   } catch (const ComputationError&) {

@@ -28,6 +28,7 @@ constexpr std::array kStrategies = {
 
 std::vector<std::string_view> strategy_names() {
   std::vector<std::string_view> names;
+  names.reserve(kStrategies.size());
   for (const Row& row : kStrategies) names.push_back(row.name);
   return names;
 }

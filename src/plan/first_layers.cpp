@@ -32,6 +32,7 @@ std::vector<Layer> layers_of(const Problem& problem) {
     layer.least_bits = std::max(layer.least_bits, problem.least_bits[m]);
   }
   std::vector<Layer> out;
+  out.reserve(layers.size());
   for (auto& [number, layer] : layers) out.push_back(std::move(layer));
   return out;
 }

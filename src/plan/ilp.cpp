@@ -55,7 +55,8 @@ class Program {
     }
     byte_unit_ = std::max<std::uint64_t>(byte_unit_, 1);
     // Every choice takes whole units: half a one more keeps rounding away from the border.
-    most_units_ = static_cast<double>((problem.budget - least) / byte_unit_) + 0.5;
+    const std::uint64_t whole_units = (problem.budget - least) / byte_unit_;
+    most_units_ = static_cast<double>(whole_units) + 0.5;
   }
 
   int columns() const { return columns_; }
@@ -69,7 +70,7 @@ class Program {
     for (std::size_t i = 0; i < kept_.size(); ++i) {
       for (const std::size_t o : kept_[i]) {
         const int at[] = {static_cast<int>(i), rows - 1};
-        const double values[] = {1.0, static_cast<double>(more_bytes(i, o) / byte_unit_)};
+        const double values[] = {1.0, static_cast<double>(more_units(i, o))};
         matrix.appendCol(2, at, values);
         objective.push_back(option(i, o).error / error_unit_);
       }
@@ -111,8 +112,9 @@ class Program {
       std::vector<int> columns(kept_[i].size());
       std::iota(columns.begin(), columns.end(), first_column_[i]);
       std::vector<double> sizes;
+      sizes.reserve(kept_[i].size());
       for (const std::size_t o : kept_[i]) {
-        sizes.push_back(static_cast<double>(more_bytes(i, o) / byte_unit_));
+        sizes.push_back(static_cast<double>(more_units(i, o)));
       }
       sets.push_back(std::make_unique<CbcSOS>(&model, static_cast<int>(columns.size()),
                                               columns.data(), sizes.data(), static_cast<int>(i),
@@ -126,6 +128,9 @@ class Program {
  private:
   const Option& option(std::size_t i, std::size_t o) const { return problem_.items[i].options[o]; }
   // Than the item's smallest kept option.
+  std::uint64_t more_units(std::size_t i, std::size_t o) const {
+    return more_bytes(i, o) / byte_unit_;
+  }
   std::uint64_t more_bytes(std::size_t i, std::size_t o) const {
     return option(i, o).bytes - option(i, kept_[i].front()).bytes;
   }

@@ -135,6 +135,7 @@ struct ReadHeads {
 
 std::vector<ReadHeads> read_all(const std::vector<CachedQueries>& sequences, at::ScalarType type) {
   std::vector<ReadHeads> read;
+  read.reserve(sequences.size());
   for (const CachedQueries& one : sequences) read.emplace_back(one, type);
   return read;
 }
@@ -183,7 +184,7 @@ Tensor attention_over_caches_by(Products products, const Tensor& q_in,
                                 std::span<const CachedSequence> sequences, std::int64_t window,
                                 const Scores& scores) {
   const Tensor q = q_in.contiguous();
-  const Tensor out = at::empty_like(q);
+  Tensor out = at::empty_like(q);
   std::vector<CachedQueries> few, many_in_f32, many_in_bf16;
   for (const CachedSequence& one : sequences) {
     const bool in_bf16 = products == Products::bf16 && one.keys.type() != CacheType::f32;

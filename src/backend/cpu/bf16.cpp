@@ -47,14 +47,14 @@ MatrixView<BFloat16> view(const Tensor& tensor) {
 
 Tensor rows_of(const Weight& weight, std::int64_t first, std::int64_t count) {
   if (!weight.is_packed()) return weight.dense().narrow(0, first, count).to(at::kBFloat16);
-  const Tensor out = scratch_matrix(count, weight.columns());
+  Tensor out = scratch_matrix(count, weight.columns());
   quant::dequantize(weight.packed(), view(out), first);
   return out;
 }
 
 Tensor columns_of(const Weight& weight, std::int64_t first, std::int64_t count) {
   if (!weight.is_packed()) return weight.dense().narrow(1, first, count).to(at::kBFloat16);
-  const Tensor out = scratch_matrix(weight.rows(), count);
+  Tensor out = scratch_matrix(weight.rows(), count);
   quant::dequantize_tile(weight.packed(), view(out), 0, first);
   return out;
 }

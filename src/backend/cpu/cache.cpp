@@ -116,7 +116,7 @@ MatrixView<const float> read_positions(const CachedHeads& cache, std::int64_t he
 Tensor read_cpu(const CachedHeads& cache, std::int64_t count, at::ScalarType type) {
   if (cache.values.scalar_type() == type) return cache.values.narrow(2, 0, count);
   const std::int64_t heads = cache.heads(), dim = cache.head_dim();
-  const Tensor out = at::empty({1, heads, count, dim}, at::TensorOptions(type));
+  Tensor out = at::empty({1, heads, count, dim}, at::TensorOptions(type));
   const CachedRows from(cache);
   const auto read_block = [&](std::int64_t head, std::int64_t first, std::int64_t positions,
                               float* to) {

@@ -129,7 +129,7 @@ bool runs_in_int8(const Tensor& x, const Weight& weight) {
 Tensor multiply_transposed_int8(const Tensor& x, const Weight& weight) {
   const Panels panels(x);
   const std::int64_t rows = weight.rows(), columns = weight.columns();
-  const Tensor y = at::empty({x.size(0), rows}, x.options());
+  Tensor y = at::empty({x.size(0), rows}, x.options());
   const Output output(y);
   parallel_for(rows, int8_slice(rows), [&](std::int64_t begin, std::int64_t end) {
     Int8Weights* const weights = weight_panels(panels.blocks());
@@ -146,7 +146,7 @@ Tensor multiply_transposed_int8(const Tensor& x, const Weight& weight) {
 Tensor multiply_int8(const Tensor& y, const Weight& weight) {
   const Panels panels(y);
   const std::int64_t rows = weight.rows(), columns = weight.columns(), blocks = panels.blocks();
-  const Tensor x = at::empty({y.size(0), columns}, y.options());
+  Tensor x = at::empty({y.size(0), columns}, y.options());
   const Output output(x);
   parallel_for(columns, int8_slice(columns), [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t slice = end - begin;

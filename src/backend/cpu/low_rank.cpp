@@ -50,7 +50,7 @@ LowRankOperations::Gradients backward_in_bf16(const Tensor& dy, const Tensor& x,
 Tensor add_low_rank_cpu(Tensor& y, const Tensor& x, const Tensor& a, const Tensor& b,
                         double scale) {
   if (runs_in_bf16(x)) {
-    const Tensor h = multiply_bf16(x, to_bf16(a).t()).mul_(scale);
+    Tensor h = multiply_bf16(x, to_bf16(a).t()).mul_(scale);
     add_product_bf16(y, h, to_bf16(b).t());
     return h;
   }

@@ -132,11 +132,11 @@ Layout parse_layout(std::string_view text) {
   std::size_t at = 0;
   if (!text.empty()) {
     const std::size_t first = first_character(text).bytes;
-    if (text.size() > first && kAligns.find(text[first]) != kAligns.npos) {
+    if (text.size() > first && kAligns.find(text[first]) != std::string_view::npos) {
       layout.fill = text.substr(0, first);
       layout.align = text[first];
       at = first + 1;
-    } else if (kAligns.find(text[0]) != kAligns.npos) {
+    } else if (kAligns.find(text[0]) != std::string_view::npos) {
       layout.align = text[0];
       at = 1;
     }
@@ -155,7 +155,8 @@ Layout parse_layout(std::string_view text) {
   if (skip('.')) layout.precision = read_number(text, at);
   if (at < text.size()) layout.type = text[at++];
   constexpr std::string_view kTypes = "sdoxXbeEfFgG%";
-  if (at != text.size() || (layout.type != 0 && kTypes.find(layout.type) == kTypes.npos)) {
+  if (at != text.size() ||
+      (layout.type != 0 && kTypes.find(layout.type) == std::string_view::npos)) {
     throw Failure{"invalid format specifier '" + std::string(text) + "'"};
   }
   if (layout.type == 'd') layout.type = 0;
@@ -181,7 +182,7 @@ std::string percent_format(std::string_view pattern, const Value& values, Budget
     const Value* value = nullptr;
     if (at < pattern.size() && pattern[at] == '(') {
       const std::size_t end = pattern.find(')', at);
-      if (end == pattern.npos || values.dict() == nullptr) {
+      if (end == std::string_view::npos || values.dict() == nullptr) {
         throw Failure{"format requires a mapping"};
       }
       value = values.dict()->find(std::string(pattern.substr(at + 1, end - at - 1)));
@@ -251,7 +252,7 @@ Value format_field(Interpreter& machine, std::string_view field, std::size_t& au
                    const Arguments& arguments) {
   const std::size_t end = std::min(field.find_first_of(".["), field.size());
   const std::string first(field.substr(0, end));
-  const bool position = first.find_first_not_of("0123456789") == first.npos;
+  const bool position = first.find_first_not_of("0123456789") == std::string_view::npos;
   Value value;
   if (position) {
     std::size_t at = 0;
@@ -271,10 +272,11 @@ Value format_field(Interpreter& machine, std::string_view field, std::size_t& au
     const bool item = field.front() == '[';
     const std::size_t stop =
         item ? field.find(']') : std::min(field.find_first_of(".[", 1), field.size());
-    if (stop == field.npos) throw Failure{"Missing ']' in format string"};
+    if (stop == std::string_view::npos) throw Failure{"Missing ']' in format string"};
     const std::string key(field.substr(1, stop - 1));
     std::size_t at = 0;
-    const bool index = !key.empty() && key.find_first_not_of("0123456789") == key.npos;
+    const bool index =
+        !key.empty() && key.find_first_not_of("0123456789") == std::string_view::npos;
     value = !item   ? machine.attribute(value, key)
             : index ? machine.item(value, Value(read_number(key, at)))
                     : machine.item(value, Value(key));
@@ -302,11 +304,11 @@ std::string brace_format(Interpreter& machine, std::string_view pattern,
       continue;
     }
     const std::size_t end = pattern.find('}', at);
-    if (c == '}' || end == pattern.npos)
+    if (c == '}' || end == std::string_view::npos)
       throw Failure{"Single '" + std::string(1, c) + "' in format"};
     std::string_view field = pattern.substr(at + 1, end - at - 1);
     std::string_view specification;
-    if (const std::size_t colon = field.find(':'); colon != field.npos) {
+    if (const std::size_t colon = field.find(':'); colon != std::string_view::npos) {
       specification = field.substr(colon + 1);
       field = field.substr(0, colon);
     }

@@ -27,8 +27,8 @@ const Value& Parameters::required(std::size_t index) const {
   return *given_[index];
 }
 
-Value Parameters::value(std::size_t index, Value fallback) const {
-  return given_[index] != nullptr ? *given_[index] : std::move(fallback);
+Value Parameters::value(std::size_t index, const Value& fallback) const {
+  return given_[index] != nullptr ? *given_[index] : fallback;
 }
 
 std::int64_t Parameters::integer(std::size_t index, std::int64_t fallback) const {

@@ -22,7 +22,7 @@ class Parameters {
   const Value* find(std::size_t index) const { return given_[index]; }
   // The value as the wanted type; throws Failure where it is of another.
   const Value& required(std::size_t index) const;
-  Value value(std::size_t index, Value fallback) const;
+  Value value(std::size_t index, const Value& fallback) const;
   std::int64_t integer(std::size_t index, std::int64_t fallback) const;
   bool flag(std::size_t index, bool fallback) const;
   // None counts as not given.

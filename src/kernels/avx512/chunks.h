@@ -10,7 +10,7 @@ namespace qloft::kernels::avx512_kernels {
 // after another to look up 32 values.
 template <int kBits>
 struct Chunk {
-  static constexpr int kWidth = kBits == 3 ? 2 : kBits;  // of a field
+  static constexpr int kWidth = kBits - (kBits == 3 ? 1 : 0);  // of a field
   static constexpr int kGroups = kBits == 3 ? 16 : 16 / kBits;
   static constexpr int kColumns = kGroups * static_cast<int>(kGroup);
   static constexpr int kSteps = kColumns / 32;

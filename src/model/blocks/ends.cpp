@@ -69,7 +69,7 @@ Tensor embed(const Pass& pass, const Tensor& ids, const Tensor& positions) {
 
 Tensor finish(const Pass& pass, const Tensor& x) {
   const auto& output = pass.layout().output;
-  const Tensor normed = normalize(pass, output.norm, x);
+  Tensor normed = normalize(pass, output.norm, x);
   if (output.projection == architecture::kNoParameter) return normed;
   return apply(pass, output.projection, normed);
 }

@@ -106,7 +106,7 @@ Pass over_tokens(const Pass& pass, const Tensor& tokens) {
 
 Tensor apply(const Pass& pass, ParameterId id, const Tensor& x) {
   const auto use = use_of(pass, id);
-  const Tensor y = backend::linear(x, *use.weight, use.bias, use.factors, use.dropout_seed);
+  Tensor y = backend::linear(x, *use.weight, use.bias, use.factors, use.dropout_seed);
   const auto role = pass.layout().parameter(id).role;
   const bool shown = role == architecture::Role::linear || role == architecture::Role::output;
   if (pass.state->observer == nullptr || !shown) return y;
@@ -124,6 +124,7 @@ std::vector<Tensor> apply_slices(const Pass& pass, std::span<const RowSlice* con
     for (const ParameterId id : ids) results.push_back(apply(pass, id, x));
   } else {
     std::vector<backend::LinearUse> uses;
+    uses.reserve(ids.size());
     for (const ParameterId id : ids) uses.push_back(use_of(pass, id));
     results = backend::linear_together(uses, x);
   }
