@@ -111,7 +111,7 @@ std::string other_folder(const fs::path& path, const fs::path& cache, const std:
 
 fs::path resolve(const std::string& model) {
   if (model.empty()) throw InputError("expected a model folder or a hub name, found nothing");
-  const fs::path path(model);
+  fs::path path(model);
   std::error_code error;
   if (fs::is_directory(path, error)) return path;
   if (fs::exists(path, error)) {

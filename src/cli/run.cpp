@@ -63,6 +63,7 @@ std::string describe_extras(const CLI::App& app, const CLI::App* command) {
 
 std::string unknown_command(const std::string& word, const std::vector<Command>& known) {
   std::vector<std::string> names;
+  names.reserve(known.size());
   for (const Command& command : known) names.push_back(command.name);
   const std::string near = nearest_name(word, names);
   return fmt::format("unknown command '{}'{}; `qloft --help` lists the commands", word,

@@ -133,7 +133,7 @@ std::string script(const Plot& plot, const LinePlot& lines) {
   std::string data, plots;
   std::size_t color = 0, references = 0;
   for (const Series& series : lines.series) {
-    const std::string tone = kColors[color % kColors.size()];
+    const std::string& tone = kColors[color % kColors.size()];
     plots += plots.empty() ? "plot " : ", \\\n     ";
     if (series.reference) {
       plots += number(series.points.front().second) + " with lines linecolor rgb " +

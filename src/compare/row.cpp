@@ -149,7 +149,7 @@ pipeline::QuantizeOptions quantize_options(const RowSpec& row, const Options& op
 }
 
 // `own`: of the quantized folder that is tuned.
-void check_adapter(pipeline::FinetuneOptions tune, const adapter::Config* own,
+void check_adapter(const pipeline::FinetuneOptions& tune, const adapter::Config* own,
                    const Options& options) {
   if (tune.method != "lora") return;
   const fs::path config = checkpoint::resolve(options.model) / "config.json";

@@ -36,16 +36,10 @@ std::string number_at(std::string_view text, std::size_t at, std::size_t& end) {
   bool point = false;
   while (end < text.size()) {
     const bool digit_follows = end + 1 < text.size() && is_digit(text[end + 1]);
-    if (is_digit(text[end])) {
-      ++end;
-    } else if (text[end] == ',' && !point && digit_follows) {
-      ++end;
-    } else if (text[end] == '.' && !point && digit_follows) {
-      point = true;
-      ++end;
-    } else {
-      break;
-    }
+    const bool mark_within = (text[end] == ',' || text[end] == '.') && !point && digit_follows;
+    if (!is_digit(text[end]) && !mark_within) break;
+    point = point || text[end] == '.';
+    ++end;
   }
   return normalise(text.substr(at, end - at));
 }

@@ -32,7 +32,7 @@ bool raw_bytes_of(std::string_view token, std::string& bytes) {
 bool has_inner_metaspace(std::string_view token) {
   std::size_t at = 0;
   while (token.substr(at).starts_with(kMetaspace)) at += kMetaspace.size();
-  return token.find(kMetaspace, at) != token.npos;
+  return token.find(kMetaspace, at) != std::string_view::npos;
 }
 
 }  // namespace
@@ -129,7 +129,7 @@ void Bpe::encode(std::string_view piece, std::vector<TokenId>& ids) const {
   }
   std::size_t begin = 0;
   std::size_t at = 0;
-  while ((at = piece.find(kMetaspace, at)) != piece.npos) {
+  while ((at = piece.find(kMetaspace, at)) != std::string_view::npos) {
     // A run of U+2581 and what follows it is one word.
     if (at > begin) {
       encode_word(piece.substr(begin, at - begin), ids);

@@ -71,9 +71,9 @@ template <typename Gradient>
 
 }  // namespace
 
-AdamW::AdamW(NamedTensors tensors, const AdamWOptions& options) : options_(options) {
+AdamW::AdamW(const NamedTensors& tensors, const AdamWOptions& options) : options_(options) {
   at::NoGradGuard no_grad;
-  for (auto& [name, tensor] : tensors) {
+  for (const auto& [name, tensor] : tensors) {
     const auto type = tensor.scalar_type();
     if (type != at::kFloat && type != at::kBFloat16) {
       throw InputError({{}, name}, "expected f32 or bf16 to train");

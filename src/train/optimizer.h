@@ -30,7 +30,7 @@ struct AdamWOptions {
 class AdamW {
  public:
   // The tensors are shared, not copied: f32 or bf16, contiguous.
-  AdamW(NamedTensors tensors, const AdamWOptions& options);
+  AdamW(const NamedTensors& tensors, const AdamWOptions& options);
 
   // The Euclidean norm of all gradients together. The same on any number of threads.
   double gradient_norm() const;

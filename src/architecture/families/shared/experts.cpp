@@ -36,7 +36,7 @@ Experts add_experts(LayoutBuilder& builder, const ExpertNames& names, std::int64
       first_up = both;
       first_down = mlp.down;
     }
-    out.experts.push_back(std::move(mlp));
+    out.experts.push_back(mlp);
   }
   return out;
 }

@@ -113,6 +113,7 @@ void add_gated_decoder(LayoutBuilder& builder, const GatedDecoder& d, const std:
 
 std::vector<std::int64_t> windows_of(const std::vector<bool>& windowed, std::int64_t window) {
   std::vector<std::int64_t> out;
+  out.reserve(windowed.size());
   for (const bool has_window : windowed) out.push_back(has_window ? window : 0);
   return out;
 }
