@@ -52,6 +52,12 @@ class Automatic : public ::testing::Test {
     o.rank = 2;
     return o;
   }
+  QuantizeOptions with_data(const std::string& output, double bits) const {
+    QuantizeOptions o = options(output);
+    o.bits = bits;
+    o.data = folder_ / "data.jsonl";
+    return o;
+  }
   std::string refused(const QuantizeOptions& options) const {
     return test::refusal(quantize, options);
   }
@@ -115,9 +121,7 @@ TEST_F(Automatic, PlansForBitsThatAreNoWholeNumberAndForASize) {
 }
 
 TEST_F(Automatic, CalibratesPlansAndQuantizesWithData) {
-  QuantizeOptions o = options("whole");
-  o.bits = 2.5;
-  o.data = folder_ / "data.jsonl";
+  QuantizeOptions o = with_data("whole", 2.5);
   Stages stages;
   const QuantizeReport report = quantize(o, stages);
   EXPECT_THAT(report.chosen, HasSubstr("qloft's loop with a plan"));
@@ -140,9 +144,7 @@ TEST_F(Automatic, CalibratesPlansAndQuantizesWithData) {
 }
 
 TEST_F(Automatic, IsQloftInOneFormatAtWholeBitsWithData) {
-  QuantizeOptions o = options("out");
-  o.bits = 3;
-  o.data = folder_ / "data.jsonl";
+  QuantizeOptions o = with_data("out", 3);
   Stages stages;
   const QuantizeReport report = quantize(o, stages);
   EXPECT_THAT(report.chosen, HasSubstr("qloft's loop, trellis3"));
@@ -150,9 +152,7 @@ TEST_F(Automatic, IsQloftInOneFormatAtWholeBitsWithData) {
 }
 
 TEST_F(Automatic, TakesTheQuickerSearchOfALowerEffortWithAPlanToo) {
-  QuantizeOptions o = options("one");
-  o.bits = 2;
-  o.data = folder_ / "data.jsonl";
+  QuantizeOptions o = with_data("one", 2);
   o.effort = "low";
   EXPECT_THAT(quantize(o, silent_).chosen, HasSubstr("trellis-short 2"));
   o.output = folder_ / "planned";
