@@ -35,7 +35,7 @@ Value make_dict(Interpreter& machine, const Arguments& arguments) {
 
 Value make_namespace(Interpreter& machine, const Arguments& arguments) {
   const Value source = make_dict(machine, arguments);
-  const Value space = machine.new_namespace();
+  Value space = machine.new_namespace();
   for (const auto& [key, value] : source.dict()->items) {
     if (!key.is_string()) throw Failure{"namespace() takes names that are strings"};
     (*space.name_space())->set(key.string(), value);

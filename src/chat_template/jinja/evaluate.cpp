@@ -18,7 +18,7 @@ Value missing_member(const Value& object, const std::string& name) {
 
 }  // namespace
 
-Interpreter::Interpreter(const Template& source, Dict variables, Budget budget)
+Interpreter::Interpreter(const Template& source, Dict&& variables, Budget budget)
     : source_(source), budget_(budget), globals_(std::make_shared<Scope>()) {
   for (const auto& [name, function] : global_functions()) {
     globals_->names.emplace_back(name, Value::function(name, function));

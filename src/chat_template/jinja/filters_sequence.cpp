@@ -100,7 +100,7 @@ void sort_by_key(Keyed& keyed, bool reversed, Budget& budget) {
   });
 }
 
-Value only_items(Keyed keyed) {
+Value only_items(Keyed&& keyed) {
   Values out;
   for (auto& [key, item] : keyed) out.push_back(std::move(item));
   return Value::sequence(std::move(out));
@@ -114,10 +114,10 @@ Value sort(Interpreter& machine, const Value& value, const Arguments& arguments)
   if (attribute.is_string()) {
     // "a,b" sorts by several.
     std::string_view rest = attribute.string();
-    for (std::size_t comma = 0; comma != rest.npos;) {
+    for (std::size_t comma = 0; comma != std::string_view::npos;) {
       comma = rest.find(',');
       paths.emplace_back(rest.substr(0, comma));
-      rest.remove_prefix(comma == rest.npos ? rest.size() : comma + 1);
+      rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
     }
   } else {
     paths.push_back(attribute);

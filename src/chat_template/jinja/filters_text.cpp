@@ -158,7 +158,7 @@ Value truncate(Interpreter& machine, const Value& value, const Arguments& argume
   std::string kept;
   for (std::size_t i = 0; i < length - end_length; ++i) kept += parts[i];
   const std::size_t space = kept.rfind(' ');
-  if (!given.flag(1, false) && space != kept.npos) kept.resize(space);
+  if (!given.flag(1, false) && space != std::string::npos) kept.resize(space);
   return Value(kept + end);
 }
 

@@ -20,7 +20,7 @@ struct Output {
 class Interpreter {
  public:
   // `variables` are the template's names; `budget` is what the rendering may cost.
-  Interpreter(const Template& source, Dict variables, Budget budget);
+  Interpreter(const Template& source, Dict&& variables, Budget budget);
   ~Interpreter();
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;

@@ -101,7 +101,7 @@ class Lexer {
 
   // Where the next {{, {% or {# stands.
   std::size_t next_tag() const {
-    for (std::size_t i = text_.find('{', at_); i != text_.npos; i = text_.find('{', i + 1)) {
+    for (std::size_t i = text_.find('{', at_); i != std::string::npos; i = text_.find('{', i + 1)) {
       const char next = i + 1 < text_.size() ? text_[i + 1] : '\0';
       if (next == '{' || next == '%' || next == '#') return i;
     }
@@ -114,7 +114,7 @@ class Lexer {
     if (sign == '-') return strip(data, Side::right);
     if (sign == '+' || !strips_its_line) return data;
     const std::size_t newline = data.rfind('\n');
-    const std::size_t begin = newline == data.npos ? 0 : newline + 1;
+    const std::size_t begin = newline == std::string_view::npos ? 0 : newline + 1;
     const bool at_line_start = begin > 0 || at_ == 0 || text_[at_ - 1] == '\n';
     if (!at_line_start || !strip(data.substr(begin)).empty()) return data;
     return data.substr(0, begin);
@@ -131,7 +131,7 @@ class Lexer {
 
   void comment(std::size_t skipped) {
     const std::size_t end = text_.find("#}", at_ + skipped);
-    if (end == text_.npos) fail("expected the end of the comment: #}");
+    if (end == std::string::npos) fail("expected the end of the comment: #}");
     const char last = end > at_ + skipped ? text_[end - 1] : '\0';
     move_to(end + 2);
     after_block(last);
@@ -144,7 +144,7 @@ class Lexer {
     const bool strips = text_[i - 3] == '-';
     move_to(i);
     if (strips) skip_space();
-    for (std::size_t end = text_.find("{%", at_); end != text_.npos;
+    for (std::size_t end = text_.find("{%", at_); end != std::string::npos;
          end = text_.find("{%", end + 1)) {
       std::size_t behind = end;
       if (!raw_tag(behind, "endraw")) continue;
@@ -341,7 +341,8 @@ class Lexer {
       return;
     }
     const char c = text_[at_];
-    if (kOne.find(c) == kOne.npos) fail(std::string("unexpected character '") + c + "'");
+    if (kOne.find(c) == std::string_view::npos)
+      fail(std::string("unexpected character '") + c + "'");
     if (c == '(' || c == '[' || c == '{') open += c == '(' ? ')' : c == '[' ? ']' : '}';
     if (c == ')' || c == ']' || c == '}') {
       if (open.empty()) fail(std::string("unexpected '") + c + "'");

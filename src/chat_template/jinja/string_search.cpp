@@ -39,7 +39,7 @@ Value find(Interpreter&, const Value& object, const Arguments& arguments) {
   const std::string& wanted = given.required_text(0);
   const Window part = window(object.string(), given, 1);
   const std::size_t at = from_right ? part.text.rfind(wanted) : part.text.find(wanted);
-  if (at == part.text.npos || !part.valid) {
+  if (at == std::string_view::npos || !part.valid) {
     if (must_exist) throw Failure{"substring not found"};
     return -1;
   }
@@ -53,7 +53,7 @@ Value count(Interpreter&, const Value& object, const Arguments& arguments) {
   if (!part.valid) return 0;
   if (wanted.empty()) return character_count(part.text) + 1;
   std::int64_t found = 0;
-  for (std::size_t at = part.text.find(wanted); at != part.text.npos;
+  for (std::size_t at = part.text.find(wanted); at != std::string_view::npos;
        at = part.text.find(wanted, at + wanted.size())) {
     ++found;
   }
@@ -103,7 +103,7 @@ Value replace(Interpreter& machine, const Value& object, const Arguments& argume
   }
   while (left != 0) {
     const std::size_t found = text.find(old, at);
-    if (found == text.npos) break;
+    if (found == std::string::npos) break;
     append(std::string_view(text).substr(at, found - at));
     append(fresh);
     at = found + old.size();
@@ -148,7 +148,7 @@ Parts split_at(std::string_view text, std::string_view mark, std::int64_t limit,
   Parts parts;
   while (limit < 0 || static_cast<std::int64_t>(parts.size()) < limit) {
     const std::size_t at = from_right ? text.rfind(mark) : text.find(mark);
-    if (at == text.npos) break;
+    if (at == std::string_view::npos) break;
     parts.push_back(from_right ? text.substr(at + mark.size()) : text.substr(0, at));
     text = from_right ? text.substr(0, at) : text.substr(at + mark.size());
   }
@@ -185,7 +185,7 @@ Value partition(Interpreter&, const Value& object, const Arguments& arguments) {
   const std::string& text = object.string();
   const std::size_t at = from_right ? text.rfind(mark) : text.find(mark);
   Values parts = {Value(text), Value(""), Value("")};
-  if (at != text.npos) {
+  if (at != std::string::npos) {
     parts = {Value(text.substr(0, at)), Value(mark), Value(text.substr(at + mark.size()))};
   } else if (from_right) {
     std::swap(parts[0], parts[2]);
