@@ -8,8 +8,12 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <string>
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // false under a sanitizer, GCC bug 105562
+#include <regex>
+#pragma GCC diagnostic pop
 
 #include "qloft/core/cpu.h"
 #include "temporary_folder.h"
