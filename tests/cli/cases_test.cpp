@@ -11,8 +11,8 @@
 // too. `write: NAME TEXT` makes a file beforehand, `shell: COMMAND` prepares anything else. {llama}
 // is the bundled model, {golden} the folder of golden values, {tmp} an empty folder that is gone
 // afterwards, {out} a path in it. `input: TEXT` is what the runs that follow read, `under: COMMAND`
-// shell words that stand before the program. Under a limit on address space (ulimit -v) a program
-// built with a sanitizer cannot start: such cases are skipped there.
+// shell words that stand before the program. Under a limit on address space or descriptors (ulimit
+// -v, -n), both of which a sanitizer needs for itself, cases are skipped where one is built in.
 //
 // QLOFT_ISA is the program's own; with QLOFT_TEST_THREADS=N every run gets --threads N.
 
@@ -134,8 +134,9 @@ TEST_P(Cli, BehavesAsTheCaseSays) {
       err = read(folder / ".stderr");
     } else if (key == "under") {
       under = value;
-      if (kSanitized && under.find("ulimit -v") != std::string::npos) {
-        GTEST_SKIP() << "the sanitizer needs the address space";
+      if (kSanitized && (under.find("ulimit -v") != std::string::npos ||
+                         under.find("ulimit -n") != std::string::npos)) {
+        GTEST_SKIP() << "the sanitizer needs address space and descriptors";
       }
     } else if (key == "input") {
       input = (folder / ".input").string();
