@@ -76,7 +76,7 @@ BENCHMARK_CAPTURE(Attention, bf16, in_bf16)->Apply(arguments);
 BENCHMARK_CAPTURE(Attention, torch, by_torch)->Apply(arguments);
 
 // Arguments: positions in the cache, threads.
-void OverCache(benchmark::State& state, CacheType type) {
+void OverCache(benchmark::State& state, StoredType type) {
   const at::NoGradGuard no_gradients;
   const std::int64_t past = state.range(0);
   set_thread_count(static_cast<int>(state.range(1)));
@@ -98,9 +98,9 @@ void cache_arguments(benchmark::internal::Benchmark* b) {
       ->Unit(benchmark::kMicrosecond)
       ->UseRealTime();
 }
-BENCHMARK_CAPTURE(OverCache, f32, CacheType::f32)->Apply(cache_arguments);
-BENCHMARK_CAPTURE(OverCache, bf16, CacheType::bf16)->Apply(cache_arguments);
-BENCHMARK_CAPTURE(OverCache, int8, CacheType::int8)->Apply(cache_arguments);
+BENCHMARK_CAPTURE(OverCache, f32, StoredType::f32)->Apply(cache_arguments);
+BENCHMARK_CAPTURE(OverCache, bf16, StoredType::bf16)->Apply(cache_arguments);
+BENCHMARK_CAPTURE(OverCache, int8, StoredType::int8)->Apply(cache_arguments);
 
 }  // namespace
 }  // namespace qloft::backend

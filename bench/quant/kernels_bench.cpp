@@ -146,6 +146,30 @@ BENCHMARK(multiply_trellis)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
+// An adapter's factors as decoding reads them: A [64, 2048], then B [5632, 64], in 8 bits.
+void multiply_factors(benchmark::State& state) {
+  const bool b_alone = state.range(0) == 1;
+  quant::Format format;
+  format.bits = 8;
+  const std::int64_t rows = b_alone ? 5632 : 64, columns = b_alone ? 64 : 2048;
+  const MatrixView<const float> w(weight().data(), rows, columns);
+  const quant::PackedMatrix q = quant::quantize(w, format);
+  const std::vector<quant::PackedMatrix> copies(
+      static_cast<std::size_t>(kBeyondCaches / q.stored_bytes() + 1), q);
+  Matrix x(1, columns), y(1, rows);
+  Random(2).fill_normal(x.values());
+  std::size_t i = 0;
+  for (auto _ : state) {
+    const quant::Product product{&copies[i++ % copies.size()], x.view(), y.view(), b_alone};
+    quant::multiply_transposed({&product, 1});
+    benchmark::ClobberMemory();
+  }
+  state.counters["bytes/s"] = benchmark::Counter(
+      static_cast<double>(state.iterations()) * static_cast<double>(q.stored_bytes()),
+      benchmark::Counter::kIsRate);
+}
+BENCHMARK(multiply_factors)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
 // What there is to reach: bytes only summed.
 void read_memory(benchmark::State& state) {
   constexpr std::int64_t kPiece = 1 << 14;  // of 8 bytes

@@ -65,6 +65,8 @@ struct CodeValues {
   alignas(64) std::int16_t fixed[64] = {};
   alignas(16) std::uint8_t fixed_low[16] = {};
   alignas(16) std::uint8_t fixed_high[16] = {};
+  // Those of 5 to 8 bits as 15-bit integers times fixed_scale: their low and their high bytes.
+  alignas(64) std::uint8_t fixed_bytes[2][256] = {};
   // Byte k of all values.
   alignas(64) std::uint8_t value_bytes[4][256] = {};
   // The lower and the upper halves of all values.
@@ -116,6 +118,13 @@ struct Activations {
 
 struct Table {
   InstructionSet set = InstructionSet::portable;
+  // dot() takes fixed-point activations for codes of 8 bits, too.
+  bool fixed_eight_bits = false;
+
+  // Whether dot() takes fixed-point activations for this code book.
+  bool takes_fixed(const CodeValues& book) const {
+    return book.bits <= 4 || (book.bits == 8 && fixed_eight_bits);
+  }
 
   // The largest magnitude; infinity or NaN if x holds one. count may be 0.
   float (*absmax)(const float* x, std::int64_t count);
@@ -156,12 +165,12 @@ struct Table {
                       std::int64_t first, std::int64_t count, BFloat16* out);
 
   // Fills fixed, fixed_scales and sums (null: left out) of one row of activations, for products
-  // with this code book.
+  // with this code book; fixed where takes_fixed() says so.
   void (*prepare_activations)(const CodeValues& book, const float* x, std::int64_t columns,
                               std::int16_t* fixed, float* fixed_scales, float* sums);
   // y[i * y_stride + r] = sum over columns of x[i, j] * element j of rows[r], r < count; all rows
-  // have one block length. Code books of at most 4 bits go through 15-bit fixed point (relative
-  // error about 3e-5) where x.fixed is given.
+  // have one block length. Code books that takes_fixed() names go through 15-bit fixed point
+  // (relative error about 3e-5) where x.fixed is given.
   void (*dot)(const CodeValues& book, const PackedRow* rows, std::int64_t count,
               const Activations& x, float* y, std::int64_t y_stride);
 

@@ -17,7 +17,7 @@
 #include "qloft/core/matrix.h"
 #include "qloft/core/progress.h"
 #include "qloft/model/adapter_id.h"
-#include "qloft/model/cache_type.h"
+#include "qloft/model/stored_type.h"
 #include "qloft/quant.h"
 #include "qloft/quantized/model_files.h"
 
@@ -28,7 +28,8 @@ namespace qloft::model {
 struct LoadOptions {
   at::ScalarType dtype = at::kFloat;  // of activations: f32 or bf16
   bool int8 = false;  // products of activations with weights in 8 bits; on the CPU alone
-  CacheType cache = CacheType::f32;  // of the keys and values in caches
+  StoredType cache = StoredType::f32;    // of the keys and values in caches
+  StoredType factors = StoredType::f32;  // of adapters that are not trained, within blocks
   at::Device device = at::kCPU;
   bool train_weights = false;          // full fine-tuning: dense weights require gradients
   at::ScalarType stored = at::kFloat;  // of dense weights that Model::random makes
@@ -47,7 +48,7 @@ struct Input {
 // Keys and values of the past positions of one sequence, one pair a block.
 class KeyValueCache {
  public:
-  CacheType type() const;
+  StoredType type() const;
   std::int64_t capacity() const;
   std::int64_t length() const;  // positions filled
   std::int64_t bytes() const;   // of the whole capacity
@@ -110,9 +111,9 @@ class Model {
   at::Device device() const;
   at::ScalarType dtype() const;
 
-  // Attaches a copy of the adapter under `name`, in place of one of that name; factors are f32.
-  // `train`: they require gradients. Throws InputError if it names a module that the model lacks or
-  // whose shape differs.
+  // Attaches a copy of the adapter under `name`, in place of one of that name. `train`: factors are
+  // f32 and require gradients; else they are kept as LoadOptions::factors says. Throws InputError
+  // if it names a module that the model lacks or whose shape differs.
   AdapterId attach(const std::string& name, const adapter::Adapter& adapter, bool train);
   // Throws InputError where none of this name is attached.
   AdapterId find_adapter(const std::string& name) const;
@@ -164,7 +165,9 @@ class Model {
   // An empty cache for a sequence of up to `capacity` positions.
   KeyValueCache make_cache(std::int64_t capacity) const;
   // Of the caches that are made from here on; at first LoadOptions::cache.
-  void set_cache_type(CacheType type);
+  void set_cache_type(StoredType type);
+  // Of the adapters that are attached from here on; at first LoadOptions::factors.
+  void set_factor_type(StoredType type);
 
   struct State;
 

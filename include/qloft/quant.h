@@ -200,17 +200,21 @@ bool is_valid(const PackedMatrix& packed);
 
 // y = x * Q^T without a dequantized copy: x [n, columns], y [n, rows]; made for small n (decoding).
 // On all threads; row i of y depends on row i of x alone, not on the number of threads or rows. Up
-// to 4 bits it runs in 16-bit fixed point with a scale for every 32 activations: the error is at
-// most 1e-4 |x| |q|, in practice a third of it. Above 4 bits it runs in f32.
+// to 4 bits, and at 8 bits with AVX-512 and VBMI, it runs in 16-bit fixed point with a scale for
+// every 32 activations: the error is at most 1e-4 |x| |q|, in practice a third of it. Else it runs
+// in f32.
 void multiply_transposed(MatrixView<const float> x, const PackedMatrix& q, MatrixView<float> y);
 
-// One of several products with the same x.
+// One of several products: y = x * matrix^T, or y += that.
 struct Product {
   const PackedMatrix* matrix;
+  MatrixView<const float> x;
   MatrixView<float> y;
+  bool add = false;
 };
-// All of them at once, as q, k and v of a layer allow: x is prepared once for matrices of the same
-// code book that follow each other. The values are those of the products one by one.
-void multiply_transposed(MatrixView<const float> x, std::span<const Product> products);
+// All of them at once, as q, k and v of a layer allow; no y is written twice. What matrices of the
+// same code book that follow each other multiply is prepared once. The values are those of the
+// products one by one.
+void multiply_transposed(std::span<const Product> products);
 
 }  // namespace qloft::quant

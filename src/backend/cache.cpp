@@ -8,13 +8,13 @@
 namespace qloft::backend {
 namespace {
 
-at::ScalarType scalar_type(CacheType type) {
+at::ScalarType scalar_type(StoredType type) {
   switch (type) {
-    case CacheType::f32:
+    case StoredType::f32:
       return at::kFloat;
-    case CacheType::bf16:
+    case StoredType::bf16:
       return at::kBFloat16;
-    case CacheType::int8:
+    case StoredType::int8:
       break;
   }
   return at::kChar;
@@ -22,20 +22,20 @@ at::ScalarType scalar_type(CacheType type) {
 
 }  // namespace
 
-CacheType CachedHeads::type() const {
-  if (scales.defined()) return CacheType::int8;
-  return values.scalar_type() == at::kFloat ? CacheType::f32 : CacheType::bf16;
+StoredType CachedHeads::type() const {
+  if (scales.defined()) return StoredType::int8;
+  return values.scalar_type() == at::kFloat ? StoredType::f32 : StoredType::bf16;
 }
 
 std::int64_t CachedHeads::bytes() const {
   return static_cast<std::int64_t>(values.nbytes() + (scales.defined() ? scales.nbytes() : 0));
 }
 
-CachedHeads make_cached_heads(CacheType type, std::int64_t key_value_heads, std::int64_t capacity,
+CachedHeads make_cached_heads(StoredType type, std::int64_t key_value_heads, std::int64_t capacity,
                               std::int64_t head_dim, at::Device device) {
   const auto options = at::TensorOptions(scalar_type(type)).device(device);
   CachedHeads cache{at::empty({1, key_value_heads, capacity, head_dim}, options), {}};
-  if (type == CacheType::int8) {
+  if (type == StoredType::int8) {
     const std::int64_t blocks = ceil_divide(head_dim, kernels::kCodeBlock);
     cache.scales = at::empty({1, key_value_heads, capacity, blocks}, options.dtype(at::kBFloat16));
   }

@@ -90,8 +90,7 @@ struct CrossEntropyFunction : torch::autograd::Function<CrossEntropyFunction> {
       Tensor product = multiply_transposed(chunk, weight);
       Tensor h;
       if (rule.factors) {
-        h = operations_for(chunk).low_rank.add(product, input, rule.factors->a, rule.factors->b,
-                                               rule.factors->scale);
+        h = operations_for(chunk).low_rank.add(product, input, *rule.factors);
       }
       Tensor logits = as_f32(product);
       if (rule.bias.defined()) logits.add_(rule.bias.to(logits.device()));

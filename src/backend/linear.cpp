@@ -44,10 +44,9 @@ Tensor unflatten(const Tensor& y, const Tensor& x) {
 variable_list complete(Tensor& y, const Tensor& x, const Tensor& bias, const LinearCall& call) {
   variable_list kept;
   for (const RowFactors& rows : call.factors) {
-    const LowRank& f = rows.factors;
     Tensor part = select(y, rows.rows);
-    kept.push_back(operations_for(x).low_rank.add(part, call.drop(select(x, rows.rows), rows), f.a,
-                                                  f.b, f.scale));
+    kept.push_back(
+        operations_for(x).low_rank.add(part, call.drop(select(x, rows.rows), rows), rows.factors));
     if (rows.rows.defined()) {
       y.index_copy_(0, rows.rows, part);
     } else {
@@ -145,47 +144,57 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
   }
 };
 
+// In f32, so that gradients pass.
+std::vector<RowFactors> with_gradients(std::vector<RowFactors> factors) {
+  for (RowFactors& rows : factors) rows.factors = as_tensors(rows.factors);
+  return factors;
+}
+
 }  // namespace
 
 Tensor linear(const Tensor& x, const Weight& weight, const Tensor& bias,
               const std::vector<RowFactors>& factors, std::uint64_t dropout_seed) {
+  if (!at::GradMode::is_enabled()) {
+    return linear_together({{&weight, bias, factors, dropout_seed}}, x).front();
+  }
   auto call = c10::make_intrusive<LinearCall>();
   call->weight = weight;
-  call->factors = factors;
+  call->factors = with_gradients(factors);
   call->seed = dropout_seed;
-  if (at::GradMode::is_enabled()) {
-    variable_list tensors;
-    for (const RowFactors& rows : factors) {
-      tensors.push_back(rows.factors.a);
-      tensors.push_back(rows.factors.b);
-    }
-    return LinearFunction::apply(x, maybe(weight.dense()), maybe(bias), at::TensorList(tensors),
-                                 call);
+  variable_list tensors;
+  for (const RowFactors& rows : call->factors) {
+    tensors.push_back(rows.factors.a);
+    tensors.push_back(rows.factors.b);
   }
-  const Tensor flat = x.reshape({-1, weight.columns()}).contiguous();
-  Tensor y = multiply_transposed(flat, weight);
-  complete(y, flat, bias, *call);
-  return unflatten(y, x);
+  return LinearFunction::apply(x, maybe(weight.dense()), maybe(bias), at::TensorList(tensors),
+                               call);
 }
 
 std::vector<Tensor> linear_together(const std::vector<LinearUse>& uses, const Tensor& x) {
   std::vector<Tensor> out;
-  if (at::GradMode::is_enabled() || uses.size() == 1) {
+  if (at::GradMode::is_enabled()) {
     for (const LinearUse& use : uses) {
       out.push_back(linear(x, *use.weight, use.bias, use.factors, use.dropout_seed));
     }
     return out;
   }
   const Tensor flat = x.reshape({-1, x.size(-1)}).contiguous();
-  std::vector<const Weight*> weights;
-  weights.reserve(uses.size());
-  for (const LinearUse& use : uses) weights.push_back(use.weight);
-  out = multiply_transposed(flat, weights);
+  std::vector<AdaptedWeight> weights;
+  std::vector<LinearCall> calls(uses.size());
   for (std::size_t i = 0; i < uses.size(); ++i) {
-    LinearCall call;
-    call.factors = uses[i].factors;
-    call.seed = uses[i].dropout_seed;
-    complete(out[i], flat, uses[i].bias, call);
+    const LinearUse& use = uses[i];
+    calls[i].seed = use.dropout_seed;
+    weights.push_back({use.weight});
+    const bool of_all_rows = use.factors.size() == 1 && !use.factors.front().rows.defined();
+    if (of_all_rows && !calls[i].drops(use.factors.front())) {
+      weights.back().factors = &use.factors.front().factors;
+    } else {
+      calls[i].factors = use.factors;
+    }
+  }
+  out = operations_for(flat).multiply_adapted(flat, weights);
+  for (std::size_t i = 0; i < uses.size(); ++i) {
+    complete(out[i], flat, uses[i].bias, calls[i]);
     out[i] = unflatten(out[i], x);
   }
   return out;

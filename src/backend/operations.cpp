@@ -7,9 +7,6 @@ using at::Tensor;
 Tensor multiply_transposed(const Tensor& x, const Weight& weight) {
   return operations_for(x).multiply_transposed(x, weight);
 }
-std::vector<Tensor> multiply_transposed(const Tensor& x, std::span<const Weight* const> weights) {
-  return operations_for(x).multiply_transposed_together(x, weights);
-}
 Tensor multiply(const Tensor& y, const Weight& weight) {
   return operations_for(y).multiply(y, weight);
 }

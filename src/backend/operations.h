@@ -19,10 +19,17 @@
 
 namespace qloft::backend {
 
+// A weight and, if any, the factors of all rows beside it.
+struct AdaptedWeight {
+  const Weight* weight;
+  const LowRank* factors = nullptr;
+};
+
 struct Operations {
   at::Tensor (*multiply_transposed)(const at::Tensor& x, const Weight& weight);
-  std::vector<at::Tensor> (*multiply_transposed_together)(const at::Tensor& x,
-                                                          std::span<const Weight* const> weights);
+  // x W^T + scale * (x A^T) B^T of each, without gradients.
+  std::vector<at::Tensor> (*multiply_adapted)(const at::Tensor& x,
+                                              std::span<const AdaptedWeight> weights);
   at::Tensor (*multiply)(const at::Tensor& y, const Weight& weight);
   at::Tensor (*look_up)(const Weight& weight, const at::Tensor& ids, at::ScalarType dtype);
   LowRankOperations low_rank;

@@ -56,6 +56,12 @@ void prepare(CodeValues& book, const float* values, int levels, int bits,
     const long rounded = std::lrint(book.values[i % repeated] / largest * kFixedCode);
     book.fixed[i] = static_cast<std::int16_t>(rounded);
   }
+  for (int i = 0; i < 256 && bits > 4; ++i) {
+    const long rounded = std::lrint(book.values[i] / largest * kFixedCode);
+    const auto value = static_cast<std::uint16_t>(rounded);
+    book.fixed_bytes[0][i] = static_cast<std::uint8_t>(value);
+    book.fixed_bytes[1][i] = static_cast<std::uint8_t>(value >> 8);
+  }
   for (int i = 0; i < 256; ++i) {
     const auto word = std::bit_cast<std::uint32_t>(book.values[i]);
     book.value_halves[0][i] = static_cast<std::uint16_t>(word);

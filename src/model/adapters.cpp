@@ -27,16 +27,30 @@ void check_factors(const Linear& linear, const adapter::Factors& factors) {
                        shape_text({factors.b.rows(), factors.b.columns()}));
 }
 
-Tensor to_tensor(const Matrix& matrix, at::Device device, bool train) {
+Tensor to_tensor(const Matrix& matrix) {
   Tensor out = at::empty({matrix.rows(), matrix.columns()}, at::kFloat);
   std::memcpy(out.data_ptr<float>(), matrix.data(), matrix.values().size_bytes());
-  return out.to(device).set_requires_grad(train);
+  return out;
 }
 
 Matrix to_matrix(const Tensor& tensor) {
   const Tensor plain = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
   Matrix out(plain.size(0), plain.size(1));
   std::memcpy(out.data(), plain.data_ptr<float>(), out.values().size_bytes());
+  return out;
+}
+
+// Factors that are not trained, as they are kept.
+LowRank kept_as(StoredType type, const LowRank& factors, at::Device device) {
+  if (type == StoredType::f32) return factors;
+  LowRank out = factors;
+  if (type == StoredType::int8) {
+    out = backend::pack(factors);
+    // Packed factors are for the CPU: elsewhere the same values stand for them.
+    return device.is_cpu() ? out : backend::as_tensors(out);
+  }
+  out.a = factors.a.to(at::kBFloat16);
+  out.b = factors.b.to(at::kBFloat16);
   return out;
 }
 
@@ -49,14 +63,16 @@ Matrix to_matrix(const Tensor& tensor) {
 AdapterId Model::attach(const std::string& name, const adapter::Adapter& adapter, bool train) {
   if (name.empty()) throw InputError({{}, "adapter"}, "expected a name");
   State& state = *state_;
-  std::map<std::string, Linear*> linears;
-  state.for_each_adaptable([&](Linear& linear) { linears[linear.module] = &linear; });
+  std::map<std::string, ParameterId> linears;
+  for (const ParameterId parameter : architecture::adaptable(state.layout)) {
+    linears[state.linear(parameter).module] = parameter;
+  }
   for (const auto& [module, factors] : adapter.modules) {
     const auto found = linears.find(module);
     if (found == linears.end()) {
       throw InputError({{}, module}, "the adapter names a module that this model lacks");
     }
-    check_factors(*found->second, factors);
+    check_factors(state.linear(found->second), factors);
   }
   auto entry = std::ranges::find(state.adapters, name, &State::Attached::name);
   if (entry == state.adapters.end()) {
@@ -66,17 +82,30 @@ AdapterId Model::attach(const std::string& name, const adapter::Adapter& adapter
   if (entry == state.adapters.end()) entry = state.adapters.insert(entry, State::Attached{});
   const auto id = static_cast<std::size_t>(entry - state.adapters.begin());
   *entry = {name, adapter.config, train};
-  for (auto& [module, linear] : linears) {
-    linear->adapters.resize(std::max(linear->adapters.size(), id + 1));
-    linear->adapters[id].reset();
+  for (const auto& [module, parameter] : linears) {
+    auto& adapters = state.linear(parameter).adapters;
+    adapters.resize(std::max(adapters.size(), id + 1));
+    adapters[id].reset();
     const auto factors = adapter.modules.find(module);
     if (factors == adapter.modules.end()) continue;
-    linear->adapters[id] = LowRank{.a = to_tensor(factors->second.a, state.device, train),
-                                   .b = to_tensor(factors->second.b, state.device, train),
-                                   .scale = adapter.config.scale_of(module),
-                                   .dropout = adapter.config.dropout};
+    LowRank made{.a = to_tensor(factors->second.a),
+                 .b = to_tensor(factors->second.b),
+                 .scale = adapter.config.scale_of(module),
+                 .dropout = adapter.config.dropout};
+    // An embedding looks up rows of them, and an output matrix has but one pair.
+    const bool within_block = state.layout.parameter(parameter).role == architecture::Role::linear;
+    if (!train && within_block) made = kept_as(state.factors, made, state.device);
+    if (made.packed == nullptr) {
+      made.a = made.a.to(state.device).set_requires_grad(train);
+      made.b = made.b.to(state.device).set_requires_grad(train);
+    }
+    adapters[id] = made;
   }
   return static_cast<AdapterId>(id);
+}
+
+void Model::set_factor_type(StoredType type) {
+  state_->factors = type;
 }
 
 AdapterId Model::find_adapter(const std::string& name) const {
@@ -100,7 +129,8 @@ adapter::Adapter Model::extract(const std::string& name) const {
   state_->for_each_adaptable([&](const Linear& linear) {
     const LowRank* factors = linear.factors(id);
     if (factors == nullptr) return;
-    out.modules[linear.module] = {to_matrix(factors->a), to_matrix(factors->b)};
+    const LowRank tensors = backend::as_tensors(*factors);
+    out.modules[linear.module] = {to_matrix(tensors.a), to_matrix(tensors.b)};
   });
   return out;
 }

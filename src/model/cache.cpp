@@ -5,7 +5,7 @@ namespace qloft::model {
 
 KeyValueCache::KeyValueCache(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-CacheType KeyValueCache::type() const {
+StoredType KeyValueCache::type() const {
   return state_->type;
 }
 std::int64_t KeyValueCache::capacity() const {
@@ -40,7 +40,7 @@ void KeyValueCache::truncate(std::int64_t length) {
   state_->length = length;
 }
 
-void Model::set_cache_type(CacheType type) {
+void Model::set_cache_type(StoredType type) {
   state_->cache = type;
 }
 

@@ -111,6 +111,7 @@ Model Model::load(const quantized::ModelFiles& files, const LoadOptions& options
   state->dtype = options.dtype;
   state->int8 = options.int8;
   state->cache = options.cache;
+  state->factors = options.factors;
   state->device = options.device;
   for (const std::string& warning : files.warnings()) progress.warn(warning);
   Reader reader(files, options, progress);

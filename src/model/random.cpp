@@ -39,6 +39,7 @@ Model Model::random(const Layout& layout, const LoadOptions& options, std::uint6
   state->dtype = options.dtype;
   state->int8 = options.int8;
   state->cache = options.cache;
+  state->factors = options.factors;
   state->device = options.device;
   std::uint64_t matrices = 0;
   const auto type = options.train_weights ? at::kFloat : options.stored;

@@ -37,7 +37,8 @@ struct Model::State {
   Layout layout;
   at::ScalarType dtype = at::kFloat;
   bool int8 = false;
-  CacheType cache = CacheType::f32;
+  StoredType cache = StoredType::f32;
+  StoredType factors = StoredType::f32;
   at::Device device = at::kCPU;
 
   // Both by ParameterId. A tied output matrix shares the embedding's weight.
@@ -77,7 +78,7 @@ struct ParameterSource {
 void build(Model::State& state, const ParameterSource& source);
 
 struct KeyValueCache::State {
-  CacheType type = CacheType::f32;
+  StoredType type = StoredType::f32;
   std::int64_t capacity = 0;
   std::int64_t length = 0;
   std::vector<backend::CachedHeads> keys, values;  // by block

@@ -5,7 +5,7 @@
 #include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/bf16_units.h"
 #include "qloft/core/error.h"
-#include "qloft/model/cache_type.h"
+#include "qloft/model/stored_type.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -22,6 +22,13 @@ std::string reason_of(const Circumstances& found) {
          ", and the device has units for bf16 (--dtype f32 for more digits)";
 }
 
+void check_stored_type(const std::string& asked, const char* option) {
+  if (asked == kLeftOpen || model::stored_type_from_name(asked)) return;
+  Names known = {kLeftOpen};
+  known.insert(known.end(), model::kStoredTypeNames.begin(), model::kStoredTypeNames.end());
+  refuse_value(asked, option, known);
+}
+
 void check_names(const Arithmetic& asked) {
   if (asked.dtype != kLeftOpen && asked.dtype != "f32" && asked.dtype != "bf16") {
     throw InputError({{}, "dtype"}, "expected auto, f32 or bf16, found '" + asked.dtype + "'");
@@ -29,11 +36,18 @@ void check_names(const Arithmetic& asked) {
   if (asked.matmul != kLeftOpen && asked.matmul != "float" && asked.matmul != "int8") {
     throw InputError({{}, "matmul"}, "expected auto, float or int8, found '" + asked.matmul + "'");
   }
-  if (asked.cache_type != kLeftOpen && !model::cache_type_from_name(asked.cache_type)) {
-    Names known = {kLeftOpen};
-    known.insert(known.end(), model::kCacheTypeNames.begin(), model::kCacheTypeNames.end());
-    refuse_value(asked.cache_type, "cache_type", known);
-  }
+  check_stored_type(asked.cache_type, "cache_type");
+  check_stored_type(asked.adapter_type, "adapter_type");
+}
+
+Circumstances circumstances(const std::string& device, ElementType stored) {
+  if (!device_named(device).is_cpu()) return {stored, /*bf16_units=*/true, "f32"};
+  return {stored, has_bf16_units(), std::string(name(model::fastest_factors()))};
+}
+
+std::string settled_adapter_type(const Arithmetic& asked, const Circumstances& found) {
+  if (asked.adapter_type != kLeftOpen) return asked.adapter_type;
+  return asked.dtype == "f32" ? "f32" : found.fastest_factors;
 }
 
 }  // namespace
@@ -46,6 +60,7 @@ ArithmeticChoice choose(const Arithmetic& asked, const Circumstances& found) {
   }
   if (asked.matmul == kLeftOpen) choice.arithmetic.matmul = "float";
   choice.arithmetic.cache_type = settled_cache_type(asked);
+  choice.arithmetic.adapter_type = settled_adapter_type(asked, found);
   return choice;
 }
 
@@ -54,9 +69,13 @@ std::string settled_cache_type(const Arithmetic& asked) {
   return asked.dtype == "f32" ? "f32" : "bf16";
 }
 
+std::string settled_adapter_type(const Arithmetic& asked, const std::string& device) {
+  return settled_adapter_type(asked, circumstances(device, ElementType::f32));
+}
+
 ArithmeticChoice choose(const Arithmetic& asked, const std::string& device, ElementType stored) {
   check_arithmetic(asked, device);
-  return choose(asked, {stored, device_named(device).is_cuda() || has_bf16_units()});
+  return choose(asked, circumstances(device, stored));
 }
 
 ArithmeticChoice choose(const Arithmetic& asked, const std::string& device,

@@ -3,7 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <utility>
+#include <tuple>
 
 #include "bench_inputs.h"
 #include "qloft/core/cpu.h"
@@ -58,15 +58,17 @@ class Subject {
     return test.random_rank > 0 ? test.random_rank : inputs_.own_rank;
   }
 
-  // One at a time, so that the memory of a test holds no other's.
-  model::AdapterId adapter_for(const BenchTest& test) {
-    const std::pair wanted{test.random_rank, test.kind == BenchTest::Kind::train};
+  // One at a time, so that the memory of a test holds no other's. `type`: of factors that are not
+  // trained.
+  model::AdapterId adapter_for(const BenchTest& test, const std::string& type) {
+    const std::tuple wanted{test.random_rank, test.kind == BenchTest::Kind::train, type};
     if (attached_ != wanted) {
       if (attached_) model_.detach(kBenchAdapter);
       attached_.reset();
       if (!rank_of(test)) return model::kNoAdapter;
+      model_.set_factor_type(model::stored_type_from_name(type).value_or(model::StoredType::f32));
       model_.attach(kBenchAdapter, bench_adapter(inputs_, options_, test.random_rank),
-                    wanted.second);
+                    std::get<1>(wanted));
       attached_ = wanted;
     }
     return model_.find_adapter(kBenchAdapter);
@@ -88,22 +90,25 @@ class Subject {
   const BenchInputs& inputs_;
   const BenchOptions& options_;
   model::Model model_;
-  std::optional<std::pair<std::int64_t, bool>> attached_;  // random rank, trained
+  std::optional<std::tuple<std::int64_t, bool, std::string>> attached_;  // rank, trained, type
 };
 
-std::string cache_type_of(const BenchVariant& variant, const BenchTest& test) {
+Arithmetic asked_for(const BenchVariant& variant, const BenchTest& test) {
   Arithmetic asked = variant.asked;
   asked.cache_type = test.cache_type;
-  return settled_cache_type(asked);
+  asked.adapter_type = test.adapter_type;
+  return asked;
 }
 
 measure::Measured run(Subject& subject, const BenchVariant& variant, const BenchTest& test,
                       const BenchOptions& options, Progress& progress) {
   const measure::Repeat repeat{options.repetitions, !options.no_warmup};
-  const model::AdapterId adapter = subject.adapter_for(test);
+  const Arithmetic asked = asked_for(variant, test);
+  const model::AdapterId adapter =
+      subject.adapter_for(test, settled_adapter_type(asked, options.device));
   model::Model& model = subject.model();
   if (test.kind != BenchTest::Kind::train) {
-    model.set_cache_type(*model::cache_type_from_name(cache_type_of(variant, test)));
+    model.set_cache_type(*model::stored_type_from_name(settled_cache_type(asked)));
   }
   switch (test.kind) {
     case BenchTest::Kind::prompt:
@@ -132,7 +137,9 @@ BenchRow row_of(Subject& subject, const BenchVariant& variant, const BenchTest& 
   } else {
     row.test = test.kind == BenchTest::Kind::prompt ? "prompt" : "decode";
     row.depth = test.depth;
-    row.cache_type = cache_type_of(variant, test);
+    const Arithmetic asked = asked_for(variant, test);
+    row.cache_type = settled_cache_type(asked);
+    if (subject.rank_of(test)) row.adapter_type = settled_adapter_type(asked, options.device);
   }
   row.rank = subject.rank_of(test);
   row.dtype = variant.arithmetic.dtype;

@@ -111,7 +111,9 @@ void expect_positions(const architecture::Layout& layout, const char* option,
                                      std::to_string(positions));
 }
 
-std::vector<BenchTest> tests_of(const BenchOptions& o, const architecture::Layout& layout) {
+// `adapted`: the model has an adapter of its own.
+std::vector<BenchTest> tests_of(const BenchOptions& o, const architecture::Layout& layout,
+                                bool adapted) {
   std::vector<BenchTest> tests;
   const auto add_span = [&](BenchTest::Kind kind, const char* option, std::int64_t tokens) {
     if (tokens == 0) return;
@@ -119,7 +121,10 @@ std::vector<BenchTest> tests_of(const BenchOptions& o, const architecture::Layou
       expect_positions(layout, option, tokens + depth);
       for (const std::int64_t rank : o.random_adapter) {
         for (const std::string& cache : o.cache_type) {
-          tests.push_back({kind, tokens, depth, rank, false, cache});
+          for (const std::string& factors : o.adapter_type) {
+            tests.push_back({kind, tokens, depth, rank, false, cache, factors});
+            if (rank == 0 && !adapted) break;
+          }
         }
       }
     }
@@ -182,7 +187,9 @@ BenchInputs open_bench(const BenchOptions& options) {
   for (const std::string& dtype : options.dtype) {
     for (const std::string& matmul : options.matmul) {
       for (const std::string& cache : options.cache_type) {
-        check_arithmetic({dtype, matmul, cache}, options.device);
+        for (const std::string& factors : options.adapter_type) {
+          check_arithmetic({dtype, matmul, cache, factors}, options.device);
+        }
       }
     }
   }
@@ -200,7 +207,7 @@ BenchInputs open_bench(const BenchOptions& options) {
   }
   inputs.variants = variants_of(options, stored);
   inputs.name = bench_name(options.model);
-  inputs.tests = tests_of(options, inputs.layout);
+  inputs.tests = tests_of(options, inputs.layout, inputs.own_rank.has_value());
   for (BenchTest& test : inputs.tests) {
     const bool trains = test.kind == BenchTest::Kind::train;
     if (trains && test.random_rank == 0 && !inputs.own_rank)

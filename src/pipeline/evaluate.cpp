@@ -43,6 +43,14 @@ void check_cache_type(const evaluate::Task& task, const EvaluateOptions& options
                                            ", found it with " + task.name);
 }
 
+// A score is that of the factors as they are, but where text is generated as generate does it.
+ModelOptions model_of(const evaluate::Task& task, const EvaluateOptions& options) {
+  ModelOptions model = options.model;
+  const bool left_open = model.adapter_type == ModelOptions().adapter_type;
+  if (left_open && task.caches != evaluate::Caches::always) model.adapter_type = "f32";
+  return model;
+}
+
 evaluate::Prepared prepare(const ModelInputs& inputs, const evaluate::Task& task,
                            const evaluate::Request& request, Progress& progress) {
   const evaluate::Materials materials{inputs.files.layout(), inputs.text.tokenizer,
@@ -75,12 +83,13 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   const evaluate::Request request{options.data, options.settings};
 
   const Interruptible interruptible(progress);
-  ModelInputs inputs = open_model(options.model);
+  ModelInputs inputs = open_model(model_of(task, options));
   const evaluate::Prepared data = prepare(inputs, task, request, progress);
   LoadedModel loaded = load_model(std::move(inputs), progress);
   EvaluateReport report;
   report.task = options.task;
   report.arithmetic = loaded.arithmetic;
+  if (loaded.adapter == model::kNoAdapter) report.arithmetic.adapter_type.clear();
   report.cached = task.caches == evaluate::Caches::always ||
                   (task.caches == evaluate::Caches::where_asked_for && asks_for_cache(options));
   const auto start = Clock::now();

@@ -81,6 +81,7 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
   generate::check_request({report.prompt_ids, settings}, inputs.files.layout());
   LoadedModel loaded = load_model(std::move(inputs), progress);
   report.arithmetic = loaded.arithmetic;
+  if (loaded.adapter == model::kNoAdapter) report.arithmetic.adapter_type.clear();
   settings.adapter = loaded.adapter;
 
   const auto start = Clock::now();

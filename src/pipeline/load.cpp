@@ -32,7 +32,8 @@ model::LoadOptions load_options(const std::string& device, const Arithmetic& cho
   model::LoadOptions options;
   options.dtype = chosen.dtype == "bf16" ? at::kBFloat16 : at::kFloat;
   options.int8 = chosen.matmul == "int8";
-  options.cache = model::cache_type_from_name(chosen.cache_type).value_or(options.cache);
+  options.cache = model::stored_type_from_name(chosen.cache_type).value_or(options.cache);
+  options.factors = model::stored_type_from_name(chosen.adapter_type).value_or(options.factors);
   options.device = device_named(device);
   return options;
 }

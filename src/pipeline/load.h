@@ -31,7 +31,7 @@ struct LoadedModel {
 at::Device device_named(const std::string& name);
 
 inline Arithmetic arithmetic_of(const ModelOptions& options) {
-  return {options.dtype, options.matmul, options.cache_type};
+  return {options.dtype, options.matmul, options.cache_type, options.adapter_type};
 }
 // How a model is loaded that computes in what was chosen.
 model::LoadOptions load_options(const std::string& device, const Arithmetic& chosen);

@@ -113,13 +113,20 @@ std::span<const kernels::PackedRow> RowReader::rows(std::int64_t first, std::int
   const Format& format = packed_.format();
   const std::int64_t row_bytes = kernels::packed_bytes(packed_.columns(), format.bits);
   if (format.second_level) read_second_level(first, count);
+  const auto* codes = reinterpret_cast<const std::uint8_t*>(packed_.bytes(0).data());
+  // In place where they are stored as f32: rows of an adapter's factors hold but a block or two.
+  const float* stored = format.second_level || format.scale_type != ElementType::f32
+                            ? nullptr
+                            : reinterpret_cast<const float*>(packed_.bytes(1).data());
   for (std::int64_t r = 0; r < count; ++r) {
     kernels::PackedRow& row = rows_[static_cast<std::size_t>(r)];
     const std::int64_t i = first + r;
-    row.codes = reinterpret_cast<const std::uint8_t*>(packed_.bytes(0).data()) + i * row_bytes;
+    row.codes = codes + i * row_bytes;
     row.block = block_;
     float* const scales = scales_.data() + r * blocks_;
-    row.scales = format.second_level ? scales : floats(1, i, scales);
+    row.scales = stored != nullptr     ? stored + i * blocks_
+                 : format.second_level ? scales
+                                       : floats(1, i, scales);
     if (windows_) row.windows = windows_->row(i);
     if (!offsets_.empty()) row.offsets = floats(2, i, offsets_.data() + r * blocks_);
   }

@@ -23,10 +23,10 @@ namespace {
 using at::Tensor;
 using test::distance;
 
-constexpr CacheType kTypes[] = {CacheType::f32, CacheType::bf16, CacheType::int8};
+constexpr StoredType kTypes[] = {StoredType::f32, StoredType::bf16, StoredType::int8};
 constexpr const Operations* kBoth[] = {&kCpuOperations, &kTorchOperations};
 
-CachedHeads empty_cache(CacheType type, std::int64_t heads, std::int64_t capacity,
+CachedHeads empty_cache(StoredType type, std::int64_t heads, std::int64_t capacity,
                         std::int64_t head_dim) {
   CachedHeads cache = make_cached_heads(type, heads, capacity, head_dim, at::kCPU);
   // What is not filled is in no result.
@@ -42,17 +42,17 @@ Tensor stored_and_read(const Operations& by, const CachedHeads& cache, const Ten
 
 TEST(Cache, GivesBackWhatItWasGivenWithinTheRoundingOfItsType) {
   at::manual_seed(1);
-  for (const CacheType type : kTypes) {
+  for (const StoredType type : kTypes) {
     for (const std::int64_t head_dim : {8, 33, 64, 80}) {
       for (const Operations* by : kBoth) {
         SCOPED_TRACE(std::string(name(type)) + ", " + std::to_string(head_dim));
         const Tensor x = at::randn({1, 5, 3, head_dim});
         const Tensor found = stored_and_read(*by, empty_cache(type, 3, 7, head_dim), x);
-        const Tensor rounded = type == CacheType::bf16 ? x.to(at::kBFloat16).to(at::kFloat) : x;
-        EXPECT_TRUE(type == CacheType::int8 || found.equal(rounded));
+        const Tensor rounded = type == StoredType::bf16 ? x.to(at::kBFloat16).to(at::kFloat) : x;
+        EXPECT_TRUE(type == StoredType::int8 || found.equal(rounded));
         const double error = ((found - x).norm() / x.norm()).item<double>();
         EXPECT_LE(error, 0.008);
-        EXPECT_TRUE(type != CacheType::int8 || error > 0.002) << error;
+        EXPECT_TRUE(type != StoredType::int8 || error > 0.002) << error;
       }
     }
   }
@@ -65,7 +65,7 @@ TEST(Cache, OfEightBitsKeepsWhatStandsBesideAnElementThatIsFarLarger) {
   const Tensor others = x.narrow(-1, 0, 20).clone();
   x.select(-1, 20).add_(150);
   for (const Operations* by : kBoth) {
-    const Tensor found = stored_and_read(*by, empty_cache(CacheType::int8, 1, 50, 64), x);
+    const Tensor found = stored_and_read(*by, empty_cache(StoredType::int8, 1, 50, 64), x);
     const Tensor error = found.narrow(-1, 0, 20) - others;
     EXPECT_LE((error.norm() / others.norm()).item<double>(), 0.08);
   }
@@ -74,7 +74,7 @@ TEST(Cache, OfEightBitsKeepsWhatStandsBesideAnElementThatIsFarLarger) {
 TEST(Cache, TakesActivationsOfBothTypes) {
   at::manual_seed(2);
   const Tensor x = at::randn({1, 3, 2, 40}).to(at::kBFloat16);
-  for (const CacheType type : kTypes) {
+  for (const StoredType type : kTypes) {
     for (const Operations* by : kBoth) {
       const Tensor wide = stored_and_read(*by, empty_cache(type, 2, 3, 40), x.to(at::kFloat));
       EXPECT_TRUE(stored_and_read(*by, empty_cache(type, 2, 3, 40), x).equal(wide)) << name(type);
@@ -93,7 +93,7 @@ TEST(Cache, HasTheSameCodesOnEveryDevice) {
     x[0][4].mul_(1e35);
     CachedHeads caches[2];
     for (int i = 0; i < 2; ++i) {
-      caches[i] = empty_cache(CacheType::int8, 2, 9, head_dim);
+      caches[i] = empty_cache(StoredType::int8, 2, 9, head_dim);
       kBoth[i]->store(caches[i], 0, x);
     }
     EXPECT_TRUE(caches[0].values.equal(caches[1].values)) << head_dim;
@@ -104,7 +104,7 @@ TEST(Cache, HasTheSameCodesOnEveryDevice) {
 }
 
 TEST(Cache, HidesNoInfinityAndNothingThatIsNotANumber) {
-  for (const CacheType type : kTypes) {
+  for (const StoredType type : kTypes) {
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
       for (const Operations* by : kBoth) {
         Tensor x = at::randn({1, 2, 1, 70});
@@ -120,7 +120,7 @@ TEST(Cache, HidesNoInfinityAndNothingThatIsNotANumber) {
 TEST(Cache, StoresBehindWhatItHoldsAndKeepsThatWhenItGrows) {
   at::manual_seed(4);
   const Tensor x = at::randn({1, 6, 2, 48});
-  for (const CacheType type : kTypes) {
+  for (const StoredType type : kTypes) {
     for (const Operations* by : kBoth) {
       const Tensor whole = stored_and_read(*by, empty_cache(type, 2, 6, 48), x);
       CachedHeads cache = empty_cache(type, 2, 4, 48);
@@ -134,14 +134,14 @@ TEST(Cache, StoresBehindWhatItHoldsAndKeepsThatWhenItGrows) {
 }
 
 TEST(Cache, TakesUpAsManyBitsAValueAsItsTypeSays) {
-  const auto bits = [](CacheType type, std::int64_t head_dim) {
+  const auto bits = [](StoredType type, std::int64_t head_dim) {
     return 8. * static_cast<double>(make_cached_heads(type, 2, 10, head_dim, at::kCPU).bytes()) /
            static_cast<double>(2 * 10 * head_dim);
   };
-  EXPECT_EQ(bits(CacheType::f32, 64), 32);
-  EXPECT_EQ(bits(CacheType::bf16, 64), 16);
-  EXPECT_EQ(bits(CacheType::int8, 64), 8.5);
-  EXPECT_EQ(bits(CacheType::int8, 80), 8 + 3 * 16 / 80.);
+  EXPECT_EQ(bits(StoredType::f32, 64), 32);
+  EXPECT_EQ(bits(StoredType::bf16, 64), 16);
+  EXPECT_EQ(bits(StoredType::int8, 64), 8.5);
+  EXPECT_EQ(bits(StoredType::int8, 80), 8 + 3 * 16 / 80.);
 }
 
 // ------------------------------------------------------------------------------- attention
@@ -160,7 +160,7 @@ struct CachedCase {
 
 // Sequences of few queries and of many, behind nothing, less than a block and several.
 struct Caches {
-  Caches(const CachedCase& c, CacheType type, at::ScalarType queries_type) {
+  Caches(const CachedCase& c, StoredType type, at::ScalarType queries_type) {
     at::manual_seed(5);
     std::vector<Tensor> queries, results;
     std::int64_t first = 0;
@@ -198,7 +198,7 @@ class AttentionOverCachesOfEachType : public testing::TestWithParam<CachedCase> 
 
 TEST_P(AttentionOverCachesOfEachType, AgreesWithAttentionOverWhatTheyHold) {
   const CachedCase& c = GetParam();
-  for (const CacheType type : kTypes) {
+  for (const StoredType type : kTypes) {
     for (const auto queries_type : {at::kFloat, at::kBFloat16}) {
       SCOPED_TRACE(std::string(name(type)) + (queries_type == at::kFloat ? "" : ", bf16 queries"));
       const Caches caches(c, type, queries_type);
@@ -220,7 +220,7 @@ TEST_P(AttentionOverCachesOfEachType, AgreesWithAttentionOverWhatTheyHold) {
 TEST_P(AttentionOverCachesOfEachType, GivesEachSequenceTheBitsThatItGetsAloneOnAnyThreads) {
   const CachedCase& c = GetParam();
   const int before = thread_count();
-  for (const CacheType type : kTypes) {
+  for (const StoredType type : kTypes) {
     const Caches caches(c, type, at::kFloat);
     set_thread_count(3);
     const Tensor together = attention_over_caches(caches.q, caches.sequences, c.window, c.scores());
@@ -246,7 +246,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(AttentionOverCaches, KeepsAKeyThatIsNotANumber) {
   at::manual_seed(7);
-  for (const CacheType type : kTypes) {
+  for (const StoredType type : kTypes) {
     for (const Operations* by : kBoth) {
       for (const std::int64_t count : {1, 20}) {
         Tensor k = at::randn({1, 30, 1, 16});

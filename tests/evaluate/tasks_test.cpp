@@ -31,7 +31,7 @@ class Tasks : public ::testing::Test {
   static fs::path bundled() { return fs::path(QLOFT_TEST_DATA) / "../examples/bundled/model"; }
   // cache: of tasks that go without one unless they are told to.
   Scores run(const std::string& name, Request request, const fs::path& model = bundled(),
-             std::optional<model::CacheType> cache = std::nullopt) {
+             std::optional<model::StoredType> cache = std::nullopt) {
     const quantized::ModelFiles files(model);
     const auto tokenizer = tokenizer::Tokenizer::load(model);
     const std::optional<chat_template::ChatTemplate> chat;
@@ -94,12 +94,12 @@ TEST_F(Tasks, PerplexityIsThatOfTransformers) {
 TEST_F(Tasks, PerplexityThroughACacheIsNearThatWithoutOne) {
   auto settings = all_settings();
   set(settings, "window", std::int64_t{40});
-  const auto loss = [&](std::optional<model::CacheType> cache) {
+  const auto loss = [&](std::optional<model::StoredType> cache) {
     return *run("perplexity", {text(), settings}, bundled(), cache).find("nll_mean");
   };
   const double exact = loss({});
-  EXPECT_NEAR(loss(model::CacheType::f32), exact, 1e-5);
-  for (const auto type : {model::CacheType::bf16, model::CacheType::int8}) {
+  EXPECT_NEAR(loss(model::StoredType::f32), exact, 1e-5);
+  for (const auto type : {model::StoredType::bf16, model::StoredType::int8}) {
     EXPECT_NE(loss(type), exact);
     EXPECT_NEAR(loss(type), exact, 0.01);
   }

@@ -58,8 +58,8 @@ class EngineTest : public testing::Test {
       tokenizer::Tokenizer::load(std::filesystem::path(QLOFT_TEST_DATA) / "golden/tokenizers/gpt2");
 };
 
-constexpr model::CacheType kCacheTypes[] = {model::CacheType::f32, model::CacheType::bf16,
-                                            model::CacheType::int8};
+constexpr model::StoredType kCacheTypes[] = {model::StoredType::f32, model::StoredType::bf16,
+                                             model::StoredType::int8};
 
 TEST_F(EngineTest, ASequenceThatComesLateOrGoesEarlyChangesNoOther) {
   const Request first{{3, 9, 27}, {.max_tokens = 12}};

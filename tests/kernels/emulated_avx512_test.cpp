@@ -13,6 +13,7 @@
 #define int8_avx512_table emulated_int8_avx512_table
 #include "../../src/kernels/avx512/decode.cpp"
 #include "../../src/kernels/avx512/dot.cpp"
+#include "../../src/kernels/avx512/dot_bytes.cpp"
 #include "../../src/kernels/avx512/encode.cpp"
 #include "../../src/kernels/avx512/int8.cpp"
 #include "../../src/kernels/avx512/scales.cpp"

@@ -32,21 +32,21 @@ TEST(Cache, GivesWhatTheWholeTextGives) {
   }
 }
 
-constexpr CacheType kCacheTypes[] = {CacheType::f32, CacheType::bf16, CacheType::int8};
+constexpr StoredType kCacheTypes[] = {StoredType::f32, StoredType::bf16, StoredType::int8};
 
 TEST(Cache, OfFewerBitsGivesNearlyTheLogitsOfF32) {
   const Tensor ids = random_ids(1, 30);
-  const auto logits_of = [&](CacheType type) {
+  const auto logits_of = [&](StoredType type) {
     Model model = small_model({.cache = type});
     auto cache = model.make_cache(30);
     EXPECT_EQ(cache.type(), type);
     return model.logits(model.extend({{&cache, part(ids, 0, 30)}}, NewTokens::all));
   };
-  const Tensor exact = logits_of(CacheType::f32);
-  const auto relative = [&](CacheType type) {
+  const Tensor exact = logits_of(StoredType::f32);
+  const auto relative = [&](StoredType type) {
     return ((logits_of(type) - exact).norm() / exact.norm()).item<double>();
   };
-  const double bf16 = relative(CacheType::bf16), int8 = relative(CacheType::int8);
+  const double bf16 = relative(StoredType::bf16), int8 = relative(StoredType::int8);
   EXPECT_GT(bf16, 1e-5);
   EXPECT_LE(bf16, 0.008);
   EXPECT_GT(int8, 1e-4);
@@ -55,7 +55,7 @@ TEST(Cache, OfFewerBitsGivesNearlyTheLogitsOfF32) {
 
 TEST(Cache, GivesTheSameTokenByTokenAndAtOnce) {
   const Tensor ids = random_ids(1, 10);
-  for (const CacheType type : kCacheTypes) {
+  for (const StoredType type : kCacheTypes) {
     Model model = small_model({.cache = type});
     auto at_once = model.make_cache(10), by_token = model.make_cache(10);
     const Tensor expected = model.extend({{&at_once, part(ids, 0, 10)}}, NewTokens::all);
@@ -68,7 +68,7 @@ TEST(Cache, GivesTheSameTokenByTokenAndAtOnce) {
 }
 
 TEST(Cache, GoesBack) {
-  for (const CacheType type : kCacheTypes) {
+  for (const StoredType type : kCacheTypes) {
     Model model = small_model({.cache = type});
     const Tensor ids = random_ids(1, 8);
     auto cache = model.make_cache(8);
@@ -81,7 +81,7 @@ TEST(Cache, GoesBack) {
 }
 
 TEST(Cache, KeepsWhatItHoldsWhenItGrows) {
-  for (const CacheType type : kCacheTypes) {
+  for (const StoredType type : kCacheTypes) {
     Model model = small_model({.cache = type});
     const Tensor ids = random_ids(1, 8);
     auto small = model.make_cache(5), large = model.make_cache(8);
@@ -95,11 +95,11 @@ TEST(Cache, KeepsWhatItHoldsWhenItGrows) {
 }
 
 TEST(Cache, OfEightBitsTakesUpAQuarterOfF32) {
-  const auto bytes = [](CacheType type) {
+  const auto bytes = [](StoredType type) {
     return static_cast<double>(small_model({.cache = type}).make_cache(10).bytes());
   };
-  EXPECT_EQ(bytes(CacheType::bf16), bytes(CacheType::f32) / 2);
-  EXPECT_LE(bytes(CacheType::int8), bytes(CacheType::f32) / 3);
+  EXPECT_EQ(bytes(StoredType::bf16), bytes(StoredType::f32) / 2);
+  EXPECT_LE(bytes(StoredType::int8), bytes(StoredType::f32) / 3);
 }
 
 TEST(Extend, GivesEachSequenceWhatItGetsAlone) {
@@ -124,7 +124,7 @@ TEST(Extend, GivesEachSequenceWhatItGetsAlone) {
 }
 
 TEST(Extend, GivesTheStatesOfAllNewTokensOfEachSequenceWithEveryCache) {
-  for (const CacheType type : kCacheTypes) {
+  for (const StoredType type : kCacheTypes) {
     Model model = small_model({.cache = type});
     const AdapterId a = model.attach("a", random_adapter(model.layout(), 3, 1), false);
     model.set_training(false);

@@ -241,6 +241,35 @@ TEST(Adapters, ComeOutAsTheyWentIn) {
   }
 }
 
+TEST(Adapters, AreKeptAsAskedUnlessTheyAreTrained) {
+  const Input plain{random_ids(2, 12)};
+  const auto adapter = random_adapter(small_layout(), 3, 9);
+  const auto loss_with = [&](StoredType type, bool train) {
+    Model model = small_model({.factors = type});
+    Input input = plain;
+    input.adapters = {model.attach("a", adapter, train)};
+    return loss_of(model, input);
+  };
+  const double exact = loss_with(StoredType::f32, false);
+  EXPECT_EQ(loss_with(StoredType::int8, true), exact);
+  for (const StoredType type : {StoredType::bf16, StoredType::int8}) {
+    EXPECT_NE(loss_with(type, false), exact);
+    EXPECT_NEAR(loss_with(type, false), exact, 0.01 * exact);
+  }
+}
+
+TEST(Adapters, KeptIn8BitsComeOutWithTheirShapes) {
+  Model model = small_model({.factors = StoredType::int8});
+  const auto adapter = random_adapter(model.layout(), 3, 1);
+  model.attach("a", adapter, false);
+  const auto out = model.extract("a");
+  for (const auto& [module, factors] : adapter.modules) {
+    const auto& found = out.modules.at(module);
+    EXPECT_EQ(found.a.rows(), factors.a.rows()) << module;
+    EXPECT_EQ(found.b.columns(), factors.b.columns()) << module;
+  }
+}
+
 TEST(Adapters, TrainOnlyWhereAsked) {
   Model model = small_model();
   model.attach("still", random_adapter(model.layout(), 3, 1), false);

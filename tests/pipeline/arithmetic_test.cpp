@@ -52,6 +52,23 @@ TEST(Arithmetic, ACacheIsBf16UnlessF32WasAskedFor) {
   }
 }
 
+TEST(Arithmetic, FactorsAreWhatTheDeviceReadsSoonestUnlessF32WasAskedFor) {
+  const struct {
+    Arithmetic asked;
+    std::string fastest, adapter_type;
+  } cases[] = {{{}, "int8", "int8"},
+               {{}, "bf16", "bf16"},
+               {{"bf16"}, "int8", "int8"},
+               {{"f32"}, "int8", "f32"},
+               {{"f32", "auto", "auto", "int8"}, "bf16", "int8"},
+               {{"auto", "auto", "auto", "f32"}, "int8", "f32"}};
+  for (const auto& c : cases) {
+    const Circumstances found{ElementType::f32, false, c.fastest};
+    EXPECT_EQ(choose(c.asked, found).arithmetic.adapter_type, c.adapter_type)
+        << c.asked.dtype << ", " << c.asked.adapter_type;
+  }
+}
+
 TEST(Arithmetic, TheReasonNamesWhatSettledIt) {
   using testing::HasSubstr;
   EXPECT_THAT(choose({}, {ElementType::bf16, true}).reason, HasSubstr("bf16: the model is stored"));

@@ -140,6 +140,18 @@ TEST_F(Bench, TakesTheAdapterInsideAQuantizedFolder) {
   EXPECT_LT(bare.rows[0].bits_per_weight, 8);
 }
 
+TEST_F(Bench, TakesFactorsOfEveryTypeWhereThereIsAnAdapter) {
+  BenchOptions o = options();
+  o.decode = {0};
+  o.random_adapter = {0, 3};
+  o.adapter_type = {"int8", "f32"};
+  std::vector<std::string> found;
+  for (const BenchRow& row : bench(o, silent_).rows) {
+    found.push_back(row.test + " " + row.adapter_type.value_or("-"));
+  }
+  EXPECT_THAT(found, ElementsAre("prompt -", "prompt int8", "prompt f32", "train -"));
+}
+
 TEST_F(Bench, KeepsTheRowsThatAnInterruptionFound) {
   BenchOptions o = random();
   test::StoppingProgress after_drawing(1);

@@ -214,14 +214,28 @@ TEST(MultiplyTransposed, TogetherGivesWhatOneByOneGives) {
   std::vector<Product> products;
   for (const PackedMatrix& q : packed) together.emplace_back(2, q.rows());
   for (std::size_t i = 0; i < packed.size(); ++i) {
-    products.push_back({&packed[i], together[i].view()});
+    products.push_back({&packed[i], x.view(), together[i].view()});
   }
-  multiply_transposed(x.view(), products);
+  multiply_transposed(products);
   for (std::size_t i = 0; i < packed.size(); ++i) {
     Matrix alone(2, packed[i].rows());
     multiply_transposed(x.view(), packed[i], alone.view());
     EXPECT_TRUE(std::ranges::equal(together[i].values(), alone.values()))
         << packed[i].format().describe();
+  }
+}
+
+TEST(MultiplyTransposed, AddsToWhatIsThere) {
+  Format format;
+  format.bits = 8;
+  const PackedMatrix packed = quantize(normal(70, 96).view(), format);
+  const Matrix x = normal(3, 96, 3), before = normal(3, 70, 4);
+  Matrix alone(3, 70), sum = before;
+  const Product product{&packed, x.view(), sum.view(), /*add=*/true};
+  multiply_transposed(x.view(), packed, alone.view());
+  multiply_transposed({&product, 1});
+  for (std::int64_t i = 0; i < sum.size(); ++i) {
+    EXPECT_EQ(sum.data()[i], before.data()[i] + alone.data()[i]);
   }
 }
 

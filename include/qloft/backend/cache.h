@@ -5,11 +5,11 @@
 
 #include <cstdint>
 
-#include "qloft/backend/cache_type.h"
+#include "qloft/backend/stored_type.h"
 
 namespace qloft::backend {
 
-// Keys, or values, of one attention. Position p of head h is values[0][h][p]; of CacheType::int8
+// Keys, or values, of one attention. Position p of head h is values[0][h][p]; of StoredType::int8
 // these are codes of its blocks of 32 elements, the last of which may be shorter:
 //
 //   H x ~ scale codes    scale = bf16(largest magnitude of H x / 127)
@@ -22,7 +22,7 @@ struct CachedHeads {
   at::Tensor values;  // f32, bf16 or int8 [1, key_value_heads, capacity, head_dim]
   at::Tensor scales;  // of codes: bf16 [1, key_value_heads, capacity, blocks of a head]
 
-  CacheType type() const;
+  StoredType type() const;
   std::int64_t heads() const { return values.size(1); }
   std::int64_t capacity() const { return values.size(2); }
   std::int64_t head_dim() const { return values.size(3); }
@@ -30,7 +30,7 @@ struct CachedHeads {
 };
 
 // With room for `capacity` positions, whose memory is not touched.
-CachedHeads make_cached_heads(CacheType type, std::int64_t key_value_heads, std::int64_t capacity,
+CachedHeads make_cached_heads(StoredType type, std::int64_t key_value_heads, std::int64_t capacity,
                               std::int64_t head_dim, at::Device device);
 // A larger one that holds the first `filled` positions of `cache`.
 CachedHeads grown(const CachedHeads& cache, std::int64_t capacity, std::int64_t filled);

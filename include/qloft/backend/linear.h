@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -14,13 +15,26 @@
 
 namespace qloft::backend {
 
-// One adapter's factors for one weight.
+// Factors in 8 bits: NF8 in blocks of 64 with f32 scales, the rank filled up with zeros to a
+// multiple of 32.
+struct PackedFactors {
+  quant::PackedMatrix a, b;
+  std::int64_t rank = 0;  // before
+};
+
+// One adapter's factors for one weight: tensors or, of one that is not trained, packed.
 struct LowRank {
-  at::Tensor a;  // f32 [rank, in]
-  at::Tensor b;  // f32 [out, rank]
+  at::Tensor a;  // f32 [rank, in]; bf16 where it is not trained
+  at::Tensor b;  // [out, rank], the same
   double scale = 1;
   double dropout = 0;
+  std::shared_ptr<const PackedFactors> packed = {};  // a and b are undefined then
 };
+
+// The same factors, a and b in f32 on the CPU, packed for products with few rows there.
+LowRank pack(const LowRank& factors);
+// The same factors as f32 tensors.
+LowRank as_tensors(const LowRank& factors);
 
 // The factors of some rows of x.
 struct RowFactors {
@@ -43,14 +57,14 @@ struct LinearUse {
   std::uint64_t dropout_seed = 0;
 };
 // What linear() gives for each. Where no gradients are wanted and x has few rows, packed weights
-// are read in one go: decoding waits less between products.
+// are read in one go, and packed factors with them: decoding waits less between products.
 std::vector<at::Tensor> linear_together(const std::vector<LinearUse>& uses, const at::Tensor& x);
 
 // What a device does with factors, x and y as matrices, without gradients.
 struct LowRankOperations {
-  // y [n, out] += scale * h B^T with h = x A^T; returns what backward() needs of h.
-  at::Tensor (*add)(at::Tensor& y, const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,
-                    double scale);
+  // y [n, out] += scale * h B^T with h = x A^T; returns what backward() needs of h, nothing where
+  // the factors are packed.
+  at::Tensor (*add)(at::Tensor& y, const at::Tensor& x, const LowRank& factors);
   // From dy [n, out]: dx [n, in] (undefined where not wanted), and gradients of the factors.
   struct Gradients {
     at::Tensor dx, da, db;

@@ -6,9 +6,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <variant>
-#include <vector>
 
 #include "qloft/quant.h"
 
@@ -48,9 +46,6 @@ Weight packed_weight(Packed packed, at::Device device);
 // with one rounding at the end.
 // x [n, columns] -> x * weight^T [n, rows].
 at::Tensor multiply_transposed(const at::Tensor& x, const Weight& weight);
-// The same for each of several weights; few rows of x meet packed weights all at once.
-std::vector<at::Tensor> multiply_transposed(const at::Tensor& x,
-                                            std::span<const Weight* const> weights);
 // y [n, rows] -> y * weight [n, columns].
 at::Tensor multiply(const at::Tensor& y, const Weight& weight);
 

@@ -1,6 +1,6 @@
 #pragma once
-// In which numbers a model is computed and keeps keys and values: the options --dtype, --matmul and
-// --cache-type, and what auto comes to.
+// In which numbers a model is computed and keeps keys, values and factors: the options --dtype,
+// --matmul, --cache-type and --adapter-type, and what auto comes to.
 
 #include <string>
 
@@ -10,15 +10,17 @@
 namespace qloft::pipeline {
 
 struct Arithmetic {
-  std::string dtype = "auto";       // of activations and dense weights: auto, f32 or bf16
-  std::string matmul = "auto";      // products with weights: auto, float (in dtype) or int8
-  std::string cache_type = "auto";  // keys and values of past positions: auto, f32, bf16 or int8
+  std::string dtype = "auto";         // of activations and dense weights: auto, f32 or bf16
+  std::string matmul = "auto";        // products with weights: auto, float (in dtype) or int8
+  std::string cache_type = "auto";    // keys and values of past positions: auto, f32, bf16 or int8
+  std::string adapter_type = "auto";  // factors that are not trained: auto, f32, bf16 or int8
 };
 
 // What the choice depends on.
 struct Circumstances {
   ElementType stored = ElementType::f32;  // of the model's weights, before they were quantized
   bool bf16_units = false;                // the device multiplies in bf16 by itself
+  std::string fastest_factors = "f32";    // the type in which it reads an adapter's soonest
 };
 
 struct ArithmeticChoice {
@@ -31,10 +33,12 @@ struct ArithmeticChoice {
 //   dtype   bf16 where the model is stored in 16 bits and the device has units for bf16, else f32
 //   matmul  float; int8 rounds each product by about 0.8 %, bf16 by a fifth of that
 //
-// and of caches the one that moves perplexity no more than rounding elsewhere does, unless dtype
-// asks for all digits:
+// and of caches and factors what moves perplexity no more than rounding elsewhere does, unless
+// dtype asks for all digits:
 //
-//   cache_type  f32 where f32 was asked for as dtype (not where auto came to it), else bf16
+//   cache_type    f32 where f32 was asked for as dtype (not where auto came to it), else bf16
+//   adapter_type  f32 where f32 was asked for as dtype, else the type that the device reads
+//                 soonest: int8 with AVX-512 VBMI, bf16 on other CPUs, f32 elsewhere
 ArithmeticChoice choose(const Arithmetic& asked, const Circumstances& found);
 
 // The same on this machine, for a model of this type or the one in a folder. Throws InputError for
@@ -43,8 +47,9 @@ ArithmeticChoice choose(const Arithmetic& asked, const std::string& device, Elem
 ArithmeticChoice choose(const Arithmetic& asked, const std::string& device,
                         const checkpoint::Checkpoint& model);
 
-// What auto comes to for a cache; what was asked for stays.
+// What auto comes to for a cache, and for factors on this machine; what was asked for stays.
 std::string settled_cache_type(const Arithmetic& asked);
+std::string settled_adapter_type(const Arithmetic& asked, const std::string& device);
 
 // Throws InputError for unknown names, a device that this build or machine lacks, and one that has
 // no products in 8 bits where they are asked for.

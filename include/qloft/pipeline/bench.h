@@ -20,6 +20,7 @@ struct BenchOptions {
   std::vector<std::string> dtype = {"auto"};
   std::vector<std::string> matmul = {"auto"};
   std::vector<std::string> cache_type = {"auto"};
+  std::vector<std::string> adapter_type = {"auto"};
   std::vector<std::int64_t> threads = {0};  // 0: all processors
 
   // Tokens of each test; 0: leave it out.
@@ -53,6 +54,7 @@ struct BenchRow {
   std::optional<bool> checkpointing;
   std::string dtype, matmul;
   std::optional<std::string> cache_type;
+  std::optional<std::string> adapter_type;  // in use; of one that is trained: none
   std::int64_t threads = 0;
   double bits_per_weight = 0;  // stored, of the linear layers
   std::uint64_t bytes = 0;     // of all tensors

@@ -18,6 +18,8 @@ struct ModelOptions {
   std::string matmul = "auto";  // products with weights: auto, float (in dtype) or int8
   // Keys and values of past positions, in stages that keep them: auto, f32, bf16 or int8.
   std::string cache_type = "auto";
+  // Factors of an adapter that is not trained: auto, f32, bf16 or int8.
+  std::string adapter_type = "auto";
 };
 
 // Throws InputError for a device that this build or machine lacks, one that has no products in 8

@@ -26,6 +26,10 @@ inline constexpr const char* kCacheTypeHelp =
     "keys and values of past positions: f32, bf16, int8 (8.5 bits), or auto: f32 with --dtype f32, "
     "else bf16";
 
+inline constexpr const char* kAdapterTypeHelp =
+    "factors of the adapter: f32, bf16, int8 (8.5 bits), or auto: f32 with --dtype f32, else int8 "
+    "or bf16, whichever the processor reads sooner";
+
 template <typename Visitor>
 void visit_options(PlanOptions& o, Visitor& v) {
   v("-o,--output", o.output, "the plan to write, a JSON file");
@@ -181,6 +185,9 @@ void visit_options(EvaluateOptions& o, Visitor& v) {
   v("--cache-type", o.model.cache_type,
     std::string(kCacheTypeHelp) +
         "; perplexity is computed through such a cache where this is given, else without any");
+  v("--adapter-type", o.model.adapter_type,
+    "factors of the adapter: f32, bf16, int8 (8.5 bits), or auto: of gsm8k as generate has it, "
+    "else f32");
 }
 
 template <typename Visitor>

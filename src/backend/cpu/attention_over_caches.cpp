@@ -40,7 +40,7 @@ void for_positions(const CachedHeads& cache, std::int64_t head, const KeyRange& 
                    const Body& body) {
   const std::int64_t at_once = positions_at_once(cache.head_dim());
   float* buffer =
-      cache.type() == CacheType::f32 ? nullptr : scratch(slot, at_once * cache.head_dim());
+      cache.type() == StoredType::f32 ? nullptr : scratch(slot, at_once * cache.head_dim());
   for (std::int64_t first = range.begin; first < range.end; first += at_once) {
     const std::int64_t count = std::min(at_once, range.end - first);
     body(first - range.begin, read_positions(cache, head, first, count, buffer));
@@ -68,7 +68,7 @@ void attend_few(const CachedQueries& all, std::int64_t window, const Scores& rul
     }
   }
   // q . k = (H q / n) . (H k), and sums of values are turned back once.
-  if (s.keys.type() == CacheType::int8) dense.inverse_hadamard(queries.data, rows, dim);
+  if (s.keys.type() == StoredType::int8) dense.inverse_hadamard(queries.data, rows, dim);
   for_positions(s.keys, shared, range, Scratch::key,
                 [&](std::int64_t first, MatrixView<const float> keys) {
                   for (std::int64_t i = 0; i < rows; ++i) {
@@ -91,7 +91,7 @@ void attend_few(const CachedQueries& all, std::int64_t window, const Scores& rul
                                             scores.row(i) + first, dim, results.row(i));
                   }
                 });
-  if (s.values.type() == CacheType::int8) dense.inverse_hadamard(results.data, rows, dim);
+  if (s.values.type() == StoredType::int8) dense.inverse_hadamard(results.data, rows, dim);
   for (std::int64_t head = begin; head < end; ++head) {
     write_head(all.out, 0, head, 0, results.block((head - begin) * count, 0, count, dim));
   }
@@ -187,7 +187,7 @@ Tensor attention_over_caches_by(Products products, const Tensor& q_in,
   Tensor out = at::empty_like(q);
   std::vector<CachedQueries> few, many_in_f32, many_in_bf16;
   for (const CachedSequence& one : sequences) {
-    const bool in_bf16 = products == Products::bf16 && one.keys.type() != CacheType::f32;
+    const bool in_bf16 = products == Products::bf16 && one.keys.type() != StoredType::f32;
     auto& same = one.count <= kFewQueries ? few : in_bf16 ? many_in_bf16 : many_in_f32;
     same.push_back({one, q.narrow(1, one.first, one.count), out.narrow(1, one.first, one.count)});
   }

@@ -66,6 +66,7 @@ bool runs_in_bf16(const Tensor& x) {
 }
 
 Tensor to_bf16(const Tensor& x) {
+  if (x.scalar_type() == at::kBFloat16) return x;
   constexpr std::int64_t kAtOnce = 1 << 16;
   Tensor out = at::empty(x.sizes(), x.options().dtype(at::kBFloat16));
   const float* from = x.data_ptr<float>();

@@ -12,7 +12,7 @@ namespace qloft::backend {
 // more than kFewRows rows, which are read faster as f32 by matrix-vector kernels.
 bool runs_in_bf16(const at::Tensor& x);
 
-// A contiguous f32 matrix as bf16, on all threads.
+// A contiguous f32 matrix as bf16, on all threads; one in bf16 as it is.
 at::Tensor to_bf16(const at::Tensor& x);
 
 // All take bf16 matrices on the CPU.

@@ -37,7 +37,7 @@ struct CachedRows {
     return scales + (head * capacity + position) * blocks;
   }
 
-  CacheType type;
+  StoredType type;
   std::int64_t capacity, dim, blocks;
   std::byte* values;
   BFloat16* scales;
@@ -45,13 +45,13 @@ struct CachedRows {
 
 void store_row(const CachedRows& to, std::int64_t head, std::int64_t position, const float* x) {
   switch (to.type) {
-    case CacheType::f32:
+    case StoredType::f32:
       std::copy_n(x, to.dim, to.row<float>(head, position));
       return;
-    case CacheType::bf16:
+    case StoredType::bf16:
       kernels::table().f32_to_bf16(x, to.dim, to.row<BFloat16>(head, position));
       return;
-    case CacheType::int8: {
+    case StoredType::int8: {
       float* turned = scratch(Scratch::value, to.dim);
       std::copy_n(x, to.dim, turned);
       kernels::dense_table().hadamard(turned, 1, to.dim);
@@ -62,7 +62,7 @@ void store_row(const CachedRows& to, std::int64_t head, std::int64_t position, c
 }
 
 void store_row(const CachedRows& to, std::int64_t head, std::int64_t position, const BFloat16* x) {
-  if (to.type == CacheType::bf16) {
+  if (to.type == StoredType::bf16) {
     std::copy_n(x, to.dim, to.row<BFloat16>(head, position));
     return;
   }
@@ -88,12 +88,12 @@ void store_rows(const CachedHeads& cache, std::int64_t first, const Tensor& x, c
 const float* read_rows(const CachedRows& from, std::int64_t head, std::int64_t first,
                        std::int64_t count, float* buffer) {
   switch (from.type) {
-    case CacheType::f32:
+    case StoredType::f32:
       return from.row<float>(head, first);
-    case CacheType::bf16:
+    case StoredType::bf16:
       kernels::table().bf16_to_f32(from.row<BFloat16>(head, first), count * from.dim, buffer);
       break;
-    case CacheType::int8:
+    case StoredType::int8:
       kernels::dense_table().from_codes(from.row<std::int8_t>(head, first),
                                         from.row_scales(head, first), count, from.dim, buffer);
   }
@@ -122,7 +122,7 @@ Tensor read_cpu(const CachedHeads& cache, std::int64_t count, at::ScalarType typ
                               float* to) {
     const float* rows = read_rows(from, head, first, positions, to);
     if (rows != to) std::copy_n(rows, positions * dim, to);
-    if (from.type == CacheType::int8) kernels::dense_table().inverse_hadamard(to, positions, dim);
+    if (from.type == StoredType::int8) kernels::dense_table().inverse_hadamard(to, positions, dim);
   };
   float* floats = type == at::kFloat ? out.data_ptr<float>() : nullptr;
   auto* halves =

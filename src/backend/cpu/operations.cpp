@@ -11,7 +11,7 @@ namespace qloft::backend {
 
 const Operations kCpuOperations = {
     .multiply_transposed = multiply_transposed_cpu,
-    .multiply_transposed_together = multiply_transposed_together_cpu,
+    .multiply_adapted = multiply_adapted_cpu,
     .multiply = multiply_cpu,
     .look_up = look_up_cpu,
     .low_rank = {.add = add_low_rank_cpu, .backward = low_rank_gradients_cpu},

@@ -145,28 +145,6 @@ at::Tensor multiply_transposed_cpu(const at::Tensor& x, const Weight& weight) {
   return y.to(x.scalar_type());
 }
 
-std::vector<at::Tensor> multiply_transposed_together_cpu(const at::Tensor& x,
-                                                         std::span<const Weight* const> weights) {
-  const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> out;
-  const bool together =
-      !runs_in_bf16(x) && x.size(0) <= kFewRows &&
-      std::ranges::all_of(weights, [](const Weight* w) { return w->is_packed(); });
-  if (!together) {
-    for (const Weight* weight : weights) out.push_back(multiply_transposed_cpu(x, *weight));
-    return out;
-  }
-  const auto x32 = as_f32(x);
-  std::vector<quant::Product> products;
-  for (const Weight* weight : weights) {
-    out.push_back(at::empty({x.size(0), weight->rows()}, at::kFloat));
-    products.push_back({&weight->packed(), matrix_of(out.back())});
-  }
-  quant::multiply_transposed(matrix_of(x32), products);
-  for (at::Tensor& y : out) y = y.to(x.scalar_type());
-  return out;
-}
-
 at::Tensor multiply_cpu(const at::Tensor& y, const Weight& weight) {
   const at::NoGradGuard no_grad;
   if (runs_in_int8(y, weight)) return multiply_int8(y, weight);

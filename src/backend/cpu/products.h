@@ -28,8 +28,6 @@ void multiply_few_rows(MatrixView<const float> x, const at::Tensor& weight, Matr
 
 // The operations that qloft/backend/weight.h describes.
 at::Tensor multiply_transposed_cpu(const at::Tensor& x, const Weight& weight);
-std::vector<at::Tensor> multiply_transposed_together_cpu(const at::Tensor& x,
-                                                         std::span<const Weight* const> weights);
 at::Tensor multiply_cpu(const at::Tensor& y, const Weight& weight);
 at::Tensor look_up_cpu(const Weight& weight, const at::Tensor& ids, at::ScalarType dtype);
 

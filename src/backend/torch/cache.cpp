@@ -62,7 +62,7 @@ void store_codes(const Tensor& x, const Tensor& codes, const Tensor& scales) {
 void store_torch(const CachedHeads& cache, std::int64_t first, const Tensor& x) {
   const Tensor by_head = x.transpose(1, 2);
   const auto place = [&](const Tensor& tensor) { return tensor.narrow(2, first, x.size(1)); };
-  if (cache.type() == CacheType::int8) {
+  if (cache.type() == StoredType::int8) {
     store_codes(by_head, place(cache.values), place(cache.scales));
   } else {
     place(cache.values).copy_(by_head);
@@ -71,7 +71,7 @@ void store_torch(const CachedHeads& cache, std::int64_t first, const Tensor& x) 
 
 Tensor read_torch(const CachedHeads& cache, std::int64_t count, at::ScalarType type) {
   const Tensor values = cache.values.narrow(2, 0, count);
-  if (cache.type() != CacheType::int8) return values.to(type);
+  if (cache.type() != StoredType::int8) return values.to(type);
   const Tensor scales = cache.scales.narrow(2, 0, count).to(at::kFloat).unsqueeze(-1);
   const Tensor turned = (in_blocks(values.to(at::kFloat), scales.size(3)) * scales)
                             .flatten(-2)

@@ -45,13 +45,6 @@ Tensor multiply_transposed_torch(const Tensor& x, const Weight& weight) {
   return at::mm(x, dense_copy(weight, x).t());
 }
 
-std::vector<Tensor> multiply_transposed_together_torch(const Tensor& x,
-                                                       std::span<const Weight* const> weights) {
-  std::vector<Tensor> out;
-  for (const Weight* weight : weights) out.push_back(multiply_transposed_torch(x, *weight));
-  return out;
-}
-
 Tensor multiply_torch(const Tensor& y, const Weight& weight) {
   const at::NoGradGuard no_grad;
   return at::mm(y, dense_copy(weight, y));
@@ -62,11 +55,21 @@ Tensor look_up_torch(const Weight& weight, const Tensor& ids, at::ScalarType dty
   return kCpuOperations.look_up(weight, ids.to(at::kCPU), dtype).to(ids.device());
 }
 
-Tensor add_low_rank_torch(Tensor& y, const Tensor& x, const Tensor& a, const Tensor& b,
-                          double scale) {
-  Tensor h = x.to(at::kFloat).mm(a.t());
-  y = y.to(at::kFloat).addmm(h, b.t(), 1, scale).to(x.scalar_type());
+Tensor add_low_rank_torch(Tensor& y, const Tensor& x, const LowRank& factors) {
+  const LowRank f = as_tensors(factors);
+  Tensor h = x.to(at::kFloat).mm(f.a.to(x.device()).t());
+  y = y.to(at::kFloat).addmm(h, f.b.to(x.device()).t(), 1, f.scale).to(x.scalar_type());
   return h;
+}
+
+std::vector<Tensor> multiply_adapted_torch(const Tensor& x,
+                                           std::span<const AdaptedWeight> weights) {
+  std::vector<Tensor> out;
+  for (const AdaptedWeight& adapted : weights) {
+    out.push_back(multiply_transposed_torch(x, *adapted.weight));
+    if (adapted.factors != nullptr) add_low_rank_torch(out.back(), x, *adapted.factors);
+  }
+  return out;
 }
 
 LowRankOperations::Gradients low_rank_gradients_torch(const Tensor& dy, const Tensor& x,
@@ -167,7 +170,7 @@ Tensor attention_over_caches_torch(const Tensor& q, std::span<const CachedSequen
   for (const CachedSequence& sequence : sequences) {
     const std::int64_t filled = sequence.past + sequence.count;
     // f32 where one of the two is, so that neither is rounded.
-    const bool wide = sequence.keys.type() == CacheType::f32;
+    const bool wide = sequence.keys.type() == StoredType::f32;
     const auto type = wide ? at::kFloat : q.scalar_type();
     out.push_back(attend(q.narrow(1, sequence.first, sequence.count).to(type),
                          read_torch(sequence.keys, filled, type),
@@ -212,7 +215,7 @@ SquareSums squared_products_torch(const Tensor& dy, const Tensor& x) {
 
 const Operations kTorchOperations = {
     .multiply_transposed = multiply_transposed_torch,
-    .multiply_transposed_together = multiply_transposed_together_torch,
+    .multiply_adapted = multiply_adapted_torch,
     .multiply = multiply_torch,
     .look_up = look_up_torch,
     .low_rank = {.add = add_low_rank_torch, .backward = low_rank_gradients_torch},

@@ -54,6 +54,8 @@ void visit_options(Options& options, Visitor& v) {
     "products with weights: auto, float, as --dtype says, int8, faster (auto)");
   v("--cache-type", o.cache_type,
     "keys and values of past positions: auto, f32, bf16, int8 (auto)");
+  v("--adapter-type", o.adapter_type,
+    "factors of the adapter in use: auto, f32, bf16, int8 (auto)");
   v.group("Output");
   v("-o,--format",
     choice(options.format, {{"table", Shape::table}, {"csv", Shape::csv}, {"md", Shape::markdown}}),
@@ -149,7 +151,7 @@ Command bench_command() {
             visit_options(*options, bind);
             take_one_argument(app, {"--prompt", "--decode", "--depth", "--train", "--bits",
                                     "--random-adapter", "--rank", "--checkpointing", "--threads",
-                                    "--dtype", "--matmul", "--cache-type"});
+                                    "--dtype", "--matmul", "--cache-type", "--adapter-type"});
             return [options](Context& context) {
               const auto report = pipeline::bench(options->bench, context.progress);
               context.print(to_text(report, options->format));

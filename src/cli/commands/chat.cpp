@@ -26,6 +26,7 @@ void visit_options(pipeline::ChatOptions& o, Visitor& v) {
   visit(o.sampling, v);
   visit_options(o.model, v);
   v("--cache-type", o.model.cache_type, pipeline::kCacheTypeHelp);
+  v("--adapter-type", o.model.adapter_type, pipeline::kAdapterTypeHelp);
 }
 
 std::string list_adapters(const pipeline::Conversation& conversation) {
@@ -103,7 +104,8 @@ Command chat_command() {
               return Json{{"turns", turns},
                           {"dtype", conversation.arithmetic().dtype},
                           {"matmul", conversation.arithmetic().matmul},
-                          {"cache_type", conversation.arithmetic().cache_type}};
+                          {"cache_type", conversation.arithmetic().cache_type},
+                          {"adapter_type", conversation.arithmetic().adapter_type}};
             };
           }};
 }

@@ -21,6 +21,9 @@ Json to_json(const pipeline::EvaluateReport& report) {
   }
   json["dtype"] = report.arithmetic.dtype;
   json["matmul"] = report.arithmetic.matmul;
+  if (!report.arithmetic.adapter_type.empty()) {
+    json["adapter_type"] = report.arithmetic.adapter_type;
+  }
   if (report.cached) json["cache_type"] = report.arithmetic.cache_type;
   json["seconds"] = report.seconds;
   return json;

@@ -22,6 +22,7 @@ void visit_options(pipeline::GenerateOptions& o, Visitor& v) {
   visit(o.sampling, v);
   visit_options(o.model, v);
   v("--cache-type", o.model.cache_type, pipeline::kCacheTypeHelp);
+  v("--adapter-type", o.model.adapter_type, pipeline::kAdapterTypeHelp);
 }
 
 std::string reason_name(generate::StopReason reason) {
@@ -81,6 +82,9 @@ Command generate_command() {
                            {"cache_type", report.arithmetic.cache_type},
                            {"prompt_seconds", report.prompt_seconds},
                            {"seconds", report.seconds}};
+              if (!report.arithmetic.adapter_type.empty()) {
+                json["adapter_type"] = report.arithmetic.adapter_type;
+              }
               OptionEcho echo(json["options"]);
               visit_options(*options, echo);
               if (report.result.reason == generate::StopReason::interrupted) {

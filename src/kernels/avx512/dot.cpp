@@ -1,5 +1,6 @@
-// Products of packed rows with activations: up to 4 bits in fixed point. Wider codes, block sizes
-// that are no power of two from 32 on and activations without fixed point go to AVX2.
+// Products of packed rows with activations: up to 4 bits in fixed point, and 8 (dot_bytes.h). Other
+// widths, block sizes that are no power of two from 32 on (64 for 8 bits) and activations without
+// fixed point go to AVX2.
 #include "table.h"
 
 #if defined(__x86_64__)
@@ -16,6 +17,8 @@
 #include "../widths.h"
 #include "begin_avx512.h"
 #include "chunks.h"  // compiled for AVX-512 too
+#include "dot_bytes.h"
+#include "sums.h"
 
 namespace qloft::kernels::avx512_kernels {
 
@@ -53,6 +56,7 @@ void prepare_activations(const CodeValues& book, const float* x, std::int64_t co
                          std::int16_t* fixed, float* fixed_scales, float* sums) {
   portable::prepare_activations(book, x, columns, nullptr, nullptr, sums);
   if (fixed == nullptr) return;
+  if (book.bits == 8) return prepare_for_bytes(x, columns / kGroup * kGroup, fixed, fixed_scales);
   with_width<4>(book.bits, [&](auto width) {
     prepare_chunks<width()>(x, columns / kGroup * kGroup, fixed, fixed_scales);
   });
@@ -161,25 +165,6 @@ struct Product {
   __m512 total[kRows][kInputs];
 };
 
-// The sums of four vectors' elements: halves added until one is left, as _mm512_reduce_add_ps does.
-inline __m128 reduce_four(__m512 a, __m512 b, __m512 c, __m512 d) {
-  const auto fold = [](const __m512& u, const __m512& v, __m512& sum) {
-    sum =
-        __builtin_shufflevector(u, v, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
-        __builtin_shufflevector(u, v, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-  };
-  __m512 ab, cd;
-  fold(a, b, ab);
-  fold(c, d, cd);
-  const __m512 fours =
-      __builtin_shufflevector(ab, cd, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
-      __builtin_shufflevector(ab, cd, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
-  const __m512 twos = fours + __builtin_shufflevector(fours, fours, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11,
-                                                      8, 9, 14, 15, 12, 13);
-  return __builtin_shufflevector(twos, twos, 0, 4, 8, 12) +
-         __builtin_shufflevector(twos, twos, 1, 5, 9, 13);
-}
-
 // `kRows` rows with `kInputs` rows of activations: at most four sums.
 template <int kBits, int kRows, int kInputs>
 void dot_tile(const CodeValues& book, const PackedRow* rows, const Activations& x,
@@ -228,8 +213,12 @@ void dot_inputs(const CodeValues& book, const PackedRow* rows, const Activations
 void dot(const CodeValues& book, const PackedRow* rows, std::int64_t count, const Activations& x,
          float* y, std::int64_t y_stride) {
   if (count == 0) return;
+  const std::int64_t least_block = book.bits == 8 ? 2 * kGroup : kGroup;
   const bool has_blocks =
-      std::has_single_bit(static_cast<std::uint64_t>(rows->block)) && rows->block >= kGroup;
+      std::has_single_bit(static_cast<std::uint64_t>(rows->block)) && rows->block >= least_block;
+  if (book.bits == 8 && x.fixed != nullptr && has_blocks) {
+    return dot_bytes(book, rows, count, x, y, y_stride);
+  }
   if (book.bits > 4 || book.multiplier != 0 || x.fixed == nullptr || !has_blocks) {
     Activations plain = x;
     plain.fixed = nullptr;  // its order is this file's own
@@ -247,6 +236,7 @@ void dot(const CodeValues& book, const PackedRow* rows, std::int64_t count, cons
 }  // namespace
 
 void add_products(Table& table) {
+  table.fixed_eight_bits = multiplies_bytes();
   table.prepare_activations = prepare_activations;
   table.dot = dot;
 }

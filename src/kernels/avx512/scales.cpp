@@ -7,6 +7,7 @@
 
 #include "../avx2.h"
 #include "begin_avx512.h"
+#include "bytes.h"  // compiled for AVX-512 too
 
 namespace qloft::kernels::avx512_kernels {
 
@@ -63,16 +64,6 @@ void decode_by_halves(const CodeValues& book, const std::uint8_t* codes, std::in
 #ifndef QLOFT_EMULATED_AVX512
 #pragma GCC push_options
 #pragma GCC target("avx512vbmi")
-
-// Byte `plane` of the values of 64 codes. A table holds 128 bytes; the highest bit of a code says
-// which of two it is in.
-inline __m512i look_up_bytes(const std::uint8_t (&plane)[256], __m512i n, __mmask64 upper) {
-  const __m512i low =
-      _mm512_permutex2var_epi8(_mm512_load_si512(plane), n, _mm512_load_si512(plane + 64));
-  const __m512i high =
-      _mm512_permutex2var_epi8(_mm512_load_si512(plane + 128), n, _mm512_load_si512(plane + 192));
-  return _mm512_mask_blend_epi8(upper, low, high);
-}
 
 // The same by VBMI, which looks up bytes: half the work.
 void decode_by_bytes(const CodeValues& book, const std::uint8_t* codes, std::int64_t count,

@@ -14,7 +14,7 @@ std::int64_t first_window_row(std::int64_t i, int bits);
 // One object a thread.
 class WindowReader {
  public:
-  static constexpr std::int64_t kKept = 4;
+  static constexpr std::int64_t kKept = 16;
 
   // Of columns [first_column, first_column + columns) alone; first_column is a multiple of 32.
   WindowReader(const PackedMatrix& packed, std::int64_t first_column, std::int64_t columns);
