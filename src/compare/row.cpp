@@ -39,7 +39,7 @@ Json echo(const std::optional<StageOptions>& options) {
 // What a method's name stands for: a preset that changes makes its rows anew.
 Json preset_key(const std::optional<pipeline::QuantizeOptions>& options) {
   if (!options) return nullptr;
-  const decompose::Preset& preset = decompose::preset(options->method);
+  const decompose::Preset preset = pipeline::preset_of(*options);
   return {{"format", preset.format.describe()},
           {"metric", decompose::name(preset.metric)},
           {"parts", {preset.quantizer, preset.low_rank, preset.loop}},

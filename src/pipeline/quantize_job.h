@@ -26,9 +26,6 @@ struct QuantizeJob {
   std::string format_text() const;  // of the targets, for reports: one, or how many
 };
 
-// The method's row, with the effort that is asked for.
-decompose::Preset preset_of(const QuantizeOptions& options);
-
 // Checks options against the model; throws InputError as quantize says.
 QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& files);
 

@@ -12,6 +12,9 @@
 namespace qloft::adapter {
 struct Config;
 }
+namespace qloft::decompose {
+struct Preset;
+}
 
 namespace qloft::pipeline {
 
@@ -99,6 +102,10 @@ struct QuantizeReport {
 // needs and that are missing or of another model, an output folder that is not empty unless
 // overwrite; Interrupted where progress asks to stop.
 QuantizeReport quantize(const QuantizeOptions& options, Progress& progress);
+
+// The method's row, with the effort that is asked for. Throws InputError where there is none of
+// that name.
+decompose::Preset preset_of(const QuantizeOptions& options);
 
 // Throws what quantize throws for options and model before it looks at the output; else the adapter
 // that the folder will hold.
