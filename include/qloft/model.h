@@ -17,6 +17,7 @@
 #include "qloft/core/matrix.h"
 #include "qloft/core/progress.h"
 #include "qloft/model/adapter_id.h"
+#include "qloft/model/output_type.h"
 #include "qloft/model/stored_type.h"
 #include "qloft/quant.h"
 #include "qloft/quantized/model_files.h"
@@ -30,6 +31,7 @@ struct LoadOptions {
   bool int8 = false;  // products of activations with weights in 8 bits; on the CPU alone
   StoredType cache = StoredType::f32;    // of the keys and values in caches
   StoredType factors = StoredType::f32;  // of adapters that are not trained, within blocks
+  OutputType output = OutputType::stored;
   at::Device device = at::kCPU;
   bool train_weights = false;          // full fine-tuning: dense weights require gradients
   at::ScalarType stored = at::kFloat;  // of dense weights that Model::random makes
@@ -168,6 +170,10 @@ class Model {
   void set_cache_type(StoredType type);
   // Of the adapters that are attached from here on; at first LoadOptions::factors.
   void set_factor_type(StoredType type);
+  // At first LoadOptions::output. The matrix as it is stored is not given up.
+  void set_output_type(OutputType type);
+  // int8 only where it is in use: not of a matrix that is packed already, trained or elsewhere.
+  OutputType output_type() const;
 
   struct State;
 

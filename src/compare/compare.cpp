@@ -127,9 +127,11 @@ void settle_arithmetic(Recipe& recipe, const Options& options, Progress& progres
     pipeline::ModelOptions& o = spec.options.model;
     // Before dtype is settled, on which it depends; of other tasks auto means none.
     if (spec.task->caches == evaluate::Caches::always) {
-      const pipeline::Arithmetic asked{o.dtype, o.matmul, o.cache_type, o.adapter_type};
+      const pipeline::Arithmetic asked{o.dtype, o.matmul, o.cache_type, o.adapter_type,
+                                       o.output_type};
       o.cache_type = pipeline::settled_cache_type(asked);
       o.adapter_type = pipeline::settled_adapter_type(asked, o.device);
+      o.output_type = pipeline::settled_output_type(asked, o.device);
     }
     settle(o);
   }

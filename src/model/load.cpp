@@ -119,7 +119,9 @@ Model Model::load(const quantized::ModelFiles& files, const LoadOptions& options
   build(*state, {[&](ParameterId id) { return reader.matrix(id); },
                  [&](ParameterId id) { return reader.vector(id); }});
   progress.end();
-  return Model(std::move(state));
+  Model model(std::move(state));
+  model.set_output_type(options.output);
+  return model;
 }
 
 }  // namespace qloft::model

@@ -1,12 +1,31 @@
 // From hidden states to logits, and to the loss of predictions.
 #include <ATen/TensorOperators.h>
 
+#include <utility>
+
 #include "blocks/pass.h"
 #include "observe.h"
 
 namespace qloft::model {
 
 using at::Tensor;
+
+void Model::set_output_type(OutputType type) {
+  Weight& weight = state_->linear(state_->layout.output.matrix).weight;
+  if (type == output_type()) return;
+  if (type == OutputType::stored) {
+    weight = *std::exchange(state_->stored_output, std::nullopt);
+    return;
+  }
+  Weight packed = backend::in_eight_bits(weight);
+  if (packed.is_packed() && !weight.is_packed()) {
+    state_->stored_output = std::exchange(weight, std::move(packed));
+  }
+}
+
+OutputType Model::output_type() const {
+  return state_->stored_output ? OutputType::int8 : OutputType::stored;
+}
 
 Tensor Model::logits(const Tensor& hidden, const std::vector<AdapterId>& adapters) {
   const auto& output = state_->layout.output;

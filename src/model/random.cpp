@@ -68,7 +68,9 @@ Model Model::random(const Layout& layout, const LoadOptions& options, std::uint6
     return out.clone().set_requires_grad(options.train_weights);
   };
   build(*state, source);
-  return Model(std::move(state));
+  Model model(std::move(state));
+  model.set_output_type(options.output);
+  return model;
 }
 
 }  // namespace qloft::model

@@ -43,6 +43,7 @@ struct Model::State {
 
   // Both by ParameterId. A tied output matrix shares the embedding's weight.
   std::vector<Linear> linears;
+  std::optional<Weight> stored_output;  // the output matrix's, where another is in use
   std::vector<at::Tensor> vectors;  // f32 norms and biases; undefined: the parameter is a matrix
 
   struct Attached {

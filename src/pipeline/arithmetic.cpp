@@ -5,6 +5,7 @@
 #include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/bf16_units.h"
 #include "qloft/core/error.h"
+#include "qloft/model/output_type.h"
 #include "qloft/model/stored_type.h"
 
 namespace qloft::pipeline {
@@ -22,11 +23,17 @@ std::string reason_of(const Circumstances& found) {
          ", and the device has units for bf16 (--dtype f32 for more digits)";
 }
 
-void check_stored_type(const std::string& asked, const char* option) {
-  if (asked == kLeftOpen || model::stored_type_from_name(asked)) return;
+template <typename OfNames, typename FromName>
+void check_type(const std::string& asked, const char* option, const OfNames& names,
+                const FromName& from_name) {
+  if (asked == kLeftOpen || from_name(asked)) return;
   Names known = {kLeftOpen};
-  known.insert(known.end(), model::kStoredTypeNames.begin(), model::kStoredTypeNames.end());
+  known.insert(known.end(), names.begin(), names.end());
   refuse_value(asked, option, known);
+}
+
+void check_stored_type(const std::string& asked, const char* option) {
+  check_type(asked, option, model::kStoredTypeNames, model::stored_type_from_name);
 }
 
 void check_names(const Arithmetic& asked) {
@@ -38,6 +45,8 @@ void check_names(const Arithmetic& asked) {
   }
   check_stored_type(asked.cache_type, "cache_type");
   check_stored_type(asked.adapter_type, "adapter_type");
+  check_type(asked.output_type, "output_type", model::kOutputTypeNames,
+             model::output_type_from_name);
 }
 
 Circumstances circumstances(const std::string& device, ElementType stored) {
@@ -48,6 +57,11 @@ Circumstances circumstances(const std::string& device, ElementType stored) {
 std::string settled_adapter_type(const Arithmetic& asked, const Circumstances& found) {
   if (asked.adapter_type != kLeftOpen) return asked.adapter_type;
   return asked.dtype == "f32" ? "f32" : found.fastest_factors;
+}
+
+std::string settled_output_type(const Arithmetic& asked, const Circumstances& found) {
+  if (asked.output_type != kLeftOpen) return asked.output_type;
+  return asked.dtype != "f32" && found.fastest_factors == "int8" ? "int8" : "stored";
 }
 
 }  // namespace
@@ -61,6 +75,7 @@ ArithmeticChoice choose(const Arithmetic& asked, const Circumstances& found) {
   if (asked.matmul == kLeftOpen) choice.arithmetic.matmul = "float";
   choice.arithmetic.cache_type = settled_cache_type(asked);
   choice.arithmetic.adapter_type = settled_adapter_type(asked, found);
+  choice.arithmetic.output_type = settled_output_type(asked, found);
   return choice;
 }
 
@@ -71,6 +86,10 @@ std::string settled_cache_type(const Arithmetic& asked) {
 
 std::string settled_adapter_type(const Arithmetic& asked, const std::string& device) {
   return settled_adapter_type(asked, circumstances(device, ElementType::f32));
+}
+
+std::string settled_output_type(const Arithmetic& asked, const std::string& device) {
+  return settled_output_type(asked, circumstances(device, ElementType::f32));
 }
 
 ArithmeticChoice choose(const Arithmetic& asked, const std::string& device, ElementType stored) {
@@ -88,6 +107,9 @@ void check_arithmetic(const Arithmetic& asked, const std::string& device) {
   const bool on_cpu = device_named(device).is_cpu();
   if (asked.matmul == "int8" && !on_cpu) {
     throw InputError({{}, "matmul"}, "int8 runs on the CPU, found device '" + device + "'");
+  }
+  if (asked.output_type == "int8" && !on_cpu) {
+    throw InputError({{}, "output_type"}, "int8 is for the CPU, found device '" + device + "'");
   }
 }
 

@@ -97,6 +97,7 @@ Arithmetic asked_for(const BenchVariant& variant, const BenchTest& test) {
   Arithmetic asked = variant.asked;
   asked.cache_type = test.cache_type;
   asked.adapter_type = test.adapter_type;
+  asked.output_type = test.output_type;
   return asked;
 }
 
@@ -107,8 +108,12 @@ measure::Measured run(Subject& subject, const BenchVariant& variant, const Bench
   const model::AdapterId adapter =
       subject.adapter_for(test, settled_adapter_type(asked, options.device));
   model::Model& model = subject.model();
-  if (test.kind != BenchTest::Kind::train) {
+  if (test.kind == BenchTest::Kind::train) {
+    model.set_output_type(model::OutputType::stored);
+  } else {
     model.set_cache_type(*model::stored_type_from_name(settled_cache_type(asked)));
+    model.set_output_type(
+        *model::output_type_from_name(settled_output_type(asked, options.device)));
   }
   switch (test.kind) {
     case BenchTest::Kind::prompt:
@@ -139,6 +144,7 @@ BenchRow row_of(Subject& subject, const BenchVariant& variant, const BenchTest& 
     row.depth = test.depth;
     const Arithmetic asked = asked_for(variant, test);
     row.cache_type = settled_cache_type(asked);
+    row.output_type = name(subject.model().output_type());
     if (subject.rank_of(test)) row.adapter_type = settled_adapter_type(asked, options.device);
   }
   row.rank = subject.rank_of(test);

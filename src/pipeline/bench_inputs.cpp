@@ -122,7 +122,9 @@ std::vector<BenchTest> tests_of(const BenchOptions& o, const architecture::Layou
       for (const std::int64_t rank : o.random_adapter) {
         for (const std::string& cache : o.cache_type) {
           for (const std::string& factors : o.adapter_type) {
-            tests.push_back({kind, tokens, depth, rank, false, cache, factors});
+            for (const std::string& output : o.output_type) {
+              tests.push_back({kind, tokens, depth, rank, false, cache, factors, output});
+            }
             if (rank == 0 && !adapted) break;
           }
         }
@@ -188,7 +190,9 @@ BenchInputs open_bench(const BenchOptions& options) {
     for (const std::string& matmul : options.matmul) {
       for (const std::string& cache : options.cache_type) {
         for (const std::string& factors : options.adapter_type) {
-          check_arithmetic({dtype, matmul, cache, factors}, options.device);
+          for (const std::string& output : options.output_type) {
+            check_arithmetic({dtype, matmul, cache, factors, output}, options.device);
+          }
         }
       }
     }

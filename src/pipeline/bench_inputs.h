@@ -26,7 +26,8 @@ struct BenchTest {
   std::int64_t tokens = 0, depth = 0;
   std::int64_t random_rank = 0;
   bool checkpointing = false;
-  std::string cache_type = {}, adapter_type = {};  // as asked for; of training: none
+  std::string cache_type = {}, adapter_type = {},
+              output_type = {};  // as asked for; of training: none
 };
 
 struct BenchInputs {

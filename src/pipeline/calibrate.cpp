@@ -304,9 +304,10 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   if (!fs::is_regular_file(options.data, error)) {
     throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
   }
-  ModelOptions with_exact_factors = options.model;
-  with_exact_factors.adapter_type = "f32";
-  ModelInputs model = open_model(with_exact_factors);
+  ModelOptions exact = options.model;
+  exact.adapter_type = "f32";
+  exact.output_type = "stored";
+  ModelInputs model = open_model(exact);
   report.arithmetic = model.choice.arithmetic;
   data::Omissions omissions;
   const std::vector<data::Example> examples = draw(options, model, omissions);

@@ -43,11 +43,14 @@ void check_cache_type(const evaluate::Task& task, const EvaluateOptions& options
                                            ", found it with " + task.name);
 }
 
-// A score is that of the factors as they are, but where text is generated as generate does it.
+// A score is that of the factors and the output matrix as they are, but where text is generated as
+// generate does it.
 ModelOptions model_of(const evaluate::Task& task, const EvaluateOptions& options) {
   ModelOptions model = options.model;
-  const bool left_open = model.adapter_type == ModelOptions().adapter_type;
-  if (left_open && task.caches != evaluate::Caches::always) model.adapter_type = "f32";
+  if (task.caches == evaluate::Caches::always) return model;
+  const ModelOptions defaults;
+  if (model.adapter_type == defaults.adapter_type) model.adapter_type = "f32";
+  if (model.output_type == defaults.output_type) model.output_type = "stored";
   return model;
 }
 

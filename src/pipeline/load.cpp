@@ -156,7 +156,8 @@ ModelInputs open_model(const ModelOptions& options) {
   check_arithmetic(arithmetic_of(options), options.device);
   quantized::ModelFiles files(checkpoint::resolve(options.model));
   ArithmeticChoice choice = choose(arithmetic_of(options), options.device, files.source());
-  const auto load = load_options(options.device, choice.arithmetic);
+  auto load = load_options(options.device, choice.arithmetic);
+  load.output = model::output_type_from_name(choice.arithmetic.output_type).value_or(load.output);
   auto text = load_tokenization(
       text_sources(files.folder(), adapter_folder(files.source(), options), options.chat_template),
       files.layout().vocabulary_size);
@@ -171,6 +172,7 @@ LoadedModel load_model(ModelInputs inputs, Progress& progress) {
   auto model = model::Model::load(inputs.files, inputs.load, progress);
   model::AdapterId id = model::kNoAdapter;
   if (inputs.adapter) id = model.attach("default", *inputs.adapter, /*train=*/false);
+  inputs.choice.arithmetic.output_type = name(model.output_type());
   model.set_training(false);
   return {std::move(inputs.files), std::move(inputs.text), std::move(model),
           std::move(inputs.choice.arithmetic), id};

@@ -31,9 +31,10 @@ struct LoadedModel {
 at::Device device_named(const std::string& name);
 
 inline Arithmetic arithmetic_of(const ModelOptions& options) {
-  return {options.dtype, options.matmul, options.cache_type, options.adapter_type};
+  return {options.dtype, options.matmul, options.cache_type, options.adapter_type,
+          options.output_type};
 }
-// How a model is loaded that computes in what was chosen.
+// How a model is loaded that computes in what was chosen, its output matrix as it is stored.
 model::LoadOptions load_options(const std::string& device, const Arithmetic& chosen);
 
 // The folder of the adapter that these options mean for this model, and what it holds; nullopt:

@@ -8,6 +8,7 @@
 #include "../../src/backend/operations.h"
 #include "gradients.h"
 #include "packed_matrix.h"
+#include "qloft/backend/tensor.h"
 
 namespace qloft::backend {
 namespace {
@@ -34,6 +35,19 @@ TEST(PackedTensors, UnpackToTheSameBitsInEveryFormat) {
         EXPECT_TRUE(unpack(*tensors, at::kFloat).equal(dequantized(packed))) << format.describe();
       }
     }
+  }
+}
+
+TEST(InEightBits, AreTheBitsOfQuantizingTheMatrixAsAWhole) {
+  at::manual_seed(4);
+  for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    const Tensor dense = at::randn({9000, 70}).to(type);  // of more than two pieces
+    const Weight packed = in_eight_bits({dense});
+    ASSERT_TRUE(packed.is_packed());
+    quant::Format format;
+    format.bits = 8;
+    const auto whole = quant::quantize(matrix_of(as_f32(dense)), format);
+    EXPECT_TRUE(dequantized(packed.packed()).equal(dequantized(whole)));
   }
 }
 

@@ -50,6 +50,34 @@ TEST(Model, StaysNearItselfInBf16) {
   EXPECT_NEAR(loss_of(bf16, input), loss_of(f32, input), 0.02 * loss_of(f32, input));
 }
 
+TEST(Model, KeepsItsOutputMatrixInEightBitsUntilTheStoredOneIsWantedAgain) {
+  for (const bool tied : {false, true}) {
+    io::Json config = small_config();
+    config["tie_word_embeddings"] = tied;
+    const auto layout = architecture::read_layout(config, "config.json");
+    Model model = Model::random(layout, {}, 5);
+    const Input input{random_ids(2, 16), {}, {}};
+    const double stored = loss_of(model, input);
+    const Tensor embedded = model.embed(input);
+    model.set_output_type(OutputType::int8);
+    EXPECT_EQ(model.output_type(), OutputType::int8);
+    EXPECT_NE(loss_of(model, input), stored);
+    EXPECT_NEAR(loss_of(model, input), stored, 2e-3 * stored);
+    EXPECT_TRUE(model.embed(input).equal(embedded)) << "the embedding stays";
+    model.set_output_type(OutputType::stored);
+    EXPECT_EQ(loss_of(model, input), stored);
+  }
+}
+
+TEST(Model, LeavesAnOutputMatrixThatIsPackedOrTrained) {
+  Model packed = Model::random(small_layout(), {.output = OutputType::int8}, 5, quant::Format{},
+                               /*output_matrix=*/true);
+  EXPECT_EQ(packed.output_type(), OutputType::stored);
+  Model trained =
+      Model::random(small_layout(), {.output = OutputType::int8, .train_weights = true}, 5);
+  EXPECT_EQ(trained.output_type(), OutputType::stored);
+}
+
 TEST(Model, GivesTheSameGradientsWithCheckpointing) {
   for (const double dropout : {0.0, 0.5}) {
     std::vector<std::vector<Tensor>> gradients;

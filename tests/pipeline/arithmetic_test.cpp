@@ -69,6 +69,23 @@ TEST(Arithmetic, FactorsAreWhatTheDeviceReadsSoonestUnlessF32WasAskedFor) {
   }
 }
 
+TEST(Arithmetic, TheOutputMatrixIsInEightBitsWhereFactorsAreUnlessF32WasAskedFor) {
+  const struct {
+    Arithmetic asked;
+    std::string fastest, output_type;
+  } cases[] = {{{}, "int8", "int8"},
+               {{}, "bf16", "stored"},
+               {{}, "f32", "stored"},
+               {{"f32"}, "int8", "stored"},
+               {{"f32", "auto", "auto", "auto", "int8"}, "bf16", "int8"},
+               {{"auto", "auto", "auto", "auto", "stored"}, "int8", "stored"}};
+  for (const auto& c : cases) {
+    const Circumstances found{ElementType::f32, false, c.fastest};
+    EXPECT_EQ(choose(c.asked, found).arithmetic.output_type, c.output_type)
+        << c.asked.dtype << ", " << c.asked.output_type;
+  }
+}
+
 TEST(Arithmetic, TheReasonNamesWhatSettledIt) {
   using testing::HasSubstr;
   EXPECT_THAT(choose({}, {ElementType::bf16, true}).reason, HasSubstr("bf16: the model is stored"));

@@ -152,6 +152,17 @@ TEST_F(Bench, TakesFactorsOfEveryTypeWhereThereIsAnAdapter) {
   EXPECT_THAT(found, ElementsAre("prompt -", "prompt int8", "prompt f32", "train -"));
 }
 
+TEST_F(Bench, TakesTheOutputMatrixAsItIsStoredAndInEightBitsButWhereItTrains) {
+  BenchOptions o = options();
+  o.decode = {0};
+  o.output_type = {"int8", "stored"};
+  std::vector<std::string> found;
+  for (const BenchRow& row : bench(o, silent_).rows) {
+    found.push_back(row.test + " " + row.output_type.value_or("-"));
+  }
+  EXPECT_THAT(found, ElementsAre("prompt int8", "prompt stored", "train -"));
+}
+
 TEST_F(Bench, KeepsTheRowsThatAnInterruptionFound) {
   BenchOptions o = random();
   test::StoppingProgress after_drawing(1);

@@ -41,6 +41,10 @@ struct Weight {
 // 32 is unpacked on the CPU.
 Weight packed_weight(Packed packed, at::Device device);
 
+// A dense matrix on the CPU, not trained, as decoding reads it soonest where bytes are looked up:
+// in 8 bits (NF8 in blocks of 64, 8.5 bits a weight). Any other is given back as it is.
+Weight in_eight_bits(const Weight& weight);
+
 // Both take activations [n, ...] in f32 or bf16, contiguous, and return the same type, without
 // gradients. On the CPU bf16 products run in bf16 where the processor has units for it, else in f32
 // with one rounding at the end.

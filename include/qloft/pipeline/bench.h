@@ -21,7 +21,8 @@ struct BenchOptions {
   std::vector<std::string> matmul = {"auto"};
   std::vector<std::string> cache_type = {"auto"};
   std::vector<std::string> adapter_type = {"auto"};
-  std::vector<std::int64_t> threads = {0};  // 0: all processors
+  std::vector<std::string> output_type = {"auto"};  // at prompts and decoding
+  std::vector<std::int64_t> threads = {0};          // 0: all processors
 
   // Tokens of each test; 0: leave it out.
   std::vector<std::int64_t> prompt = {512};
@@ -55,6 +56,7 @@ struct BenchRow {
   std::string dtype, matmul;
   std::optional<std::string> cache_type;
   std::optional<std::string> adapter_type;  // in use; of one that is trained: none
+  std::optional<std::string> output_type;
   std::int64_t threads = 0;
   double bits_per_weight = 0;  // stored, of the linear layers
   std::uint64_t bytes = 0;     // of all tensors

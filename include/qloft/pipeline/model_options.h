@@ -20,6 +20,7 @@ struct ModelOptions {
   std::string cache_type = "auto";
   // Factors of an adapter that is not trained: auto, f32, bf16 or int8.
   std::string adapter_type = "auto";
+  std::string output_type = "auto";  // the output matrix: auto, stored (as it is) or int8
 };
 
 // Throws InputError for a device that this build or machine lacks, one that has no products in 8

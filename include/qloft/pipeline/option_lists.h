@@ -30,6 +30,10 @@ inline constexpr const char* kAdapterTypeHelp =
     "factors of the adapter: f32, bf16, int8 (8.5 bits), or auto: f32 with --dtype f32, else int8 "
     "or bf16, whichever the processor reads sooner";
 
+inline constexpr const char* kOutputTypeHelp =
+    "the output matrix: stored (as the model has it), int8 (8.5 bits), or auto: int8 where "
+    "adapters are, else stored";
+
 template <typename Visitor>
 void visit_options(PlanOptions& o, Visitor& v) {
   v("-o,--output", o.output, "the plan to write, a JSON file");
@@ -188,6 +192,9 @@ void visit_options(EvaluateOptions& o, Visitor& v) {
   v("--adapter-type", o.model.adapter_type,
     "factors of the adapter: f32, bf16, int8 (8.5 bits), or auto: of gsm8k as generate has it, "
     "else f32");
+  v("--output-type", o.model.output_type,
+    "the output matrix: stored (as the model has it), int8 (8.5 bits), or auto: of gsm8k as "
+    "generate has it, else stored");
 }
 
 template <typename Visitor>

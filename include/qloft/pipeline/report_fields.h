@@ -225,6 +225,7 @@ void visit_fields(BenchRow& r, Visitor& v) {
   v("threads", r.threads, show::text("threads"));
   v("rank", r.rank, show::text("rank"));
   v("adapter_type", r.adapter_type, show::text("adapter"));
+  v("output_type", r.output_type, show::text("output"));
   v("label", r.label, show::text("test"));
   v("tokens_per_second", r.tokens_per_second, show::fixed("tokens/s", 2));
   v("deviation", r.deviation, show::fixed("+-", 2));

@@ -56,6 +56,7 @@ void visit_options(Options& options, Visitor& v) {
     "keys and values of past positions: auto, f32, bf16, int8 (auto)");
   v("--adapter-type", o.adapter_type,
     "factors of the adapter in use: auto, f32, bf16, int8 (auto)");
+  v("--output-type", o.output_type, "the output matrix: auto, stored, int8 (auto)");
   v.group("Output");
   v("-o,--format",
     choice(options.format, {{"table", Shape::table}, {"csv", Shape::csv}, {"md", Shape::markdown}}),
@@ -149,9 +150,10 @@ Command bench_command() {
             add_model_argument(app, options->bench.model);
             OptionBinder bind(app);
             visit_options(*options, bind);
-            take_one_argument(app, {"--prompt", "--decode", "--depth", "--train", "--bits",
-                                    "--random-adapter", "--rank", "--checkpointing", "--threads",
-                                    "--dtype", "--matmul", "--cache-type", "--adapter-type"});
+            take_one_argument(
+                app, {"--prompt", "--decode", "--depth", "--train", "--bits", "--random-adapter",
+                      "--rank", "--checkpointing", "--threads", "--dtype", "--matmul",
+                      "--cache-type", "--adapter-type", "--output-type"});
             return [options](Context& context) {
               const auto report = pipeline::bench(options->bench, context.progress);
               context.print(to_text(report, options->format));

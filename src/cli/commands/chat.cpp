@@ -27,6 +27,7 @@ void visit_options(pipeline::ChatOptions& o, Visitor& v) {
   visit_options(o.model, v);
   v("--cache-type", o.model.cache_type, pipeline::kCacheTypeHelp);
   v("--adapter-type", o.model.adapter_type, pipeline::kAdapterTypeHelp);
+  v("--output-type", o.model.output_type, pipeline::kOutputTypeHelp);
 }
 
 std::string list_adapters(const pipeline::Conversation& conversation) {
@@ -105,7 +106,8 @@ Command chat_command() {
                           {"dtype", conversation.arithmetic().dtype},
                           {"matmul", conversation.arithmetic().matmul},
                           {"cache_type", conversation.arithmetic().cache_type},
-                          {"adapter_type", conversation.arithmetic().adapter_type}};
+                          {"adapter_type", conversation.arithmetic().adapter_type},
+                          {"output_type", conversation.arithmetic().output_type}};
             };
           }};
 }

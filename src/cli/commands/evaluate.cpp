@@ -24,6 +24,7 @@ Json to_json(const pipeline::EvaluateReport& report) {
   if (!report.arithmetic.adapter_type.empty()) {
     json["adapter_type"] = report.arithmetic.adapter_type;
   }
+  json["output_type"] = report.arithmetic.output_type;
   if (report.cached) json["cache_type"] = report.arithmetic.cache_type;
   json["seconds"] = report.seconds;
   return json;

@@ -23,6 +23,7 @@ void visit_options(pipeline::GenerateOptions& o, Visitor& v) {
   visit_options(o.model, v);
   v("--cache-type", o.model.cache_type, pipeline::kCacheTypeHelp);
   v("--adapter-type", o.model.adapter_type, pipeline::kAdapterTypeHelp);
+  v("--output-type", o.model.output_type, pipeline::kOutputTypeHelp);
 }
 
 std::string reason_name(generate::StopReason reason) {
@@ -80,6 +81,7 @@ Command generate_command() {
                            {"dtype", report.arithmetic.dtype},
                            {"matmul", report.arithmetic.matmul},
                            {"cache_type", report.arithmetic.cache_type},
+                           {"output_type", report.arithmetic.output_type},
                            {"prompt_seconds", report.prompt_seconds},
                            {"seconds", report.seconds}};
               if (!report.arithmetic.adapter_type.empty()) {
