@@ -6,6 +6,7 @@
 #include "qloft/backend/attention.h"
 #include "qloft/backend/cache.h"
 #include "qloft/backend/cross_entropy.h"
+#include "qloft/backend/divergence.h"
 #include "qloft/backend/linear.h"
 #include "qloft/backend/norm.h"
 #include "qloft/backend/rotate.h"

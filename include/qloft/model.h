@@ -19,6 +19,7 @@
 #include "qloft/model/adapter_id.h"
 #include "qloft/model/output_type.h"
 #include "qloft/model/stored_type.h"
+#include "qloft/model/teacher.h"
 #include "qloft/quant.h"
 #include "qloft/quantized/model_files.h"
 
@@ -146,6 +147,12 @@ class Model {
   at::Tensor cross_entropy(const at::Tensor& hidden, const at::Tensor& positions,
                            const at::Tensor& targets, const std::vector<AdapterId>& adapters,
                            std::int64_t length);
+  // (1 - w) times the sum over i of the Kullback-Leibler divergence of softmax(logits of
+  // hidden[positions_i]) from row i of `teacher` (qloft/model/teacher.h), plus w times the above.
+  at::Tensor divergence(const at::Tensor& hidden, const at::Tensor& positions,
+                        const TeacherRows& teacher, const at::Tensor& targets,
+                        double next_token_weight, const std::vector<AdapterId>& adapters,
+                        std::int64_t length);
 
   // Recompute activations in the backward pass, layer by layer, rather than keep them.
   void set_checkpointing(bool on);

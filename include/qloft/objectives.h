@@ -9,8 +9,8 @@
 
 namespace qloft::objectives {
 
-// A summed negative log-likelihood (natural log, summed in f64, an f32 scalar with gradient here)
-// and how many predictions it is of.
+// A sum over predictions (natural log, summed in f64, an f32 scalar with gradient here) and how
+// many they are.
 struct Loss {
   at::Tensor sum;
   std::int64_t count = 0;
@@ -23,5 +23,17 @@ Loss next_token(model::Model& model, const model::Input& input, const at::Tensor
 // The same where the hidden states of the input, [rows * length, columns], are there already.
 Loss next_token_of(model::Model& model, const at::Tensor& states, const model::Input& input,
                    const at::Tensor& loss_mask = {});
+
+// The predictions of next_token, in the order of the rows: what a teacher says of each, the `count`
+// greatest of its probabilities. Logits are made and dropped in chunks of rows. Without gradients.
+model::TeacherRows teacher_rows(model::Model& model, const model::Input& input,
+                                const at::Tensor& loss_mask, std::int64_t count);
+
+// The divergence of the model's predictions from the teacher's, mixed with the negative
+// log-likelihood by `next_token_weight` from 0 to 1 (model::Model::divergence), of the predictions
+// that next_token counts. `teacher` has a row for each of them, in the order of the rows. Throws
+// InputError for another number of rows, or an id that is none of the model's.
+Loss distillation(model::Model& model, const model::Input& input, const at::Tensor& loss_mask,
+                  const model::TeacherRows& teacher, double next_token_weight);
 
 }  // namespace qloft::objectives

@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "qloft/objectives.h"
-#include "qloft/train.h"
 
 namespace qloft::train {
 namespace {
@@ -25,9 +24,9 @@ at::Tensor to_tensor(const std::vector<From>& values, const data::Batch& batch, 
 
 }  // namespace
 
-ModelBatch prepare(const data::Batch& batch, const model::Model& model, model::AdapterId adapter) {
+Batch prepare(const data::Batch& batch, const model::Model& model, model::AdapterId adapter) {
   const at::Device device = model.device();
-  ModelBatch prepared;
+  Batch prepared;
   prepared.input.adapters = {adapter};
   prepared.tokens = batch.tokens();
   prepared.predictions = batch.predictions();
@@ -43,18 +42,19 @@ ModelBatch prepare(const data::Batch& batch, const model::Model& model, model::A
   return prepared;
 }
 
-std::vector<ModelBatch> prepare_step(const Examples& examples,
-                                     const std::vector<MicroBatch>& micro_batches,
-                                     const Options& options, const model::Model& model,
-                                     model::AdapterId adapter) {
-  std::vector<ModelBatch> step;
+std::vector<Batch> prepare_step(const Examples& examples,
+                                const std::vector<MicroBatch>& micro_batches,
+                                const Options& options, const model::Model& model,
+                                model::AdapterId adapter) {
+  std::vector<Batch> step;
   for (const MicroBatch& indices : micro_batches) {
     const std::vector<data::Example> read = examples.get(indices);
     if (options.batching == data::Batching::padded) {
       step.push_back(prepare(data::make_padded_batch(read, kPad), model, adapter));
-      continue;
+    } else {
+      step.push_back(prepare(data::make_packed_batch(read, options.length, kPad), model, adapter));
     }
-    step.push_back(prepare(data::make_packed_batch(read, options.length, kPad), model, adapter));
+    step.back().examples = indices;
   }
   return step;
 }
@@ -75,7 +75,7 @@ double validation_loss(model::Model& model, model::AdapterId adapter, const Exam
     const std::int64_t end = std::min(begin + batch, examples.size());
     const std::vector<data::Example> read =
         examples.get({indices.begin() + begin, indices.begin() + end});
-    const ModelBatch prepared = prepare(data::make_padded_batch(read, kPad), model, adapter);
+    const Batch prepared = prepare(data::make_padded_batch(read, kPad), model, adapter);
     const objectives::Loss loss = objectives::next_token(model, prepared.input, prepared.loss_mask);
     sum += loss.sum.item<double>();
     count += loss.count;

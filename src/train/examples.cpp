@@ -1,6 +1,7 @@
 #include "qloft/train/examples.h"
 
 #include <algorithm>
+#include <limits>
 #include <span>
 
 #include "qloft/core/error.h"
@@ -24,10 +25,19 @@ Examples::Examples(const data::DataSet& data, const std::vector<std::int64_t>& i
     const auto block = std::span(indices).subspan(static_cast<std::size_t>(begin),
                                                   static_cast<std::size_t>(end - begin));
     const std::vector<data::Example> examples = data.get(block);
-    for (std::size_t i = 0; i < examples.size(); ++i) take(block[i], examples[i]);
+    for (std::size_t i = 0; i < examples.size(); ++i) {
+      omissions_.add(data, block[i], examples[i]);
+      take(block[i], examples[i], kKeptTokens);
+    }
     progress.update(static_cast<std::uint64_t>(end), {});
   }
   progress.end();
+}
+
+Examples::Examples(const std::vector<data::Example>& examples) {
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    take(static_cast<std::int64_t>(i), examples[i], std::numeric_limits<std::int64_t>::max());
+  }
 }
 
 Examples read_examples(const data::DataSet& data, const std::vector<std::int64_t>& indices,
@@ -43,14 +53,13 @@ Examples read_examples(const data::DataSet& data, const std::vector<std::int64_t
   return examples;
 }
 
-void Examples::take(std::int64_t index, const data::Example& example) {
-  omissions_.add(data_, index, example);
+void Examples::take(std::int64_t index, const data::Example& example, std::int64_t most_kept) {
   if (!data::has_prediction(example)) return;
   fingerprint_ = mix(fingerprint_, std::as_bytes(std::span(example.ids)));
   fingerprint_ = mix(fingerprint_, std::as_bytes(std::span(example.loss_mask)));
   const auto length = static_cast<std::int64_t>(example.ids.size());
   const auto kept = static_cast<std::int64_t>(ids_.size());
-  if (offsets_.size() == indices_.size() && kept + length <= kKeptTokens) {
+  if (offsets_.size() == indices_.size() && kept + length <= most_kept) {
     offsets_.push_back(kept);
     ids_.insert(ids_.end(), example.ids.begin(), example.ids.end());
     loss_mask_.insert(loss_mask_.end(), example.loss_mask.begin(), example.loss_mask.end());
@@ -66,7 +75,7 @@ std::vector<data::Example> Examples::get(const std::vector<std::int64_t>& indice
   for (std::size_t i = 0; i < indices.size(); ++i) {
     const auto index = static_cast<std::size_t>(indices[i]);
     if (index >= offsets_.size()) {
-      examples[i] = data_.get(indices_[index]);
+      examples[i] = data_->get(indices_[index]);
       continue;
     }
     const auto begin = static_cast<std::ptrdiff_t>(offsets_[index]);

@@ -61,12 +61,13 @@ class Run {
  public:
   Run(model::Model& model, model::AdapterId adapter, Examples examples,
       std::optional<Examples> validation, const Options& options, const Save& save,
-      Progress& progress)
+      Progress& progress, const Objective& objective)
       : model_(model),
         adapter_(adapter),
         options_(options),
         save_(save),
         progress_(progress),
+        objective_(objective),
         examples_(std::move(examples)),
         validation_(std::move(validation)),
         order_(examples_.lengths(), options),
@@ -128,10 +129,10 @@ class Run {
   // False where the user asked to stop meanwhile: nothing of the step is left.
   bool take_step() {
     const auto start = Clock::now();
-    const std::vector<ModelBatch> batches =
+    const std::vector<Batch> batches =
         prepare_step(examples_, order_.step(state_.step), options_, model_, adapter_);
     std::int64_t predictions = 0, tokens = 0;
-    for (const ModelBatch& batch : batches) {
+    for (const Batch& batch : batches) {
       predictions += batch.predictions;
       tokens += batch.tokens;
     }
@@ -142,8 +143,8 @@ class Run {
     double sum = 0;
     try {
       const Interruptible interruptible(progress_);
-      for (const ModelBatch& batch : batches) {
-        const objectives::Loss loss = objectives::next_token(model_, batch.input, batch.loss_mask);
+      for (const Batch& batch : batches) {
+        const objectives::Loss loss = objective_(model_, batch);
         sum += loss.sum.item<double>();
         require_finite(sum, "loss", state_.step + 1);
         (loss.sum / static_cast<double>(predictions)).backward();
@@ -258,6 +259,7 @@ class Run {
   const Options& options_;
   const Save& save_;
   Progress& progress_;
+  const Objective& objective_;
   Examples examples_;
   std::optional<Examples> validation_;
   Order order_;
@@ -274,11 +276,18 @@ class Run {
 
 }  // namespace
 
+Objective next_token() {
+  return [](model::Model& model, const Batch& batch) {
+    return objectives::next_token(model, batch.input, batch.loss_mask);
+  };
+}
+
 Summary train(model::Model& model, model::AdapterId adapter, Examples examples,
               std::optional<Examples> validation, const Options& options, const Save& save,
-              Progress& progress) {
+              Progress& progress, const Objective& objective) {
   options.validate();
-  return Run(model, adapter, std::move(examples), std::move(validation), options, save, progress)
+  return Run(model, adapter, std::move(examples), std::move(validation), options, save, progress,
+             objective)
       .run();
 }
 

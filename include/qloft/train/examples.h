@@ -3,6 +3,7 @@
 // and examples without a prediction that counts are known before there is anything to wait for.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "qloft/core/progress.h"
@@ -15,6 +16,8 @@ class Examples {
  public:
   // Reads the examples of `indices` on all threads. Throws what the data set throws.
   Examples(const data::DataSet& data, const std::vector<std::int64_t>& indices, Progress& progress);
+  // These, kept in memory. An index is a place among them.
+  explicit Examples(const std::vector<data::Example>& examples);
 
   // The ones with a prediction that counts; the others are left out.
   std::int64_t size() const { return static_cast<std::int64_t>(lengths_.size()); }
@@ -33,9 +36,9 @@ class Examples {
   static constexpr std::int64_t kKeptTokens = std::int64_t{1} << 23;
 
  private:
-  void take(std::int64_t index, const data::Example& example);
+  void take(std::int64_t index, const data::Example& example, std::int64_t most_kept);
 
-  data::DataSet data_;
+  std::optional<data::DataSet> data_;  // none: all are kept
   std::vector<std::int64_t> indices_;
   std::vector<std::int32_t> lengths_;
   std::vector<std::int64_t> offsets_;  // of the kept ones, a prefix

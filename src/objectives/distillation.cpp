@@ -1,0 +1,72 @@
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "positions.h"
+#include "qloft/core/error.h"
+#include "qloft/objectives.h"
+
+namespace qloft::objectives {
+namespace {
+
+using at::Tensor;
+
+// Logits of a teacher held at once: 64 MiB.
+constexpr std::int64_t kLogitsAtOnce = 1 << 24;
+
+void expect_rows(const model::TeacherRows& teacher, std::int64_t count, std::int64_t vocabulary) {
+  if (teacher.ids.size(0) != count ||
+      !teacher.log_probabilities.sizes().equals(teacher.ids.sizes())) {
+    throw InputError({{}, "teacher"}, "expected " + std::to_string(count) + " rows, found " +
+                                          std::to_string(teacher.ids.size(0)));
+  }
+  if (teacher.ids.numel() == 0) return;
+  const auto least = teacher.ids.min().item<std::int32_t>();
+  const auto greatest = teacher.ids.max().item<std::int32_t>();
+  if (least >= 0 && greatest < vocabulary) return;
+  throw InputError({{}, "teacher"}, "expected ids below " + std::to_string(vocabulary) +
+                                        ", found " + std::to_string(least < 0 ? least : greatest));
+}
+
+}  // namespace
+
+model::TeacherRows teacher_rows(model::Model& model, const model::Input& input,
+                                const Tensor& loss_mask, std::int64_t count) {
+  const at::NoGradGuard no_grad;
+  expect_mask_of(input, loss_mask);
+  const Tensor hidden = model.hidden(input);
+  const Tensor states = hidden.view({-1, hidden.size(-1)});
+  const Tensor positions = predictions_of(input, loss_mask).positions;
+  const std::int64_t vocabulary = model.layout().vocabulary_size;
+  const std::int64_t step = std::max<std::int64_t>(1, kLogitsAtOnce / vocabulary);
+  std::vector<Tensor> ids = {at::empty({0, count}, at::kInt)};
+  std::vector<Tensor> log_probabilities = {at::empty({0, count})};
+  for (std::int64_t first = 0; first < positions.size(0); first += step) {
+    const Tensor chosen =
+        positions.narrow(0, first, std::min(step, positions.size(0) - first)).to(states.device());
+    const Tensor logits = model.logits(states.index_select(0, chosen), input.adapters);
+    model::TeacherRows rows = model::greatest_of(logits, count);
+    ids.push_back(rows.ids);
+    log_probabilities.push_back(rows.log_probabilities);
+  }
+  return {at::cat(ids), at::cat(log_probabilities)};
+}
+
+Loss distillation(model::Model& model, const model::Input& input, const Tensor& loss_mask,
+                  const model::TeacherRows& teacher, double next_token_weight) {
+  expect_mask_of(input, loss_mask);
+  const Predictions predictions = predictions_of(input, loss_mask);
+  expect_rows(teacher, predictions.positions.size(0), model.layout().vocabulary_size);
+  const Tensor states = model.hidden(input);
+  return {
+      model.divergence(states.view({-1, states.size(-1)}), predictions.positions, teacher,
+                       predictions.targets, next_token_weight, input.adapters, input.ids.size(1)),
+      predictions.positions.size(0)};
+}
+
+}  // namespace qloft::objectives

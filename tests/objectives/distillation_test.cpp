@@ -1,0 +1,80 @@
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "gradients.h"
+#include "qloft/core/error.h"
+#include "qloft/objectives.h"
+#include "small_llama.h"
+
+namespace qloft::objectives {
+namespace {
+
+using at::Tensor;
+using model::Model;
+using model::TeacherRows;
+using test::distance;
+
+Model model_of_seed(std::uint64_t seed) {
+  return Model::random(test::small_llama(), {}, seed);
+}
+
+Tensor some_ids() {
+  at::manual_seed(1);
+  return at::randint(3, 64, {2, 9}, at::kLong);
+}
+
+TEST(Distillation, TeacherRowsAreTheGreatestOfEachPrediction) {
+  Model teacher = model_of_seed(5);
+  const Tensor ids = some_ids();
+  const TeacherRows rows = teacher_rows(teacher, {ids}, {}, 4);
+  const at::NoGradGuard no_grad;
+  const Tensor logits = teacher.logits(teacher.hidden({ids})).narrow(1, 0, 8).reshape({16, -1});
+  const auto [values, places] = at::log_softmax(logits, 1).topk(4);
+  EXPECT_TRUE(rows.ids.to(at::kLong).equal(places));
+  EXPECT_LE(distance(rows.log_probabilities, values), 1e-5);
+}
+
+TEST(Distillation, OfTheTeacherItselfIsZero) {
+  Model teacher = model_of_seed(5);
+  const Tensor ids = some_ids();
+  const Loss loss = distillation(teacher, {ids}, {}, teacher_rows(teacher, {ids}, {}, 4), 0);
+  EXPECT_EQ(loss.count, 16);
+  EXPECT_NEAR(loss.sum.item<double>(), 0, 1e-4);
+}
+
+TEST(Distillation, WithTheNextTokenAloneIsTheNextTokenLoss) {
+  Model teacher = model_of_seed(5), student = model_of_seed(6);
+  const Tensor ids = some_ids();
+  const at::NoGradGuard no_grad;
+  const Loss loss = distillation(student, {ids}, {}, teacher_rows(teacher, {ids}, {}, 4), 1);
+  EXPECT_NEAR(loss.sum.item<double>(), next_token(student, {ids}).sum.item<double>(), 1e-3);
+}
+
+TEST(Distillation, CountsWhatTheLossMaskKeeps) {
+  Model model = model_of_seed(5);
+  const Tensor ids = some_ids();
+  Tensor mask = at::zeros({2, 9}, at::kLong);
+  mask[1][4] = 1;
+  const TeacherRows rows = teacher_rows(model, {ids}, mask, 4);
+  EXPECT_EQ(rows.ids.size(0), 1);
+  EXPECT_EQ(distillation(model, {ids}, mask, rows, 0).count, 1);
+}
+
+TEST(Distillation, RefusesRowsThatAreNotOfThesePredictions) {
+  Model model = model_of_seed(5);
+  const Tensor ids = some_ids();
+  TeacherRows rows = teacher_rows(model, {ids.narrow(1, 0, 8)}, {}, 4);
+  EXPECT_THROW(distillation(model, {ids}, {}, rows, 0), InputError);
+  rows = teacher_rows(model, {ids}, {}, 4);
+  rows.ids[3][2] = 512;
+  EXPECT_THROW(distillation(model, {ids}, {}, rows, 0), InputError);
+}
+
+}  // namespace
+}  // namespace qloft::objectives
