@@ -48,6 +48,7 @@ Command tokenize_command();
 Command calibrate_command();
 Command plan_command();
 Command quantize_command();
+Command recover_command();
 Command finetune_command();
 Command evaluate_command();
 Command generate_command();

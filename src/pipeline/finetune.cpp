@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <nlohmann/json.hpp>
-#include <system_error>
 #include <utility>
 
 #include "finetune_adapter.h"
@@ -20,16 +19,13 @@
 #include "qloft/quantized/model_files.h"
 #include "qloft/train.h"
 #include "suspects.h"
+#include "training_output.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
 using architecture::Layout;
-
-constexpr const char* kAdapterName = "default";
-constexpr const char* kTrainingFolder = "training";
-constexpr const char* kStateFile = "training_state.safetensors";
 
 // ------------------------------------------------------------------------------- output
 
@@ -45,18 +41,11 @@ OutputRequest output_of(const FinetuneOptions& o) {
   return request;
 }
 
-// When the state in `folder` was saved.
-std::optional<fs::file_time_type> saved_at(const fs::path& folder) {
-  std::error_code error;
-  const auto time = fs::last_write_time(folder / kTrainingFolder / kStateFile, error);
-  return error ? std::nullopt : std::optional(time);
-}
-
 // A run that is done is taken up, so that more steps can follow: the state last, for what it is
 // with must be whole.
 void take_up_finished(OutputFolder& output) {
   const fs::path& from = output.target();
-  const fs::path state = fs::path(kTrainingFolder) / kStateFile;
+  const fs::path state = fs::path(kTrainingFolder) / kTrainingState;
   for (const auto& entry : fs::recursive_directory_iterator(from)) {
     const fs::path name = entry.path().lexically_relative(from);
     if (entry.is_directory()) {
@@ -69,28 +58,11 @@ void take_up_finished(OutputFolder& output) {
 }
 
 void expect_as_asked(const OutputFolder& output, const FinetuneOptions& options) {
-  const bool interrupted = saved_at(output.path()).has_value();
-  if (interrupted && !options.train.resume && !options.overwrite) {
-    throw InputError({output.path(), {}},
-                     "an interrupted run is here: --resume goes on with it, --overwrite begins "
-                     "anew");
-  }
-  if (!interrupted && options.train.resume && !saved_at(output.target())) {
+  expect_mentioned(output, options.train.resume, options.overwrite);
+  if (!options.train.resume || has_saved_steps(output.path())) return;
+  if (!has_saved_steps(output.target())) {
     throw InputError({output.target(), {}}, "there is no saved run to resume");
   }
-}
-
-// Unlike the stages with a journal it goes on only where --resume asks, with a finished run too;
-// what the run depends on is kept and compared by the training state. A run that fails before its
-// first save leaves nothing.
-void begin(OutputFolder& output, const FinetuneOptions& options) {
-  const bool interrupted = saved_at(output.path()).has_value();
-  if (!interrupted || !options.train.resume) output.start_afresh();
-  if (!interrupted && options.train.resume) take_up_finished(output);
-  output.keep_if([folder = output.path(), found = saved_at(output.path())] {
-    return saved_at(folder) != found;
-  });
-  make_folders(output.path() / kTrainingFolder);
 }
 
 // What a resumed run must share beside the training options.
@@ -104,12 +76,6 @@ std::string setup_of(const FinetuneOptions& options, const adapter::Config* conf
   const auto number = [](double value) { return io::Json(value).dump(); };
   return setup + ", rank " + std::to_string(config->rank) + ", alpha " + number(config->alpha) +
          (config->rslora ? " (rslora)" : "") + ", dropout " + number(config->dropout);
-}
-
-std::int64_t count_parameters(const model::Model& model) {
-  std::int64_t count = 0;
-  for (const auto& [name, tensor] : model.trainable()) count += tensor.numel();
-  return count;
 }
 
 }  // namespace
@@ -150,7 +116,7 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
   if (!data.split.validation.empty()) {
     validation = train::read_examples(data.set, data.split.validation, progress);
   }
-  begin(output, options);
+  begin_training(output, options.train.resume, [&] { take_up_finished(output); });
   if (!choice.reason.empty()) progress.note(choice.reason);
   auto load = load_options(options.device, choice.arithmetic);
   load.train_weights = !lora;
@@ -178,7 +144,7 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
                                   training, save, progress);
   } catch (const ComputationError&) {
     std::vector<fs::path> read;
-    if (training.resume) read.push_back(training.folder / kStateFile);
+    if (training.resume) read.push_back(training.folder / kTrainingState);
     if (files) read.push_back(folder);
     if (files && lora) {
       const auto its = adapter_folder(files->source(), adapter_options(options));

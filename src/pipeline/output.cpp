@@ -181,7 +181,7 @@ void OutputFolder::start_afresh() {
   if (work_) journal_.emplace(staging_ / kJournalFile, *work_);
 }
 
-void OutputFolder::commit() {
+void OutputFolder::commit(const std::function<void()>& clear) {
   flush_to_disk(staging_);
   const bool kept = std::exchange(kept_, true);  // the work, where something came meanwhile
   refuse_existing();
@@ -202,6 +202,7 @@ void OutputFolder::commit() {
   kept_ = true;
   flush_to_disk(folder_of(target_));
   remove_whole(old_);
+  if (clear) clear();
   // The last mark is the one by which take_target() knows the folder.
   remove_whole(target_ / kLockFile);
   if (work_) remove_whole(target_ / kJournalFile);

@@ -11,6 +11,7 @@
 #include "qloft/pipeline/merge.h"
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
+#include "qloft/pipeline/recover.h"
 #include "qloft/quant.h"
 
 namespace qloft::pipeline {
@@ -160,6 +161,34 @@ void visit_options(FinetuneOptions& o, Visitor& v) {
   v.group("Full fine-tuning");
   v("--from-random", o.from_random, "begin with random weights; MODEL gives config and tokenizer");
   v("--tokenizer", o.tokenizer, "folder of the tokenizer (the adapter's, or MODEL)");
+  visit_options(o.train, v);
+}
+
+template <typename Visitor>
+void visit_options(RecoverOptions& o, Visitor& v) {
+  v("--teacher", o.teacher, "the model that the folder was quantized from");
+  v("--data", o.data, "a text, or JSON Lines or an array (.jsonl, .json) as finetune takes them");
+  v("-o,--output", o.output, "the folder to write");
+  v("--overwrite", o.overwrite, "replace it if it is not empty");
+  v("--samples", o.samples, "sequences of the text, or rows");
+  v("--cache", o.cache, "a folder that keeps what the teacher says, for other runs too");
+  v("--chat-template", o.chat_template, kChatTemplateHelp);
+  v("--device", o.device, "cpu, cuda or cuda:N");
+  v("--dtype", o.dtype, kDtypeHelp);
+  v("--matmul", o.matmul, kMatmulHelp);
+  v.group("Loss");
+  v("--teacher-logits", at_most(o.teacher_logits, 1 << 20),
+    "the greatest of the teacher's that are kept a position; the others are one bucket");
+  v("--next-token-weight", o.next_token_weight,
+    "share of the next-token loss, from 0 to 1; the rest is the teacher's");
+  v.group("Adapter");
+  v("--fresh", o.fresh, "do not begin with the adapter inside the folder: A random, B zero");
+  v("--rank", o.rank, "rank of a fresh adapter (16)");
+  v("--alpha", o.alpha, "its alpha (the rank)");
+  v("--rslora", o.rslora, "scale by alpha / sqrt(rank)");
+  v("--target-modules", o.target_modules, "q_proj, v_proj, ...; default: all linear layers");
+  v("--save-dtype", o.save_dtype,
+    "f32, bf16, f16, or nf8, 8 bits (as the folder's adapter, or f32)");
   visit_options(o.train, v);
 }
 

@@ -75,8 +75,9 @@ class OutputFolder {
   void keep_if(std::function<bool()> worth) { worth_ = std::move(worth); }
   // Removes all that an earlier run left.
   void start_afresh();
-  // Puts the folder in its place, without its marks.
-  void commit();
+  // Puts the folder in its place, without its marks. `clear` removes what an interrupted run alone
+  // needs, when the folder is in its place but still known by its marks.
+  void commit(const std::function<void()>& clear = {});
 
   // The output is a file. True: a killed run had put it in its place; commit_file() ends that.
   bool finished() const;

@@ -12,6 +12,7 @@
 #include "qloft/pipeline/merge.h"
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
+#include "qloft/pipeline/recover.h"
 
 namespace qloft::architecture {
 
@@ -128,6 +129,27 @@ void visit_fields(FinetuneReport& r, Visitor& v) {
   v("truncated_examples", s.truncated_examples);
   v("skipped_examples", s.skipped_examples);
   v("tokens_per_second", s.tokens_per_second, show::count("tokens per second"));
+  v("seconds", r.seconds, show::duration("time"));
+  v("output", r.output, show::text("written to"));
+}
+
+template <typename Visitor>
+void visit_fields(RecoverReport& r, Visitor& v) {
+  train::Summary& s = r.summary;
+  v("dtype", r.arithmetic.dtype);
+  v("matmul", r.arithmetic.matmul);
+  v("trained_parameters", r.trained_parameters, show::count("trained parameters"));
+  v("sequences", r.sequences, show::text("sequences"));
+  v("truncated_examples", r.truncated_examples);
+  v("left_out_examples", r.left_out_examples);
+  v("steps", s.steps, show::text("steps"));
+  v("tokens", s.tokens, show::text("tokens"));
+  v("first_loss", s.first_loss, show::fixed("first loss", 4));
+  v("last_loss", s.last_loss, show::fixed("last loss", 4));
+  v("tokens_per_second", s.tokens_per_second, show::count("tokens per second"));
+  v("cache_bytes", r.cache_bytes, show::bytes("teacher's outputs"));
+  v("teacher_seconds", r.teacher_seconds, show::duration("of the teacher"));
+  v("peak_memory", r.peak_memory, show::bytes("peak memory"));
   v("seconds", r.seconds, show::duration("time"));
   v("output", r.output, show::text("written to"));
 }

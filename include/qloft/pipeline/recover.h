@@ -1,0 +1,85 @@
+#pragma once
+// Stage: a quantized folder, the model that it was made of, and text to a quantized folder whose
+// outputs are nearer to that model's (docs/methods/recover.md).
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qloft/core/progress.h"
+#include "qloft/pipeline/arithmetic.h"
+#include "qloft/train/options.h"
+#include "qloft/train/summary.h"
+
+namespace qloft::pipeline {
+
+struct RecoverOptions {
+  RecoverOptions();  // sets training defaults of its own
+
+  std::string model;    // a quantized folder, or a hub name
+  std::string teacher;  // a folder of the same shapes, or a hub name
+  // A text, or JSON Lines or an array (.jsonl, .json), of which the learned tokens count.
+  std::filesystem::path data;
+  std::int64_t samples = 256;  // sequences of train.length tokens, or rows
+  std::filesystem::path output;
+  bool overwrite = false;
+  // Where the teacher's outputs are kept for other runs; empty: in OUTPUT.work until the end.
+  std::filesystem::path cache;
+  std::filesystem::path chat_template;  // in place of the adapter's or the model's own
+  std::string device = "cpu";
+  // Of activations and dense weights: auto, f32 or bf16. What is trained is f32.
+  std::string dtype = "auto";
+  std::string matmul = "auto";  // products with weights: auto, float (in dtype) or int8
+
+  std::int64_t teacher_logits = 64;  // the greatest of the teacher's that are kept a position
+  double next_token_weight = 0;      // of the next-token loss, from 0 to 1; the rest is the teacher
+
+  // It begins with the adapter inside the folder, else (or with `fresh`) with a fresh one, as
+  // FinetuneOptions has it.
+  bool fresh = false;
+  std::optional<std::int64_t> rank;         // 16
+  std::optional<double> alpha;              // the rank
+  bool rslora = false;                      // scale alpha / sqrt(rank)
+  std::vector<std::string> target_modules;  // "q_proj", ...; empty: all linear layers
+  // How the adapter is stored: f32, bf16, f16 or nf8 (as that in the folder, else f32).
+  std::optional<std::string> save_dtype;
+
+  // length is that of sequences of text, and the most that a row keeps; folder and log_folder are
+  // set by the stage.
+  train::Options train;
+};
+
+struct RecoverReport {
+  train::Summary summary;  // losses: the divergence a prediction, in nats
+  Arithmetic arithmetic;   // without auto
+  std::int64_t trained_parameters = 0;
+  std::int64_t sequences = 0;
+  std::int64_t truncated_examples = 0;
+  std::int64_t left_out_examples = 0;  // nothing in them counts
+  std::uint64_t cache_bytes = 0;       // of the teacher's outputs
+  double teacher_seconds = 0;          // making them; 0: they were there
+  double seconds = 0;                  // of this run
+  std::uint64_t peak_memory = 0;       // largest resident set of this run, bytes
+  std::filesystem::path output;
+};
+
+// Writes OUTPUT: the folder MODEL with its packed weights as they are (linked where the file system
+// can, else copied), its adapter trained, and what was done in config.json's quantization_config
+// ("recovered"); so that whatever takes MODEL takes OUTPUT. metrics.jsonl and TensorBoard's event
+// files stand beside.
+//
+// The teacher's outputs are made first and kept in a file named by all that they depend on; then
+// the teacher is released and the student loaded. An interrupted run goes on with that file; where
+// steps were saved, train.resume goes on with these, to the same bits.
+//
+// Throws InputError for a MODEL that is not quantized, a teacher of other shapes, options that do
+// not fit each other, data without a prediction that counts, a text of fewer tokens than one
+// sequence, a rank above a matrix's, an output folder that is not empty (unless overwrite), an
+// interrupted run that neither resume nor overwrite mentions; and what train::train throws.
+RecoverReport recover(const RecoverOptions& options, Progress& progress);
+// Throws InputError for options that recover refuses whatever the model and the data are.
+void check_recover(const RecoverOptions& options);
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,207 @@
+#include "qloft/pipeline/recover.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "clock.h"
+#include "finetune_adapter.h"
+#include "qloft/core/error.h"
+#include "qloft/core/file.h"
+#include "qloft/core/memory.h"
+#include "qloft/objectives.h"
+#include "qloft/pipeline/output.h"
+#include "qloft/pipeline/resume.h"
+#include "qloft/train.h"
+#include "recover_inputs.h"
+#include "suspects.h"
+#include "teacher.h"
+#include "training_output.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kAdapterFolder = "adapter";
+
+OutputRequest output_of(const RecoverOptions& o) {
+  return {.output = o.output,
+          .overwrite = o.overwrite,
+          .command = "recover",
+          .inputs = {checkpoint::resolve(o.model), checkpoint::resolve(o.teacher), o.data, o.cache,
+                     o.chat_template}};
+}
+
+// Where the teacher's outputs stand until the end.
+fs::path work_folder(const RecoverOptions& o) {
+  fs::path folder = o.output;
+  if (folder.filename().empty()) folder = folder.parent_path();
+  folder += ".work";
+  return folder;
+}
+
+std::string setup_of(const RecoverOptions& options, const Arithmetic& arithmetic,
+                     const adapter::Config& config, const TeacherOutputs& teacher) {
+  const auto number = [](double value) { return io::Json(value).dump(); };
+  std::string setup = "recovery in " + arithmetic.dtype;
+  if (arithmetic.matmul != "float") setup += ", products in " + arithmetic.matmul;
+  return setup + ", rank " + std::to_string(config.rank) + ", alpha " + number(config.alpha) +
+         (config.rslora ? " (rslora)" : "") + ", next-token weight " +
+         number(options.next_token_weight) + ", teacher " + teacher.work();
+}
+
+// As that of the adapter which is continued.
+ElementType save_type(const RecoverOptions& options, const fs::path& model) {
+  if (options.save_dtype) return adapter::storage_from_name(*options.save_dtype).value();
+  const fs::path file = model / kAdapterFolder / "adapter_model.safetensors";
+  std::error_code error;
+  if (options.fresh || !fs::exists(file, error)) return ElementType::f32;
+  const io::SafetensorsFile stored(file);
+  for (const io::TensorInfo& tensor : stored.tensors()) {
+    if (tensor.name.find(".lora_") == std::string::npos) continue;
+    const bool plain = tensor.type == ElementType::f32 || tensor.type == ElementType::bf16 ||
+                       tensor.type == ElementType::f16;
+    if (!plain) return ElementType::i8;
+    if (!tensor.name.ends_with("scales")) return tensor.type;
+  }
+  return ElementType::f32;
+}
+
+// What the adapter's own files are, and what a run writes of itself.
+bool is_replaced(const fs::path& name) {
+  const std::string file = name.filename().string();
+  if (name.parent_path() == kAdapterFolder) {
+    return file == "adapter_config.json" || file == "adapter_model.safetensors";
+  }
+  return name == "config.json" || name == "metrics.jsonl" || *name.begin() == kTrainingFolder ||
+         file.starts_with("events.out.tfevents.") || name == kLockFile;
+}
+
+// Links files of tensors, which nothing writes to in place; a small one is worth no link.
+void link_or_copy(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  if (from.extension() == ".safetensors") {
+    remove_whole(to);
+    fs::create_hard_link(fs::canonical(from, error), to, error);
+    if (!error) return;
+  }
+  copy_file_whole(from, to);
+}
+
+void take_over(const fs::path& from, const fs::path& to) {
+  for (const auto& entry : fs::recursive_directory_iterator(from)) {
+    const fs::path name = entry.path().lexically_relative(from);
+    if (is_replaced(name)) continue;
+    if (entry.is_directory()) {
+      make_folders(to / name);
+    } else if (entry.is_regular_file()) {
+      link_or_copy(entry.path(), to / name);
+    }
+  }
+}
+
+void write_config(const RecoverOptions& options, const checkpoint::Checkpoint& source,
+                  const train::Summary& summary, const fs::path& folder) {
+  io::Json config = source.config();
+  io::Json& note = config["quantization_config"]["recovered"];
+  note = {{"steps", summary.steps},
+          {"tokens", summary.tokens},
+          {"teacher_logits", options.teacher_logits},
+          {"next_token_weight", options.next_token_weight}};
+  io::write_json(folder / "config.json", config);
+}
+
+// Of the file that only this run needs.
+void remove_work(const RecoverOptions& options) {
+  if (!options.cache.empty()) return;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(work_folder(options), error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("teacher-")) fs::remove_all(entry.path(), error);
+  }
+  fs::remove(work_folder(options), error);  // where nothing else is in it
+}
+
+}  // namespace
+
+RecoverReport recover(const RecoverOptions& options, Progress& progress) {
+  const auto begin = Clock::now();
+  check_recover(options);
+  expect_output(output_of(options));
+  reset_peak_resident_bytes();
+  at::set_num_threads(1);  // the work is in our own threads (load.cpp)
+  RecoverInputs inputs = open_inputs(options, progress);
+  const quantized::ModelFiles& files = inputs.student.files;
+  adapter::Adapter adapter = first_adapter(files, as_finetune(options));
+  const ElementType type = save_type(options, files.folder());
+
+  OutputFolder output(output_of(options));
+  expect_mentioned(output, options.train.resume, options.overwrite);
+  const fs::path cache = options.cache.empty() ? work_folder(options) : options.cache;
+  std::error_code error;
+  if (options.train.resume && !has_saved_steps(output.path()) && !fs::exists(cache, error)) {
+    throw InputError({output.target(), {}}, "there is no interrupted run to resume");
+  }
+  const TeacherOutputs teacher = [&] {
+    try {
+      return TeacherOutputs({inputs.teacher, options.teacher_logits, cache}, inputs.examples,
+                            progress);
+    } catch (const Error&) {
+      if (options.cache.empty()) fs::remove(cache, error);  // where nothing is in it
+      throw;
+    }
+  }();
+  train::Options training = inputs.training;
+  training.resume = options.train.resume && has_saved_steps(output.path());
+  begin_training(output, training.resume);
+  const ModelInputs& student = inputs.student;
+  if (!student.choice.reason.empty()) progress.note(student.choice.reason);
+  adapter.config.base_model = fs::absolute(output.target()).lexically_normal().string();
+  model::Model model = model::Model::load(files, student.load, progress);
+  const model::AdapterId trained = model.attach(kAdapterName, adapter, /*train=*/true);
+  training.base = weights_fingerprint(files.folder());
+  training.setup = setup_of(options, student.choice.arithmetic, adapter.config, teacher);
+  training.folder = output.path() / kTrainingFolder;
+  training.log_folder = output.path();
+
+  const train::Objective objective = [&](model::Model& learner, const train::Batch& batch) {
+    return objectives::distillation(learner, batch.input, batch.loss_mask,
+                                    teacher.rows(batch.examples), options.next_token_weight);
+  };
+  const auto save = [&](std::int64_t) {
+    const fs::path folder = output.path() / kAdapterFolder;
+    make_folders(folder);
+    adapter::save(model.extract(kAdapterName), folder, type, files.layout());
+  };
+  RecoverReport report;
+  report.sequences = inputs.examples.size();
+  try {
+    report.summary = train::train(model, trained, std::move(inputs.examples), {}, training, save,
+                                  progress, objective);
+  } catch (const ComputationError&) {
+    ModelOptions own;
+    own.bare = options.fresh;
+    rethrow_at_largest(weights_read(files.source(), own));
+  }
+  take_over(files.folder(), output.path());
+  write_config(options, files.source(), report.summary, output.path());
+  report.cache_bytes = teacher.bytes();
+  report.teacher_seconds = teacher.seconds();
+  output.commit([&] {
+    remove_whole(output.target() / kTrainingFolder);
+    remove_work(options);
+  });
+  report.arithmetic = student.choice.arithmetic;
+  report.trained_parameters = count_parameters(model);
+  report.truncated_examples = inputs.omissions.truncated;
+  report.left_out_examples = inputs.omissions.left_out;
+  report.output = output.target();
+  report.peak_memory = peak_resident_bytes();
+  report.seconds = seconds_since(begin);
+  return report;
+}
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,141 @@
+#include "recover_inputs.h"
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "calibrate_inputs.h"
+#include "finetune_adapter.h"
+#include "finetune_inputs.h"
+#include "qloft/adapter.h"
+#include "qloft/checkpoint.h"
+#include "qloft/core/error.h"
+#include "qloft/core/text.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+using architecture::Layout;
+using architecture::Parameter;
+
+ModelOptions model_options(const RecoverOptions& options, const std::string& model) {
+  ModelOptions out;
+  out.model = model;
+  out.device = options.device;
+  out.dtype = options.dtype;
+  out.matmul = options.matmul;
+  return out;
+}
+
+void expect_same_shapes(const quantized::ModelFiles& teacher,
+                        const quantized::ModelFiles& student) {
+  const fs::path config = teacher.folder() / "config.json";
+  const Layout &its = teacher.layout(), &own = student.layout();
+  const std::string wanted = "that of " + student.folder().string();
+  if (its.vocabulary_size != own.vocabulary_size) {
+    throw InputError({config, "vocab_size"}, "expected " + std::to_string(own.vocabulary_size) +
+                                                 ", " + wanted + ", found " +
+                                                 std::to_string(its.vocabulary_size));
+  }
+  for (const Parameter& parameter : own.parameters) {
+    const auto id = architecture::find(its, parameter.name);
+    const bool there = id != architecture::kNoParameter;
+    if (there && its.parameter(id).shape == parameter.shape) continue;
+    throw InputError({config, parameter.name},
+                     "expected the shape " + shape_text(parameter.shape) + ", " + wanted +
+                         ", found " +
+                         (there ? shape_text(its.parameter(id).shape) : std::string("none")));
+  }
+}
+
+std::vector<data::Example> read_data(const RecoverOptions& options, const ModelInputs& student,
+                                     std::int64_t length, data::Omissions& omissions) {
+  CalibrateOptions drawn;
+  drawn.data = options.data;
+  drawn.samples = options.samples;
+  drawn.length = length;
+  drawn.seed = options.train.seed;
+  return draw(drawn, student, omissions);
+}
+
+}  // namespace
+
+RecoverOptions::RecoverOptions() {
+  train.learning_rate = 1e-4;
+  train.batch = 4;
+  train.length = 512;
+}
+
+FinetuneOptions as_finetune(const RecoverOptions& options) {
+  FinetuneOptions out;
+  out.model = options.model;
+  out.data = {options.data};
+  out.output = options.output;
+  out.device = options.device;
+  out.dtype = options.dtype;
+  out.matmul = options.matmul;
+  out.chat_template = options.chat_template;
+  out.fresh = options.fresh;
+  out.rank = options.rank;
+  out.alpha = options.alpha;
+  out.rslora = options.rslora;
+  out.target_modules = options.target_modules;
+  out.save_dtype = options.save_dtype;
+  out.train = options.train;
+  return out;
+}
+
+void check_recover(const RecoverOptions& o) {
+  check_finetune(as_finetune(o));
+  refuse(o.teacher.empty(), "teacher", "expected the model that the folder was quantized from");
+  refuse(o.samples < 1, "samples", "expected at least 1, found " + std::to_string(o.samples));
+  refuse(o.teacher_logits < 1, "teacher_logits",
+         "expected at least 1, found " + std::to_string(o.teacher_logits));
+  refuse(!(o.next_token_weight >= 0 && o.next_token_weight <= 1), "next_token_weight",
+         "expected a number from 0 to 1");
+}
+
+RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress) {
+  std::error_code error;
+  if (!fs::is_regular_file(options.data, error)) {
+    throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
+  }
+  ModelOptions student = model_options(options, options.model);
+  student.bare = options.fresh;
+  student.chat_template = options.chat_template;
+  ModelInputs opened = open_model(student);
+  if (!opened.files.quantization()) {
+    throw InputError({opened.files.folder() / "config.json", "quantization_config"},
+                     "expected a quantized folder, found a model in full precision");
+  }
+  const ModelOptions teacher = model_options(options, options.teacher);
+  const quantized::ModelFiles of_teacher(checkpoint::resolve(options.teacher));
+  expect_same_shapes(of_teacher, opened.files);
+  refuse(options.teacher_logits > opened.files.layout().vocabulary_size, "teacher_logits",
+         "expected at most the vocabulary's " +
+             std::to_string(opened.files.layout().vocabulary_size) + ", found " +
+             std::to_string(options.teacher_logits));
+  train::Options training = options.train;
+  const std::int64_t longest = opened.files.layout().max_positions;
+  if (longest > 0 && training.length > longest) {
+    training.length = longest;
+    progress.note("length " + std::to_string(longest) + ": the model has no more positions");
+  }
+  if (!opened.adapter) check_fresh_adapter(opened.files.layout(), as_finetune(options));
+  data::Omissions omissions;
+  const auto drawn = read_data(options, opened, training.length, omissions);
+  for (const std::string& note : omissions.notes()) progress.warn(note);
+  train::Examples examples(drawn);
+  if (examples.size() == 0) {
+    throw InputError({options.data, {}}, "none of the " + std::to_string(drawn.size()) +
+                                             " examples has a token that counts; is the length "
+                                             "too short for the prompts?");
+  }
+  return {std::move(opened), teacher, std::move(training), std::move(omissions),
+          std::move(examples)};
+}
+
+}  // namespace qloft::pipeline

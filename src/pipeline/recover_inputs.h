@@ -1,0 +1,30 @@
+#pragma once
+// What recover begins with, but for weights and teacher's outputs.
+
+#include <vector>
+
+#include "load.h"
+#include "qloft/data.h"
+#include "qloft/data/omissions.h"
+#include "qloft/pipeline/finetune.h"
+#include "qloft/pipeline/recover.h"
+#include "qloft/train/examples.h"
+
+namespace qloft::pipeline {
+
+struct RecoverInputs {
+  ModelInputs student;
+  ModelOptions teacher;
+  train::Options training;
+  data::Omissions omissions;
+  train::Examples examples;
+};
+
+// Throws InputError for a student that is not quantized, a teacher of other shapes, and data that
+// are none.
+RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress);
+
+// The same of the adapter, as finetune takes it.
+FinetuneOptions as_finetune(const RecoverOptions& options);
+
+}  // namespace qloft::pipeline

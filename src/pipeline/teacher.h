@@ -1,0 +1,48 @@
+#pragma once
+// A teacher's outputs of the sequences of a run, kept in a file, so that teacher and student are
+// never in memory together.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "qloft/core/progress.h"
+#include "qloft/io.h"
+#include "qloft/model/teacher.h"
+#include "qloft/pipeline/model_options.h"
+#include "qloft/train/examples.h"
+
+namespace qloft::pipeline {
+
+struct TeacherRequest {
+  ModelOptions model;            // of the teacher
+  std::int64_t logits = 0;       // kept of each position
+  std::filesystem::path folder;  // of the file
+};
+
+class TeacherOutputs {
+ public:
+  // Of all `examples`, from the file of this work in request.folder, which is made before where it
+  // is not there: teacher-WORK.safetensors with, of example N, ids.N (I32) and log_probabilities.N
+  // (F32), both [its predictions that count, logits]. An interrupted run of the same work is taken
+  // up at the next 16 sequences. Throws InputError for a file of other work, Interrupted where
+  // progress asks to stop.
+  TeacherOutputs(const TeacherRequest& request, const train::Examples& examples,
+                 Progress& progress);
+
+  // Of these examples, one after the other.
+  model::TeacherRows rows(const std::vector<std::int64_t>& examples) const;
+
+  // Which teacher and how: what else a run depends on beside its own options.
+  const std::string& work() const { return name_; }
+  std::uint64_t bytes() const;
+  double seconds() const { return seconds_; }  // making them; 0: they were there
+
+ private:
+  double seconds_ = 0;
+  std::string name_;
+  io::SafetensorsFile file_;
+};
+
+}  // namespace qloft::pipeline

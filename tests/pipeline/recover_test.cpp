@@ -1,0 +1,281 @@
+#include "qloft/pipeline/recover.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "../train/toy.h"
+#include "qloft/adapter.h"
+#include "qloft/checkpoint.h"
+#include "qloft/core/error.h"
+#include "qloft/core/file.h"
+#include "qloft/pipeline/evaluate.h"
+#include "qloft/pipeline/finetune.h"
+#include "qloft/pipeline/quantize.h"
+#include "qloft/quantized.h"
+#include "refusal.h"
+#include "temporary_folder.h"
+
+namespace qloft::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Asks to stop once `at` units of a stage are done.
+struct StopIn : Progress {
+  StopIn(std::string stage_, std::uint64_t at_) : stage(std::move(stage_)), at(at_) {}
+  void begin(std::string_view begun, std::uint64_t, std::string_view) override {
+    inside = begun == stage;
+  }
+  void update(std::uint64_t done, std::string_view) override { stop = inside && done >= at; }
+  bool stop_requested() const override { return stop; }
+  std::string stage;
+  std::uint64_t at;
+  bool inside = false;
+  bool stop = false;
+};
+
+// A toy model that learned its texts, and the same in 2 bits.
+class Recover : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    fs::create_directory(folder_ / "seed");
+    io::write_json(folder_ / "seed/config.json", test::toy_config());
+    test::write_toy_tokenizer(folder_ / "seed");
+    test::write_toy_texts(folder_ / "data.jsonl", 24);
+    std::string text;
+    for (int i = 0; i < 600; ++i) text += test::kLetters[i % test::kLetters.size()];
+    write_file(folder_ / "text.txt", text);
+    FinetuneOptions full;
+    full.model = (folder_ / "seed").string();
+    full.data = {folder_ / "data.jsonl"};
+    full.output = folder_ / "full";
+    full.method = "full";
+    full.from_random = true;
+    full.train.learning_rate = 1e-2;
+    full.train.max_steps = 40;
+    full.train.length = 32;
+    finetune(full, silent_);
+    QuantizeOptions low;
+    low.model = (folder_ / "full").string();
+    low.output = folder_ / "low";
+    low.method = "loftq";
+    low.bits = 2;
+    low.rank = 2;
+    low.block = 16;
+    quantize(low, silent_);
+  }
+
+  RecoverOptions options(const std::string& output) const {
+    RecoverOptions o;
+    o.model = (folder_ / "low").string();
+    o.teacher = (folder_ / "full").string();
+    o.data = folder_ / "text.txt";
+    o.samples = 12;
+    o.output = folder_ / output;
+    o.teacher_logits = 8;
+    o.train.learning_rate = 1e-2;
+    o.train.max_steps = 8;
+    o.train.length = 24;
+    return o;
+  }
+
+  double loss_of(const std::string& model) {
+    EvaluateOptions o;
+    o.model.model = (folder_ / model).string();
+    o.task = "loss";
+    o.data = folder_ / "data.jsonl";
+    return evaluate(o, silent_).scores.find("loss").value();
+  }
+
+  std::string refused(const RecoverOptions& o) { return test::refusal(recover, o, folder_.path()); }
+
+  test::TemporaryFolder folder_;
+  Progress silent_;
+};
+
+TEST_F(Recover, BringsAQuantizedModelBackToItsTeacher) {
+  RecoverOptions o = options("back");
+  o.train.max_steps = 60;
+  const RecoverReport report = recover(o, silent_);
+  EXPECT_EQ(report.sequences, 12);
+  EXPECT_EQ(report.summary.steps, 60);
+  EXPECT_LT(report.summary.last_loss, 0.5 * report.summary.first_loss);
+  EXPECT_LT(loss_of("back"), loss_of("low"));  // of texts that are cut otherwise
+}
+
+TEST_F(Recover, WritesAQuantizedFolderWithTheSamePackedWeights) {
+  recover(options("back"), silent_);
+  const quantized::ModelFiles before(folder_ / "low"), after(folder_ / "back");
+  ASSERT_TRUE(after.quantization());
+  EXPECT_EQ(read_file(folder_ / "low/model.safetensors"),
+            read_file(folder_ / "back/model.safetensors"));
+  EXPECT_EQ(after.source().config()["quantization_config"]["recovered"]["steps"], 8);
+  const auto adapter = adapter::load(folder_ / "back/adapter");
+  EXPECT_EQ(adapter.config.base_model, (folder_ / "back").string());
+  for (const char* file : {"tokenizer.json", "metrics.jsonl", "quantization_report.json"}) {
+    EXPECT_TRUE(fs::exists(folder_ / "back" / file)) << file;
+  }
+  for (const char* gone : {"back.partial", "back.work", "back/training"}) {
+    EXPECT_FALSE(fs::exists(folder_ / gone)) << gone;
+  }
+}
+
+TEST_F(Recover, AFolderThatWasRecoveredIsRecoveredAgain) {
+  recover(options("back"), silent_);
+  RecoverOptions o = options("further");
+  o.model = (folder_ / "back").string();
+  recover(o, silent_);
+  EXPECT_EQ(io::read_json(folder_ / "further/adapter/adapter_config.json")["r"], 2);
+}
+
+TEST_F(Recover, KeepsTheTypeThatTheAdapterIsStoredIn) {
+  QuantizeOptions low;
+  low.model = (folder_ / "full").string();
+  low.output = folder_ / "low8";
+  low.method = "loftq";
+  low.bits = 2;
+  low.rank = 2;
+  low.block = 16;
+  low.adapter_dtype = "nf8";
+  quantize(low, silent_);
+  RecoverOptions o = options("back");
+  o.model = (folder_ / "low8").string();
+  recover(o, silent_);
+  EXPECT_EQ(fs::file_size(folder_ / "low8/adapter/adapter_model.safetensors"),
+            fs::file_size(folder_ / "back/adapter/adapter_model.safetensors"));
+}
+
+TEST_F(Recover, BeginsWithAFreshAdapterWhereItIsAsked) {
+  RecoverOptions o = options("back");
+  o.fresh = true;
+  o.rank = 3;
+  recover(o, silent_);
+  EXPECT_EQ(adapter::load(folder_ / "back/adapter").config.rank, 3);
+}
+
+TEST_F(Recover, LearnsTheTokensThatRowsLearn) {
+  RecoverOptions o = options("back");
+  o.data = folder_ / "data.jsonl";
+  o.train.batching = data::Batching::packed;
+  o.train.length = 32;
+  o.train.max_steps = 30;
+  const RecoverReport report = recover(o, silent_);
+  EXPECT_LT(report.summary.last_loss, 0.7 * report.summary.first_loss);
+}
+
+TEST_F(Recover, AnInterruptedRunResumesToTheSameFile) {
+  recover(options("whole"), silent_);
+  RecoverOptions o = options("broken");
+  StopIn stopping("train", 3);
+  EXPECT_THROW(recover(o, stopping), Interrupted);
+  EXPECT_FALSE(fs::exists(folder_ / "broken"));
+  EXPECT_THAT(refused(o), testing::HasSubstr("--resume goes on with it"));
+  o.train.resume = true;
+  recover(o, silent_);
+  EXPECT_EQ(read_file(folder_ / "whole/adapter/adapter_model.safetensors"),
+            read_file(folder_ / "broken/adapter/adapter_model.safetensors"));
+  EXPECT_FALSE(fs::exists(folder_ / "broken.partial"));
+}
+
+TEST_F(Recover, WhatTheTeacherSaidIsKeptWhenItIsStopped) {
+  recover(options("whole"), silent_);
+  RecoverOptions o = options("broken");
+  StopIn stopping("teacher", 5);
+  EXPECT_THROW(recover(o, stopping), Interrupted);
+  EXPECT_FALSE(fs::exists(folder_ / "broken.partial"));
+  EXPECT_TRUE(fs::exists(folder_ / "broken.work"));
+  recover(o, silent_);
+  EXPECT_EQ(read_file(folder_ / "whole/adapter/adapter_model.safetensors"),
+            read_file(folder_ / "broken/adapter/adapter_model.safetensors"));
+  EXPECT_FALSE(fs::exists(folder_ / "broken.work"));
+}
+
+TEST_F(Recover, ACacheServesManyRunsOfOneTeacher) {
+  RecoverOptions o = options("a");
+  o.cache = folder_ / "cache";
+  EXPECT_GT(recover(o, silent_).teacher_seconds, 0);
+  o.output = folder_ / "b";
+  o.train.learning_rate = 1e-3;
+  EXPECT_EQ(recover(o, silent_).teacher_seconds, 0);
+  o.output = folder_ / "c";
+  o.teacher_logits = 4;
+  EXPECT_GT(recover(o, silent_).teacher_seconds, 0);
+}
+
+TEST_F(Recover, RefusesACacheOfOtherWork) {
+  RecoverOptions o = options("a");
+  o.cache = folder_ / "cache";
+  recover(o, silent_);
+  const fs::path kept = fs::directory_iterator(o.cache)->path();
+  o.teacher_logits = 4;
+  o.output = folder_ / "b";
+  recover(o, silent_);
+  for (const auto& entry : fs::directory_iterator(o.cache)) {
+    if (entry.path() != kept) copy_file_whole(entry.path(), kept);
+  }
+  o.teacher_logits = 8;
+  o.output = folder_ / "c";
+  EXPECT_THAT(refused(o), testing::HasSubstr("expected the outputs of this teacher"));
+}
+
+TEST_F(Recover, RefusesWhatDoesNotFit) {
+  const auto with = [&](auto change) {
+    RecoverOptions o = options("out");
+    change(o);
+    return refused(o);
+  };
+  using testing::HasSubstr;
+  EXPECT_THAT(with([&](auto& o) { o.model = o.teacher; }),
+              HasSubstr("expected a quantized folder, found a model in full precision"));
+  EXPECT_THAT(with([](auto& o) { o.teacher.clear(); }), HasSubstr("teacher: expected"));
+  EXPECT_THAT(with([](auto& o) { o.data += ".gone"; }), HasSubstr("found no such file"));
+  EXPECT_THAT(with([](auto& o) { o.samples = 0; }), HasSubstr("samples: expected at least 1"));
+  EXPECT_THAT(with([](auto& o) { o.teacher_logits = 29; }),
+              HasSubstr("teacher_logits: expected at most the vocabulary's 28"));
+  EXPECT_THAT(with([](auto& o) { o.next_token_weight = 2; }),
+              HasSubstr("next_token_weight: expected a number from 0 to 1"));
+  EXPECT_THAT(with([](auto& o) { o.rank = 7; }), HasSubstr("rank: the adapter"));
+  EXPECT_THAT(with([](auto& o) { o.train.resume = true; }),
+              HasSubstr("there is no interrupted run to resume"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.partial"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.work"));
+}
+
+TEST_F(Recover, RefusesATeacherOfOtherShapes) {
+  const auto other = [&](const char* field, int value) {
+    io::Json config = test::toy_config();
+    config[field] = value;
+    io::write_json(folder_ / "seed/config.json", config);
+    FinetuneOptions full;
+    full.model = (folder_ / "seed").string();
+    full.data = {folder_ / "data.jsonl"};
+    full.output = folder_ / "other";
+    full.overwrite = true;
+    full.method = "full";
+    full.from_random = true;
+    full.train.max_steps = 1;
+    full.train.length = 32;
+    finetune(full, silent_);
+    RecoverOptions o = options("out");
+    o.teacher = full.output.string();
+    return refused(o);
+  };
+  EXPECT_THAT(
+      other("vocab_size", 30),
+      testing::HasSubstr("other/config.json: vocab_size: expected 28, that of low, found 30"));
+  EXPECT_THAT(other("intermediate_size", 64),
+              testing::HasSubstr("mlp.gate_proj.weight: expected the shape [48, 32], that of low"));
+}
+
+TEST_F(Recover, AnOutputFolderThatIsNotEmptyIsKeptUnlessOverwritten) {
+  recover(options("out"), silent_);
+  RecoverOptions o = options("out");
+  EXPECT_THAT(refused(o), testing::HasSubstr("--overwrite replaces it"));
+  o.overwrite = true;
+  recover(o, silent_);
+}
+
+}  // namespace
+}  // namespace qloft::pipeline
