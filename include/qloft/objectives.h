@@ -36,4 +36,16 @@ model::TeacherRows teacher_rows(model::Model& model, const model::Input& input,
 Loss distillation(model::Model& model, const model::Input& input, const at::Tensor& loss_mask,
                   const model::TeacherRows& teacher, double next_token_weight);
 
+// The hidden states that the output matrix is applied to where something that counts is predicted,
+// in the order of the rows: bf16 CPU [predictions, columns]. Without gradients.
+at::Tensor teacher_states(model::Model& model, const model::Input& input,
+                          const at::Tensor& loss_mask);
+
+// (1 - w) times the sum over predictions of |h - t|^2 / |t|^2, h the model's hidden states and t
+// the teacher's, a row for each prediction, plus w times next_token. Throws InputError for
+// teacher's states of another shape.
+Loss distillation_of_states(model::Model& model, const model::Input& input,
+                            const at::Tensor& loss_mask, const at::Tensor& teacher,
+                            double next_token_weight);
+
 }  // namespace qloft::objectives

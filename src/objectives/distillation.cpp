@@ -4,11 +4,13 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "positions.h"
 #include "qloft/core/error.h"
+#include "qloft/core/text.h"
 #include "qloft/objectives.h"
 
 namespace qloft::objectives {
@@ -67,6 +69,39 @@ Loss distillation(model::Model& model, const model::Input& input, const Tensor& 
       model.divergence(states.view({-1, states.size(-1)}), predictions.positions, teacher,
                        predictions.targets, next_token_weight, input.adapters, input.ids.size(1)),
       predictions.positions.size(0)};
+}
+
+Tensor teacher_states(model::Model& model, const model::Input& input, const Tensor& loss_mask) {
+  const at::NoGradGuard no_grad;
+  expect_mask_of(input, loss_mask);
+  const Tensor hidden = model.hidden(input);
+  const Tensor positions = predictions_of(input, loss_mask).positions.to(hidden.device());
+  return hidden.view({-1, hidden.size(-1)}).index_select(0, positions).to(at::kCPU, at::kBFloat16);
+}
+
+Loss distillation_of_states(model::Model& model, const model::Input& input, const Tensor& loss_mask,
+                            const Tensor& teacher, double next_token_weight) {
+  expect_mask_of(input, loss_mask);
+  const Predictions predictions = predictions_of(input, loss_mask);
+  const std::int64_t count = predictions.positions.size(0);
+  const Tensor hidden = model.hidden(input);
+  const Tensor states = hidden.view({-1, hidden.size(-1)});
+  const std::vector<std::int64_t> expected = {count, states.size(1)};
+  if (teacher.sizes() != at::IntArrayRef(expected)) {
+    throw InputError({{}, "teacher"}, "expected states " + shape_text(expected) + ", found " +
+                                          shape_text(teacher.sizes().vec()));
+  }
+  const Tensor wanted = teacher.to(states.device(), at::kFloat);
+  const Tensor found =
+      states.index_select(0, predictions.positions.to(states.device())).to(at::kFloat);
+  // A state of zeros has no scale of its own.
+  const Tensor scale = wanted.square().sum(1).clamp_min(std::numeric_limits<float>::min());
+  Tensor sum = ((found - wanted).square().sum(1) / scale).sum() * (1 - next_token_weight);
+  if (next_token_weight > 0) {
+    const Loss likelihood = next_token_of(model, states, input, loss_mask);
+    sum = sum + likelihood.sum * next_token_weight;
+  }
+  return {sum, count};
 }
 
 }  // namespace qloft::objectives

@@ -46,7 +46,7 @@ fs::path work_folder(const RecoverOptions& o) {
 std::string setup_of(const RecoverOptions& options, const Arithmetic& arithmetic,
                      const adapter::Config& config, const TeacherOutputs& teacher) {
   const auto number = [](double value) { return io::Json(value).dump(); };
-  std::string setup = "recovery in " + arithmetic.dtype;
+  std::string setup = std::string(name(options.loss)) + " in " + arithmetic.dtype;
   if (arithmetic.matmul != "float") setup += ", products in " + arithmetic.matmul;
   return setup + ", rank " + std::to_string(config.rank) + ", alpha " + number(config.alpha) +
          (config.rslora ? " (rslora)" : "") + ", next-token weight " +
@@ -107,10 +107,10 @@ void write_config(const RecoverOptions& options, const checkpoint::Checkpoint& s
                   const train::Summary& summary, const fs::path& folder) {
   io::Json config = source.config();
   io::Json& note = config["quantization_config"]["recovered"];
-  note = {{"steps", summary.steps},
-          {"tokens", summary.tokens},
-          {"teacher_logits", options.teacher_logits},
-          {"next_token_weight", options.next_token_weight}};
+  note = {{"loss", name(options.loss)},
+          {"next_token_weight", options.next_token_weight},
+          {"steps", summary.steps},
+          {"tokens", summary.tokens}};
   io::write_json(folder / "config.json", config);
 }
 
@@ -147,8 +147,8 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress) {
   }
   const TeacherOutputs teacher = [&] {
     try {
-      return TeacherOutputs({inputs.teacher, options.teacher_logits, cache}, inputs.examples,
-                            progress);
+      return TeacherOutputs({inputs.teacher, options.loss, options.teacher_logits, cache},
+                            inputs.examples, progress);
     } catch (const Error&) {
       if (options.cache.empty()) fs::remove(cache, error);  // where nothing is in it
       throw;
@@ -168,8 +168,13 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress) {
   training.log_folder = output.path();
 
   const train::Objective objective = [&](model::Model& learner, const train::Batch& batch) {
+    const double weight = options.next_token_weight;
+    if (options.loss == RecoveryLoss::hidden) {
+      return objectives::distillation_of_states(learner, batch.input, batch.loss_mask,
+                                                teacher.states(batch.examples), weight);
+    }
     return objectives::distillation(learner, batch.input, batch.loss_mask,
-                                    teacher.rows(batch.examples), options.next_token_weight);
+                                    teacher.rows(batch.examples), weight);
   };
   const auto save = [&](std::int64_t) {
     const fs::path folder = output.path() / kAdapterFolder;

@@ -69,6 +69,10 @@ RecoverOptions::RecoverOptions() {
   train.length = 512;
 }
 
+std::string_view name(RecoveryLoss loss) {
+  return loss == RecoveryLoss::kl ? "kl" : "hidden";
+}
+
 FinetuneOptions as_finetune(const RecoverOptions& options) {
   FinetuneOptions out;
   out.model = options.model;

@@ -39,6 +39,9 @@ std::string ids_name(std::int64_t example) {
 std::string logs_name(std::int64_t example) {
   return "log_probabilities." + std::to_string(example);
 }
+std::string states_name(std::int64_t example) {
+  return "states." + std::to_string(example);
+}
 
 data::Example example_of(const train::Examples& examples, std::int64_t index) {
   return std::move(examples.get({index}).front());
@@ -49,17 +52,28 @@ std::int64_t predictions_of(const data::Example& example) {
                        [](std::uint8_t counts) { return counts != 0; });
 }
 
-std::vector<io::TensorInfo> tensors_of(const train::Examples& examples, std::int64_t logits) {
+io::TensorInfo tensor_info(std::string name, ElementType type, std::int64_t rows,
+                           std::int64_t columns) {
+  io::TensorInfo info;
+  info.name = std::move(name);
+  info.type = type;
+  info.shape = {rows, columns};
+  return info;
+}
+
+std::vector<io::TensorInfo> tensors_of(const train::Examples& examples,
+                                       const TeacherRequest& request,
+                                       const architecture::Layout& layout) {
+  const std::int64_t columns = layout.parameter(layout.output.matrix).columns();
   std::vector<io::TensorInfo> out;
   for (std::int64_t i = 0; i < examples.size(); ++i) {
     const std::int64_t count = predictions_of(example_of(examples, i));
-    for (const bool ids : {true, false}) {
-      io::TensorInfo info;
-      info.name = ids ? ids_name(i) : logs_name(i);
-      info.type = ids ? ElementType::i32 : ElementType::f32;
-      info.shape = {count, logits};
-      out.push_back(std::move(info));
+    if (request.loss == RecoveryLoss::hidden) {
+      out.push_back(tensor_info(states_name(i), ElementType::bf16, count, columns));
+      continue;
     }
+    out.push_back(tensor_info(ids_name(i), ElementType::i32, count, request.logits));
+    out.push_back(tensor_info(logs_name(i), ElementType::f32, count, request.logits));
   }
   return out;
 }
@@ -100,8 +114,13 @@ std::int64_t done_of(const Journal& journal, std::int64_t total) {
   return done;
 }
 
-void write_rows(LoadedModel& teacher, const data::Example& example, std::int64_t index,
-                std::int64_t logits, io::SafetensorsWriter& writer) {
+void expect_finite(const Tensor& values, const LoadedModel& teacher) {
+  if (values.isfinite().all().item<bool>()) return;
+  throw ComputationError({teacher.source().folder(), {}}, "the teacher's outputs are not finite");
+}
+
+void write_outputs(LoadedModel& teacher, const data::Example& example, std::int64_t index,
+                   const TeacherRequest& request, io::SafetensorsWriter& writer) {
   const auto length = std::ssize(example.ids);
   Tensor ids = at::empty({1, length}, at::kLong), mask = at::empty({1, length}, at::kByte);
   std::copy(example.ids.begin(), example.ids.end(), ids.data_ptr<std::int64_t>());
@@ -109,18 +128,20 @@ void write_rows(LoadedModel& teacher, const data::Example& example, std::int64_t
   const at::Device device = teacher.model.device();
   model::Input input{ids.to(device)};
   input.adapters = {teacher.adapter};
-  const model::TeacherRows rows =
-      objectives::teacher_rows(teacher.model, input, mask.to(device), logits);
-  const auto* logs = rows.log_probabilities.data_ptr<float>();
-  if (!checkpoint::all_finite(
-          std::span(logs, static_cast<std::size_t>(rows.log_probabilities.numel())))) {
-    throw ComputationError({teacher.source().folder(), {}}, "the teacher's logits are not finite");
+  if (request.loss == RecoveryLoss::hidden) {
+    const Tensor states = objectives::teacher_states(teacher.model, input, mask.to(device));
+    expect_finite(states, teacher);
+    writer.write(states_name(index), bytes_of(states));
+    return;
   }
+  const model::TeacherRows rows =
+      objectives::teacher_rows(teacher.model, input, mask.to(device), request.logits);
+  expect_finite(rows.log_probabilities, teacher);
   writer.write(ids_name(index), bytes_of(rows.ids));
   writer.write(logs_name(index), bytes_of(rows.log_probabilities));
 }
 
-void write_all(LoadedModel& teacher, const train::Examples& examples, std::int64_t logits,
+void write_all(LoadedModel& teacher, const train::Examples& examples, const TeacherRequest& request,
                OutputFolder& folder, io::SafetensorsWriter& writer, Progress& progress) {
   const std::int64_t total = examples.size();
   std::int64_t done = done_of(folder.journal(), total), safe = done;
@@ -136,7 +157,7 @@ void write_all(LoadedModel& teacher, const train::Examples& examples, std::int64
   try {
     const Interruptible interruptible(progress);
     while (done < total) {
-      write_rows(teacher, example_of(examples, done), done, logits, writer);
+      write_outputs(teacher, example_of(examples, done), done, request, writer);
       progress.update(static_cast<std::uint64_t>(++done), "");
       if (done - safe >= kSequencesBetweenTeacherSaves || done == total) keep();
       if (done < total && progress.stop_requested()) throw Interrupted({}, "stopped");
@@ -163,7 +184,8 @@ Work work_of(const TeacherRequest& request, const ModelInputs& teacher,
                    {"dtype", teacher.choice.arithmetic.dtype},
                    {"matmul", teacher.choice.arithmetic.matmul},
                    {"sequences", std::to_string(examples.fingerprint())},
-                   {"logits", request.logits}};
+                   {"loss", name(request.loss)}};
+  if (request.loss == RecoveryLoss::kl) json["logits"] = request.logits;
   fs::path file = request.folder / ("teacher-" + work_name(json) + ".safetensors");
   return {std::move(json), std::move(file)};
 }
@@ -181,10 +203,10 @@ double make(const TeacherRequest& request, ModelInputs teacher, const train::Exa
   if (!folder.finished()) {
     checkpoint::expect_finite(teacher.files.source());
     LoadedModel loaded = load_model(std::move(teacher), progress);
-    io::SafetensorsWriter writer =
-        open_file(tensors_of(examples, request.logits), {{"key", work.json.dump()}}, folder);
+    io::SafetensorsWriter writer = open_file(tensors_of(examples, request, loaded.files.layout()),
+                                             {{"key", work.json.dump()}}, folder);
     try {
-      write_all(loaded, examples, request.logits, folder, writer, progress);
+      write_all(loaded, examples, request, folder, writer, progress);
     } catch (const ComputationError&) {
       rethrow_at_largest(weights_read(loaded.source(), request.model));
     }
@@ -193,7 +215,6 @@ double make(const TeacherRequest& request, ModelInputs teacher, const train::Exa
   return seconds_since(begin);
 }
 
-template <typename T>
 Tensor tensor_of(const io::SafetensorsFile& file, const std::string& name, ElementType type,
                  at::ScalarType stored) {
   const io::TensorInfo* info = file.find(name);
@@ -202,7 +223,7 @@ Tensor tensor_of(const io::SafetensorsFile& file, const std::string& name, Eleme
   }
   Tensor out = at::empty(info->shape, stored);
   const auto bytes = file.bytes(*info);
-  if (!bytes.empty()) std::memcpy(out.data_ptr<T>(), bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(out.data_ptr(), bytes.data(), bytes.size());
   return out;
 }
 
@@ -233,10 +254,18 @@ TeacherOutputs::TeacherOutputs(const TeacherRequest& request, const train::Examp
 model::TeacherRows TeacherOutputs::rows(const std::vector<std::int64_t>& examples) const {
   std::vector<Tensor> ids, logs;
   for (const std::int64_t example : examples) {
-    ids.push_back(tensor_of<std::int32_t>(file_, ids_name(example), ElementType::i32, at::kInt));
-    logs.push_back(tensor_of<float>(file_, logs_name(example), ElementType::f32, at::kFloat));
+    ids.push_back(tensor_of(file_, ids_name(example), ElementType::i32, at::kInt));
+    logs.push_back(tensor_of(file_, logs_name(example), ElementType::f32, at::kFloat));
   }
   return {at::cat(ids), at::cat(logs)};
+}
+
+Tensor TeacherOutputs::states(const std::vector<std::int64_t>& examples) const {
+  std::vector<Tensor> out;
+  for (const std::int64_t example : examples) {
+    out.push_back(tensor_of(file_, states_name(example), ElementType::bf16, at::kBFloat16));
+  }
+  return at::cat(out);
 }
 
 std::uint64_t TeacherOutputs::bytes() const {

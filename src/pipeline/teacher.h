@@ -11,13 +11,15 @@
 #include "qloft/io.h"
 #include "qloft/model/teacher.h"
 #include "qloft/pipeline/model_options.h"
+#include "qloft/pipeline/recover.h"
 #include "qloft/train/examples.h"
 
 namespace qloft::pipeline {
 
 struct TeacherRequest {
-  ModelOptions model;            // of the teacher
-  std::int64_t logits = 0;       // kept of each position
+  ModelOptions model;  // of the teacher
+  RecoveryLoss loss = RecoveryLoss::kl;
+  std::int64_t logits = 0;       // kept of each position, for kl
   std::filesystem::path folder;  // of the file
 };
 
@@ -25,14 +27,15 @@ class TeacherOutputs {
  public:
   // Of all `examples`, from the file of this work in request.folder, which is made before where it
   // is not there: teacher-WORK.safetensors with, of example N, ids.N (I32) and log_probabilities.N
-  // (F32), both [its predictions that count, logits]. An interrupted run of the same work is taken
-  // up at the next 16 sequences. Throws InputError for a file of other work, Interrupted where
-  // progress asks to stop.
+  // (F32), both [its predictions that count, logits], or states.N (BF16) [predictions, columns]. An
+  // interrupted run of the same work is taken up at the next 16 sequences. Throws InputError for a
+  // file of other work, Interrupted where progress asks to stop.
   TeacherOutputs(const TeacherRequest& request, const train::Examples& examples,
                  Progress& progress);
 
-  // Of these examples, one after the other.
+  // Of these examples, one after the other; for kl and for hidden.
   model::TeacherRows rows(const std::vector<std::int64_t>& examples) const;
+  at::Tensor states(const std::vector<std::int64_t>& examples) const;
 
   // Which teacher and how: what else a run depends on beside its own options.
   const std::string& work() const { return name_; }

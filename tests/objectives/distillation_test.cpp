@@ -66,6 +66,23 @@ TEST(Distillation, CountsWhatTheLossMaskKeeps) {
   EXPECT_EQ(distillation(model, {ids}, mask, rows, 0).count, 1);
 }
 
+TEST(Distillation, OfStatesIsTheirSquaredErrorBesideTheTeachers) {
+  Model teacher = model_of_seed(5), student = model_of_seed(6);
+  const Tensor ids = some_ids();
+  const Tensor states = teacher_states(teacher, {ids}, {});
+  const at::NoGradGuard no_grad;
+  const Tensor own = student.hidden({ids}).narrow(1, 0, 8).reshape({16, -1});
+  const Tensor wanted = states.to(at::kFloat);
+  const Tensor expected = ((own - wanted).square().sum(1) / wanted.square().sum(1)).sum();
+  const Loss loss = distillation_of_states(student, {ids}, {}, states, 0);
+  EXPECT_EQ(loss.count, 16);
+  EXPECT_NEAR(loss.sum.item<double>(), expected.item<double>(), 1e-3);
+  const double mixed = distillation_of_states(student, {ids}, {}, states, 0.25).sum.item<double>();
+  const double likelihood = next_token(student, {ids}).sum.item<double>();
+  EXPECT_NEAR(mixed, 0.75 * expected.item<double>() + 0.25 * likelihood, 1e-2);
+  EXPECT_THROW(distillation_of_states(student, {ids}, {}, states.narrow(0, 0, 3), 0), InputError);
+}
+
 TEST(Distillation, RefusesRowsThatAreNotOfThesePredictions) {
   Model model = model_of_seed(5);
   const Tensor ids = some_ids();

@@ -105,6 +105,15 @@ TEST_F(Recover, BringsAQuantizedModelBackToItsTeacher) {
   EXPECT_LT(loss_of("back"), loss_of("low"));  // of texts that are cut otherwise
 }
 
+TEST_F(Recover, BringsHiddenStatesNearToTheTeachers) {
+  RecoverOptions o = options("back");
+  o.loss = RecoveryLoss::hidden;
+  o.train.max_steps = 60;
+  const RecoverReport report = recover(o, silent_);
+  EXPECT_LT(report.summary.last_loss, 0.7 * report.summary.first_loss);
+  EXPECT_LT(loss_of("back"), loss_of("low"));
+}
+
 TEST_F(Recover, WritesAQuantizedFolderWithTheSamePackedWeights) {
   recover(options("back"), silent_);
   const quantized::ModelFiles before(folder_ / "low"), after(folder_ / "back");

@@ -177,8 +177,10 @@ void visit_options(RecoverOptions& o, Visitor& v) {
   v("--dtype", o.dtype, kDtypeHelp);
   v("--matmul", o.matmul, kMatmulHelp);
   v.group("Loss");
+  v("--loss", choice(o.loss, {{"kl", RecoveryLoss::kl}, {"hidden", RecoveryLoss::hidden}}),
+    "what is brought near to the teacher's: probabilities, or the last hidden states");
   v("--teacher-logits", at_most(o.teacher_logits, 1 << 20),
-    "the greatest of the teacher's that are kept a position; the others are one bucket");
+    "kl: the greatest of the teacher's that are kept a position; the others are one bucket");
   v("--next-token-weight", o.next_token_weight,
     "share of the next-token loss, from 0 to 1; the rest is the teacher's");
   v.group("Adapter");

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "qloft/core/progress.h"
@@ -14,6 +15,11 @@
 #include "qloft/train/summary.h"
 
 namespace qloft::pipeline {
+
+// What is brought near to the teacher's: the probabilities (Kullback-Leibler divergence), or the
+// hidden states that the output matrix is applied to.
+enum class RecoveryLoss : std::uint8_t { kl, hidden };
+std::string_view name(RecoveryLoss loss);
 
 struct RecoverOptions {
   RecoverOptions();  // sets training defaults of its own
@@ -33,6 +39,7 @@ struct RecoverOptions {
   std::string dtype = "auto";
   std::string matmul = "auto";  // products with weights: auto, float (in dtype) or int8
 
+  RecoveryLoss loss = RecoveryLoss::kl;
   std::int64_t teacher_logits = 64;  // the greatest of the teacher's that are kept a position
   double next_token_weight = 0;      // of the next-token loss, from 0 to 1; the rest is the teacher
 
@@ -52,7 +59,7 @@ struct RecoverOptions {
 };
 
 struct RecoverReport {
-  train::Summary summary;  // losses: the divergence a prediction, in nats
+  train::Summary summary;  // losses: the mixed loss a prediction
   Arithmetic arithmetic;   // without auto
   std::int64_t trained_parameters = 0;
   std::int64_t sequences = 0;
