@@ -1,7 +1,7 @@
 #pragma once
-// compare: a recipe of rows (method, format, rank, iterations, tuning) on one model to a table,
-// plots and a page. It calls the pipeline's stages and reads scores by their keys. The recipe's and
-// the rows' files are described in docs/formats.md.
+// compare: a recipe of rows (method, format, rank, iterations, recovery, tuning) on one model to a
+// table, plots and a page. It calls the pipeline's stages and reads scores by their keys. The
+// recipe's and the rows' files are described in docs/formats.md.
 
 #include <cstdint>
 #include <filesystem>
@@ -24,7 +24,7 @@ struct Options {
   std::filesystem::path text;         // plain text, for perplexity
   std::filesystem::path train;        // JSON Lines, for tuning
   std::filesystem::path test;         // JSON Lines, for the loss on answers and for problems
-  std::filesystem::path calibration;  // JSON Lines, for rows that tune on it
+  std::filesystem::path calibration;  // text or JSON Lines, for statistics, recovery and tuning
   // Changes of the recipe, "tune.steps=20": a path of members and a JSON value, or a bare text.
   std::vector<std::string> set;
   bool keep = false;  // leave the rows' quantized and tuned folders in OUTPUT/work
@@ -54,6 +54,10 @@ struct Row {
   // By the keys of evaluate::compared_scores() and of their standard errors; those of tasks that
   // were not asked for are missing.
   evaluate::Scores before;
+  // Of recovery; empty where the row has none.
+  std::optional<evaluate::Scores> recovered;
+  double recover_seconds = 0;
+  std::int64_t recover_steps = 0;
   // Of tuning; empty where the row has none.
   std::optional<evaluate::Scores> after;
   double tune_seconds = 0;

@@ -58,6 +58,10 @@ void check_data(const Recipe& recipe, const Options& options) {
   }
   for (const RowSpec& row : recipe.rows) {
     if (row.calibrate) expect_file(options.calibration, "calibration", row.field + ".calibrate");
+    if (row.recover) {
+      const fs::path& data = row.recover_data == "train" ? options.train : options.calibration;
+      expect_file(data, row.recover_data, row.field + ".recover");
+    }
     if (!row.tune) continue;
     const fs::path& data = row.tune_data == "train" ? options.train : options.calibration;
     expect_file(data, row.tune_data, row.field + ".tune");
@@ -137,6 +141,7 @@ void settle_arithmetic(Recipe& recipe, const Options& options, Progress& progres
   }
   for (RowSpec& row : recipe.rows) {
     if (row.calibrate) settle(row.calibrate->model);
+    if (row.recover) settle(*row.recover);
     if (row.tune) settle(*row.tune);
   }
   if (!reason.empty()) progress.note(reason);

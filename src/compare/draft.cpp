@@ -1,6 +1,7 @@
 #include "draft.h"
 
 #include <map>
+#include <utility>
 
 #include "qloft/core/error.h"
 
@@ -57,9 +58,15 @@ Draft draft_of(const Members& row, const Shared& shared, const std::string& fiel
     for (const std::string& option : kFormatOptions) quantize.erase(option);
   }
   draft.quantize = over(quantize, row.find("quantize"), at("quantize"));
-  for (const char* name : {"plan", "calibrate"}) {
-    const bool asked = !(name == std::string("plan") ? draft.plan : draft.calibrate).is_null();
-    if (asked && draft.quantize.is_null()) {
+  const Json* recover = row.find("recover");
+  const bool quantizes = !draft.quantize.is_null();
+  // What the rows share of it is for those that quantize.
+  if (quantizes) draft.recover = over(shared.recover, recover, at("recover"));
+  const bool own_recover = recover != nullptr && !recover->is_null();
+  for (const auto& [name, asked] :
+       {std::pair{"plan", !draft.plan.is_null()},
+        std::pair{"calibrate", !draft.calibrate.is_null()}, std::pair{"recover", own_recover}}) {
+    if (asked && !quantizes) {
       throw InputError(at(name), "the row does not quantize: expected none");
     }
   }
@@ -87,6 +94,7 @@ std::vector<Draft> vary(const Draft& draft, const Json& varied, const ErrorLocat
     const std::map<std::string, Json Draft::*> stages = {{"quantize", &Draft::quantize},
                                                          {"plan", &Draft::plan},
                                                          {"calibrate", &Draft::calibrate},
+                                                         {"recover", &Draft::recover},
                                                          {"tune", &Draft::tune}};
     if (!stages.contains(stage) || (draft.*stages.at(stage)).is_null()) {
       throw InputError(at, "the row has no " + stage + " whose option could vary");

@@ -16,12 +16,12 @@ inline constexpr std::size_t kMostRows = 10'000;
 
 struct Draft {
   std::string name, group;
-  io::Json quantize, plan, calibrate, tune;  // null: none
+  io::Json quantize, plan, calibrate, recover, tune;  // null: none
 };
 
 // What the rows share.
 struct Shared {
-  io::Json quantize, plan, calibrate, tune;
+  io::Json quantize, plan, calibrate, recover, tune;
 };
 
 // The row at `field` of the recipe over what all rows share.

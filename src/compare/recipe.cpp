@@ -18,11 +18,16 @@ namespace {
 using io::Json;
 
 // Options that the comparison sets itself.
-const std::set<std::string> kSetInQuantize = {"output", "overwrite", "plan", "stats", "data"};
+const std::set<std::string> kSetInQuantize = {"output", "overwrite", "plan",
+                                              "stats",  "data",      "recover"};
 const std::set<std::string> kSetInPlan = {"output", "overwrite", "stats"};
 const std::set<std::string> kSetInCalibrate = {"output", "overwrite", "data", "adapter", "bare"};
 const std::set<std::string> kSetInTune = {"data",    "output",      "overwrite", "resume",
                                           "adapter", "from_random", "tokenizer", "show"};
+// The adapter is that of quantize.
+const std::set<std::string> kSetInRecover = {"teacher", "output",        "overwrite", "resume",
+                                             "cache",   "fresh",         "rank",      "alpha",
+                                             "rslora",  "target_modules"};
 const std::set<std::string> kSetInTasks = {"task", "data", "adapter", "bare"};
 
 template <typename StageOptions>
@@ -54,9 +59,9 @@ std::string slug_of(const std::string& name) {
 }
 
 // Which data set "data" names, taken out of the options.
-std::string take_data_set(Json& tune, const ErrorLocation& where) {
+std::string take_data_set(Json& tune, const char* otherwise, const ErrorLocation& where) {
   const auto found = tune.find("data");
-  if (found == tune.end()) return "train";
+  if (found == tune.end()) return otherwise;
   const Json name = *found;
   if (name != "train" && name != "calibration") {
     throw InputError(where, "expected train or calibration, found " + io::shown(name));
@@ -84,6 +89,10 @@ void check_name(const RowSpec& row, const Recipe& recipe, const fs::path& file) 
 }
 
 void check_together(const RowSpec& row, const fs::path& file) {
+  if (row.recover && row.quantize->rank == 0) {
+    throw InputError({file, row.field + ".recover"},
+                     "expected an adapter to train, found quantize.rank 0");
+  }
   if (!row.quantize || !row.tune) return;
   const pipeline::FinetuneOptions& tune = *row.tune;
   if (tune.method == "full") {
@@ -130,8 +139,13 @@ RowSpec row_of(Draft draft, const std::string& field, const fs::path& file) {
     }
     row.plan = read_options<pipeline::PlanOptions>(draft.plan, at("plan"), kSetInPlan);
   }
+  if (!draft.recover.is_null()) {
+    row.recover_data = take_data_set(draft.recover, "calibration", at("recover.data"));
+    row.recover =
+        read_options<pipeline::RecoverOptions>(draft.recover, at("recover"), kSetInRecover);
+  }
   if (!draft.tune.is_null()) {
-    row.tune_data = take_data_set(draft.tune, at("tune.data"));
+    row.tune_data = take_data_set(draft.tune, "train", at("tune.data"));
     row.tune = read_options<pipeline::FinetuneOptions>(draft.tune, at("tune"), kSetInTune);
   }
   check_together(row, file);
@@ -141,7 +155,7 @@ RowSpec row_of(Draft draft, const std::string& field, const fs::path& file) {
 void add_rows(const Json& json, const Shared& shared, const std::string& field,
               const fs::path& file, Recipe& recipe) {
   const Members row(json, {file, field},
-                    {"name", "group", "quantize", "plan", "calibrate", "tune", "vary"});
+                    {"name", "group", "quantize", "plan", "calibrate", "recover", "tune", "vary"});
   const Draft draft = draft_of(row, shared, field, file);
   const Json* varied = row.find("vary");
   auto drafts =
@@ -187,8 +201,9 @@ bool TaskSpec::needs_examples() const {
 }
 
 Recipe parse_recipe(const Json& json, const fs::path& file) {
-  const Members top(json, {file, {}},
-                    {"description", "tasks", "quantize", "plan", "calibrate", "tune", "rows"});
+  const Members top(
+      json, {file, {}},
+      {"description", "tasks", "quantize", "plan", "calibrate", "recover", "tune", "rows"});
   Recipe recipe;
   recipe.description = top.text("description", "");
   if (const Json* tasks = top.find("tasks"); tasks != nullptr && !tasks->is_null()) {
@@ -197,6 +212,7 @@ Recipe parse_recipe(const Json& json, const fs::path& file) {
   const Shared shared = {over(Json::object(), top.find("quantize"), {file, "quantize"}),
                          over(Json::object(), top.find("plan"), {file, "plan"}),
                          over(Json::object(), top.find("calibrate"), {file, "calibrate"}),
+                         over(nullptr, top.find("recover"), {file, "recover"}),
                          over(nullptr, top.find("tune"), {file, "tune"})};
   const Json* rows = top.find("rows");
   if (rows == nullptr || !rows->is_array() || rows->empty()) {

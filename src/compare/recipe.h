@@ -13,6 +13,7 @@
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
+#include "qloft/pipeline/recover.h"
 
 namespace qloft::compare {
 
@@ -35,6 +36,8 @@ struct RowSpec {
   std::optional<pipeline::CalibrateOptions> calibrate;
   std::optional<pipeline::PlanOptions> plan;
   io::Json plan_candidates;  // formats that the recipe itself lists; null: plan->candidates
+  std::optional<pipeline::RecoverOptions> recover;
+  std::string recover_data = "calibration";  // or "train": the data set that it reads
   std::optional<pipeline::FinetuneOptions> tune;
   std::string tune_data = "train";  // or "calibration": the data set that it learns from
 };

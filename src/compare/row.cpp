@@ -139,6 +139,23 @@ const fs::path& tuning_data(const RowSpec& row, const Options& options) {
   return row.tune_data == "train" ? options.train : options.calibration;
 }
 
+const fs::path& recovery_data(const RowSpec& row, const Options& options) {
+  return row.recover_data == "train" ? options.train : options.calibration;
+}
+
+// Of the folder `quantized`; what the teacher says is shared by the rows.
+pipeline::RecoverOptions recover_options(const RowSpec& row, const Options& options,
+                                         const fs::path& quantized, const fs::path& output) {
+  pipeline::RecoverOptions recover = *row.recover;
+  recover.model = quantized.string();
+  recover.teacher = options.model;
+  recover.data = recovery_data(row, options);
+  recover.output = output;
+  recover.overwrite = true;
+  recover.cache = options.output / "shared";
+  return recover;
+}
+
 pipeline::QuantizeOptions quantize_options(const RowSpec& row, const Options& options,
                                            const fs::path& output) {
   pipeline::QuantizeOptions quantize = *row.quantize;
@@ -199,6 +216,11 @@ Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Input
   key["plan"] = plan_key(row, inputs);
   key["statistics"] = statistics_key(row, inputs);
   key["model"] = inputs.model;
+  // A row without it is the same as before there was any.
+  if (row.recover) {
+    key["recover"] = echo(row.recover);
+    key["recovered_on"] = row.recover_data == "train" ? inputs.train : inputs.calibration;
+  }
   key["tasks"] = Json::object();
   for (const TaskSpec& spec : tasks) {
     Json& task = key["tasks"][spec.task->in_recipe];
@@ -223,6 +245,13 @@ void check_row(const RowSpec& row, const Options& options) {
     }
   } catch (const InputError& error) {
     throw InputError({options.recipe, row.field + ".quantize"}, error.what());
+  }
+  try {
+    if (row.recover) {
+      pipeline::check_recover(recover_options(row, options, options.model, "output"));
+    }
+  } catch (const InputError& error) {
+    throw InputError({options.recipe, row.field + ".recover"}, error.what());
   }
   try {
     if (row.tune) {
@@ -288,6 +317,15 @@ Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Optio
   row.bytes = safetensors_bytes(base);
   row.before = measure(tasks, options, base, {}, progress);
 
+  if (plan.recover) {
+    const auto recovery = recover_options(plan, options, base, work / "recovered");
+    make_folders(recovery.cache);
+    const pipeline::RecoverReport report = pipeline::recover(recovery, progress);
+    row.recover_seconds = report.seconds;
+    row.recover_steps = report.summary.steps;
+    base = recovery.output;
+    row.recovered = measure(tasks, options, base, {}, progress);
+  }
   if (plan.tune) {
     pipeline::FinetuneOptions tune = *plan.tune;
     tune.model = base.string();

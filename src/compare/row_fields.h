@@ -58,9 +58,13 @@ void visit_fields(Row& r, Visitor& v) {
   v("bytes", r.bytes, show::bytes("size"));
   v("relative_error", r.relative_error, show::fixed("error", 4));
   v("before", r.before);
+  v("recovered", r.recovered);
   v("after", r.after);
   v("quantize_seconds", r.quantize_seconds, unless(full, show::fixed("quantize s", 1)));
   v("quantize_peak_memory", r.quantize_peak_memory, unless(full, show::bytes("quantize peak")));
+  const bool as_quantized = !r.recovered;
+  v("recover_seconds", r.recover_seconds, unless(as_quantized, show::fixed("recover s", 1)));
+  v("recover_steps", r.recover_steps, unless(as_quantized, Shown{}));
   v("tune_seconds", r.tune_seconds, unless(untuned, show::fixed("tune s", 1)));
   v("tune_steps", r.tune_steps, unless(untuned, Shown{}));
   v("training_memory", r.memory, show::bytes("tune memory"));

@@ -12,7 +12,13 @@ io::Json to_json(const Row& row) {
 
 Row row_from_json(const io::Json& json, const std::filesystem::path& file) {
   try {
-    return io::fields_from_json<Row>(json);
+    io::Json row = json;
+    const io::Json without = to_json(Row());
+    // Files of earlier versions lack these.
+    for (const char* field : {"recovered", "recover_seconds", "recover_steps"}) {
+      if (row.is_object() && !row.contains(field)) row[field] = without.at(field);
+    }
+    return io::fields_from_json<Row>(row);
   } catch (const io::Json::exception& error) {
     throw InputError({file, {}}, std::string("expected a row of a comparison: ") + error.what());
   }

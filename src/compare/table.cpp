@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "qloft/compare.h"
 #include "row_fields.h"
@@ -11,6 +12,7 @@ namespace qloft::compare {
 namespace {
 
 constexpr const char* kNone = "-";
+constexpr std::string_view kRecovered = "recovered";
 
 std::string decimal(double value, int decimals) {
   char text[64];
@@ -37,8 +39,8 @@ std::string score_text(const evaluate::ScoreInfo& info, const evaluate::Scores& 
   return text;
 }
 
-// Titles and cells of a row for people: the fields that say how they are shown, and a pair of
-// columns a score.
+// Titles and cells of a row for people: the fields that say how they are shown, and three columns a
+// score: as quantized, recovered, tuned.
 class CellVisitor {
  public:
   template <typename T>
@@ -46,11 +48,17 @@ class CellVisitor {
     if (!shown.label.empty()) cells.emplace_back(shown.label, text_of(field, shown));
   }
   void operator()(const std::string&, const evaluate::Scores& before) { before_ = &before; }
-  void operator()(const std::string&, const std::optional<evaluate::Scores>& after) {
+  void operator()(const std::string& key, const std::optional<evaluate::Scores>& scores) {
+    if (key == kRecovered) {
+      recovered_ = &scores;
+      return;
+    }
     for (const evaluate::ScoreInfo& info : evaluate::compared_scores()) {
       const std::string& title = info.compared->column;
       cells.emplace_back(title, score_text(info, *before_));
-      cells.emplace_back(title + ", tuned", after ? score_text(info, *after) : kNone);
+      cells.emplace_back(title + ", recovered",
+                         *recovered_ ? score_text(info, **recovered_) : kNone);
+      cells.emplace_back(title + ", tuned", scores ? score_text(info, *scores) : kNone);
     }
   }
 
@@ -85,6 +93,7 @@ class CellVisitor {
   }
 
   const evaluate::Scores* before_ = nullptr;
+  const std::optional<evaluate::Scores>* recovered_ = nullptr;
 };
 
 // A text within a cell of a Markdown table.
@@ -121,10 +130,15 @@ class CsvVisitor {
   }
   void operator()(const std::string&, const std::vector<RowMatrix>&) {}
   void operator()(const std::string&, const evaluate::Scores& before) { before_ = &before; }
-  void operator()(const std::string&, const std::optional<evaluate::Scores>& after) {
+  void operator()(const std::string& key, const std::optional<evaluate::Scores>& scores) {
+    if (key == kRecovered) {
+      recovered_ = &scores;
+      return;
+    }
     for (const evaluate::ScoreInfo& info : evaluate::compared_scores()) {
       add(info, info.key, *before_);
-      add(info, info.key + "_tuned", after.value_or(evaluate::Scores{}));
+      add(info, info.key + "_recovered", recovered_->value_or(evaluate::Scores{}));
+      add(info, info.key + "_tuned", scores.value_or(evaluate::Scores{}));
     }
   }
 
@@ -152,6 +166,7 @@ class CsvVisitor {
   }
 
   const evaluate::Scores* before_ = nullptr;
+  const std::optional<evaluate::Scores>* recovered_ = nullptr;
 };
 
 template <typename Visitor>

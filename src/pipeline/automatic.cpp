@@ -23,11 +23,29 @@
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
+fs::path work_folder(const QuantizeOptions& o) {
+  fs::path folder = o.output;
+  if (folder.filename().empty()) folder = folder.parent_path();
+  folder += ".work";
+  return folder;
+}
+
+std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
+  std::int64_t length = CalibrateOptions().length;
+  const auto positions =
+      architecture::read_layout(io::read_json(model / "config.json"), model / "config.json")
+          .max_positions;
+  if (positions > 0) length = std::min(length, positions);
+  if (data::is_rows_file(o.data)) return length;
+  const auto ids = tokenizer::Tokenizer::load(model).encode(read_file(o.data));
+  return std::clamp<std::int64_t>(std::ssize(ids), 2, length);
+}
+
 namespace {
 
 constexpr std::string_view kAuto = "auto";
 // What the names of files in the work folder begin with.
-constexpr std::string_view kWorkFiles[] = {"statistics-", "plan-", "errors-"};
+constexpr std::string_view kWorkFiles[] = {"statistics-", "plan-", "errors-", "quantized-"};
 
 // What auto comes to. `loop`: in words.
 struct Choice {
@@ -75,6 +93,9 @@ void check(const QuantizeOptions& o) {
          "expected a text or the statistics of one (--stats), found both");
   refuse(!o.chat_template.empty() && o.data.empty(), "chat_template",
          "expected none without --data: only conversations need one");
+  refuse(o.recover < 0, "recover", "expected 0 or more, found " + std::to_string(o.recover));
+  refuse(o.recover > 0 && o.data.empty(), "recover", "expected a text to recover on (--data)");
+  refuse(o.recover > 0 && o.rank == 0, "recover", "expected an adapter to train, found rank 0");
   if (!o.data.empty() && !fs::is_regular_file(o.data)) {
     throw InputError({o.data, {}}, "no such file");
   }
@@ -96,13 +117,6 @@ decompose::Metric metric_of(const QuantizeOptions& o) {
   return o.metric ? decompose::metric_from_name(*o.metric).value_or(own) : own;
 }
 
-fs::path work_folder(const QuantizeOptions& o) {
-  fs::path folder = o.output;
-  if (folder.filename().empty()) folder = folder.parent_path();
-  folder += ".work";
-  return folder;
-}
-
 template <typename StageOptions>
 io::Json echo_of(StageOptions options) {
   io::Json json = io::Json::object();
@@ -110,18 +124,6 @@ io::Json echo_of(StageOptions options) {
   visit_options(options, echo);
   json.erase("output");
   return by_contents(std::move(json));
-}
-
-// As long as calibrate's, or as the model and the text allow.
-std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
-  std::int64_t length = CalibrateOptions().length;
-  const auto positions =
-      architecture::read_layout(io::read_json(model / "config.json"), model / "config.json")
-          .max_positions;
-  if (positions > 0) length = std::min(length, positions);
-  if (data::is_rows_file(o.data)) return length;
-  const auto ids = tokenizer::Tokenizer::load(model).encode(read_file(o.data));
-  return std::clamp<std::int64_t>(std::ssize(ids), 2, length);
 }
 
 fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
@@ -199,6 +201,10 @@ Resolved worked_out(const QuantizeOptions& options, Progress& progress) {
 
 }  // namespace
 
+bool needs_statistics(const QuantizeOptions& o) {
+  return metric_of(with_method(o)) != decompose::Metric::frobenius;
+}
+
 bool leaves_open(const QuantizeOptions& o) {
   return o.method == kAuto || !o.data.empty() || plans(o);
 }
@@ -206,7 +212,7 @@ bool leaves_open(const QuantizeOptions& o) {
 QuantizeOptions without_work(const QuantizeOptions& options) {
   check(options);
   QuantizeOptions o = with_method(options);
-  if (!options.data.empty() && metric_of(o) == decompose::Metric::frobenius) {
+  if (!options.data.empty() && options.recover == 0 && !needs_statistics(options)) {
     throw InputError({{}, "data"},
                      "the method " + o.method + " needs no statistics: expected no data");
   }

@@ -2,6 +2,9 @@
 // What quantize's options mean where they leave something to it: the method `auto`, `data`, a size,
 // or bits that are no whole number.
 
+#include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <string>
 
 #include "qloft/core/progress.h"
@@ -15,11 +18,19 @@ struct Resolved {
   std::string reason;
 };
 
+// Whether the method's metric needs any.
+bool needs_statistics(const QuantizeOptions& options);
+
 // Whether anything is.
 bool leaves_open(const QuantizeOptions& options);
 
 // The same without making statistics or a plan: as much of the options as can be looked at before.
 QuantizeOptions without_work(const QuantizeOptions& options);
+
+// OUTPUT.work.
+std::filesystem::path work_folder(const QuantizeOptions& options);
+// Of a text or rows: as long as calibrate's, or as the model and the text allow.
+std::int64_t sequence_length(const QuantizeOptions& options, const std::filesystem::path& model);
 
 // Makes the statistics and the plan in OUTPUT.work, where an interrupted run of the same work finds
 // them. Throws as calibrate and plan do.
@@ -27,5 +38,10 @@ Resolved resolve(const QuantizeOptions& options, Progress& progress);
 
 // Removes OUTPUT.work.
 void remove_work(const QuantizeOptions& options);
+
+// quantize() with a recovery at the end. `quantize_only`: without.
+QuantizeReport quantize_and_recover(
+    const QuantizeOptions& options, Progress& progress,
+    const std::function<QuantizeReport(const QuantizeOptions&, Progress&)>& quantize_only);
 
 }  // namespace qloft::pipeline

@@ -158,8 +158,9 @@ void write_report(const QuantizeOptions& options, const QuantizeJob& job,
                   const QuantizeReport& report, const fs::path& folder) {
   io::Json json = io::fields_to_json(report);
   // Where the folder lies, and what was finished when, is no part of what it holds.
-  json.erase("output");
-  json.erase("resumed");
+  for (const char* other : {"output", "resumed", "first_loss", "last_loss", "recover_seconds"}) {
+    json.erase(other);
+  }
   json["method"] = options.method;
   json["rank"] = job.recipe.rank;
   json["alpha"] = job.adapter.alpha;
@@ -207,13 +208,7 @@ OutputRequest output_of(const QuantizeOptions& options) {
                      options.plan.value_or(""), options.chat_template}};
 }
 
-}  // namespace
-
-adapter::Config check_quantize(const QuantizeOptions& options) {
-  return job_of(without_work(options), open_dense(checkpoint::resolve(options.model))).adapter;
-}
-
-QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
+QuantizeReport quantize_only(const QuantizeOptions& asked, Progress& progress) {
   const auto begin = Clock::now();
   reset_peak_resident_bytes();
   const Resolved resolved = [&] {
@@ -257,6 +252,19 @@ QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
   remove_work(options);
   folder.commit();
   return report;
+}
+
+}  // namespace
+
+adapter::Config check_quantize(const QuantizeOptions& options) {
+  return job_of(without_work(options), open_dense(checkpoint::resolve(options.model))).adapter;
+}
+
+QuantizeReport quantize(const QuantizeOptions& asked, Progress& progress) {
+  if (asked.recover == 0) return quantize_only(asked, progress);
+  check_quantize(asked);
+  expect_output(output_of(asked));
+  return quantize_and_recover(asked, progress, quantize_only);
 }
 
 }  // namespace qloft::pipeline

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "finetune_adapter.h"
+#include "output_names.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/core/memory.h"
@@ -17,6 +18,7 @@
 #include "qloft/pipeline/resume.h"
 #include "qloft/train.h"
 #include "recover_inputs.h"
+#include "recover_stage.h"
 #include "suspects.h"
 #include "teacher.h"
 #include "training_output.h"
@@ -127,7 +129,19 @@ void remove_work(const RecoverOptions& options) {
 
 }  // namespace
 
+bool has_saved_recovery(const fs::path& output) {
+  fs::path folder = output;
+  if (folder.filename().empty()) folder = folder.parent_path();
+  const bool in_place = is_there(folder / kLockFile) && has_saved_steps(folder);
+  return in_place || has_saved_steps(with_suffix(folder, kStagingSuffix));
+}
+
 RecoverReport recover(const RecoverOptions& options, Progress& progress) {
+  return recover(options, progress, {});
+}
+
+RecoverReport recover(const RecoverOptions& options, Progress& progress,
+                      const std::function<void()>& clear) {
   const auto begin = Clock::now();
   check_recover(options);
   expect_output(output_of(options));
@@ -147,8 +161,8 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress) {
   }
   const TeacherOutputs teacher = [&] {
     try {
-      return TeacherOutputs({inputs.teacher, options.loss, options.teacher_logits, cache},
-                            inputs.examples, progress);
+      inputs.teacher.folder = cache;
+      return TeacherOutputs(inputs.teacher, inputs.examples, progress);
     } catch (const Error&) {
       if (options.cache.empty()) fs::remove(cache, error);  // where nothing is in it
       throw;
@@ -197,6 +211,7 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress) {
   report.teacher_seconds = teacher.seconds();
   output.commit([&] {
     remove_whole(output.target() / kTrainingFolder);
+    if (clear) clear();
     remove_work(options);
   });
   report.arithmetic = student.choice.arithmetic;

@@ -1,7 +1,6 @@
 #include "recover_inputs.h"
 
-#include <cmath>
-#include <limits>
+#include <algorithm>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "qloft/adapter.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
+#include "qloft/core/options.h"
 #include "qloft/core/text.h"
 
 namespace qloft::pipeline {
@@ -51,11 +51,19 @@ void expect_same_shapes(const quantized::ModelFiles& teacher,
   }
 }
 
+std::int64_t samples_of(const RecoverOptions& options) {
+  constexpr std::int64_t kSamples = 256;
+  const train::Options& training = options.train;
+  if (options.samples) return *options.samples;
+  if (training.max_steps == 0) return kSamples;
+  return std::min(kMostOfAnOption, training.max_steps) * training.batch * training.accumulate;
+}
+
 std::vector<data::Example> read_data(const RecoverOptions& options, const ModelInputs& student,
                                      std::int64_t length, data::Omissions& omissions) {
   CalibrateOptions drawn;
   drawn.data = options.data;
-  drawn.samples = options.samples;
+  drawn.samples = samples_of(options);
   drawn.length = length;
   drawn.seed = options.train.seed;
   return draw(drawn, student, omissions);
@@ -95,7 +103,8 @@ FinetuneOptions as_finetune(const RecoverOptions& options) {
 void check_recover(const RecoverOptions& o) {
   check_finetune(as_finetune(o));
   refuse(o.teacher.empty(), "teacher", "expected the model that the folder was quantized from");
-  refuse(o.samples < 1, "samples", "expected at least 1, found " + std::to_string(o.samples));
+  refuse(o.samples && *o.samples < 1, "samples",
+         "expected at least 1, found " + std::to_string(o.samples.value_or(0)));
   refuse(o.teacher_logits < 1, "teacher_logits",
          "expected at least 1, found " + std::to_string(o.teacher_logits));
   refuse(!(o.next_token_weight >= 0 && o.next_token_weight <= 1), "next_token_weight",
@@ -118,10 +127,6 @@ RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress) {
   const ModelOptions teacher = model_options(options, options.teacher);
   const quantized::ModelFiles of_teacher(checkpoint::resolve(options.teacher));
   expect_same_shapes(of_teacher, opened.files);
-  refuse(options.teacher_logits > opened.files.layout().vocabulary_size, "teacher_logits",
-         "expected at most the vocabulary's " +
-             std::to_string(opened.files.layout().vocabulary_size) + ", found " +
-             std::to_string(options.teacher_logits));
   train::Options training = options.train;
   const std::int64_t longest = opened.files.layout().max_positions;
   if (longest > 0 && training.length > longest) {
@@ -138,7 +143,12 @@ RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress) {
                                              " examples has a token that counts; is the length "
                                              "too short for the prompts?");
   }
-  return {std::move(opened), teacher, std::move(training), std::move(omissions),
+  const std::int64_t logits =
+      std::min(options.teacher_logits, opened.files.layout().vocabulary_size);
+  return {std::move(opened),
+          {teacher, options.loss, logits, {}},
+          std::move(training),
+          std::move(omissions),
           std::move(examples)};
 }
 

@@ -9,12 +9,13 @@
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/recover.h"
 #include "qloft/train/examples.h"
+#include "teacher.h"
 
 namespace qloft::pipeline {
 
 struct RecoverInputs {
   ModelInputs student;
-  ModelOptions teacher;
+  TeacherRequest teacher;  // but for the folder
   train::Options training;
   data::Omissions omissions;
   train::Examples examples;

@@ -40,37 +40,47 @@ Report fixed_report() {
   low.after = scores({{"perplexity", 6}, {"accuracy", 0.75}, {"standard_error", 0.03125}});
   low.tune_seconds = 2.5;
   low.tune_steps = 60;
+  low.recovered.emplace().set("perplexity", 6.125);
+  low.recover_seconds = 3.5;
+  low.recover_steps = 40;
   low.memory = architecture::TrainingMemory{1e6, 2e6, 3e6, 4e6};
   report.rows = {full, low};
   return report;
 }
 
 TEST(CompareTable, LeavesOutWhatNoRowHasAndEscapesBars) {
-  EXPECT_EQ(to_markdown(table_of(fixed_report())),
-            "| row | rank | T | bits | size | error | perplexity | perplexity, tuned | solved % | "
-            "solved %, tuned | quantize s | quantize peak | tune s | tune memory |\n"
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
-            "---: | ---: |\n"
-            "| full, 16 bits | - | - | 16.000 | 3.0 MB | - | 5.81 | - | - | - | - | - | - | - |\n"
-            "| a \\| b | 16 | 5 | 2.125 | 999 B | 0.4375 | 6.25 | 6.00 | 50.0 ± 6.2 | 75.0 ± 3.1 | "
-            "1.2 | 2.5 MB | 2.5 | 10.0 MB |\n");
+  EXPECT_EQ(
+      to_markdown(table_of(fixed_report())),
+      "| row | rank | T | bits | size | error | perplexity | perplexity, recovered | "
+      "perplexity, tuned | solved % | solved %, tuned | quantize s | quantize peak | "
+      "recover s | tune s | tune memory |\n"
+      "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
+      "---: | ---: | ---: | ---: |\n"
+      "| full, 16 bits | - | - | 16.000 | 3.0 MB | - | 5.81 | - | - | - | - | - | - | - | - | "
+      "- |\n"
+      "| a \\| b | 16 | 5 | 2.125 | 999 B | 0.4375 | 6.25 | 6.12 | 6.00 | 50.0 ± 6.2 | "
+      "75.0 ± 3.1 | 1.2 | 2.5 MB | 3.5 | 2.5 | 10.0 MB |\n");
 }
 
 TEST(CompareTable, KeepsEveryDigitAsCsv) {
   EXPECT_EQ(to_csv(fixed_report()),
             "name,group,method,format,rank,iterations,bits_per_weight,bytes,relative_error,"
-            "perplexity,perplexity_tuned,loss,loss_tuned,accuracy,accuracy_standard_error,"
+            "perplexity,perplexity_recovered,perplexity_tuned,loss,loss_recovered,loss_tuned,"
+            "accuracy,accuracy_standard_error,accuracy_recovered,accuracy_recovered_standard_error,"
             "accuracy_tuned,accuracy_tuned_standard_error,quantize_seconds,quantize_peak_memory,"
-            "tune_seconds,tune_steps,training_memory\n"
-            "\"full, 16 bits\",\"full, 16 bits\",none,,,,16.0,2980000,,5.8125,,,,,,,,,,,,\n"
-            "a | b,LoftQ,loftq,\"2 bits \"\"nf\"\"\",16,5,2.125,999,0.4375,6.25,6.0,,,0.5,0.0625,"
-            "0.75,0.03125,1.25,2500000,2.5,60,10000000.0\n");
+            "recover_seconds,recover_steps,tune_seconds,tune_steps,training_memory\n"
+            "\"full, 16 bits\",\"full, 16 bits\",none,,,,16.0,2980000,,5.8125,,,,,,,,,,,,,,,,,,\n"
+            "a | b,LoftQ,loftq,\"2 bits \"\"nf\"\"\",16,5,2.125,999,0.4375,6.25,6.125,6.0,,,,0.5,"
+            "0.0625,,,0.75,0.03125,1.25,2500000,3.5,40,2.5,60,10000000.0\n");
 }
 
 TEST(CompareTable, ReadsBackTheRowThatItWrote) {
   for (const Row& row : fixed_report().rows) {
     EXPECT_EQ(to_json(row_from_json(to_json(row), "row.json")), to_json(row));
   }
+  io::Json earlier = to_json(fixed_report().rows.front());
+  for (const char* field : {"recovered", "recover_seconds", "recover_steps"}) earlier.erase(field);
+  EXPECT_EQ(to_json(row_from_json(earlier, "row.json")), to_json(fixed_report().rows.front()));
   EXPECT_THROW(row_from_json({{"name", 3}}, "row.json"), InputError);
 }
 

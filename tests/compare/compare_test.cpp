@@ -135,6 +135,12 @@ TEST_F(Compare, RefusesAWrongRecipeByItsFieldBeforeAnythingRuns) {
        "rows[0].quantize.block: the row's plan says the formats: expected none"},
       {R"({"rows": [{"name": "a", "plan": {"bit": 3}}]})",
        "rows[0].plan.bit: unknown option; expected one of adapter_dtype, adjacent, bits"},
+      {R"({"rows": [{"name": "a", "quantize": null, "recover": {"steps": 1}}]})",
+       "rows[0].recover: the row does not quantize: expected none"},
+      {R"({"recover": {}, "rows": [{"name": "a", "quantize": {"rank": 0}}]})",
+       "rows[0].recover: expected an adapter to train, found quantize.rank 0"},
+      {R"({"rows": [{"name": "a", "recover": {"fresh": true}}]})",
+       "rows[0].recover.fresh: unknown option"},
       {R"({"tasks": {"ppl": {}}, "rows": [{"name": "a"}]})", "tasks.ppl: unknown field"},
       {R"({"tasks": {"perplexity": {"data": "x"}}, "rows": [{"name": "a"}]})",
        "tasks.perplexity.data: unknown option"},
@@ -373,6 +379,35 @@ TEST_F(Compare, CalibratesOnceForAllRowsThatAskForTheSame) {
     files += entry.path().extension() == ".safetensors" ? 1 : 0;
   }
   EXPECT_EQ(files, 1);
+}
+
+TEST_F(Compare, RecoversRowsBesideOneTeacher) {
+  Options o = options(R"({
+    "tasks": {"answers": {}}, "quantize": {"bits": 2, "rank": 2, "block": 16, "iterations": 1},
+    "recover": {"samples": 4, "length": 16, "lr": 1e-2, "teacher_logits": 4},
+    "tune": {"steps": 2, "length": 32},
+    "rows": [{"name": "full", "quantize": null, "tune": null},
+             {"name": "as it is", "recover": null, "tune": null},
+             {"name": "{steps} steps", "vary": {"recover.steps": [2, 4]}}]
+  })");
+  EXPECT_EQ(refused(o),
+            "calibration: expected a file for the recipe's rows[2].recover, found none");
+  o.calibration = o.train;
+  const Report report = run(o, silent_);
+  ASSERT_EQ(report.rows.size(), 4u);
+  EXPECT_FALSE(report.rows[0].recovered || report.rows[1].recovered);
+  EXPECT_EQ(report.rows[3].name, "4 steps");
+  EXPECT_EQ(report.rows[3].recover_steps, 4);
+  const auto loss = [](const evaluate::Scores& scores) { return *scores.find("loss"); };
+  EXPECT_EQ(loss(report.rows[2].before), loss(report.rows[1].before));
+  EXPECT_NE(loss(*report.rows[2].recovered), loss(report.rows[2].before));
+  EXPECT_NE(loss(*report.rows[3].after), loss(*report.rows[3].recovered));
+  int teachers = 0;
+  for (const auto& entry : fs::directory_iterator(folder_ / "out/shared")) {
+    teachers += entry.path().filename().string().starts_with("teacher-") ? 1 : 0;
+  }
+  EXPECT_EQ(teachers, 1);
+  EXPECT_TRUE(run(o, silent_).rows[3].reused);
 }
 
 TEST_F(Compare, MeasuresFullFineTuningByTheTunedModel) {

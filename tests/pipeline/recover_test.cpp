@@ -241,8 +241,8 @@ TEST_F(Recover, RefusesWhatDoesNotFit) {
   EXPECT_THAT(with([](auto& o) { o.teacher.clear(); }), HasSubstr("teacher: expected"));
   EXPECT_THAT(with([](auto& o) { o.data += ".gone"; }), HasSubstr("found no such file"));
   EXPECT_THAT(with([](auto& o) { o.samples = 0; }), HasSubstr("samples: expected at least 1"));
-  EXPECT_THAT(with([](auto& o) { o.teacher_logits = 29; }),
-              HasSubstr("teacher_logits: expected at most the vocabulary's 28"));
+  EXPECT_THAT(with([](auto& o) { o.teacher_logits = 0; }),
+              HasSubstr("teacher_logits: expected at least 1"));
   EXPECT_THAT(with([](auto& o) { o.next_token_weight = 2; }),
               HasSubstr("next_token_weight: expected a number from 0 to 1"));
   EXPECT_THAT(with([](auto& o) { o.rank = 7; }), HasSubstr("rank: the adapter"));
@@ -276,6 +276,48 @@ TEST_F(Recover, RefusesATeacherOfOtherShapes) {
       testing::HasSubstr("other/config.json: vocab_size: expected 28, that of low, found 30"));
   EXPECT_THAT(other("intermediate_size", 64),
               testing::HasSubstr("mlp.gate_proj.weight: expected the shape [48, 32], that of low"));
+}
+
+TEST_F(Recover, QuantizeEndsWithItWhereItIsAsked) {
+  QuantizeOptions o;
+  o.model = (folder_ / "full").string();
+  o.output = folder_ / "whole";
+  o.data = folder_ / "text.txt";
+  o.bits = 2;
+  o.rank = 2;
+  o.recover = 6;
+  const QuantizeReport report = quantize(o, silent_);
+  EXPECT_LT(report.last_loss.value(), report.first_loss.value());
+  EXPECT_EQ(
+      io::read_json(folder_ / "whole/config.json")["quantization_config"]["recovered"]["steps"], 6);
+  EXPECT_FALSE(fs::exists(folder_ / "whole.work"));
+
+  o.output = folder_ / "broken";
+  for (const char* stage : {"teacher", "train"}) {
+    StopIn stopping(stage, 2);
+    EXPECT_THROW(quantize(o, stopping), Interrupted);
+    EXPECT_TRUE(fs::exists(folder_ / "broken.work"));
+  }
+  EXPECT_TRUE(fs::exists(folder_ / "broken.partial"));
+  EXPECT_EQ(quantize(o, silent_).bits_per_weight, report.bits_per_weight);
+  EXPECT_EQ(read_file(folder_ / "whole/adapter/adapter_model.safetensors"),
+            read_file(folder_ / "broken/adapter/adapter_model.safetensors"));
+  EXPECT_FALSE(fs::exists(folder_ / "broken.work"));
+}
+
+TEST_F(Recover, QuantizeRecoversWhatAnyMethodMadeWithoutStatistics) {
+  QuantizeOptions o;
+  o.model = (folder_ / "full").string();
+  o.output = folder_ / "out";
+  o.data = folder_ / "text.txt";
+  o.method = "loftq";
+  o.bits = 2;
+  o.rank = 2;
+  o.block = 16;
+  o.recover = 2;
+  EXPECT_TRUE(quantize(o, silent_).recover_seconds.has_value());
+  o.data.clear();
+  EXPECT_THAT(test::refusal(quantize, o), testing::HasSubstr("recover: expected a text"));
 }
 
 TEST_F(Recover, AnOutputFolderThatIsNotEmptyIsKeptUnlessOverwritten) {

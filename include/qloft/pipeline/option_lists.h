@@ -85,6 +85,8 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
     "q_proj, v_proj, lm_head, ...; default: all linear layers but lm_head");
   v("--adapter-dtype", o.adapter_dtype,
     "how the adapter is stored: f32, bf16, f16, or nf8 (8 bits)");
+  v("--recover", o.recover,
+    "steps in which `recover` trains the adapter on --data at the end; 0: none");
   v.group("Format");
   v("--plan", o.plan, "a plan of `qloft plan`: a format for each matrix, in place of the others");
   v("--bits", o.bits, "1 to 8 (the method's own: 4); 2.5 and the like: stored bits, by a plan");
@@ -170,7 +172,7 @@ void visit_options(RecoverOptions& o, Visitor& v) {
   v("--data", o.data, "a text, or JSON Lines or an array (.jsonl, .json) as finetune takes them");
   v("-o,--output", o.output, "the folder to write");
   v("--overwrite", o.overwrite, "replace it if it is not empty");
-  v("--samples", o.samples, "sequences of the text, or rows");
+  v("--samples", o.samples, "sequences of the text, or rows (what --steps take; 256 by epochs)");
   v("--cache", o.cache, "a folder that keeps what the teacher says, for other runs too");
   v("--chat-template", o.chat_template, kChatTemplateHelp);
   v("--device", o.device, "cpu, cuda or cuda:N");

@@ -57,6 +57,8 @@ struct QuantizeOptions {
   // "lm_head" and "embed_tokens" are quantized only where they are named.
   std::vector<std::string> target_modules;
   std::string adapter_dtype = "f32";  // f32, bf16, f16, or nf8: in 8 bits
+  // Steps in which recover trains the adapter on `data`, with `model` as the teacher; 0: none.
+  std::int64_t recover = 0;
 };
 
 struct QuantizedMatrix {
@@ -86,11 +88,15 @@ struct QuantizeReport {
   double seconds = 0;             // of this run
   std::uint64_t peak_memory = 0;  // largest resident set of this run, bytes
   std::int64_t resumed = 0;       // matrices that an interrupted run had finished
+  // Of the recovery, where it was asked for: losses a prediction, and its time.
+  std::optional<double> first_loss, last_loss, recover_seconds;
   std::vector<QuantizedMatrix> matrices;
 };
 
 // With `data` the statistics are made first, and with a size, or bits that are no whole number, a
-// plan; they stand in OUTPUT.work until the folder is done.
+// plan; they stand in OUTPUT.work until the folder is done. With `recover` the quantized folder
+// stands there too, and OUTPUT is what recover makes of it; a run that was stopped goes on with the
+// steps that were saved.
 //
 // Reads, decomposes and writes one matrix at a time: memory is that of the largest matrix, not of
 // the model. OUTPUT is built as OUTPUT.partial and renamed when it is whole; an interrupted run is

@@ -28,7 +28,8 @@ struct RecoverOptions {
   std::string teacher;  // a folder of the same shapes, or a hub name
   // A text, or JSON Lines or an array (.jsonl, .json), of which the learned tokens count.
   std::filesystem::path data;
-  std::int64_t samples = 256;  // sequences of train.length tokens, or rows
+  // Sequences of train.length tokens, or rows; default: what the steps take, or 256 by epochs.
+  std::optional<std::int64_t> samples;
   std::filesystem::path output;
   bool overwrite = false;
   // Where the teacher's outputs are kept for other runs; empty: in OUTPUT.work until the end.
@@ -40,7 +41,7 @@ struct RecoverOptions {
   std::string matmul = "auto";  // products with weights: auto, float (in dtype) or int8
 
   RecoveryLoss loss = RecoveryLoss::kl;
-  std::int64_t teacher_logits = 64;  // the greatest of the teacher's that are kept a position
+  std::int64_t teacher_logits = 64;  // the greatest of the teacher's that are kept, or all
   double next_token_weight = 0;      // of the next-token loss, from 0 to 1; the rest is the teacher
 
   // It begins with the adapter inside the folder, else (or with `fresh`) with a fresh one, as

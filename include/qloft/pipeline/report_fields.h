@@ -104,6 +104,10 @@ void visit_fields(QuantizeReport& r, Visitor& v) {
   v("metric", r.metric);
   v("metric_error", r.metric_error,
     r.metric == "frobenius" ? Shown{} : show::fixed("by " + r.metric, 4));
+  v("first_loss", r.first_loss, r.first_loss ? show::fixed("first loss", 4) : Shown{});
+  v("last_loss", r.last_loss, r.last_loss ? show::fixed("last loss", 4) : Shown{});
+  v("recover_seconds", r.recover_seconds,
+    r.recover_seconds ? show::duration("of the recovery") : Shown{});
   v("peak_memory", r.peak_memory, show::bytes("peak memory"));
   v("seconds", r.seconds, show::duration("time"));
   v("resumed", r.resumed);

@@ -14,7 +14,8 @@ void visit_options(compare::Options& o, Visitor& v) {
   v("--text", o.text, "plain text, for perplexity");
   v("--train", o.train, "JSON Lines, for tuning");
   v("--test", o.test, "JSON Lines, for the loss on answers and for problems");
-  v("--calibration", o.calibration, "JSON Lines, for rows that tune on it");
+  v("--calibration", o.calibration,
+    "a text or JSON Lines, for rows that calibrate, recover or tune on it");
   v("--set", o.set, "change a field of the recipe: tune.steps=20");
   v("--keep", o.keep, "leave the rows' models in OUTPUT/work");
 }
