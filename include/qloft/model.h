@@ -35,6 +35,8 @@ struct LoadOptions {
   OutputType output = OutputType::stored;
   at::Device device = at::kCPU;
   bool train_weights = false;          // full fine-tuning: dense weights require gradients
+  bool train_norms = false;            // of norms the weights and biases do
+  bool train_biases = false;           // of linear layers and the output matrix
   at::ScalarType stored = at::kFloat;  // of dense weights that Model::random makes
 };
 

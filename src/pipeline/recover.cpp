@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
@@ -52,7 +53,8 @@ std::string setup_of(const RecoverOptions& options, const Arithmetic& arithmetic
   if (arithmetic.matmul != "float") setup += ", products in " + arithmetic.matmul;
   return setup + ", rank " + std::to_string(config.rank) + ", alpha " + number(config.alpha) +
          (config.rslora ? " (rslora)" : "") + ", next-token weight " +
-         number(options.next_token_weight) + ", teacher " + teacher.work();
+         number(options.next_token_weight) + ", teacher " + teacher.work() + ", trains " +
+         io::Json(options.train_parts).dump();
 }
 
 // As that of the adapter which is continued.
@@ -82,6 +84,49 @@ bool is_replaced(const fs::path& name) {
          file.starts_with("events.out.tfevents.") || name == kLockFile;
 }
 
+bool holds_weights(const fs::path& name) {
+  const std::string file = name.filename().string();
+  return name.parent_path().empty() && file.starts_with("model") &&
+         (file.ends_with(".safetensors") || file.ends_with(".safetensors.index.json"));
+}
+
+// The tensors of the folder, the trained ones as f32: a step of training is less than bf16 shows.
+void write_weights(const quantized::ModelFiles& files, const model::Model& model,
+                   const std::vector<architecture::ParameterId>& trained, const fs::path& folder) {
+  const checkpoint::Checkpoint& source = files.source();
+  std::map<std::string, at::Tensor> values;  // by the stored names
+  const auto weights = model.dense_weights();
+  const std::map<std::string, at::Tensor> by_name(weights.begin(), weights.end());
+  for (const architecture::ParameterId id : trained) {
+    const std::string& name = files.layout().parameter(id).name;
+    values[files.tensors(id).front()] = by_name.at(name).detach().cpu().contiguous();
+  }
+  std::vector<io::TensorInfo> tensors;
+  for (const std::string& name : source.names()) {
+    tensors.push_back(source.info(name));
+    if (values.contains(name)) tensors.back().type = ElementType::f32;
+  }
+  const fs::path beside = folder / "weights.partial";
+  remove_whole(beside);
+  make_folders(beside);
+  checkpoint::Writer writer(beside, tensors, checkpoint::Writer::Mode::create);
+  for (const io::TensorInfo& tensor : tensors) {
+    const auto found = values.find(tensor.name);
+    if (found == values.end()) {
+      writer.write(tensor.name, source.bytes(tensor.name));
+      source.drop(tensor.name);
+      continue;
+    }
+    writer.write(tensor.name,
+                 {static_cast<const std::byte*>(found->second.data_ptr()), found->second.nbytes()});
+  }
+  writer.finish();
+  for (const auto& entry : fs::directory_iterator(beside)) {
+    rename_whole(entry.path(), folder / entry.path().filename());
+  }
+  remove_whole(beside);
+}
+
 // Links files of tensors, which nothing writes to in place; a small one is worth no link.
 void link_or_copy(const fs::path& from, const fs::path& to) {
   std::error_code error;
@@ -93,10 +138,10 @@ void link_or_copy(const fs::path& from, const fs::path& to) {
   copy_file_whole(from, to);
 }
 
-void take_over(const fs::path& from, const fs::path& to) {
+void take_over(const fs::path& from, const fs::path& to, bool with_weights) {
   for (const auto& entry : fs::recursive_directory_iterator(from)) {
     const fs::path name = entry.path().lexically_relative(from);
-    if (is_replaced(name)) continue;
+    if (is_replaced(name) || (!with_weights && holds_weights(name))) continue;
     if (entry.is_directory()) {
       make_folders(to / name);
     } else if (entry.is_regular_file()) {
@@ -109,7 +154,8 @@ void write_config(const RecoverOptions& options, const checkpoint::Checkpoint& s
                   const train::Summary& summary, const fs::path& folder) {
   io::Json config = source.config();
   io::Json& note = config["quantization_config"]["recovered"];
-  note = {{"loss", name(options.loss)},
+  note = {{"trained", options.train_parts},
+          {"loss", name(options.loss)},
           {"next_token_weight", options.next_token_weight},
           {"steps", summary.steps},
           {"tokens", summary.tokens}};
@@ -174,8 +220,14 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   const ModelInputs& student = inputs.student;
   if (!student.choice.reason.empty()) progress.note(student.choice.reason);
   adapter.config.base_model = fs::absolute(output.target()).lexically_normal().string();
-  model::Model model = model::Model::load(files, student.load, progress);
-  const model::AdapterId trained = model.attach(kAdapterName, adapter, /*train=*/true);
+  model::LoadOptions load = student.load;
+  load.factors =
+      model::StoredType::f32;  // where they are not trained they are written as they were
+  load.train_norms = trains(options, "norms");
+  load.train_biases = trains(options, "biases");
+  const auto vectors = trained_vectors(options, files.layout());
+  model::Model model = model::Model::load(files, load, progress);
+  const model::AdapterId trained = model.attach(kAdapterName, adapter, trains(options, "adapter"));
   training.base = weights_fingerprint(files.folder());
   training.setup = setup_of(options, student.choice.arithmetic, adapter.config, teacher);
   training.folder = output.path() / kTrainingFolder;
@@ -205,7 +257,8 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
     own.bare = options.fresh;
     rethrow_at_largest(weights_read(files.source(), own));
   }
-  take_over(files.folder(), output.path());
+  take_over(files.folder(), output.path(), vectors.empty());
+  if (!vectors.empty()) write_weights(files, model, vectors, output.path());
   write_config(options, files.source(), report.summary, output.path());
   report.cache_bytes = teacher.bytes();
   report.teacher_seconds = teacher.seconds();

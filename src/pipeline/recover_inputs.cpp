@@ -59,6 +59,22 @@ std::int64_t samples_of(const RecoverOptions& options) {
   return std::min(kMostOfAnOption, training.max_steps) * training.batch * training.accumulate;
 }
 
+// As many vectors as there may be are written anew, each in one tensor of its own.
+void expect_trainable(const RecoverOptions& options, const quantized::ModelFiles& files) {
+  std::size_t found = 0;
+  for (const architecture::ParameterId id : trained_vectors(options, files.layout())) {
+    const std::vector<std::string> tensors = files.tensors(id);
+    if (tensors.size() != 1) {
+      throw InputError(
+          {files.folder(), files.layout().parameter(id).name},
+          "expected a tensor of its own to train, found " + std::to_string(tensors.size()));
+    }
+    ++found;
+  }
+  const bool biases_alone = trains(options, "biases") && options.train_parts.size() == 1;
+  refuse(found == 0 && biases_alone, "train", "the model has no biases to train");
+}
+
 std::vector<data::Example> read_data(const RecoverOptions& options, const ModelInputs& student,
                                      std::int64_t length, data::Omissions& omissions) {
   CalibrateOptions drawn;
@@ -100,8 +116,29 @@ FinetuneOptions as_finetune(const RecoverOptions& options) {
   return out;
 }
 
+bool trains(const RecoverOptions& options, std::string_view part) {
+  return std::ranges::find(options.train_parts, part) != options.train_parts.end();
+}
+
+std::vector<architecture::ParameterId> trained_vectors(const RecoverOptions& options,
+                                                       const Layout& layout) {
+  std::vector<architecture::ParameterId> out;
+  for (std::size_t i = 0; i < layout.parameters.size(); ++i) {
+    const Parameter& parameter = layout.parameters[i];
+    const char* part = parameter.role == architecture::Role::bias ? "biases" : "norms";
+    if (parameter.is_matrix() || !trains(options, part)) continue;
+    out.push_back(static_cast<architecture::ParameterId>(i));
+  }
+  return out;
+}
+
 void check_recover(const RecoverOptions& o) {
   check_finetune(as_finetune(o));
+  refuse(o.train_parts.empty(), "train", "expected adapter, norms or biases, found none");
+  for (const std::string& part : o.train_parts) {
+    refuse(part != "adapter" && part != "norms" && part != "biases", "train",
+           "expected adapter, norms or biases, found '" + part + "'");
+  }
   refuse(o.teacher.empty(), "teacher", "expected the model that the folder was quantized from");
   refuse(o.samples && *o.samples < 1, "samples",
          "expected at least 1, found " + std::to_string(o.samples.value_or(0)));
@@ -133,6 +170,7 @@ RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress) {
     training.length = longest;
     progress.note("length " + std::to_string(longest) + ": the model has no more positions");
   }
+  expect_trainable(options, opened.files);
   if (!opened.adapter) check_fresh_adapter(opened.files.layout(), as_finetune(options));
   data::Omissions omissions;
   const auto drawn = read_data(options, opened, training.length, omissions);

@@ -1,6 +1,7 @@
 #pragma once
 // What recover begins with, but for weights and teacher's outputs.
 
+#include <string_view>
 #include <vector>
 
 #include "load.h"
@@ -24,6 +25,11 @@ struct RecoverInputs {
 // Throws InputError for a student that is not quantized, a teacher of other shapes, and data that
 // are none.
 RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress);
+
+// Whether train_parts name it; and the norms and biases that they mean.
+bool trains(const RecoverOptions& options, std::string_view part);
+std::vector<architecture::ParameterId> trained_vectors(const RecoverOptions& options,
+                                                       const architecture::Layout& layout);
 
 // The same of the adapter, as finetune takes it.
 FinetuneOptions as_finetune(const RecoverOptions& options);

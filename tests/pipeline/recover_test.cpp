@@ -131,6 +131,31 @@ TEST_F(Recover, WritesAQuantizedFolderWithTheSamePackedWeights) {
   }
 }
 
+TEST_F(Recover, TrainsNormsWhereItIsAsked) {
+  RecoverOptions o = options("back");
+  o.train_parts = {"norms"};
+  o.train.max_steps = 60;
+  const RecoverReport report = recover(o, silent_);
+  EXPECT_EQ(report.trained_parameters, 5 * 32);
+  EXPECT_LT(report.summary.last_loss, report.summary.first_loss);
+  EXPECT_LT(loss_of("back"), loss_of("low"));
+  const checkpoint::Checkpoint before(folder_ / "low"), after(folder_ / "back");
+  EXPECT_EQ(after.info("model.norm.weight").type, ElementType::f32);
+  EXPECT_NE(after.read_matrix("model.norm.weight")(0, 0),
+            before.read_matrix("model.norm.weight")(0, 0));
+  const std::string packed = "model.layers.0.self_attn.q_proj.weight.codes";
+  EXPECT_TRUE(std::ranges::equal(after.bytes(packed), before.bytes(packed)));
+  const auto own = adapter::load(folder_ / "low/adapter"),
+             its = adapter::load(folder_ / "back/adapter");
+  EXPECT_TRUE(std::ranges::equal(own.modules.begin()->second.a.values(),
+                                 its.modules.begin()->second.a.values()));
+  o.train_parts = {"biases"};
+  o.output = folder_ / "none";
+  EXPECT_THAT(refused(o), testing::HasSubstr("train: the model has no biases to train"));
+  o.train_parts = {"norm"};
+  EXPECT_THAT(refused(o), testing::HasSubstr("train: expected adapter, norms or biases"));
+}
+
 TEST_F(Recover, AFolderThatWasRecoveredIsRecoveredAgain) {
   recover(options("back"), silent_);
   RecoverOptions o = options("further");

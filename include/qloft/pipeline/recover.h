@@ -44,6 +44,8 @@ struct RecoverOptions {
   std::int64_t teacher_logits = 64;  // the greatest of the teacher's that are kept, or all
   double next_token_weight = 0;      // of the next-token loss, from 0 to 1; the rest is the teacher
 
+  // Of "adapter", "norms" (their weights and biases) and "biases" (of linear layers).
+  std::vector<std::string> train_parts = {"adapter"};
   // It begins with the adapter inside the folder, else (or with `fresh`) with a fresh one, as
   // FinetuneOptions has it.
   bool fresh = false;
@@ -73,8 +75,9 @@ struct RecoverReport {
   std::filesystem::path output;
 };
 
-// Writes OUTPUT: the folder MODEL with its packed weights as they are (linked where the file system
-// can, else copied), its adapter trained, and what was done in config.json's quantization_config
+// Writes OUTPUT: the folder MODEL with its packed weights as they are (where no norms or biases
+// were trained linked if the file system can, else copied), its adapter trained, and what was done
+// in config.json's quantization_config
 // ("recovered"); so that whatever takes MODEL takes OUTPUT. metrics.jsonl and TensorBoard's event
 // files stand beside.
 //
