@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "clock.h"
 #include "finetune_adapter.h"
@@ -166,11 +167,12 @@ void write_config(const RecoverOptions& options, const checkpoint::Checkpoint& s
 void remove_work(const RecoverOptions& options) {
   if (!options.cache.empty()) return;
   std::error_code error;
+  std::vector<fs::path> own;
   for (const auto& entry : fs::directory_iterator(work_folder(options), error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("teacher-")) fs::remove_all(entry.path(), error);
+    if (entry.path().filename().string().starts_with("teacher-")) own.push_back(entry.path());
   }
-  fs::remove(work_folder(options), error);  // where nothing else is in it
+  for (const fs::path& file : own) remove_whole(file);
+  if (fs::is_empty(work_folder(options), error)) remove_whole(work_folder(options));
 }
 
 }  // namespace
@@ -263,9 +265,9 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   report.cache_bytes = teacher.bytes();
   report.teacher_seconds = teacher.seconds();
   output.commit([&] {
-    remove_whole(output.target() / kTrainingFolder);
     if (clear) clear();
     remove_work(options);
+    remove_whole(output.target() / kTrainingFolder);  // last: what goes on with --resume
   });
   report.arithmetic = student.choice.arithmetic;
   report.trained_parameters = count_parameters(model);
