@@ -131,9 +131,24 @@ void visit_options(train::Options& o, Visitor& v) {
   v("--seed", o.seed, "seed of the order of the data, of dropout and of fresh weights");
   v.group("Saving");
   v("--save-every", o.save_every, "steps between saves; 0: at the end only");
-  v("--evaluate-every", o.evaluate_every, "steps between validations; 0: after each epoch");
-  v("--patience", o.patience, "stop after so many validations without a better loss; 0: never");
   v("--resume", o.resume, "go on with an interrupted run");
+}
+
+// Of stages that run a model, whatever else they take.
+template <typename Options, typename Visitor>
+void visit_arithmetic(Options& o, Visitor& v) {
+  v("--device", o.device, "cpu, cuda or cuda:N");
+  v("--dtype", o.dtype, kDtypeHelp);
+  v("--matmul", o.matmul, kMatmulHelp);
+}
+
+// Of stages that train an adapter, which may be a fresh one.
+template <typename Options, typename Visitor>
+void visit_fresh_adapter(Options& o, Visitor& v) {
+  v("--rank", o.rank, "rank of a fresh adapter (16)");
+  v("--alpha", o.alpha, "its alpha (the rank)");
+  v("--rslora", o.rslora, "scale by alpha / sqrt(rank)");
+  v("--target-modules", o.target_modules, "q_proj, v_proj, ...; default: all linear layers");
 }
 
 template <typename Visitor>
@@ -146,24 +161,23 @@ void visit_options(FinetuneOptions& o, Visitor& v) {
   v("--chat-template", o.chat_template, kChatTemplateHelp);
   v("--show", o.show, "print the first N examples as training sees them, and train nothing");
   v("--method", o.method, "lora: train an adapter; full: train all weights");
-  v("--device", o.device, "cpu, cuda or cuda:N");
-  v("--dtype", o.dtype, kDtypeHelp);
-  v("--matmul", o.matmul, kMatmulHelp);
+  visit_arithmetic(o, v);
   v.group("Adapter");
   v("--adapter", o.adapter, "adapter to begin with; default: the one inside a quantized folder");
   v("--any-base", o.any_base, "take an adapter that names another base than this model");
   v("--fresh", o.fresh, "begin with a fresh one: A random, B zero");
-  v("--rank", o.rank, "rank of a fresh adapter (16)");
-  v("--alpha", o.alpha, "its alpha (the rank)");
-  v("--rslora", o.rslora, "scale by alpha / sqrt(rank)");
+  visit_fresh_adapter(o, v);
   v("--dropout", o.dropout, "dropout on the adapter's input");
-  v("--target-modules", o.target_modules, "q_proj, v_proj, ...; default: all linear layers");
   v("--save-dtype", o.save_dtype,
     "full: f32, bf16 or f16 (config.json's); lora: these or nf8, 8 bits (f32)");
   v.group("Full fine-tuning");
   v("--from-random", o.from_random, "begin with random weights; MODEL gives config and tokenizer");
   v("--tokenizer", o.tokenizer, "folder of the tokenizer (the adapter's, or MODEL)");
   visit_options(o.train, v);
+  v.group("Validation");
+  v("--evaluate-every", o.train.evaluate_every, "steps between validations; 0: after each epoch");
+  v("--patience", o.train.patience,
+    "stop after so many validations without a better loss; 0: never");
 }
 
 template <typename Visitor>
@@ -175,9 +189,7 @@ void visit_options(RecoverOptions& o, Visitor& v) {
   v("--samples", o.samples, "sequences of the text, or rows (what --steps take; 256 by epochs)");
   v("--cache", o.cache, "a folder that keeps what the teacher says, for other runs too");
   v("--chat-template", o.chat_template, kChatTemplateHelp);
-  v("--device", o.device, "cpu, cuda or cuda:N");
-  v("--dtype", o.dtype, kDtypeHelp);
-  v("--matmul", o.matmul, kMatmulHelp);
+  visit_arithmetic(o, v);
   v.group("Loss");
   v("--loss", choice(o.loss, {{"kl", RecoveryLoss::kl}, {"hidden", RecoveryLoss::hidden}}),
     "what is brought near to the teacher's: probabilities, or the last hidden states");
@@ -188,10 +200,7 @@ void visit_options(RecoverOptions& o, Visitor& v) {
   v("--train", o.train_parts, "what is trained: adapter, norms, biases");
   v.group("Adapter");
   v("--fresh", o.fresh, "do not begin with the adapter inside the folder: A random, B zero");
-  v("--rank", o.rank, "rank of a fresh adapter (16)");
-  v("--alpha", o.alpha, "its alpha (the rank)");
-  v("--rslora", o.rslora, "scale by alpha / sqrt(rank)");
-  v("--target-modules", o.target_modules, "q_proj, v_proj, ...; default: all linear layers");
+  visit_fresh_adapter(o, v);
   v("--save-dtype", o.save_dtype,
     "f32, bf16, f16, or nf8, 8 bits (as the folder's adapter, or f32)");
   visit_options(o.train, v);
@@ -203,9 +212,7 @@ void visit_options(ModelOptions& o, Visitor& v) {
   v("--bare", o.bare, "use no adapter, not even the one inside a quantized folder");
   v("--any-base", o.any_base, "take an adapter that names another base than this model");
   v("--chat-template", o.chat_template, kChatTemplateHelp);
-  v("--device", o.device, "cpu, cuda or cuda:N");
-  v("--dtype", o.dtype, kDtypeHelp);
-  v("--matmul", o.matmul, kMatmulHelp);
+  visit_arithmetic(o, v);
 }
 
 template <typename Visitor>
