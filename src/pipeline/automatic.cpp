@@ -20,15 +20,10 @@
 #include "qloft/tokenizer.h"
 #include "quantize_job.h"
 #include "targets.h"
+#include "work_folder.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
-fs::path work_folder(const QuantizeOptions& o) {
-  fs::path folder = o.output;
-  if (folder.filename().empty()) folder = folder.parent_path();
-  folder += ".work";
-  return folder;
-}
 
 std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
   std::int64_t length = CalibrateOptions().length;
@@ -144,7 +139,7 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
   work["matmul"] = arithmetic.matmul;
   work["data"] = file_fingerprint(o.data);
   work["model"] = model_fingerprint(model);
-  calibration.output = work_folder(o) / ("statistics-" + work_name(work) + ".safetensors");
+  calibration.output = work_folder(o.output) / ("statistics-" + work_name(work) + ".safetensors");
   if (!fs::exists(calibration.output)) calibrate(calibration, progress);
   return calibration.output;
 }
@@ -174,7 +169,7 @@ fs::path make_plan(const QuantizeOptions& o, Progress& progress) {
   io::Json work = echo_of(planning);
   work["model"] = weights_fingerprint(model);
   work["stats"] = o.stats.empty() ? "" : file_fingerprint(o.stats);
-  planning.output = work_folder(o) / ("plan-" + work_name(work) + ".json");
+  planning.output = work_folder(o.output) / ("plan-" + work_name(work) + ".json");
   if (!fs::exists(planning.output)) plan(planning, progress);
   return planning.output;
 }
@@ -183,7 +178,7 @@ Resolved worked_out(const QuantizeOptions& options, Progress& progress) {
   Resolved resolved{with_method(options), {}, {}};
   QuantizeOptions& o = resolved.options;
   const bool has_plan = plans(options), has_data = !o.data.empty();
-  if (has_plan || has_data) make_folders(work_folder(o));
+  if (has_plan || has_data) make_folders(work_folder(o.output));
   if (has_data) o.stats = make_statistics(o, progress);
   o.data.clear();
   if (has_plan) {
@@ -238,20 +233,13 @@ Resolved resolve(const QuantizeOptions& options, Progress& progress) {
     return worked_out(options, progress);
   } catch (const Error&) {
     std::error_code error;
-    fs::remove(work_folder(options), error);  // where nothing is in it
+    fs::remove(work_folder(options.output), error);  // where nothing is in it
     throw;
   }
 }
 
 void remove_work(const QuantizeOptions& options) {
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(work_folder(options), error)) {
-    const std::string name = entry.path().filename().string();
-    const bool ours = std::ranges::any_of(
-        kWorkFiles, [&](std::string_view prefix) { return name.starts_with(prefix); });
-    if (ours) fs::remove_all(entry.path(), error);
-  }
-  fs::remove(work_folder(options), error);  // where nothing else is in it
+  clear_work_folder(options.output, kWorkFiles);
 }
 
 }  // namespace qloft::pipeline

@@ -27,8 +27,6 @@ bool leaves_open(const QuantizeOptions& options);
 // The same without making statistics or a plan: as much of the options as can be looked at before.
 QuantizeOptions without_work(const QuantizeOptions& options);
 
-// OUTPUT.work.
-std::filesystem::path work_folder(const QuantizeOptions& options);
 // Of a text or rows: as long as calibrate's, or as the model and the text allow.
 std::int64_t sequence_length(const QuantizeOptions& options, const std::filesystem::path& model);
 
@@ -36,7 +34,7 @@ std::int64_t sequence_length(const QuantizeOptions& options, const std::filesyst
 // them. Throws as calibrate and plan do.
 Resolved resolve(const QuantizeOptions& options, Progress& progress);
 
-// Removes OUTPUT.work.
+// Removes what these made in OUTPUT.work. Throws SystemError for what cannot be removed.
 void remove_work(const QuantizeOptions& options);
 
 // quantize() with a recovery at the end. `quantize_only`: without.

@@ -16,6 +16,7 @@ inline constexpr const char* kOldSuffix = ".qloft-old";
 bool is_there(const std::filesystem::path& path);  // a link that leads nowhere, too
 bool is_folder(const std::filesystem::path& path);
 std::filesystem::path with_suffix(std::filesystem::path path, const char* suffix);
+std::filesystem::path without_final_slash(const std::filesystem::path& path);
 std::filesystem::path folder_of(const std::filesystem::path& path);
 bool is_unfinished_file(const std::filesystem::path& path);
 // False also where it cannot be read.

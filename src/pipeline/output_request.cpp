@@ -31,6 +31,10 @@ fs::path with_suffix(fs::path path, const char* suffix) {
   return path;
 }
 
+fs::path without_final_slash(const fs::path& path) {
+  return path.filename().empty() ? path.parent_path() : path;
+}
+
 fs::path folder_of(const fs::path& path) {
   const fs::path parent = path.parent_path();
   return parent.empty() ? fs::path(".") : parent;
@@ -56,8 +60,7 @@ fs::path target_of(const OutputRequest& request) {
     throw InputError({{}, "output"},
                      file ? "expected a file to write" : "expected a folder to write to");
   }
-  fs::path target = request.output;
-  if (!file && target.filename().empty()) target = target.parent_path();
+  fs::path target = file ? request.output : without_final_slash(request.output);
   const fs::path name = target.filename();
   if (is_folder(target) && file) {
     throw InputError({request.output, {}}, "expected a file to write, found a folder");

@@ -15,6 +15,7 @@
 #include "qloft/pipeline/report_fields.h"
 #include "qloft/pipeline/resume.h"
 #include "recover_stage.h"
+#include "work_folder.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -32,7 +33,7 @@ fs::path quantized_folder(const QuantizeOptions& options) {
   work = by_contents(std::move(work));
   work["data"] = file_fingerprint(options.data);
   work["model"] = model_fingerprint(checkpoint::resolve(options.model));
-  return work_folder(options) / ("quantized-" + work_name(work));
+  return work_folder(options.output) / ("quantized-" + work_name(work));
 }
 
 // What the folder says of itself, and what it does not say.

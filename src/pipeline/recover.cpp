@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 #include "clock.h"
 #include "finetune_adapter.h"
@@ -24,12 +24,15 @@
 #include "suspects.h"
 #include "teacher.h"
 #include "training_output.h"
+#include "work_folder.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kAdapterFolder = "adapter";
+// What the names of files in the work folder begin with.
+constexpr std::string_view kTeacherFiles[] = {"teacher-"};
 
 OutputRequest output_of(const RecoverOptions& o) {
   return {.output = o.output,
@@ -37,14 +40,6 @@ OutputRequest output_of(const RecoverOptions& o) {
           .command = "recover",
           .inputs = {checkpoint::resolve(o.model), checkpoint::resolve(o.teacher), o.data, o.cache,
                      o.chat_template}};
-}
-
-// Where the teacher's outputs stand until the end.
-fs::path work_folder(const RecoverOptions& o) {
-  fs::path folder = o.output;
-  if (folder.filename().empty()) folder = folder.parent_path();
-  folder += ".work";
-  return folder;
 }
 
 std::string setup_of(const RecoverOptions& options, const Arithmetic& arithmetic,
@@ -163,23 +158,10 @@ void write_config(const RecoverOptions& options, const checkpoint::Checkpoint& s
   io::write_json(folder / "config.json", config);
 }
 
-// Of the file that only this run needs.
-void remove_work(const RecoverOptions& options) {
-  if (!options.cache.empty()) return;
-  std::error_code error;
-  std::vector<fs::path> own;
-  for (const auto& entry : fs::directory_iterator(work_folder(options), error)) {
-    if (entry.path().filename().string().starts_with("teacher-")) own.push_back(entry.path());
-  }
-  for (const fs::path& file : own) remove_whole(file);
-  if (fs::is_empty(work_folder(options), error)) remove_whole(work_folder(options));
-}
-
 }  // namespace
 
 bool has_saved_recovery(const fs::path& output) {
-  fs::path folder = output;
-  if (folder.filename().empty()) folder = folder.parent_path();
+  const fs::path folder = without_final_slash(output);
   const bool in_place = is_there(folder / kLockFile) && has_saved_steps(folder);
   return in_place || has_saved_steps(with_suffix(folder, kStagingSuffix));
 }
@@ -202,7 +184,7 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
 
   OutputFolder output(output_of(options));
   expect_mentioned(output, options.train.resume, options.overwrite);
-  const fs::path cache = options.cache.empty() ? work_folder(options) : options.cache;
+  const fs::path cache = options.cache.empty() ? work_folder(options.output) : options.cache;
   std::error_code error;
   if (options.train.resume && !has_saved_steps(output.path()) && !fs::exists(cache, error)) {
     throw InputError({output.target(), {}}, "there is no interrupted run to resume");
@@ -223,8 +205,7 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   if (!student.choice.reason.empty()) progress.note(student.choice.reason);
   adapter.config.base_model = fs::absolute(output.target()).lexically_normal().string();
   model::LoadOptions load = student.load;
-  load.factors =
-      model::StoredType::f32;  // where they are not trained they are written as they were
+  load.factors = model::StoredType::f32;  // untrained ones are written as they were
   load.train_norms = trains(options, "norms");
   load.train_biases = trains(options, "biases");
   const auto vectors = trained_vectors(options, files.layout());
@@ -266,7 +247,7 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   report.teacher_seconds = teacher.seconds();
   output.commit([&] {
     if (clear) clear();
-    remove_work(options);
+    if (options.cache.empty()) clear_work_folder(options.output, kTeacherFiles);
     remove_whole(output.target() / kTrainingFolder);  // last: what goes on with --resume
   });
   report.arithmetic = student.choice.arithmetic;

@@ -77,9 +77,8 @@ struct RecoverReport {
 
 // Writes OUTPUT: the folder MODEL with its packed weights as they are (where no norms or biases
 // were trained linked if the file system can, else copied), its adapter trained, and what was done
-// in config.json's quantization_config
-// ("recovered"); so that whatever takes MODEL takes OUTPUT. metrics.jsonl and TensorBoard's event
-// files stand beside.
+// in config.json's quantization_config ("recovered"); so that whatever takes MODEL takes OUTPUT.
+// metrics.jsonl and TensorBoard's event files stand beside.
 //
 // The teacher's outputs are made first and kept in a file named by all that they depend on; then
 // the teacher is released and the student loaded. An interrupted run goes on with that file; where
