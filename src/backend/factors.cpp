@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "eight_bits.h"
 #include "qloft/backend/linear.h"
 #include "qloft/backend/stored_type.h"
 #include "qloft/backend/tensor.h"
@@ -13,12 +14,6 @@ namespace qloft::backend {
 namespace {
 
 using at::Tensor;
-
-quant::PackedMatrix packed(const Matrix& values) {
-  quant::Format format;
-  format.bits = 8;
-  return quant::quantize(values.view(), format);
-}
 
 Tensor unpacked(const quant::PackedMatrix& packed) {
   Tensor out = at::empty({packed.rows(), packed.columns()}, at::kFloat);
@@ -44,8 +39,8 @@ LowRank pack(const LowRank& factors) {
   }
   LowRank out = factors;
   out.a = out.b = Tensor();
-  out.packed =
-      std::make_shared<const PackedFactors>(PackedFactors{packed(a), packed(b), a_in.rows});
+  out.packed = std::make_shared<const PackedFactors>(PackedFactors{
+      quant::quantize(a.view(), eight_bits()), quant::quantize(b.view(), eight_bits()), a_in.rows});
   return out;
 }
 

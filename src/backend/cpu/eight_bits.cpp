@@ -1,4 +1,6 @@
 // A dense matrix packed in 8 bits.
+#include "../eight_bits.h"
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -19,8 +21,7 @@ constexpr std::int64_t kPiece = 4096;
 Weight in_eight_bits(const Weight& weight) {
   const Dense& dense = weight.dense();
   if (!dense.defined() || !dense.is_cpu() || dense.requires_grad()) return weight;
-  quant::Format format;
-  format.bits = 8;
+  const quant::Format format = eight_bits();
   quant::PackedMatrix packed(format, weight.rows(), weight.columns());
   Matrix values(std::min(kPiece, weight.rows()), weight.columns());
   for (std::int64_t first = 0; first < weight.rows(); first += kPiece) {
