@@ -57,14 +57,18 @@ class Recover : public ::testing::Test {
     full.train.max_steps = 40;
     full.train.length = 32;
     finetune(full, silent_);
+    quantize(to_two_bits("low"), silent_);
+  }
+
+  QuantizeOptions to_two_bits(const std::string& output) const {
     QuantizeOptions low;
     low.model = (folder_ / "full").string();
-    low.output = folder_ / "low";
+    low.output = folder_ / output;
     low.method = "loftq";
     low.bits = 2;
     low.rank = 2;
     low.block = 16;
-    quantize(low, silent_);
+    return low;
   }
 
   RecoverOptions options(const std::string& output) const {
@@ -165,13 +169,7 @@ TEST_F(Recover, AFolderThatWasRecoveredIsRecoveredAgain) {
 }
 
 TEST_F(Recover, KeepsTheTypeThatTheAdapterIsStoredIn) {
-  QuantizeOptions low;
-  low.model = (folder_ / "full").string();
-  low.output = folder_ / "low8";
-  low.method = "loftq";
-  low.bits = 2;
-  low.rank = 2;
-  low.block = 16;
+  QuantizeOptions low = to_two_bits("low8");
   low.adapter_dtype = "nf8";
   quantize(low, silent_);
   RecoverOptions o = options("back");
