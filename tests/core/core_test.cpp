@@ -12,6 +12,7 @@
 #include <limits>
 #include <numeric>
 
+#include "qloft/core/large_pages.h"
 #include "qloft/core/text.h"
 
 namespace qloft {
@@ -39,6 +40,15 @@ TEST(AlignedVector, BeginsAtACacheLineWhateverItsLength) {
   for (const std::size_t length : {1, 3, 33, 1000}) {
     const AlignedVector<std::int16_t> values(length);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(values.data()) % 64, 0u) << length;
+  }
+}
+
+TEST(LargePages, HoldWhatIsWrittenToTheLastByte) {
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{1} << 20, std::size_t{5} << 20}) {
+    std::vector<char, LargePageAllocator<char>> memory(bytes);
+    memory.back() = 7;
+    EXPECT_EQ(memory[bytes / 2], bytes == 1 ? 7 : 0);
+    EXPECT_EQ(memory.back(), 7);
   }
 }
 

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "qloft/core/large_pages.h"
+
 namespace qloft {
 
 // rows x columns elements; row i begins at data + i * stride (stride in elements, >= columns).
@@ -59,7 +61,7 @@ class Matrix {
  private:
   std::int64_t rows_ = 0;
   std::int64_t columns_ = 0;
-  std::vector<float> values_;
+  std::vector<float, LargePageAllocator<float>> values_;
 };
 
 }  // namespace qloft
