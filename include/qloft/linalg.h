@@ -7,6 +7,7 @@
 // shapes disagree.
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "qloft/core/matrix.h"
@@ -69,6 +70,20 @@ struct RandomizedOptions {
 // v diag(s) holds for what was found, so that
 // ||a - u s v^T||^2 = ||a||^2 - sum of s^2.
 Svd randomized_svd(MatrixView<const float> a, const RandomizedOptions& options, Random& random,
+                   Matrix* basis = nullptr);
+
+// A matrix [rows, columns] that is known by what it does to others.
+struct LinearMap {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  // out [rows, k] = a x, x [columns, k], and out [columns, k] = a^T x, x [rows, k]; rows of `out`
+  // may lie apart.
+  std::function<void(MatrixView<const float> x, MatrixView<float> out)> multiply;
+  std::function<void(MatrixView<const float> x, MatrixView<float> out)> multiply_transposed;
+  double squared_norm = 0.0;
+};
+// The same of such a matrix; what holds of u, s and v holds as far as its products are exact.
+Svd randomized_svd(const LinearMap& a, const RandomizedOptions& options, Random& random,
                    Matrix* basis = nullptr);
 
 // Lower Cholesky factor of a symmetric positive definite matrix, in place, zeros above the

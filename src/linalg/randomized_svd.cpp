@@ -16,6 +16,9 @@ constexpr double kNothingNew = 2e-6;
 // second taking them out leaves the block orthonormal.
 constexpr float kOrthogonal = 1e-6f;
 constexpr float kNearlyOrthogonal = 1e-4f;
+// Where this part of every column, measured by their mean, was left and is a direction of its own,
+// that magnified rounding by too little to matter.
+constexpr double kMuchLeft = 0.01;
 // Rounds of taking the space out of a block before both are made orthonormal together.
 constexpr int kRounds = 3;
 
@@ -31,6 +34,9 @@ class Basis {
   }
   MatrixView<float> room(std::int64_t count) { return block(size_, count); }
 
+  // Takes the block that was written to room(count) and is orthonormal already.
+  void take_orthonormal(std::int64_t count) { size_ += count; }
+
   // Takes the block that was written to room(count); false, without it, where it holds nothing new.
   bool take(std::int64_t count) {
     MatrixView<float> fresh = room(count);
@@ -41,8 +47,11 @@ class Basis {
     } else {
       remove_span(fresh);
       if (frobenius_norm(fresh) <= kNothingNew * before) return false;
-      orthonormalize(fresh);
-      separate(fresh);
+      const Matrix r = orthonormalize(fresh);
+      const double column = before / std::sqrt(static_cast<double>(count));
+      double least = column;
+      for (std::int64_t j = 0; j < count; ++j) least = std::min<double>(least, r(j, j));
+      if (least < kMuchLeft * column) separate(fresh);
     }
     size_ += count;
     return true;
@@ -124,14 +133,13 @@ void fill_random(MatrixView<float> columns, Random& random) {
 
 }  // namespace
 
-Svd randomized_svd(MatrixView<const float> a, const RandomizedOptions& options, Random& random,
+Svd randomized_svd(const LinearMap& a, const RandomizedOptions& options, Random& random,
                    Matrix* basis) {
   const std::int64_t least = std::min(a.rows, a.columns);
   if (options.rank < 1 || options.rank > least) {
     throw Error({{}, "rank"}, "expected 1 to " + std::to_string(least) + ", found " +
                                   std::to_string(options.rank));
   }
-  check_extent(a);
   const std::int64_t width =
       std::min(least, options.rank + std::max<std::int64_t>(0, options.oversampling));
   const int steps = std::max(1, options.power_iterations);
@@ -146,22 +154,25 @@ Svd randomized_svd(MatrixView<const float> a, const RandomizedOptions& options, 
   Basis right(a.columns, capacity);
   Matrix image(a.columns, capacity);  // a^T times left
   if (warm > 0) copy(basis->view(), right.room(warm));
-  if (warm < width) fill_random(right.block(warm, width - warm), random);
-  right.take(width);
+  if (warm < width) {
+    fill_random(right.block(warm, width - warm), random);
+    right.take(width);
+  } else {
+    right.take_orthonormal(width);
+  }
 
-  const double energy = options.tolerance > 0.0 ? squared_norm(a) : 0.0;
   double captured = 0.0;
   for (int step = 0; step < steps; ++step) {
     const std::int64_t done = left.size();
     const std::int64_t count = right.size() - done;
-    multiply(a, Transpose::no, right.block(done, count), Transpose::no, left.room(count));
+    a.multiply(right.block(done, count), left.room(count));
     if (!left.take(count)) break;
     const MatrixView<float> fresh = image.view().block(0, done, a.columns, count);
-    multiply(a, Transpose::yes, left.block(done, count), Transpose::no, fresh);
+    a.multiply_transposed(left.block(done, count), fresh);
     if (options.tolerance > 0.0) {
       const double now =
           captured_energy(image.view().block(0, 0, a.columns, left.size()), options.rank);
-      if (now - captured <= options.tolerance * (energy - now)) break;
+      if (now - captured <= options.tolerance * (a.squared_norm - now)) break;
       captured = now;
     }
     const std::int64_t next = std::min(count, capacity - right.size());
@@ -171,7 +182,7 @@ Svd randomized_svd(MatrixView<const float> a, const RandomizedOptions& options, 
   }
 
   if (left.size() == 0) {
-    if (!std::isfinite(squared_norm(a))) {
+    if (!std::isfinite(a.squared_norm)) {
       throw ComputationError({{}, "svd"}, "expected finite values, found a NaN or an infinity");
     }
     // A zero matrix: any orthonormal columns will do, with singular values of zero.
@@ -180,6 +191,22 @@ Svd randomized_svd(MatrixView<const float> a, const RandomizedOptions& options, 
   }
   return from_image(left.all(), image.view().block(0, 0, a.columns, left.size()), options.rank,
                     width, basis);
+}
+
+Svd randomized_svd(MatrixView<const float> a, const RandomizedOptions& options, Random& random,
+                   Matrix* basis) {
+  check_extent(a);
+  const auto product = [a](Transpose transpose) {
+    return [a, transpose](MatrixView<const float> x, MatrixView<float> out) {
+      multiply(a, transpose, x, Transpose::no, out);
+    };
+  };
+  return randomized_svd({.rows = a.rows,
+                         .columns = a.columns,
+                         .multiply = product(Transpose::no),
+                         .multiply_transposed = product(Transpose::yes),
+                         .squared_norm = squared_norm(a)},
+                        options, random, basis);
 }
 
 }  // namespace qloft::linalg

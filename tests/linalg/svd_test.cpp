@@ -156,6 +156,24 @@ TEST(RandomizedSvd, GivesTheSameBitsForAnyNumberOfThreads) {
   EXPECT_EQ(largest_difference(found[0].v.view(), found[1].v.view()), 0.0);
 }
 
+TEST(RandomizedSvd, TakesAMatrixByItsProducts) {
+  const Matrix a = normal_matrix(30, 50);
+  const LinearMap map{.rows = 30,
+                      .columns = 50,
+                      .multiply =
+                          [&](MatrixView<const float> x, MatrixView<float> out) {
+                            multiply(a.view(), Transpose::no, x, Transpose::no, out);
+                          },
+                      .multiply_transposed =
+                          [&](MatrixView<const float> x, MatrixView<float> out) {
+                            multiply(a.view(), Transpose::yes, x, Transpose::no, out);
+                          },
+                      .squared_norm = squared_norm(a.view())};
+  Random one(1), other(1);
+  EXPECT_EQ(randomized_svd(map, {.rank = 4}, one).s,
+            randomized_svd(a.view(), {.rank = 4}, other).s);
+}
+
 TEST(RandomizedSvd, RefusesARankTheMatrixDoesNotHave) {
   Random random(1);
   for (const std::int64_t rank : {-1, 0, 4}) {
