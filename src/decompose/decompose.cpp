@@ -98,6 +98,7 @@ Work begin_work(MatrixView<const float> weight, const Recipe& recipe, const Stat
             .metric_norm = 1.0,
             .random = Random(recipe.seed, stream_of(name)),
             .residual = Matrix(weight.rows, weight.columns),
+            .bytes = {},
             .basis = {},
             .feedback = {}};
   if (norm > 0.0) work.metric_norm = metric_norm(work.coordinates, weight, norm);

@@ -11,7 +11,8 @@ namespace {
 // Q from `target`, B A from W - Q, and the errors; false once nothing is left to improve.
 bool step(const Steps& steps, MatrixView<const float> target, Work& work, Decomposition& result) {
   result.q = steps.quantize(target, work);
-  const double plain = take_residual(result.q, work);
+  const double plain =
+      work.bytes ? take_residual_in_bytes(result.q, work) : take_residual(result.q, work);
   const double before = enter_metric(work, plain);
   const double after = std::max(0.0, steps.solve(work, before, result));
   double plain_after = after;
@@ -36,10 +37,10 @@ void run_once(const Steps& steps, Work& work, Decomposition& result) {
 
 // LoftQ, algorithm 1: Q_t = q(W - B_{t-1} A_{t-1}), then B_t A_t from the SVD of W - Q_t.
 void run_quantize_first(const Steps& steps, Work& work, Decomposition& result) {
+  if (solves_in_bytes(work)) work.bytes.emplace(work.weight.rows, work.weight.columns);
   bool going = step(steps, work.weight, work, result);
   for (int t = 1; going && t < work.recipe.iterations; ++t) {
-    take_weight(work);
-    subtract_product(work, result);
+    take_target(work, result);
     going = step(steps, work.residual.view(), work, result);
   }
 }
@@ -57,8 +58,7 @@ void run_quantize_until_best(const Steps& steps, Work& work, Decomposition& resu
       work.feedback =
           discounted_root(work.coordinates, result.a.view(), work.recipe.adapter_weight);
     }
-    take_weight(work);
-    subtract_product(work, result);
+    take_target(work, result);
     going = step(steps, work.residual.view(), work, result);
     const bool better = result.metric_error.back() < best.metric_error.back();
     rises = better ? 0 : rises + 1;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "int8_matrix.h"
 #include "qloft/linalg.h"
 
 namespace qloft::decompose {
@@ -13,6 +14,8 @@ namespace {
 constexpr std::int64_t kRowsASum = 16;
 // Rows that are copied, or corrected by a product, while they are in the cache.
 constexpr std::int64_t kRowsAtOnce = 128;
+// Columns of the rows that go to 8 bits together.
+constexpr std::int64_t kColumnsAtOnce = 1024;
 
 // row <- weight - row; the sum of squares.
 double subtract_from(const float* weight, float* row, std::int64_t count) {
@@ -54,6 +57,29 @@ double take_residual(const quant::PackedMatrix& q, Work& work) {
   return total;
 }
 
+double take_residual_in_bytes(const quant::PackedMatrix& q, Work& work) {
+  const std::int64_t rows = work.weight.rows, columns = work.weight.columns;
+  std::vector<double> sums(static_cast<std::size_t>(ceil_divide(rows, kernels::kInt8Block)));
+  parallel_for(rows, kernels::kInt8Block, [&](std::int64_t begin, std::int64_t end) {
+    // Rows a power of two apart would share few places of the cache.
+    Matrix buffer(end - begin, kColumnsAtOnce + kernels::kInt8Columns);
+    double sum = 0.0;
+    for (std::int64_t j = 0; j < columns; j += kColumnsAtOnce) {
+      const std::int64_t count = std::min(kColumnsAtOnce, columns - j);
+      const MatrixView<float> part = buffer.view().block(0, 0, end - begin, count);
+      quant::dequantize_tile(q, part, begin, j);
+      for (std::int64_t i = 0; i < part.rows; ++i) {
+        sum += subtract_from(work.weight.row(begin + i) + j, part.row(i), count);
+      }
+      work.bytes->set(begin, j, part);
+    }
+    sums[static_cast<std::size_t>(begin / kernels::kInt8Block)] = sum;
+  });
+  double total = 0.0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
 void take_weight(Work& work) {
   const MatrixView<float> residual = work.residual.view();
   parallel_for(residual.rows, kRowsAtOnce, [&](std::int64_t begin, std::int64_t end) {
@@ -66,6 +92,16 @@ void take_weight(Work& work) {
 void subtract_product(Work& work, const Decomposition& found) {
   linalg::multiply(found.b.view(), linalg::Transpose::no, found.a.view(), linalg::Transpose::no,
                    work.residual.view(), static_cast<float>(-work.recipe.scale), 1.f);
+}
+
+void take_target(Work& work, const Decomposition& found) {
+  if (work.bytes) {
+    subtract_in_bytes(work.weight, found.b.view(), found.a.view(), work.recipe.scale,
+                      work.residual.view());
+  } else {
+    take_weight(work);
+    subtract_product(work, found);
+  }
 }
 
 double enter_metric(Work& work, double squared_norm) {

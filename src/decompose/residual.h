@@ -7,10 +7,14 @@ namespace qloft::decompose {
 
 // work.residual <- W - Q; its squared Frobenius norm.
 double take_residual(const quant::PackedMatrix& q, Work& work);
+// The same into work.bytes.
+double take_residual_in_bytes(const quant::PackedMatrix& q, Work& work);
 // work.residual <- W.
 void take_weight(Work& work);
 // work.residual <- work.residual - s B A.
 void subtract_product(Work& work, const Decomposition& found);
+// work.residual <- W - s B A, rounding B and A to 8 bits where there are work.bytes.
+void take_target(Work& work, const Decomposition& found);
 // work.residual, whose squared Frobenius norm is given, goes into the metric's coordinates; its
 // squared norm there.
 double enter_metric(Work& work, double squared_norm);

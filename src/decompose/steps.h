@@ -19,6 +19,9 @@ quant::PackedMatrix quantize_gptq(MatrixView<const float> target, const Work& wo
 using Solve = double (*)(Work& work, double squared_norm, Decomposition& result);
 double start_from_zero(Work& work, double squared_norm, Decomposition& result);
 double solve_truncated_svd(Work& work, double squared_norm, Decomposition& result);
+// Whether the solver takes W - Q in 8 bits, as work.bytes. It drops them, and goes on by itself,
+// where they are not exact enough for what is left.
+bool solves_in_bytes(const Work& work);
 
 struct Steps {
   Quantize quantize;

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "qloft/linalg.h"
-#include "steps.h"
+#include "residual.h"
 
 namespace qloft::decompose {
 namespace {
@@ -17,22 +17,70 @@ constexpr int kSmallIterations = 6;
 constexpr int kColdIterations = 3;
 constexpr int kWarmIterations = 2;
 
+// Products in 8 bits are off by some 1e-4 of the squared norm: where less than this part of it is
+// left, the solver goes on in f32.
+constexpr double kLeastLeftInBytes = 0.1;
+
 // Where less than this part of the squared norm is left, its difference is mostly rounding.
 constexpr double kCancellation = 1e-3;
 
-linalg::Svd leading_triplets(Work& work) {
-  const MatrixView<const float> residual = work.residual.view();
-  const std::int64_t rank = work.recipe.rank;
-  if (work.recipe.exact_svd) {
-    return linalg::svd(residual);
-  }
-  const bool small = std::min(residual.rows, residual.columns) <= kSmallOrder;
-  const int iterations = small                ? kSmallIterations
-                         : work.basis.empty() ? kColdIterations
-                                              : kWarmIterations;
+linalg::LinearMap in_f32(const Matrix& residual) {
+  const auto product = [&residual](linalg::Transpose transpose) {
+    return [&residual, transpose](MatrixView<const float> x, MatrixView<float> out) {
+      linalg::multiply(residual.view(), transpose, x, linalg::Transpose::no, out);
+    };
+  };
+  return {.rows = residual.rows(),
+          .columns = residual.columns(),
+          .multiply = product(linalg::Transpose::no),
+          .multiply_transposed = product(linalg::Transpose::yes)};
+}
+
+linalg::LinearMap in_bytes(const Int8Matrix& residual) {
+  return {.rows = residual.rows(),
+          .columns = residual.columns(),
+          .multiply = [&residual](MatrixView<const float> x,
+                                  MatrixView<float> out) { residual.multiply(x, out); },
+          .multiply_transposed =
+              [&residual](MatrixView<const float> x, MatrixView<float> out) {
+                residual.multiply_transposed(x, out);
+              }};
+}
+
+bool is_small(MatrixView<const float> weight) {
+  return std::min(weight.rows, weight.columns) <= kSmallOrder;
+}
+
+linalg::Svd leading_triplets(Work& work, linalg::LinearMap residual, double squared_norm) {
+  residual.squared_norm = squared_norm;
+  const int iterations = is_small(work.weight) ? kSmallIterations
+                         : work.basis.empty()  ? kColdIterations
+                                               : kWarmIterations;
   return linalg::randomized_svd(
-      residual, {.rank = rank, .oversampling = kOversampling, .power_iterations = iterations},
+      residual,
+      {.rank = work.recipe.rank, .oversampling = kOversampling, .power_iterations = iterations},
       work.random, &work.basis);
+}
+
+double captured(const linalg::Svd& parts, std::int64_t rank) {
+  double sum = 0.0;
+  for (std::int64_t k = 0; k < rank; ++k) {
+    const double s = parts.s[static_cast<std::size_t>(k)];
+    sum += s * s;
+  }
+  return sum;
+}
+
+linalg::Svd leading_triplets(Work& work, double squared_norm, const Decomposition& result) {
+  if (work.recipe.exact_svd) return linalg::svd(work.residual.view());
+  if (work.bytes) {
+    linalg::Svd parts = leading_triplets(work, in_bytes(*work.bytes), squared_norm);
+    const double left = squared_norm - captured(parts, work.recipe.rank);
+    if (left > kLeastLeftInBytes * squared_norm) return parts;
+    work.bytes.reset();
+    take_residual(result.q, work);
+  }
+  return leading_triplets(work, in_f32(work.residual), squared_norm);
 }
 
 // Column k of B as long as row k of A, their product kept.
@@ -54,22 +102,25 @@ void balance(Decomposition& result) {
 
 }  // namespace
 
+bool solves_in_bytes(const Work& work) {
+  return work.recipe.low_rank == LowRankSolver::truncated_svd && !work.recipe.exact_svd &&
+         work.coordinates.identity() && !is_small(work.weight) && int8_is_fast();
+}
+
 double solve_truncated_svd(Work& work, double squared_norm, Decomposition& result) {
   if (squared_norm == 0.0) {
     std::ranges::fill(result.a.values(), 0.f);
     std::ranges::fill(result.b.values(), 0.f);
     return 0.0;
   }
-  const linalg::Svd parts = leading_triplets(work);
-  double captured = 0.0;
+  const linalg::Svd parts = leading_triplets(work, squared_norm, result);
   for (std::int64_t k = 0; k < work.recipe.rank; ++k) {
     const double s = parts.s[static_cast<std::size_t>(k)];
-    captured += s * s;
     const auto share = static_cast<float>(std::sqrt(s / work.recipe.scale));
     for (std::int64_t j = 0; j < result.a.columns(); ++j) result.a(k, j) = share * parts.v(j, k);
     for (std::int64_t i = 0; i < result.b.rows(); ++i) result.b(i, k) = share * parts.u(i, k);
   }
-  double left = squared_norm - captured;
+  double left = squared_norm - captured(parts, work.recipe.rank);
   if (left <= kCancellation * squared_norm) {
     linalg::multiply(result.b.view(), linalg::Transpose::no, result.a.view(), linalg::Transpose::no,
                      work.residual.view(), static_cast<float>(-work.recipe.scale), 1.f);

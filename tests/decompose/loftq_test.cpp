@@ -55,6 +55,19 @@ TEST(Loftq, ReportsTheErrorThatIsThere) {
   }
 }
 
+TEST(Loftq, ReportsTheErrorThatIsThereWhereTheSolverMultipliesInEightBits) {
+  const Matrix weight = noise(530, 590);
+  const Decomposition found = decompose(weight.view(), loftq(2, 8, 2), "w");
+  EXPECT_NEAR(found.final_error() / measured_error(weight, found, 1.0), 1.0, 1e-4);
+}
+
+TEST(Loftq, MultipliesInF32WhereTheFactorsTakeNearlyAll) {
+  const Matrix weight = noise(520, 530);
+  const Decomposition found = decompose(weight.view(), loftq(2, 500, 2), "w");
+  EXPECT_NEAR(found.final_error(), measured_error(weight, found, 1.0), 1e-6);
+  EXPECT_LT(found.svd_residual.front(), 0.1);
+}
+
 TEST(Loftq, EveryIterationOnAverageLowersTheError) {
   const Decomposition found = decompose(noise(256, 256).view(), loftq(4, 16), "w");
   for (std::size_t t = 1; t < found.relative_error.size(); ++t) {
