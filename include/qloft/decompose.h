@@ -130,8 +130,9 @@ struct Decomposition {
 //
 // On all threads; but for exact_svd the result does not depend on their number. Beside `weight` it
 // holds one f32 matrix of its size, the packed matrix, and about 9 * (rows + columns) * (rank + 8)
-// floats; a metric with a Gram matrix holds a factor of its size, gptq a second matrix of the
-// weight's; exact_svd holds about nine times the weight.
+// floats; LoftQ's turns on AVX-512 also 2.2 bytes a weight; a metric with a Gram matrix holds a
+// factor of its size, gptq a second matrix of the weight's; exact_svd holds about nine times the
+// weight.
 Decomposition decompose(MatrixView<const float> weight, const Recipe& recipe,
                         const Statistics& statistics, std::string_view name);
 // Without statistics: for the Frobenius norm.
