@@ -82,6 +82,8 @@ struct LinearMap {
   std::function<void(MatrixView<const float> x, MatrixView<float> out)> multiply_transposed;
   double squared_norm = 0.0;
 };
+// The products of a matrix that outlives the map; its squared norm is known to the caller.
+LinearMap linear_map(MatrixView<const float> a, double squared_norm);
 // The same of such a matrix; what holds of u, s and v holds as far as its products are exact.
 Svd randomized_svd(const LinearMap& a, const RandomizedOptions& options, Random& random,
                    Matrix* basis = nullptr);

@@ -24,19 +24,7 @@ constexpr double kLeastLeftInBytes = 0.1;
 // Where less than this part of the squared norm is left, its difference is mostly rounding.
 constexpr double kCancellation = 1e-3;
 
-linalg::LinearMap in_f32(const Matrix& residual) {
-  const auto product = [&residual](linalg::Transpose transpose) {
-    return [&residual, transpose](MatrixView<const float> x, MatrixView<float> out) {
-      linalg::multiply(residual.view(), transpose, x, linalg::Transpose::no, out);
-    };
-  };
-  return {.rows = residual.rows(),
-          .columns = residual.columns(),
-          .multiply = product(linalg::Transpose::no),
-          .multiply_transposed = product(linalg::Transpose::yes)};
-}
-
-linalg::LinearMap in_bytes(const Int8Matrix& residual) {
+linalg::LinearMap linear_map(const Int8Matrix& residual, double squared_norm) {
   return {.rows = residual.rows(),
           .columns = residual.columns(),
           .multiply = [&residual](MatrixView<const float> x,
@@ -44,15 +32,15 @@ linalg::LinearMap in_bytes(const Int8Matrix& residual) {
           .multiply_transposed =
               [&residual](MatrixView<const float> x, MatrixView<float> out) {
                 residual.multiply_transposed(x, out);
-              }};
+              },
+          .squared_norm = squared_norm};
 }
 
 bool is_small(MatrixView<const float> weight) {
   return std::min(weight.rows, weight.columns) <= kSmallOrder;
 }
 
-linalg::Svd leading_triplets(Work& work, linalg::LinearMap residual, double squared_norm) {
-  residual.squared_norm = squared_norm;
+linalg::Svd leading_triplets(Work& work, const linalg::LinearMap& residual) {
   const int iterations = is_small(work.weight) ? kSmallIterations
                          : work.basis.empty()  ? kColdIterations
                                                : kWarmIterations;
@@ -74,13 +62,13 @@ double captured(const linalg::Svd& parts, std::int64_t rank) {
 linalg::Svd leading_triplets(Work& work, double squared_norm, const Decomposition& result) {
   if (work.recipe.exact_svd) return linalg::svd(work.residual.view());
   if (work.bytes) {
-    linalg::Svd parts = leading_triplets(work, in_bytes(*work.bytes), squared_norm);
+    linalg::Svd parts = leading_triplets(work, linear_map(*work.bytes, squared_norm));
     const double left = squared_norm - captured(parts, work.recipe.rank);
     if (left > kLeastLeftInBytes * squared_norm) return parts;
     work.bytes.reset();
     take_residual(result.q, work);
   }
-  return leading_triplets(work, in_f32(work.residual), squared_norm);
+  return leading_triplets(work, linalg::linear_map(work.residual.view(), squared_norm));
 }
 
 // Column k of B as long as row k of A, their product kept.

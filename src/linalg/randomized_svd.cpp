@@ -196,17 +196,20 @@ Svd randomized_svd(const LinearMap& a, const RandomizedOptions& options, Random&
 Svd randomized_svd(MatrixView<const float> a, const RandomizedOptions& options, Random& random,
                    Matrix* basis) {
   check_extent(a);
+  return randomized_svd(linear_map(a, squared_norm(a)), options, random, basis);
+}
+
+LinearMap linear_map(MatrixView<const float> a, double squared_norm) {
   const auto product = [a](Transpose transpose) {
     return [a, transpose](MatrixView<const float> x, MatrixView<float> out) {
       multiply(a, transpose, x, Transpose::no, out);
     };
   };
-  return randomized_svd({.rows = a.rows,
-                         .columns = a.columns,
-                         .multiply = product(Transpose::no),
-                         .multiply_transposed = product(Transpose::yes),
-                         .squared_norm = squared_norm(a)},
-                        options, random, basis);
+  return {.rows = a.rows,
+          .columns = a.columns,
+          .multiply = product(Transpose::no),
+          .multiply_transposed = product(Transpose::yes),
+          .squared_norm = squared_norm};
 }
 
 }  // namespace qloft::linalg
