@@ -4,11 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "qloft/core/matrix.h"
+#include "qloft/backend/statistics.h"
 #include "qloft/core/progress.h"
 #include "qloft/data.h"
 #include "qloft/model.h"
@@ -29,15 +30,39 @@ struct FisherSums {
 };
 using Fisher = std::map<std::string, FisherSums>;  // by linear layer
 
-// Adds one sequence; the loss is the mean over its predictions that count (a sequence without one
-// adds nothing). The gradient of a weight is made and squared a few rows at a time: no statistic of
-// a matrix's size is held. The model's observer is replaced and then removed.
-void add_fisher(model::Model& model, model::AdapterId adapter, const data::Example& example,
-                Fisher& fisher);
+// Sums of x x^T over the inputs x of linear layers and of the output matrix: one for those that
+// share an input (architecture::Parameter::input_of), and one for all experts of a block together.
+class GramSums {
+ public:
+  // All of them, or those of one block, or of the output matrix (the block -1).
+  explicit GramSums(const model::Model& model);
+  GramSums(const model::Model& model, std::int64_t block);
 
-// Mean of x x^T over the inputs x of a linear layer, of those that share its input
-// (architecture::Parameter::input_of), and of all experts of a block together: both triangles.
-using GramSink = std::function<void(const std::string& module, Matrix gram)>;
+  // input [tokens, in] of a linear layer; of no effect for one whose input another shows.
+  void add(const std::string& module, const at::Tensor& input);
+  std::map<std::string, backend::GramSum>& sums() { return sums_; }
+
+ private:
+  GramSums(const model::Model& model, std::optional<std::int64_t> block);
+
+  std::map<std::string, backend::GramSum> sums_;  // by the first module of an input
+  std::map<std::string, std::string> named_;      // that module, of those that are added
+};
+// Bytes of all of them on the CPU.
+std::int64_t gram_bytes(const architecture::Layout& layout);
+
+// Adds one sequence; the loss is the mean over its predictions that count (a sequence without one
+// adds nothing). The gradient of a weight is made and squared a tile at a time: no statistic of a
+// matrix's size is held. With `grams`, which are of the whole model, the inputs of the same forward
+// pass are added to these. The model's observer is replaced and then removed.
+void add_fisher(model::Model& model, model::AdapterId adapter, const data::Example& example,
+                Fisher& fisher, GramSums* grams = nullptr);
+
+// Mean of x x^T, by the names of GramSums: the upper triangle row by row.
+using GramSink = std::function<void(const std::string& module, std::span<const float> triangle)>;
+// What `tokens` tokens added up to, matrix by matrix.
+void finish_grams(GramSums& grams, std::int64_t tokens, const GramSink& sink);
+
 // After the last Gram matrix of block `index`; of the output matrix: the number of blocks.
 using BlockDone = std::function<void(std::int64_t index)>;
 

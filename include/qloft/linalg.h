@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "qloft/core/matrix.h"
@@ -26,8 +27,13 @@ void multiply_serial(MatrixView<const float> a, Transpose transpose_a, MatrixVie
                      Transpose transpose_b, MatrixView<float> c, float alpha = 1.f,
                      float beta = 0.f);
 
-// gram = gram + x^T x, the upper triangle alone; x [m, n], gram [n, n].
-void add_gram(MatrixView<const float> x, MatrixView<float> gram);
+// Element (i, j), i <= j, of an n x n matrix stands at triangle_row(i, n) + j of its upper triangle
+// row by row, which has n (n + 1) / 2 values.
+constexpr std::int64_t triangle_row(std::int64_t i, std::int64_t n) {
+  return i * (2 * n - i - 1) / 2;
+}
+// gram = gram + x^T x, x [m, n]; gram is an upper triangle row by row.
+void add_gram(MatrixView<const float> x, std::span<float> gram);
 
 // Sum of squares, accumulated in f64.
 double squared_norm(MatrixView<const float> a);

@@ -47,8 +47,6 @@ std::map<std::string, std::string> to_metadata(const Origin& origin);
 io::TensorInfo gram_tensor(const std::string& weight, std::int64_t columns);
 io::TensorInfo fisher_rows_tensor(const std::string& weight, std::int64_t rows);
 io::TensorInfo fisher_columns_tensor(const std::string& weight, std::int64_t columns);
-// The upper triangle of a square matrix, row by row.
-std::vector<float> upper_triangle(MatrixView<const float> gram);
 
 // The file, mapped. Throws InputError for a file that is not of statistics, or of a newer version.
 class File {

@@ -155,6 +155,25 @@ void add_weighted_rows(const float* w, std::int64_t stride, std::int64_t rows, c
   }
 }
 
+void add_squares(const float* x, std::int64_t rows, std::int64_t count, float* by_row,
+                 float* by_column) {
+  for (std::int64_t i = 0; i < rows; ++i, x += count) {
+    Lanes sum = {};
+    std::int64_t j = 0;
+    for (; j + kLanes <= count; j += kLanes) {
+      const Lanes square = load(x + j) * load(x + j);
+      store(by_column + j, load(by_column + j) + square);
+      sum += square;
+    }
+    float rest = sum_of(sum);
+    for (; j < count; ++j) {
+      by_column[j] += x[j] * x[j];
+      rest += x[j] * x[j];
+    }
+    by_row[i] += rest;
+  }
+}
+
 // Codes of [0, count), count <= kCodeBlock.
 inline BFloat16 block_to_codes(const float* x, std::int64_t count, std::int8_t* codes) {
   float most = 0;
@@ -346,6 +365,7 @@ constexpr DenseTable table_of(InstructionSet set) {
       .rows_dot_f32 = rows_dot_f32,
       .rows_dot_bf16 = rows_dot_bf16,
       .add_weighted_rows = add_weighted_rows,
+      .add_squares = add_squares,
       .to_codes = to_codes,
       .from_codes = from_codes,
       .hadamard = hadamard,

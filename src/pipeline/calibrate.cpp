@@ -116,7 +116,7 @@ std::vector<float> root_means(const std::vector<double>& sums, std::int64_t sequ
 
 // Statistics that are not finite are good for nothing.
 void write_finite(io::SafetensorsWriter& writer, const std::string& name,
-                  const std::vector<float>& values) {
+                  std::span<const float> values) {
   if (!checkpoint::all_finite(values)) {
     throw ComputationError({{}, name}, "is not finite: the model's activations are too large");
   }
@@ -193,8 +193,8 @@ void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& example
   try {
     calibrate::collect_gram(
         loaded.model, loaded.adapter, examples, first,
-        [&](const std::string& module, const Matrix& gram) {
-          write_finite(writer, module + ".weight.gram", statistics::upper_triangle(gram.view()));
+        [&](const std::string& module, std::span<const float> triangle) {
+          write_finite(writer, module + ".weight.gram", triangle);
         },
         [&](std::int64_t layer) {
           writer.flush();

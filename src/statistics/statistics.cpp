@@ -136,15 +136,6 @@ io::TensorInfo fisher_columns_tensor(const std::string& weight, std::int64_t col
   return f32_tensor(weight + ".fisher_columns", columns);
 }
 
-std::vector<float> upper_triangle(MatrixView<const float> gram) {
-  std::vector<float> out;
-  out.reserve(static_cast<std::size_t>(gram.rows * (gram.rows + 1) / 2));
-  for (std::int64_t i = 0; i < gram.rows; ++i) {
-    out.insert(out.end(), gram.row(i) + i, gram.row(i) + gram.columns);
-  }
-  return out;
-}
-
 File::File(fs::path path) : file_(std::move(path)), origin_(origin_of(file_)) {}
 
 void File::expect_model(const Identity& identity, const fs::path& folder) const {

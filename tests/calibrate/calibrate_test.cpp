@@ -42,6 +42,12 @@ at::Tensor tensor_of(const auto& values) {
   return out;
 }
 
+GramSink into(std::map<std::string, std::vector<float>>& found) {
+  return [&](const std::string& name, std::span<const float> triangle) {
+    found[name].assign(triangle.begin(), triangle.end());
+  };
+}
+
 TEST(Windows, AreDrawnOnceEachAndStayInOrder) {
   std::vector<tokenizer::TokenId> ids(103);
   std::iota(ids.begin(), ids.end(), 0);
@@ -130,20 +136,21 @@ TEST(Gram, IsTheMeanOfInputsTimesInputsOfTheWholeModel) {
   }
   model.observe({});
 
-  std::map<std::string, Matrix> found;
+  std::map<std::string, std::vector<float>> found;
   Progress silent;
   collect_gram(
-      model, model::kNoAdapter, examples, 0,
-      [&](const std::string& name, Matrix gram) { found[name] = std::move(gram); },
-      [](std::int64_t) {}, silent);
+      model, model::kNoAdapter, examples, 0, into(found), [](std::int64_t) {}, silent);
   // q, o, gate and down of two layers, whose inputs the others share, and the output matrix.
   EXPECT_EQ(found.size(), 9u);
   for (const auto& [name, gram] : found) {
     const at::Tensor& reference = expected.at(name);
     const double scale = reference.abs().max().item<double>();
-    for (std::int64_t i = 0; i < gram.rows(); ++i) {
-      for (std::int64_t j = 0; j < gram.columns(); ++j) {
-        ASSERT_NEAR(gram(i, j), reference[i][j].item<double>(), 1e-4 * scale) << name;
+    const std::int64_t n = reference.size(0);
+    ASSERT_EQ(std::ssize(gram), n * (n + 1) / 2) << name;
+    std::size_t at = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t j = i; j < n; ++j) {
+        ASSERT_NEAR(gram[at++], reference[i][j].item<double>(), 1e-4 * scale) << name;
       }
     }
   }
@@ -158,19 +165,59 @@ TEST(Gram, BeginsAtALaterLayerWithTheSameNumbers) {
   auto model = model::Model::random(tiny(), {}, 3);
   const std::vector<data::Example> examples = {sequence(30, 1)};
   const auto collect = [&](std::int64_t first) {
-    std::map<std::string, Matrix> found;
+    std::map<std::string, std::vector<float>> found;
     Progress silent;
     collect_gram(
-        model, model::kNoAdapter, examples, first,
-        [&](const std::string& name, Matrix gram) { found[name] = std::move(gram); },
-        [](std::int64_t) {}, silent);
+        model, model::kNoAdapter, examples, first, into(found), [](std::int64_t) {}, silent);
     return found;
   };
   const auto all = collect(0), later = collect(1);
   EXPECT_EQ(later.size(), 5u);
   for (const auto& [name, gram] : later) {
-    EXPECT_TRUE(std::ranges::equal(gram.values(), all.at(name).values())) << name;
+    EXPECT_EQ(gram, all.at(name)) << name;
   }
+}
+
+// Whether activations are kept or recomputed; the second sequence teaches nothing, and is counted.
+TEST(Gram, ComesFromTheForwardPassOfTheFisherInformationToo) {
+  auto model = model::Model::random(tiny(), {}, 3);
+  std::vector<data::Example> examples = {sequence(30, 1), sequence(17, 2)};
+  examples[1].loss_mask.assign(17, 0);
+  std::map<std::string, std::vector<float>> expected;
+  Progress silent;
+  collect_gram(
+      model, model::kNoAdapter, examples, 0, into(expected), [](std::int64_t) {}, silent);
+  Fisher alone;
+  for (const data::Example& example : examples) {
+    add_fisher(model, model::kNoAdapter, example, alone);
+  }
+  for (const bool checkpointing : {false, true}) {
+    model.set_checkpointing(checkpointing);
+    GramSums grams(model);
+    Fisher fisher;
+    for (const data::Example& example : examples) {
+      add_fisher(model, model::kNoAdapter, example, fisher, &grams);
+    }
+    std::map<std::string, std::vector<float>> found;
+    finish_grams(grams, 47, into(found));
+    ASSERT_EQ(found.size(), expected.size());
+    for (const auto& [name, gram] : found) {
+      ASSERT_EQ(gram.size(), expected.at(name).size()) << name;
+      const float largest = *std::ranges::max_element(gram);
+      for (std::size_t i = 0; i < gram.size(); ++i) {
+        ASSERT_NEAR(gram[i], expected.at(name)[i], 1e-5f * largest) << name;
+      }
+    }
+    for (const auto& [name, sums] : alone) EXPECT_EQ(fisher[name].rows, sums.rows) << name;
+  }
+}
+
+TEST(Gram, HasItsSizeForetold) {
+  auto model = model::Model::random(tiny(), {}, 3);
+  GramSums grams(model);
+  std::size_t bytes = 0;
+  for (auto& [name, sum] : grams.sums()) bytes += sum.triangle().size_bytes();
+  EXPECT_EQ(gram_bytes(model.layout()), static_cast<std::int64_t>(bytes));
 }
 
 }  // namespace

@@ -75,6 +75,25 @@ TEST(DenseKernels, AddWeightedRows) {
   });
 }
 
+TEST(DenseKernels, AddSquaresByRowAndByColumn) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    constexpr std::int64_t kRows = 5;
+    const auto x = normals(kRows * count, 6);
+    std::vector<float> by_row(kRows, 1.f), by_column(static_cast<std::size_t>(count), 2.f);
+    table.add_squares(x.data(), kRows, count, by_row.data(), by_column.data());
+    std::vector<double> rows(by_row.size(), 1.0), columns(by_column.size(), 2.0);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      for (std::size_t j = 0; j < columns.size(); ++j) {
+        const double value = x[i * columns.size() + j];
+        rows[i] += value * value;
+        columns[j] += value * value;
+      }
+    }
+    for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_NEAR(by_row[i], rows[i], 1e-4);
+    for (std::size_t j = 0; j < columns.size(); ++j) EXPECT_NEAR(by_column[j], columns[j], 1e-5);
+  });
+}
+
 // The formula of the header, in doubles where that is exact.
 std::vector<std::int8_t> codes_by_formula(const std::vector<float>& x,
                                           std::vector<BFloat16>& scales) {

@@ -24,6 +24,11 @@ struct DenseTable {
   void (*add_weighted_rows)(const float* w, std::int64_t stride, std::int64_t rows, const float* p,
                             std::int64_t count, float* y);
 
+  // by_row[i] += sum over j of x[i * count + j]^2, by_column[j] += the sum of these over i; i <
+  // rows, j < count.
+  void (*add_squares)(const float* x, std::int64_t rows, std::int64_t count, float* by_row,
+                      float* by_column);
+
   // A row of `count` values to codes of -127 to 127 and a scale for each kCodeBlock of them, the
   // last block shorter: scale = bf16(largest magnitude / 127), code = value / scale, rounded to
   // nearest, ties to even. A block with infinity or NaN has NaN as its scale and codes 0. The same

@@ -37,10 +37,6 @@ Heads rows_of_block(const Heads& head, std::int64_t first) {
   return head.block(first, 0, std::min(kBlockRows, head.rows - first), head.columns);
 }
 
-BFloat16* bf16_scratch(Scratch slot, std::int64_t count) {
-  return reinterpret_cast<BFloat16*>(scratch(slot, (count + 1) / 2));
-}
-
 void round_to_bf16(const float* x, std::int64_t count, BFloat16* out) {
   kernels::table().f32_to_bf16(x, count, out);
 }
