@@ -83,21 +83,25 @@ enum class NewTokens : std::uint8_t { last, all };
 // Called by the linear layers that adapters address, under their names, as activations pass: what
 // statistics are made of. Activations are shown where they are, in the type that they have.
 struct Observer {
-  // Of outputs [first, first + values.size(1)) of all `outputs` of the layer.
+  // scale * values is the gradient of outputs [first, first + values.size(1)) of all `outputs` of
+  // the layer.
   struct OutputGradient {
     at::Tensor values;  // [tokens, out], f32 or bf16
     std::int64_t first = 0;
     std::int64_t outputs = 0;
+    double scale = 1;
   };
 
   // input [tokens, in], f32 or bf16
   std::function<void(const std::string& name, const at::Tensor& input)> input;
   // In the backward pass, which such an observer takes to every layer whether weights are trained
   // or not: output_gradient^T input is the gradient of the layer's weight. The output matrix's
-  // comes in slices of the vocabulary.
+  // is that of the predictions that count, as a whole where it takes at most `logit_bytes`, which
+  // are held from the forward pass on, else in slices of the vocabulary, made anew.
   std::function<void(const std::string& name, const at::Tensor& input,
                      const OutputGradient& gradient)>
       gradient;
+  std::int64_t logit_bytes = std::int64_t{1} << 29;
 };
 
 class Model {

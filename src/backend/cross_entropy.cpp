@@ -47,15 +47,17 @@ void loss_of_rows_torch(Tensor& logits, const Tensor& targets, double* losses) {
 }  // namespace
 
 Tensor summed_cross_entropy(const Tensor& hidden, const Weight& weight, const LogitsRule& rule,
-                            const Tensor& targets) {
+                            const Tensor& targets, const Tensor& product_gradients) {
   return summed_loss(
-      hidden, weight, rule, [&targets](Tensor& logits, std::int64_t first, double* losses) {
+      hidden, weight, rule,
+      [&targets](Tensor& logits, std::int64_t first, double* losses) {
         if (logits.is_cpu()) {
           loss_of_rows(matrix_of(logits), targets.data_ptr<std::int64_t>() + first, losses);
         } else {
           loss_of_rows_torch(logits, targets.narrow(0, first, logits.size(0)), losses);
         }
-      });
+      },
+      product_gradients);
 }
 
 }  // namespace qloft::backend

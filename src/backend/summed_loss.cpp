@@ -31,8 +31,8 @@ struct SummedLossFunction : torch::autograd::Function<SummedLossFunction> {
   // `trained`: weight, bias, A and B, for their gradients; each may be undefined.
   static Tensor forward(AutogradContext* ctx, const Tensor& hidden, const MaybeTensor& dense,
                         const MaybeTensor& bias, const MaybeTensor& a, const MaybeTensor& b,
-                        const Weight& weight, const LogitsRule& rule, const LossOfRows& loss,
-                        bool grad_mode) {
+                        const MaybeTensor& product_gradients, const Weight& weight,
+                        const LogitsRule& rule, const LossOfRows& loss, bool grad_mode) {
     const auto wants = [&](const MaybeTensor& tensor) {
       return grad_mode && tensor && tensor->requires_grad();
     };
@@ -64,11 +64,13 @@ struct SummedLossFunction : torch::autograd::Function<SummedLossFunction> {
       Tensor logits = as_f32(product);
       if (rule.bias.defined()) logits.add_(rule.bias.to(logits.device()));
       logits = apply_multiplier_and_cap(rule, logits);
-      const Tensor capped = rule.soft_cap != 0 && grad_mode ? logits.clone() : Tensor();
+      const bool needs_gradients = grad_mode || product_gradients;
+      const Tensor capped = rule.soft_cap != 0 && needs_gradients ? logits.clone() : Tensor();
       loss(logits, first, losses.data() + first);
-      if (!grad_mode) continue;
+      if (!needs_gradients) continue;
       through_multiplier_and_cap(rule, capped, logits);
       const Tensor dlogits = logits.to(chunk.device(), chunk.scalar_type());
+      if (product_gradients) product_gradients->narrow(0, first, count).copy_(dlogits);
       Tensor dchunk = needs_hidden ? multiply(dlogits, weight) : Tensor();
       if (rule.factors && (wanted.x || wanted.a || wanted.b)) {
         auto out = operations_for(chunk).low_rank.backward(dlogits, input, h, rule.factors->a,
@@ -102,7 +104,7 @@ struct SummedLossFunction : torch::autograd::Function<SummedLossFunction> {
     for (Tensor& gradient : out) {
       if (gradient.defined()) gradient = gradient * gradients[0].to(gradient.scalar_type());
     }
-    out.resize(9);  // weight, rule, loss and mode have none
+    out.resize(10);  // product_gradients, weight, rule, loss and mode have none
     return out;
   }
 };
@@ -121,11 +123,11 @@ void through_multiplier_and_cap(const LogitsRule& rule, const Tensor& logits, Te
 }
 
 Tensor summed_loss(const Tensor& hidden, const Weight& weight, const LogitsRule& rule,
-                   const LossOfRows& loss) {
+                   const LossOfRows& loss, const Tensor& product_gradients) {
   const auto factors = rule.factors.value_or(LowRank());
   return SummedLossFunction::apply(hidden, maybe(weight.dense()), maybe(rule.bias),
-                                   maybe(factors.a), maybe(factors.b), weight, rule, loss,
-                                   at::GradMode::is_enabled());
+                                   maybe(factors.a), maybe(factors.b), maybe(product_gradients),
+                                   weight, rule, loss, at::GradMode::is_enabled());
 }
 
 }  // namespace qloft::backend

@@ -12,14 +12,15 @@ namespace {
 void add_squares(const at::Tensor& input, const model::Observer::OutputGradient& gradient,
                  FisherSums& sums) {
   const backend::SquareSums squares = backend::squared_products(gradient.values, input);
+  const double factor = gradient.scale * gradient.scale;
   sums.rows.resize(static_cast<std::size_t>(gradient.outputs));
   sums.columns.resize(squares.columns.size());
   for (std::size_t i = 0; i < squares.rows.size(); ++i) {
     sums.rows[static_cast<std::size_t>(gradient.first) + i] +=
-        squares.rows[i] / static_cast<double>(squares.columns.size());
+        factor * squares.rows[i] / static_cast<double>(squares.columns.size());
   }
   for (std::size_t j = 0; j < squares.columns.size(); ++j) {
-    sums.columns[j] += squares.columns[j] / static_cast<double>(gradient.outputs);
+    sums.columns[j] += factor * squares.columns[j] / static_cast<double>(gradient.outputs);
   }
 }
 
@@ -27,6 +28,7 @@ void add_squares(const at::Tensor& input, const model::Observer::OutputGradient&
 
 void add_fisher(model::Model& model, model::AdapterId adapter, const data::Example& example,
                 Fisher& fisher, GramSums* grams) {
+  if (example.ids.empty()) return;
   const std::string output = model.layout().parameter(model.layout().output.matrix).module();
   // A block that is recomputed in the backward pass shows its inputs again, and the output matrix
   // those of predictions that count alone.

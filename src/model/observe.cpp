@@ -1,6 +1,7 @@
 #include "observe.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -52,9 +53,11 @@ struct ObservedLoss : torch::CustomClassHolder {
 };
 
 struct ObserveLossFunction : torch::autograd::Function<ObserveLossFunction> {
+  // `kept`: gradients of all products, or none.
   static Tensor forward(AutogradContext* ctx, const Tensor& sum, const Tensor& states,
-                        const Tensor& targets, const c10::intrusive_ptr<ObservedLoss>& loss) {
-    ctx->save_for_backward({states, targets});
+                        const Tensor& targets, const backend::MaybeTensor& kept,
+                        const c10::intrusive_ptr<ObservedLoss>& loss) {
+    ctx->save_for_backward({states, targets, kept.value_or(Tensor())});
     ctx->saved_data["loss"] = c10::IValue::make_capsule(loss);
     return sum.view(sum.sizes());
   }
@@ -64,14 +67,18 @@ struct ObserveLossFunction : torch::autograd::Function<ObserveLossFunction> {
     const variable_list saved = ctx->get_saved_variables();
     const Tensor input = flat(saved[0]);
     const std::int64_t outputs = loss.weight.rows();
+    const auto scale = gradients[0].item<double>();
+    if (saved[2].defined()) {
+      loss.observer->gradient(loss.module, input, {saved[2], 0, outputs, scale});
+      return {gradients[0], Tensor(), Tensor(), Tensor(), Tensor()};
+    }
     const std::int64_t at_once = std::clamp<std::int64_t>(
         kGradientsAtOnce / std::max<std::int64_t>(1, input.size(0)), 1, outputs);
-    backend::logit_gradients(saved[0], loss.weight, loss.rule, saved[1],
-                             gradients[0].item<double>(), at_once,
+    backend::logit_gradients(saved[0], loss.weight, loss.rule, saved[1], scale, at_once,
                              [&](const Tensor& slice, std::int64_t first) {
                                loss.observer->gradient(loss.module, input, {slice, first, outputs});
                              });
-    return {gradients[0], Tensor(), Tensor(), Tensor()};
+    return {gradients[0], Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -82,16 +89,23 @@ void show_input(const Observer& observer, const std::string& module, const Tenso
 }  // namespace
 
 Tensor observed_loss(const std::shared_ptr<const Observer>& observer, const std::string& module,
-                     const Tensor& sum, const Tensor& states, const backend::Weight& weight,
+                     const Tensor& states, const backend::Weight& weight,
                      const backend::LogitsRule& rule, const Tensor& targets) {
   show_input(*observer, module, states);
-  if (!observer->gradient || !at::GradMode::is_enabled() || !sum.requires_grad()) return sum;
+  const bool observes = observer->gradient && at::GradMode::is_enabled() && states.requires_grad();
+  Tensor kept;
+  const std::int64_t count = states.size(0) * weight.rows();
+  if (observes && count * states.element_size() <= observer->logit_bytes) {
+    kept = at::empty({states.size(0), weight.rows()}, states.options().requires_grad(false));
+  }
+  const Tensor sum = backend::summed_cross_entropy(states, weight, rule, targets, kept);
+  if (!observes) return sum;
   auto loss = c10::make_intrusive<ObservedLoss>();
   loss->observer = observer;
   loss->module = module;
   loss->weight = weight;
   loss->rule = rule;
-  return ObserveLossFunction::apply(sum, states.detach(), targets, loss);
+  return ObserveLossFunction::apply(sum, states.detach(), targets, backend::maybe(kept), loss);
 }
 
 Tensor observed(const std::shared_ptr<const Observer>& observer, const std::string& module,

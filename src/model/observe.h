@@ -14,12 +14,10 @@ namespace qloft::model {
 at::Tensor observed(const std::shared_ptr<const Observer>& observer, const std::string& module,
                     const at::Tensor& x, const at::Tensor& y);
 
-// `sum`, the summed cross entropy of the predictions that the output matrix `module` makes of
-// `states`; in the backward pass the observer sees the gradients of its products, a slice of the
-// vocabulary at a time.
+// The summed cross entropy of the predictions that the output matrix `module` makes of `states`; in
+// the backward pass the observer sees the gradients of its products.
 at::Tensor observed_loss(const std::shared_ptr<const Observer>& observer, const std::string& module,
-                         const at::Tensor& sum, const at::Tensor& states,
-                         const backend::Weight& weight, const backend::LogitsRule& rule,
-                         const at::Tensor& targets);
+                         const at::Tensor& states, const backend::Weight& weight,
+                         const backend::LogitsRule& rule, const at::Tensor& targets);
 
 }  // namespace qloft::model

@@ -96,10 +96,10 @@ Tensor Model::cross_entropy(const Tensor& hidden, const Tensor& positions, const
       *state_, hidden, positions, adapters, length,
       [&](const Tensor& states, const backend::LogitsRule& rule, const Tensor& which) {
         const Tensor wanted = chosen_of(targets, which);
-        Tensor sum = backend::summed_cross_entropy(states, matrix.weight, rule, wanted);
-        if (state_->observer == nullptr) return sum;
-        return observed_loss(state_->observer, matrix.module, sum, states, matrix.weight, rule,
-                             wanted);
+        if (state_->observer == nullptr) {
+          return backend::summed_cross_entropy(states, matrix.weight, rule, wanted);
+        }
+        return observed_loss(state_->observer, matrix.module, states, matrix.weight, rule, wanted);
       });
 }
 

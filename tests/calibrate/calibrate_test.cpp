@@ -2,7 +2,9 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/allclose.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -101,6 +103,30 @@ TEST(Fisher, IsTheMeanSquareOfTorchsGradientsByRowAndColumn) {
       }
     }
   }
+}
+
+TEST(Fisher, OfTheOutputMatrixIsTheSameFromGradientsKeptAndMadeAnew) {
+  auto model = model::Model::random(tiny(), {}, 3);
+  const data::Example example = sequence(40, 5);
+  const auto gradients_by = [&](std::int64_t logit_bytes) {
+    at::Tensor found = at::zeros({512, 48});
+    model.observe({.input = {},
+                   .gradient =
+                       [&](const std::string& name, const at::Tensor& input,
+                           const model::Observer::OutputGradient& gradient) {
+                         if (name != "lm_head") return;
+                         found.narrow(0, gradient.first, gradient.values.size(1))
+                             .add_(gradient.values.t().mm(input), gradient.scale);
+                       },
+                   .logit_bytes = logit_bytes});
+    objectives::next_token(model, {tensor_of(example.ids)}, tensor_of(example.loss_mask))
+        .sum.backward();
+    model.observe({});
+    return found;
+  };
+  const at::Tensor kept = gradients_by(1 << 20), anew = gradients_by(0);
+  EXPECT_GT(kept.abs().max().item<double>(), 0.1);
+  EXPECT_TRUE(at::allclose(kept, anew, 1e-4, 1e-6));
 }
 
 TEST(Fisher, AddsUpOverSequencesAndLeavesOutOneThatTeachesNothing) {

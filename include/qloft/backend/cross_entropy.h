@@ -24,9 +24,12 @@ struct LogitsRule {
 // -sum over i of log softmax(logits_i)[targets_i], natural log, as an f32 scalar. hidden [n,
 // hidden_size], targets int64 CPU [n]. Logits of a chunk of rows are made, turned into the
 // gradients of the hidden states and of a weight, bias and factors that are trained, and dropped;
-// the backward pass only scales these.
+// the backward pass only scales these. `product_gradients`, where given, [n, vocabulary] in
+// hidden's type and where it is, becomes the result's gradient by the products of hidden and
+// weight.
 at::Tensor summed_cross_entropy(const at::Tensor& hidden, const Weight& weight,
-                                const LogitsRule& rule, const at::Tensor& targets);
+                                const LogitsRule& rule, const at::Tensor& targets,
+                                const at::Tensor& product_gradients = {});
 
 // The gradients [n, count] of outputs [first, first + count), in the hidden states' type and where
 // they are.
