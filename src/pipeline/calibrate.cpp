@@ -1,16 +1,16 @@
 #include "qloft/pipeline/calibrate.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "calibrate_inputs.h"
+#include "calibrate_sums.h"
 #include "clock.h"
 #include "load.h"
 #include "matrix_statistics.h"
+#include "qloft/architecture/memory.h"
 #include "qloft/calibrate.h"
 #include "qloft/checkpoint/finite.h"
 #include "qloft/core.h"
@@ -27,7 +27,10 @@ constexpr const char* kFile = "statistics.safetensors";
 // Sums over the sequences so far, and how many those are.
 constexpr const char* kFisherFile = "fisher.safetensors";
 constexpr std::int64_t kSequencesBetweenSaves = 16;
-constexpr double kLargestSum = 1e76;  // beyond, a root mean would be none that f32 holds
+constexpr double kMegabyte = 1e6;
+// Bytes of activations that may be kept for the backward pass; where it needs more, a layer's are
+// made again.
+constexpr double kMostActivations = 3.0 * (1 << 30);
 
 std::span<const std::byte> bytes_of(const auto& values) {
   return std::as_bytes(std::span(values));
@@ -46,63 +49,6 @@ std::vector<io::TensorInfo> tensors_of(const architecture::Layout& layout, bool 
     out.push_back(statistics::fisher_columns_tensor(linear.name, linear.columns()));
   }
   return out;
-}
-
-std::vector<double> read_sums(const io::SafetensorsFile& stored, const std::string& name,
-                              std::int64_t size) {
-  const io::TensorInfo* tensor = stored.find(name);
-  if (tensor == nullptr || tensor->type != ElementType::f64 ||
-      tensor->shape != std::vector<std::int64_t>{size}) {
-    throw InputError({stored.path(), name}, "expected " + std::to_string(size) + " sums in F64");
-  }
-  std::vector<double> sums(static_cast<std::size_t>(size));
-  const auto bytes = stored.bytes(*tensor);
-  std::memcpy(sums.data(), bytes.data(), bytes.size());
-  if (!std::ranges::all_of(sums, [](double sum) { return sum >= 0 && sum <= kLargestSum; })) {
-    throw InputError({stored.path(), name}, "expected sums of squares, found other values");
-  }
-  return sums;
-}
-
-// What an interrupted run had summed up of these sequences, or nothing.
-std::int64_t read_sums(const fs::path& file, std::int64_t total, const architecture::Layout& layout,
-                       calibrate::Fisher& fisher) {
-  std::error_code error;
-  if (!fs::exists(file, error)) return 0;
-  const io::SafetensorsFile stored(file);
-  for (const architecture::ParameterId id : architecture::multiplied(layout)) {
-    const architecture::Parameter& parameter = layout.parameter(id);
-    const std::string name = parameter.module();
-    if (stored.find(name + ".rows") == nullptr) continue;  // no sequence reached it
-    fisher[name] = {read_sums(stored, name + ".rows", parameter.rows()),
-                    read_sums(stored, name + ".columns", parameter.columns())};
-  }
-  const auto count = stored.metadata().find("sequences");
-  std::int64_t done = -1;
-  if (count != stored.metadata().end()) {
-    const std::string& text = count->second;
-    std::from_chars(text.data(), text.data() + text.size(), done);
-  }
-  if (done < 0 || done > total) {
-    throw InputError({file, "sequences"}, "expected 0 to " + std::to_string(total));
-  }
-  return done;
-}
-
-void write_sums(const fs::path& file, const calibrate::Fisher& fisher, std::int64_t sequences) {
-  std::vector<io::NamedBytes> tensors;
-  const auto add = [&](const std::string& name, const std::vector<double>& sums) {
-    io::TensorInfo info;
-    info.name = name;
-    info.type = ElementType::f64;
-    info.shape = {std::ssize(sums)};
-    tensors.push_back({info, bytes_of(sums)});
-  };
-  for (const auto& [name, sums] : fisher) {
-    add(name + ".rows", sums.rows);
-    add(name + ".columns", sums.columns);
-  }
-  io::write_safetensors(file, tensors, {{"sequences", std::to_string(sequences)}});
 }
 
 std::vector<float> root_means(const std::vector<double>& sums, std::int64_t sequences) {
@@ -136,18 +82,41 @@ void say_what_nothing_reached(const architecture::Layout& layout, const calibrat
                 "more --samples would help");
 }
 
+// Whether what the backward pass needs of the longest sequence is kept rather than made again.
+bool keeps_activations(const model::Model& model, const std::vector<data::Example>& examples) {
+  architecture::TrainingShape shape;
+  shape.length = 0;
+  for (const data::Example& example : examples) {
+    shape.length = std::max(shape.length, std::ssize(example.ids));
+  }
+  shape.rank = 0;
+  shape.activations = model.dtype() == at::kFloat ? ElementType::f32 : ElementType::bf16;
+  return architecture::adapter_training_memory(model.layout(), shape, std::nullopt).activations <=
+         kMostActivations;
+}
+
+auto gram_sink(io::SafetensorsWriter& writer) {
+  return [&writer](const std::string& module, std::span<const float> triangle) {
+    write_finite(writer, module + ".weight.gram", triangle);
+  };
+}
+
+// Gram matrices too, where these are given.
 void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examples,
-                    OutputFolder& folder, io::SafetensorsWriter& writer, Progress& progress) {
+                    OutputFolder& folder, io::SafetensorsWriter& writer, calibrate::GramSums* grams,
+                    Progress& progress) {
   calibrate::Fisher fisher;
   const fs::path state = folder.path() / kFisherFile;
   const std::int64_t total = std::ssize(examples);
-  std::int64_t done = read_sums(state, total, loaded.model.layout(), fisher);
-  loaded.model.set_checkpointing(true);
-  progress.begin("Fisher information", static_cast<std::uint64_t>(total), "sequences");
+  std::int64_t done = read_sums(state, total, loaded.model.layout(), fisher, grams), tokens = 0;
+  for (const data::Example& example : examples) tokens += std::ssize(example.ids);
+  loaded.model.set_checkpointing(!keeps_activations(loaded.model, examples));
+  progress.begin(grams == nullptr ? "Fisher information" : "Fisher information and Gram matrices",
+                 static_cast<std::uint64_t>(total), "sequences");
   if (done > 0) progress.update(static_cast<std::uint64_t>(done), "resumed");
   while (done < total) {
     if (progress.stop_requested()) {
-      write_sums(state, fisher, done);
+      write_sums(state, fisher, grams, done);
       folder.keep();
       progress.end();
       throw Interrupted({}, std::to_string(done) + " of " + std::to_string(total) +
@@ -155,10 +124,11 @@ void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examp
                                 "there");
     }
     calibrate::add_fisher(loaded.model, loaded.adapter, examples[static_cast<std::size_t>(done)],
-                          fisher);
+                          fisher, grams);
     progress.update(static_cast<std::uint64_t>(++done), "");
-    if (done % kSequencesBetweenSaves != 0 && done != total) continue;
-    write_sums(state, fisher, done);
+    // After the last one Gram matrices layer by layer still take long; all other results do not.
+    if (done == total ? grams != nullptr : done % kSequencesBetweenSaves != 0) continue;
+    write_sums(state, fisher, grams, done);
     folder.keep();
   }
   progress.end();
@@ -167,6 +137,7 @@ void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examp
     write_finite(writer, name + ".weight.fisher_rows", root_means(sums.rows, total));
     write_finite(writer, name + ".weight.fisher_columns", root_means(sums.columns, total));
   }
+  if (grams != nullptr) calibrate::finish_grams(*grams, tokens, gram_sink(writer));
   say_what_nothing_reached(loaded.model.layout(), fisher, progress);
 }
 
@@ -192,10 +163,7 @@ void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& example
   std::int64_t done = first;
   try {
     calibrate::collect_gram(
-        loaded.model, loaded.adapter, examples, first,
-        [&](const std::string& module, std::span<const float> triangle) {
-          write_finite(writer, module + ".weight.gram", triangle);
-        },
+        loaded.model, loaded.adapter, examples, first, gram_sink(writer),
         [&](std::int64_t layer) {
           writer.flush();
           folder.journal().add({{"layer", layer}});
@@ -261,10 +229,12 @@ void collect(LoadedModel& loaded, const std::vector<data::Example>& examples,
                 statistics::to_metadata(origin), folder, report.resumed);
   if (report.fisher) {
     const auto start = Clock::now();
-    collect_fisher(loaded, examples, folder, writer, progress);
+    std::optional<calibrate::GramSums> grams;
+    if (report.one_pass) grams.emplace(loaded.model);
+    collect_fisher(loaded, examples, folder, writer, grams ? &*grams : nullptr, progress);
     report.fisher_seconds = seconds_since(start);
   }
-  if (report.gram) {
+  if (report.gram && !report.one_pass) {
     const auto start = Clock::now();
     collect_gram(loaded, examples, folder, writer, progress);
     report.gram_seconds = seconds_since(start);
@@ -283,6 +253,7 @@ void check_calibrate(const CalibrateOptions& options) {
   };
   expect(options.samples >= 1, "samples", "at least 1", options.samples);
   expect(options.length >= 2, "length", "at least 2", options.length);
+  expect(options.gram_memory >= 0, "gram_memory", "at least 0", options.gram_memory);
   const fs::path config = checkpoint::resolve(options.model.model) / "config.json";
   const std::int64_t longest =
       architecture::read_layout(io::read_json(config), config).max_positions;
@@ -329,6 +300,9 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   }
   const architecture::Layout layout = model.files.layout();
   if (report.gram) say_where_tokens_are_few(layout, origin.tokens, progress);
+  report.one_pass = report.gram && report.fisher &&
+                    static_cast<double>(calibrate::gram_bytes(layout)) <=
+                        static_cast<double>(options.gram_memory) * kMegabyte;
 
   io::Json work = {{"model", weights_fingerprint(model.files.folder())},
                    {"adapter", adapter_fingerprint(model.files.source(), options.model)},
@@ -336,7 +310,8 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
                    {"matmul", report.arithmetic.matmul},
                    {"sequences", fingerprint_of(examples)},
                    {"gram", report.gram},
-                   {"fisher", report.fisher}};
+                   {"fisher", report.fisher},
+                   {"one_pass", report.one_pass}};
   OutputFolder folder(output_of(options), work, progress);
   report.resumed = folder.finished();
   if (!folder.finished()) {

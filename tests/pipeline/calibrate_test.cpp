@@ -65,15 +65,36 @@ TEST_F(Calibrate, CollectsOnlyWhatIsAskedFor) {
 }
 
 TEST_F(Calibrate, GivesTheSameBytesHoweverOftenItIsInterrupted) {
-  calibrate(options("whole"), silent_);
-  // After 18 sequences of the Fisher information, and in the second layer of the Gram matrices.
-  for (const std::uint64_t updates : {kLoading + 18, kLoading + 10}) {
-    test::StoppingProgress stopping(updates);
-    EXPECT_THROW(calibrate(options("parts"), stopping), Interrupted) << updates;
-    EXPECT_FALSE(fs::exists(folder_ / "parts"));
+  struct Case {
+    std::int64_t gram_memory;
+    std::vector<std::uint64_t> updates;
+  };
+  // In one pass twice; then after 18 sequences of the Fisher information, and in the second layer
+  // of the Gram matrices.
+  for (const Case& c :
+       {Case{2048, {kLoading + 7, kLoading + 11}}, Case{0, {kLoading + 18, kLoading + 10}}}) {
+    const auto named = [&](const std::string& name) {
+      CalibrateOptions out = options(name + std::to_string(c.gram_memory));
+      out.gram_memory = c.gram_memory;
+      return out;
+    };
+    EXPECT_EQ(calibrate(named("whole"), silent_).one_pass, c.gram_memory > 0);
+    for (const std::uint64_t updates : c.updates) {
+      test::StoppingProgress stopping(updates);
+      EXPECT_THROW(calibrate(named("parts"), stopping), Interrupted) << updates;
+      EXPECT_FALSE(fs::exists(named("parts").output));
+    }
+    EXPECT_TRUE(calibrate(named("parts"), silent_).resumed);
+    EXPECT_EQ(read_file(named("parts").output), read_file(named("whole").output));
   }
-  EXPECT_TRUE(calibrate(options("parts"), silent_).resumed);
-  EXPECT_EQ(read_file(folder_ / "parts"), read_file(folder_ / "whole"));
+}
+
+TEST_F(Calibrate, BeginsAnewWhereGramMatricesAreMadeAnotherWay) {
+  test::StoppingProgress stopping(kLoading + 7);
+  EXPECT_THROW(calibrate(options("s"), stopping), Interrupted);
+  CalibrateOptions other = options("s");
+  other.gram_memory = 0;
+  EXPECT_FALSE(calibrate(other, silent_).resumed);
 }
 
 TEST_F(Calibrate, BeginsAnewForOtherOptions) {
@@ -100,14 +121,17 @@ TEST_F(Calibrate, RefusesSumsOfAnInterruptedRunThatAreNotOfThisModel) {
               HasSubstr("fisher.safetensors: sequences: expected 0 to 20"));
   EXPECT_THAT(with(R"("sequences":)", R"("sequencez":)"), HasSubstr("sequences: expected 0 to 20"));
   EXPECT_THAT(with(R"("F64")", R"("I64")"), HasSubstr("sums in F64"));
+  EXPECT_THAT(with(R"("F32")", R"("I32")"), HasSubstr("sums in F32"));
 }
 
 TEST_F(Calibrate, RefusesAJournalOfMoreLayersThanTheModelHas) {
+  CalibrateOptions by_layers = options("s");
+  by_layers.gram_memory = 0;
   test::StoppingProgress stopping(kLoading + 21);
-  EXPECT_THROW(calibrate(options("s"), stopping), Interrupted);
+  EXPECT_THROW(calibrate(by_layers, stopping), Interrupted);
   const fs::path journal = folder_ / "s.partial/.journal.jsonl";
   write_file(journal, read_file(journal) + "{\"layer\": 9223372036854775807}\n");
-  EXPECT_THAT(refused(options("s")), HasSubstr(".journal.jsonl: layer: expected 0 to"));
+  EXPECT_THAT(refused(by_layers), HasSubstr(".journal.jsonl: layer: expected 0 to"));
 }
 
 TEST_F(Calibrate, RefusesWhatDoesNotFit) {

@@ -23,7 +23,10 @@ struct CalibrateOptions {
   std::int64_t length = 512;   // tokens of a sequence of text; the most that an example keeps
   bool gram = false;           // the Gram matrix of every linear layer's input
   bool fisher = false;         // Fisher factors of every linear layer; neither: both
-  std::uint64_t seed = 0;      // draws the sequences
+  // Megabytes: both come from one forward pass where the Gram matrices of all layers take at most
+  // this, else the Gram matrices layer by layer.
+  std::int64_t gram_memory = 2048;
+  std::uint64_t seed = 0;  // draws the sequences
 };
 
 struct CalibrateReport {
@@ -35,6 +38,7 @@ struct CalibrateReport {
   std::int64_t left_out_examples = 0;  // of the Fisher information: nothing in them counts
   std::int64_t matrices = 0;           // linear layers
   bool gram = false, fisher = false;
+  bool one_pass = false;    // both come from one forward pass, whose time is fisher_seconds
   std::uint64_t bytes = 0;  // of the file
   double fisher_seconds = 0, gram_seconds = 0;
   double seconds = 0;             // of this run
@@ -45,7 +49,8 @@ struct CalibrateReport {
 // Text is cut into sequences of `length` tokens, of which `samples` are drawn; of JSON Lines
 // or an array, `samples` rows are drawn, and the Fisher information is that of the loss on answers.
 // OUTPUT is built in OUTPUT.partial and renamed when it is whole; an interrupted run of the same
-// options is taken up at the next 16 sequences (Fisher) and at the next layer (Gram matrices).
+// options is taken up at the next 16 sequences (Fisher, and both in one pass) and at the next layer
+// (Gram matrices).
 //
 // Progress is told where there are fewer tokens than a matrix has columns: its Gram matrix is then
 // singular and will be damped. Throws InputError for a model, adapter or data that do not fit, an

@@ -255,6 +255,9 @@ void visit_options(CalibrateOptions& o, Visitor& v) {
   v("--overwrite", o.overwrite, "replace it");
   v("--gram", o.gram, "Gram matrices only (default: these and Fisher factors)");
   v("--fisher", o.fisher, "Fisher factors only");
+  v("--gram-memory", o.gram_memory,
+    "MB for the Gram matrices of all layers, made with Fisher factors in one pass; where they take "
+    "more: layer by layer");
   v("--samples", o.samples, "sequences");
   v("--length", at_most(o.length, train::kMostLength), "tokens a sequence");
   v("--seed", o.seed, "draws the sequences");

@@ -41,6 +41,7 @@ void visit_fields(CalibrateReport& r, Visitor& v) {
   v("left_out_examples", r.left_out_examples);
   v("gram", r.gram);
   v("fisher", r.fisher);
+  v("one_pass", r.one_pass);
   v("bytes", r.bytes, show::bytes("size"));
   v("fisher_seconds", r.fisher_seconds);
   v("gram_seconds", r.gram_seconds);
