@@ -65,10 +65,5 @@ int main(int argc, char** argv) {
   // used.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
 #endif
-#if defined(__linux__)
-  // And they come back: in pages of 2 MiB where the system grants them, since a twelfth of the
-  // processor's time went into faults of small ones.
-  setenv("THP_MEM_ALLOC_ENABLE", "1", 0);
-#endif
   return qloft::cli::run(argc, argv);
 }
