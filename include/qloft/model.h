@@ -133,6 +133,8 @@ class Model {
 
   // What gradients go to, by name, in a fixed order.
   std::vector<std::pair<std::string, at::Tensor>> trainable() const;
+  // Of these what lies in the block of this index.
+  std::vector<std::pair<std::string, at::Tensor>> trainable(std::int64_t block) const;
   // Every dense weight under its checkpoint name (full fine-tuning writes these).
   std::vector<std::pair<std::string, at::Tensor>> dense_weights() const;
 
@@ -172,7 +174,7 @@ class Model {
   void observe(Observer observer);
   // The forward pass in pieces, for those who take many inputs through one block after the other:
   // hidden(input) is finish(block(layers - 1, ... block(0, embed(input)))). Positions are 0, 1, 2,
-  // ...; without gradients.
+  // ...; embed and finish are without gradients.
   at::Tensor embed(const Input& input);
   at::Tensor block(std::int64_t index, const at::Tensor& x, const std::vector<AdapterId>& adapters);
   at::Tensor finish(const at::Tensor& x, const std::vector<AdapterId>& adapters);

@@ -48,4 +48,10 @@ Loss distillation_of_states(model::Model& model, const model::Input& input,
                             const at::Tensor& loss_mask, const at::Tensor& teacher,
                             double next_token_weight);
 
+// The same of what block `index` makes of x [rows, length, columns], the state before it of each
+// position of the input; `teacher` [predictions, columns].
+Loss distillation_of_block(model::Model& model, std::int64_t index, const at::Tensor& x,
+                           const model::Input& input, const at::Tensor& loss_mask,
+                           const at::Tensor& teacher);
+
 }  // namespace qloft::objectives

@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "qloft/core/progress.h"
@@ -61,9 +63,12 @@ std::int64_t warmup_steps(const Options& options, std::int64_t steps);
 // Throws InputError for options out of range, or a state that is missing or of other options, other
 // data or another model; ComputationError naming the step and the last save where the loss or the
 // gradient is not a number; Interrupted after saving where progress asks to stop.
+//
+// `trained`: some of the model's trainable tensors, which alone are changed; none: all.
 Summary train(model::Model& model, model::AdapterId adapter, Examples examples,
               std::optional<Examples> validation, const Options& options, const Save& save,
-              Progress& progress, const Objective& objective = next_token());
+              Progress& progress, const Objective& objective = next_token(),
+              const std::vector<std::pair<std::string, at::Tensor>>& trained = {});
 
 // Mean loss over the predictions that count of all these examples, `batch` (at least 1) at a time,
 // nothing learned. Leaves the model out of training mode.

@@ -1,4 +1,5 @@
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ void collect_gram(model::Model& model, model::AdapterId adapter,
     states.push_back(model.embed({.ids = ids_of(example, model), .adapters = adapters}));
     tokens += std::ssize(example.ids);
   }
+  const at::NoGradGuard no_grad;
   const std::int64_t blocks = layout.layers();
   progress.begin("Gram matrices", static_cast<std::uint64_t>(blocks + 1) * states.size(),
                  "sequences");

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <unordered_set>
 
 #include "qloft/core/error.h"
 #include "qloft/core/text.h"
@@ -157,6 +158,27 @@ std::vector<std::pair<std::string, Tensor>> Model::trainable() const {
       out.emplace_back(linear.module + ".lora_A." + attached.name, factors->a);
       out.emplace_back(linear.module + ".lora_B." + attached.name, factors->b);
     });
+  }
+  return out;
+}
+
+std::vector<std::pair<std::string, Tensor>> Model::trainable(std::int64_t block) const {
+  const auto all = trainable();
+  std::unordered_set<const void*> within;
+  const auto& parameters = state_->layout.parameters;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters[i].layer != block) continue;
+    const Linear& linear = state_->linears[i];
+    const Tensor& tensor = parameters[i].is_matrix() ? linear.weight.dense() : state_->vectors[i];
+    if (tensor.defined()) within.insert(tensor.data_ptr());
+    for (const auto& factors : linear.adapters) {
+      if (factors && factors->a.defined())
+        within.insert({factors->a.data_ptr(), factors->b.data_ptr()});
+    }
+  }
+  std::vector<std::pair<std::string, Tensor>> out;
+  for (const auto& [name, tensor] : all) {
+    if (within.contains(tensor.data_ptr())) out.emplace_back(name, tensor);
   }
   return out;
 }

@@ -108,7 +108,6 @@ Tensor Model::block(std::int64_t index, const Tensor& x, const std::vector<Adapt
     throw Error({{}, "block"}, "expected a block below " + std::to_string(state_->layout.layers()) +
                                    ", found " + std::to_string(index));
   }
-  const at::NoGradGuard no_grad;
   return forward_block(begin_pass(*state_, counted_positions(x), adapters), index, x);
 }
 

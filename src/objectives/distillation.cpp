@@ -35,6 +35,20 @@ void expect_rows(const model::TeacherRows& teacher, std::int64_t count, std::int
                                         ", found " + std::to_string(least < 0 ? least : greatest));
 }
 
+// The sum over positions of |h - t|^2 / |t|^2.
+Tensor squares_of(const Tensor& states, const Tensor& positions, const Tensor& teacher) {
+  const std::vector<std::int64_t> expected = {positions.size(0), states.size(1)};
+  if (teacher.sizes() != at::IntArrayRef(expected)) {
+    throw InputError({{}, "teacher"}, "expected states " + shape_text(expected) + ", found " +
+                                          shape_text(teacher.sizes().vec()));
+  }
+  const Tensor wanted = teacher.to(states.device(), at::kFloat);
+  const Tensor found = states.index_select(0, positions.to(states.device())).to(at::kFloat);
+  // A state of zeros has no scale of its own.
+  const Tensor scale = wanted.square().sum(1).clamp_min(std::numeric_limits<float>::min());
+  return ((found - wanted).square().sum(1) / scale).sum();
+}
+
 }  // namespace
 
 model::TeacherRows teacher_rows(model::Model& model, const model::Input& input,
@@ -83,25 +97,23 @@ Loss distillation_of_states(model::Model& model, const model::Input& input, cons
                             const Tensor& teacher, double next_token_weight) {
   expect_mask_of(input, loss_mask);
   const Predictions predictions = predictions_of(input, loss_mask);
-  const std::int64_t count = predictions.positions.size(0);
   const Tensor hidden = model.hidden(input);
   const Tensor states = hidden.view({-1, hidden.size(-1)});
-  const std::vector<std::int64_t> expected = {count, states.size(1)};
-  if (teacher.sizes() != at::IntArrayRef(expected)) {
-    throw InputError({{}, "teacher"}, "expected states " + shape_text(expected) + ", found " +
-                                          shape_text(teacher.sizes().vec()));
-  }
-  const Tensor wanted = teacher.to(states.device(), at::kFloat);
-  const Tensor found =
-      states.index_select(0, predictions.positions.to(states.device())).to(at::kFloat);
-  // A state of zeros has no scale of its own.
-  const Tensor scale = wanted.square().sum(1).clamp_min(std::numeric_limits<float>::min());
-  Tensor sum = ((found - wanted).square().sum(1) / scale).sum() * (1 - next_token_weight);
+  Tensor sum = squares_of(states, predictions.positions, teacher) * (1 - next_token_weight);
   if (next_token_weight > 0) {
     const Loss likelihood = next_token_of(model, states, input, loss_mask);
     sum = sum + likelihood.sum * next_token_weight;
   }
-  return {sum, count};
+  return {sum, predictions.positions.size(0)};
+}
+
+Loss distillation_of_block(model::Model& model, std::int64_t index, const Tensor& x,
+                           const model::Input& input, const Tensor& loss_mask,
+                           const Tensor& teacher) {
+  expect_mask_of(input, loss_mask);
+  const Tensor positions = predictions_of(input, loss_mask).positions;
+  const Tensor made = model.block(index, x, input.adapters);
+  return {squares_of(made.reshape({-1, made.size(-1)}), positions, teacher), positions.size(0)};
 }
 
 }  // namespace qloft::objectives

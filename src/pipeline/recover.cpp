@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "clock.h"
 #include "finetune_adapter.h"
 #include "output_names.h"
+#include "qloft/checkpoint/finite.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/core/memory.h"
@@ -19,6 +21,7 @@
 #include "qloft/pipeline/output.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/train.h"
+#include "recover_blocks.h"
 #include "recover_inputs.h"
 #include "recover_stage.h"
 #include "suspects.h"
@@ -31,6 +34,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kAdapterFolder = "adapter";
+constexpr const char* kBlockLogs = "blocks";
 // What the names of files in the work folder begin with.
 constexpr std::string_view kTeacherFiles[] = {"teacher-"};
 
@@ -43,13 +47,13 @@ OutputRequest output_of(const RecoverOptions& o) {
 }
 
 std::string setup_of(const RecoverOptions& options, const Arithmetic& arithmetic,
-                     const adapter::Config& config, const TeacherOutputs& teacher) {
+                     const adapter::Config& config, const std::string& teacher) {
   const auto number = [](double value) { return io::Json(value).dump(); };
   std::string setup = std::string(name(options.loss)) + " in " + arithmetic.dtype;
   if (arithmetic.matmul != "float") setup += ", products in " + arithmetic.matmul;
   return setup + ", rank " + std::to_string(config.rank) + ", alpha " + number(config.alpha) +
          (config.rslora ? " (rslora)" : "") + ", next-token weight " +
-         number(options.next_token_weight) + ", teacher " + teacher.work() + ", trains " +
+         number(options.next_token_weight) + ", teacher " + teacher + ", trains " +
          io::Json(options.train_parts).dump();
 }
 
@@ -76,8 +80,9 @@ bool is_replaced(const fs::path& name) {
   if (name.parent_path() == kAdapterFolder) {
     return file == "adapter_config.json" || file == "adapter_model.safetensors";
   }
-  return name == "config.json" || name == "metrics.jsonl" || *name.begin() == kTrainingFolder ||
-         file.starts_with("events.out.tfevents.") || name == kLockFile;
+  return name == "config.json" || name == "metrics.jsonl" || *name.begin() == kBlockLogs ||
+         *name.begin() == kTrainingFolder || file.starts_with("events.out.tfevents.") ||
+         name == kLockFile;
 }
 
 bool holds_weights(const fs::path& name) {
@@ -158,6 +163,17 @@ void write_config(const RecoverOptions& options, const checkpoint::Checkpoint& s
   io::write_json(folder / "config.json", config);
 }
 
+std::string fingerprint_of_teacher(const ModelOptions& options) {
+  const fs::path folder = checkpoint::resolve(options.model);
+  return weights_fingerprint(folder) + adapter_fingerprint(checkpoint::Checkpoint(folder), options);
+}
+
+LoadedModel load_teacher(const ModelOptions& options, Progress& progress) {
+  ModelInputs inputs = open_model(options);
+  checkpoint::expect_finite(inputs.files.source());
+  return load_model(std::move(inputs), progress);
+}
+
 }  // namespace
 
 bool has_saved_recovery(const fs::path& output) {
@@ -189,15 +205,22 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   if (options.train.resume && !has_saved_steps(output.path()) && !fs::exists(cache, error)) {
     throw InputError({output.target(), {}}, "there is no interrupted run to resume");
   }
-  const TeacherOutputs teacher = [&] {
+  std::optional<TeacherOutputs> teacher;
+  std::optional<LoadedModel> loaded_teacher;  // for blocks
+  std::string teacher_work;
+  if (options.loss == RecoveryLoss::blocks) {
+    teacher_work = fingerprint_of_teacher(inputs.teacher.model);
+    loaded_teacher = load_teacher(inputs.teacher.model, progress);
+  } else {
     try {
       inputs.teacher.folder = cache;
-      return TeacherOutputs(inputs.teacher, inputs.examples, progress);
+      teacher.emplace(inputs.teacher, inputs.examples, progress);
     } catch (const Error&) {
       if (options.cache.empty()) fs::remove(cache, error);  // where nothing is in it
       throw;
     }
-  }();
+    teacher_work = teacher->work();
+  }
   train::Options training = inputs.training;
   training.resume = options.train.resume && has_saved_steps(output.path());
   begin_training(output, training.resume);
@@ -212,7 +235,7 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   model::Model model = model::Model::load(files, load, progress);
   const model::AdapterId trained = model.attach(kAdapterName, adapter, trains(options, "adapter"));
   training.base = weights_fingerprint(files.folder());
-  training.setup = setup_of(options, student.choice.arithmetic, adapter.config, teacher);
+  training.setup = setup_of(options, student.choice.arithmetic, adapter.config, teacher_work);
   training.folder = output.path() / kTrainingFolder;
   training.log_folder = output.path();
 
@@ -220,10 +243,10 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
     const double weight = options.next_token_weight;
     if (options.loss == RecoveryLoss::hidden) {
       return objectives::distillation_of_states(learner, batch.input, batch.loss_mask,
-                                                teacher.states(batch.examples), weight);
+                                                teacher->states(batch.examples), weight);
     }
     return objectives::distillation(learner, batch.input, batch.loss_mask,
-                                    teacher.rows(batch.examples), weight);
+                                    teacher->rows(batch.examples), weight);
   };
   const auto save = [&](std::int64_t) {
     const fs::path folder = output.path() / kAdapterFolder;
@@ -233,8 +256,10 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   RecoverReport report;
   report.sequences = inputs.examples.size();
   try {
-    report.summary = train::train(model, trained, std::move(inputs.examples), {}, training, save,
-                                  progress, objective);
+    report.summary = loaded_teacher ? recover_blocks(model, trained, *loaded_teacher,
+                                                     inputs.examples, training, save, progress)
+                                    : train::train(model, trained, inputs.examples, {}, training,
+                                                   save, progress, objective);
   } catch (const ComputationError&) {
     ModelOptions own;
     own.bare = options.fresh;
@@ -243,8 +268,10 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   take_over(files.folder(), output.path(), vectors.empty());
   if (!vectors.empty()) write_weights(files, model, vectors, output.path());
   write_config(options, files.source(), report.summary, output.path());
-  report.cache_bytes = teacher.bytes();
-  report.teacher_seconds = teacher.seconds();
+  if (teacher) {
+    report.cache_bytes = teacher->bytes();
+    report.teacher_seconds = teacher->seconds();
+  }
   output.commit([&] {
     if (clear) clear();
     if (options.cache.empty()) clear_work_folder(options.output, kTeacherFiles);

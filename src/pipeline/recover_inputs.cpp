@@ -94,7 +94,15 @@ RecoverOptions::RecoverOptions() {
 }
 
 std::string_view name(RecoveryLoss loss) {
-  return loss == RecoveryLoss::kl ? "kl" : "hidden";
+  switch (loss) {
+    case RecoveryLoss::hidden:
+      return "hidden";
+    case RecoveryLoss::blocks:
+      return "blocks";
+    case RecoveryLoss::kl:
+      break;
+  }
+  return "kl";
 }
 
 FinetuneOptions as_finetune(const RecoverOptions& options) {
@@ -146,6 +154,10 @@ void check_recover(const RecoverOptions& o) {
          "expected at least 1, found " + std::to_string(o.teacher_logits));
   refuse(!(o.next_token_weight >= 0 && o.next_token_weight <= 1), "next_token_weight",
          "expected a number from 0 to 1");
+  const bool blocks = o.loss == RecoveryLoss::blocks;
+  refuse(blocks && o.next_token_weight > 0, "next_token_weight", "a block predicts no tokens");
+  refuse(blocks && o.train.batching == data::Batching::packed, "batching",
+         "expected padded, as blocks take it, found packed");
 }
 
 RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress) {
@@ -173,8 +185,11 @@ RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress) {
   expect_trainable(options, opened.files);
   if (!opened.adapter) check_fresh_adapter(opened.files.layout(), as_finetune(options));
   data::Omissions omissions;
-  const auto drawn = read_data(options, opened, training.length, omissions);
+  auto drawn = read_data(options, opened, training.length, omissions);
   for (const std::string& note : omissions.notes()) progress.warn(note);
+  if (options.loss == RecoveryLoss::blocks) {  // later blocks see what is made of every token
+    for (data::Example& example : drawn) std::ranges::fill(example.loss_mask, std::uint8_t{1});
+  }
   train::Examples examples(drawn);
   if (examples.size() == 0) {
     throw InputError({options.data, {}}, "none of the " + std::to_string(drawn.size()) +

@@ -10,11 +10,16 @@ namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-// When the state in `folder` was saved.
+// When the state in `folder` was saved, the latest where there are several.
 std::optional<fs::file_time_type> saved_at(const fs::path& folder) {
   std::error_code error;
-  const auto time = fs::last_write_time(folder / kTrainingFolder / kTrainingState, error);
-  return error ? std::nullopt : std::optional(time);
+  std::optional<fs::file_time_type> latest;
+  for (const auto& entry : fs::recursive_directory_iterator(folder / kTrainingFolder, error)) {
+    if (entry.path().filename() != kTrainingState) continue;
+    const auto time = entry.last_write_time(error);
+    if (!error && (!latest || time > *latest)) latest = time;
+  }
+  return latest;
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ class Run {
  public:
   Run(model::Model& model, model::AdapterId adapter, Examples examples,
       std::optional<Examples> validation, const Options& options, const Save& save,
-      Progress& progress, const Objective& objective)
+      Progress& progress, const Objective& objective, const NamedTensors& trained)
       : model_(model),
         adapter_(adapter),
         options_(options),
@@ -72,7 +72,7 @@ class Run {
         validation_(std::move(validation)),
         order_(examples_.lengths(), options),
         steps_(total_steps(options, order_.steps_per_epoch())),
-        optimizer_(model.trainable(),
+        optimizer_(trained.empty() ? model.trainable() : trained,
                    {options.beta1, options.beta2, options.epsilon, options.weight_decay}) {
     warn_about_data();
     identity_ = {options_, steps_, data_fingerprint(examples_, validation_), fingerprint_of(model_),
@@ -284,10 +284,11 @@ Objective next_token() {
 
 Summary train(model::Model& model, model::AdapterId adapter, Examples examples,
               std::optional<Examples> validation, const Options& options, const Save& save,
-              Progress& progress, const Objective& objective) {
+              Progress& progress, const Objective& objective,
+              const std::vector<std::pair<std::string, at::Tensor>>& trained) {
   options.validate();
   return Run(model, adapter, std::move(examples), std::move(validation), options, save, progress,
-             objective)
+             objective, trained)
       .run();
 }
 

@@ -20,14 +20,15 @@
 #include "gradients.h"
 #include "qloft/architecture.h"
 #include "qloft/core/error.h"
-#include "qloft/core/random.h"
 #include "qloft/model.h"
+#include "random_adapter.h"
 
 namespace qloft::model {
 
 using test::distance;
 using test::expect_same_gradients;
 using test::expect_slope;
+using test::random_adapter;
 
 // 2 layers, 4 query heads on 2 heads of keys and values, hidden 32.
 inline io::Json small_config() {
@@ -58,24 +59,6 @@ inline std::string error_of(const std::function<void()>& action) {
 inline at::Tensor random_ids(std::int64_t rows, std::int64_t length, std::uint64_t seed = 1) {
   at::manual_seed(seed);
   return at::randint(3, 64, {rows, length}, at::kLong);
-}
-
-// An adapter on every linear layer, both factors random.
-inline adapter::Adapter random_adapter(const architecture::Layout& layout, std::int64_t rank,
-                                       std::uint64_t seed, double dropout = 0) {
-  adapter::Adapter out;
-  out.config.rank = rank;
-  out.config.alpha = 2.0 * static_cast<double>(rank);
-  out.config.dropout = dropout;
-  Random random(seed);
-  for (const architecture::ParameterId id : architecture::linear_layers(layout)) {
-    const architecture::Parameter& linear = layout.parameter(id);
-    adapter::Factors factors{Matrix(rank, linear.columns()), Matrix(linear.rows(), rank)};
-    random.fill_normal(factors.a.values(), 0.f, 0.1f);
-    random.fill_normal(factors.b.values(), 0.f, 0.1f);
-    out.modules[linear.module()] = std::move(factors);
-  }
-  return out;
 }
 
 // The summed loss of predicting every id but the first of each row.

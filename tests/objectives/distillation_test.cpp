@@ -5,11 +5,14 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "gradients.h"
 #include "qloft/core/error.h"
 #include "qloft/objectives.h"
+#include "random_adapter.h"
 #include "small_llama.h"
 
 namespace qloft::objectives {
@@ -81,6 +84,33 @@ TEST(Distillation, OfStatesIsTheirSquaredErrorBesideTheTeachers) {
   const double likelihood = next_token(student, {ids}).sum.item<double>();
   EXPECT_NEAR(mixed, 0.75 * expected.item<double>() + 0.25 * likelihood, 1e-2);
   EXPECT_THROW(distillation_of_states(student, {ids}, {}, states.narrow(0, 0, 3), 0), InputError);
+}
+
+TEST(Distillation, OfABlockReachesThatBlockAlone) {
+  Model teacher = model_of_seed(5), student = model_of_seed(6);
+  const Tensor ids = some_ids();
+  const Tensor x = teacher.embed({ids});
+  Tensor wanted;
+  {
+    const at::NoGradGuard no_grad;
+    wanted = teacher.block(1, x, {}).narrow(1, 0, 8).reshape({16, -1});
+  }
+  EXPECT_NEAR(distillation_of_block(teacher, 1, x, {ids}, {}, wanted).sum.item<double>(), 0, 1e-6);
+
+  const auto id = student.attach("default", test::random_adapter(student.layout(), 2, 1), true);
+  const Loss loss =
+      distillation_of_block(student, 1, x, {.ids = ids, .adapters = {id}}, {}, wanted);
+  EXPECT_EQ(loss.count, 16);
+  loss.sum.backward();
+  const auto within = student.trainable(1);
+  EXPECT_EQ(within.size(), student.trainable().size() / 4);
+  for (const auto& [name, tensor] : student.trainable()) {
+    const bool of_block = name.find("layers.1.") != std::string::npos;
+    EXPECT_EQ(tensor.grad().defined(), of_block) << name;
+    EXPECT_EQ(std::ranges::count(within, name, [](const auto& one) { return one.first; }),
+              of_block ? 1 : 0)
+        << name;
+  }
 }
 
 TEST(Distillation, RefusesRowsThatAreNotOfThesePredictions) {

@@ -118,6 +118,46 @@ TEST_F(Recover, BringsHiddenStatesNearToTheTeachers) {
   EXPECT_LT(loss_of("back"), loss_of("low"));
 }
 
+TEST_F(Recover, BringsTheStatesAfterEachBlockNearToTheTeachers) {
+  RecoverOptions o = options("back");
+  o.loss = RecoveryLoss::blocks;
+  o.train.max_steps = 60;
+  o.samples = 12;
+  const RecoverReport report = recover(o, silent_);
+  EXPECT_EQ(report.summary.steps, 2 * 60);
+  EXPECT_LT(report.summary.last_loss, 0.7 * report.summary.first_loss);
+  EXPECT_LT(loss_of("back"), loss_of("low"));
+  EXPECT_TRUE(fs::exists(folder_ / "back/blocks/1/metrics.jsonl"));
+  EXPECT_FALSE(fs::exists(folder_ / "back/training"));
+}
+
+TEST_F(Recover, TakesRowsOfDifferentLengthsThroughABlock) {
+  RecoverOptions o = options("back");
+  o.loss = RecoveryLoss::blocks;
+  o.data = folder_ / "data.jsonl";
+  o.train.length = 32;
+  o.train.max_steps = 30;
+  const RecoverReport report = recover(o, silent_);
+  EXPECT_LT(report.summary.last_loss, 0.7 * report.summary.first_loss);
+}
+
+TEST_F(Recover, ABlockThatWasInterruptedResumesToTheSameFile) {
+  RecoverOptions o = options("whole");
+  o.loss = RecoveryLoss::blocks;
+  recover(o, silent_);
+  o.output = folder_ / "broken";
+  for (const char* stage :
+       {"train, block 1 of 2", "student, block 1 of 2", "train, block 2 of 2"}) {
+    StopIn stopping(stage, 3);
+    EXPECT_THROW(recover(o, stopping), Interrupted);
+    EXPECT_FALSE(fs::exists(folder_ / "broken"));
+    o.train.resume = true;
+  }
+  recover(o, silent_);
+  EXPECT_EQ(read_file(folder_ / "whole/adapter/adapter_model.safetensors"),
+            read_file(folder_ / "broken/adapter/adapter_model.safetensors"));
+}
+
 TEST_F(Recover, WritesAQuantizedFolderWithTheSamePackedWeights) {
   recover(options("back"), silent_);
   const quantized::ModelFiles before(folder_ / "low"), after(folder_ / "back");
@@ -268,6 +308,16 @@ TEST_F(Recover, RefusesWhatDoesNotFit) {
               HasSubstr("teacher_logits: expected at least 1"));
   EXPECT_THAT(with([](auto& o) { o.next_token_weight = 2; }),
               HasSubstr("next_token_weight: expected a number from 0 to 1"));
+  EXPECT_THAT(with([](auto& o) {
+                o.loss = RecoveryLoss::blocks;
+                o.next_token_weight = 0.5;
+              }),
+              HasSubstr("next_token_weight: a block predicts no tokens"));
+  EXPECT_THAT(with([](auto& o) {
+                o.loss = RecoveryLoss::blocks;
+                o.train.batching = data::Batching::packed;
+              }),
+              HasSubstr("batching: expected padded"));
   EXPECT_THAT(with([](auto& o) { o.rank = 7; }), HasSubstr("rank: the adapter"));
   EXPECT_THAT(with([](auto& o) { o.train.resume = true; }),
               HasSubstr("there is no interrupted run to resume"));

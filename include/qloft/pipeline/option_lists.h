@@ -191,8 +191,12 @@ void visit_options(RecoverOptions& o, Visitor& v) {
   v("--chat-template", o.chat_template, kChatTemplateHelp);
   visit_arithmetic(o, v);
   v.group("Loss");
-  v("--loss", choice(o.loss, {{"kl", RecoveryLoss::kl}, {"hidden", RecoveryLoss::hidden}}),
-    "what is brought near to the teacher's: probabilities, or the last hidden states");
+  v("--loss",
+    choice(o.loss, {{"kl", RecoveryLoss::kl},
+                    {"hidden", RecoveryLoss::hidden},
+                    {"blocks", RecoveryLoss::blocks}}),
+    "what is brought near to the teacher's: probabilities, the last hidden states, or the states "
+    "after each block, one block after the other (steps are a block's)");
   v("--teacher-logits", at_most(o.teacher_logits, 1 << 20),
     "kl: the greatest of the teacher's that are kept a position; the others are one bucket");
   v("--next-token-weight", o.next_token_weight,

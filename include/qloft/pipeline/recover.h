@@ -16,9 +16,10 @@
 
 namespace qloft::pipeline {
 
-// What is brought near to the teacher's: the probabilities (Kullback-Leibler divergence), or the
-// hidden states that the output matrix is applied to.
-enum class RecoveryLoss : std::uint8_t { kl, hidden };
+// What is brought near to the teacher's: the probabilities (Kullback-Leibler divergence), the
+// hidden states that the output matrix is applied to, or the states after each block, one block
+// after the other.
+enum class RecoveryLoss : std::uint8_t { kl, hidden, blocks };
 std::string_view name(RecoveryLoss loss);
 
 struct RecoverOptions {
@@ -57,12 +58,12 @@ struct RecoverOptions {
   std::optional<std::string> save_dtype;
 
   // length is that of sequences of text, and the most that a row keeps; folder and log_folder are
-  // set by the stage.
+  // set by the stage. With blocks the steps and epochs are those of each block.
   train::Options train;
 };
 
 struct RecoverReport {
-  train::Summary summary;  // losses: the mixed loss a prediction
+  train::Summary summary;  // losses: the mixed loss a prediction; of blocks the mean over them
   Arithmetic arithmetic;   // without auto
   std::int64_t trained_parameters = 0;
   std::int64_t sequences = 0;
@@ -82,7 +83,9 @@ struct RecoverReport {
 //
 // The teacher's outputs are made first and kept in a file named by all that they depend on; then
 // the teacher is released and the student loaded. An interrupted run goes on with that file; where
-// steps were saved, train.resume goes on with these, to the same bits.
+// steps were saved, train.resume goes on with these, to the same bits. With blocks nothing of the
+// teacher is kept: both models are loaded, what their blocks make of the sequences is held in
+// memory, and logs stand in blocks/N.
 //
 // Throws InputError for a MODEL that is not quantized, a teacher of other shapes, options that do
 // not fit each other, data without a prediction that counts, a text of fewer tokens than one
