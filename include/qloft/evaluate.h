@@ -27,6 +27,9 @@ struct Subject {
   const tokenizer::Tokenizer& tokenizer;
   const checkpoint::Checkpoint& source;  // of end tokens
   bool cached = false;  // caches were asked for, of a task that goes without (Caches)
+  // Of a task that is measured beside another model (Task::teacher), of the same vocabulary.
+  model::Model* teacher = nullptr;
+  model::AdapterId teacher_adapter = model::kNoAdapter;
 };
 
 // Throws ComputationError naming the first tensor of the checkpoint, or module of an adapter, that

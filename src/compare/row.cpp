@@ -95,6 +95,9 @@ pipeline::EvaluateOptions evaluate_options(const TaskSpec& spec, const Options& 
   if (spec.needs_examples()) {
     evaluate::set(task.settings, spec.task->example_file, options.train);
   }
+  if (!spec.task->teacher.empty()) {
+    evaluate::set(task.settings, spec.task->teacher, fs::path(options.model));
+  }
   return task;
 }
 

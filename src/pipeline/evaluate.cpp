@@ -1,6 +1,8 @@
 #include "qloft/pipeline/evaluate.h"
 
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "clock.h"
 #include "load.h"
@@ -61,6 +63,29 @@ evaluate::Prepared prepare(const ModelInputs& inputs, const evaluate::Task& task
   return task.prepare(materials, request, progress);
 }
 
+// The second model of a task that has one, computed as the first.
+std::optional<ModelInputs> open_teacher(const evaluate::Task& task, const EvaluateOptions& options,
+                                        const ModelInputs& model) {
+  if (task.teacher.empty()) return std::nullopt;
+  const auto& setting = evaluate::setting(options.settings, task.teacher);
+  ModelOptions of_teacher;
+  of_teacher.model = std::get<std::filesystem::path>(setting.value).string();
+  of_teacher.device = options.model.device;
+  of_teacher.dtype = model.choice.arithmetic.dtype;
+  of_teacher.matmul = model.choice.arithmetic.matmul;
+  of_teacher.adapter_type = "f32";
+  of_teacher.output_type = "stored";
+  ModelInputs teacher = open_model(of_teacher);
+  const std::int64_t its = teacher.files.layout().vocabulary_size;
+  const std::int64_t own = model.files.layout().vocabulary_size;
+  if (its != own) {
+    throw InputError({teacher.files.folder() / "config.json", "vocab_size"},
+                     "expected " + std::to_string(own) + ", that of " +
+                         model.files.folder().string() + ", found " + std::to_string(its));
+  }
+  return teacher;
+}
+
 }  // namespace
 
 void check_evaluate(const EvaluateOptions& options, Progress& progress) {
@@ -88,7 +113,10 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   const Interruptible interruptible(progress);
   ModelInputs inputs = open_model(model_of(task, options));
   const evaluate::Prepared data = prepare(inputs, task, request, progress);
+  std::optional<ModelInputs> teacher_inputs = open_teacher(task, options, inputs);
   LoadedModel loaded = load_model(std::move(inputs), progress);
+  std::optional<LoadedModel> teacher;
+  if (teacher_inputs) teacher = load_model(std::move(*teacher_inputs), progress);
   EvaluateReport report;
   report.task = options.task;
   report.arithmetic = loaded.arithmetic;
@@ -96,9 +124,15 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   report.cached = task.caches == evaluate::Caches::always ||
                   (task.caches == evaluate::Caches::where_asked_for && asks_for_cache(options));
   const auto start = Clock::now();
-  const evaluate::Subject subject{loaded.model, loaded.adapter, loaded.text.tokenizer,
-                                  loaded.source(), report.cached};
+  evaluate::Subject subject{loaded.model, loaded.adapter, loaded.text.tokenizer, loaded.source(),
+                            report.cached};
   evaluate::expect_finite_weights(subject);
+  if (teacher) {
+    evaluate::expect_finite_weights(
+        {teacher->model, teacher->adapter, teacher->text.tokenizer, teacher->source()});
+    subject.teacher = &teacher->model;
+    subject.teacher_adapter = teacher->adapter;
+  }
   try {
     report.scores = task.run(subject, request, data, progress);
   } catch (const ComputationError&) {

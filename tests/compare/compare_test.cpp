@@ -244,6 +244,19 @@ TEST_F(Compare, MakesARowOfEveryVariedValue) {
 
 // ---------------------------------------------------------------------------------- rows
 
+TEST_F(Compare, SetsEveryRowBesideTheFullModel) {
+  const Report report = run(options(R"({
+    "tasks": {"divergence": {"window": 16}},
+    "quantize": {"rank": 2, "block": 16},
+    "rows": [{"name": "full", "quantize": null}, {"name": "LoftQ", "quantize": {"bits": 2}}]
+  })"),
+                            silent_);
+  ASSERT_EQ(report.rows.size(), 2u);
+  EXPECT_NEAR(*report.rows[0].before.find("divergence"), 0, 1e-6);
+  EXPECT_GT(*report.rows[1].before.find("divergence"), 1e-4);
+  EXPECT_LT(*report.rows[1].before.find("agreement"), 1);
+}
+
 TEST_F(Compare, MeasuresEveryRowBeforeAndAfterTuning) {
   const Report report = run(options(kTwoRows), silent_);
   ASSERT_EQ(report.rows.size(), 2u);

@@ -1,8 +1,13 @@
 // The tasks on the bundled model, beside what transformers makes of it
 // (tests/golden/evaluate.json).
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -11,6 +16,7 @@
 #include "qloft/core/file.h"
 #include "qloft/evaluate.h"
 #include "qloft/io.h"
+#include "random_adapter.h"
 #include "temporary_folder.h"
 
 namespace qloft::evaluate {
@@ -89,6 +95,67 @@ TEST_F(Tasks, PerplexityIsThatOfTransformers) {
   EXPECT_EQ(scores.find("tokens"), golden_["tokens"].get<double>());
   EXPECT_NEAR(*scores.find("nll_mean"), golden_["nll_mean"].get<double>(), 1e-4);
   EXPECT_DOUBLE_EQ(*scores.find("perplexity"), std::exp(*scores.find("nll_mean")));
+}
+
+// The bundled model beside itself with an adapter.
+class Divergence : public Tasks {
+ protected:
+  Divergence() : model_(model::Model::load(quantized::ModelFiles(bundled()), {}, progress_)) {
+    model_.set_training(false);
+    settings_ = all_settings();
+    set(settings_, "window", std::int64_t{40});
+    set(settings_, "limit", std::int64_t{3});
+    set(settings_, "teacher", bundled());
+  }
+  // `adapter`: of the model; the teacher has none.
+  Scores divergence(model::AdapterId adapter) {
+    const quantized::ModelFiles files(bundled());
+    const auto tokenizer = tokenizer::Tokenizer::load(bundled());
+    const std::optional<chat_template::ChatTemplate> chat;
+    const Request request{text(), settings_};
+    const Task& row = task("divergence");
+    row.check(request, files.layout().max_positions, progress_);
+    const Prepared data =
+        row.prepare({files.layout(), tokenizer, chat, files.source()}, request, progress_);
+    const Subject subject{model_, adapter, tokenizer, files.source(), false, &model_};
+    return row.run(subject, request, data, progress_);
+  }
+
+  model::Model model_;
+  std::vector<Setting> settings_;
+};
+
+TEST_F(Divergence, OfAModelFromItselfIsNone) {
+  const Scores scores = divergence(model::kNoAdapter);
+  EXPECT_EQ(scores.find("predictions"), 3 * 39);
+  EXPECT_NEAR(*scores.find("divergence"), 0, 1e-6);
+  EXPECT_EQ(scores.find("agreement"), 1);
+  EXPECT_NEAR(*scores.find("perplexity_ratio"), 1, 1e-6);
+}
+
+TEST_F(Divergence, IsThatOfTheWholeDistributions) {
+  const auto adapter = model_.attach("a", test::random_adapter(model_.layout(), 2, 1), false);
+  const Scores scores = divergence(adapter);
+  const at::NoGradGuard no_grad;
+  const auto tokenizer = tokenizer::Tokenizer::load(bundled());
+  const auto ids = at::tensor(tokenizer.encode(golden_["text"].get<std::string>()), at::kLong)
+                       .narrow(0, 0, 120)
+                       .view({3, 40});
+  const auto logs = [&](model::AdapterId id) {
+    const auto states = model_.hidden({.ids = ids, .adapters = {id}}).narrow(1, 0, 39);
+    return at::log_softmax(model_.logits(states, {id}).to(at::kDouble), -1);
+  };
+  const at::Tensor own = logs(adapter), wanted = logs(model::kNoAdapter);
+  const at::Tensor each = (wanted.exp() * (wanted - own)).sum(-1).flatten();
+  EXPECT_NEAR(*scores.find("divergence"), each.mean().item<double>(), 1e-5);
+  EXPECT_NEAR(*scores.find("divergence_error"), each.std().item<double>() / std::sqrt(117), 1e-5);
+  EXPECT_NEAR(*scores.find("divergence_max"), each.max().item<double>(), 1e-4);
+  EXPECT_NEAR(*scores.find("divergence_median"), each.median().item<double>(), 1e-4);
+  const auto same = own.argmax(-1).eq(wanted.argmax(-1)).to(at::kDouble).mean();
+  EXPECT_DOUBLE_EQ(*scores.find("agreement"), same.item<double>());
+  const at::Tensor next = ids.narrow(1, 1, 39).unsqueeze(-1);
+  const auto ratio = (wanted.gather(-1, next) - own.gather(-1, next)).mean().exp();
+  EXPECT_NEAR(*scores.find("perplexity_ratio"), ratio.item<double>(), 1e-4);
 }
 
 TEST_F(Tasks, PerplexityThroughACacheIsNearThatWithoutOne) {
@@ -188,7 +255,7 @@ TEST(TaskRows, RefuseASettingThatBelongsToOtherTasksAlone) {
   };
   const Given cases[] = {
       {"few_shot", "few_shot: expected it with the task gsm8k, found it with loss"},
-      {"window", "window: expected it with the task perplexity, found it with loss"},
+      {"window", "window: expected it with the task perplexity or divergence, found it with loss"},
       {"batch", ""},
       {"limit", ""},
   };
@@ -207,7 +274,7 @@ TEST(TaskRows, RefuseASettingThatBelongsToOtherTasksAlone) {
 
 TEST(TaskRows, SayInHelpWhichTasksASettingIsFor) {
   const auto settings = all_settings();
-  EXPECT_EQ(setting(settings, "window").help, "perplexity: tokens a window");
+  EXPECT_EQ(setting(settings, "window").help, "perplexity, divergence: tokens a window");
   EXPECT_EQ(setting(settings, "batch").help, "loss, gsm8k: examples at once");
   EXPECT_EQ(setting(settings, "limit").help, "windows, examples or problems at most; 0: all");
 }

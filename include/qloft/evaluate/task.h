@@ -47,6 +47,7 @@ struct Task {
   Caches caches = Caches::none;
   // A setting that is a number of worked examples, and the one that says which file has them.
   std::string example_count, example_file;
+  std::string teacher;  // the setting that names a second model, which is loaded too; empty: none
   std::vector<ScoreInfo> scores;
   std::vector<Setting> settings;
 

@@ -1,8 +1,6 @@
-// The text is tokenized once as a whole with the tokenizer's special tokens, cut into consecutive
-// windows, the incomplete last one dropped; within a window every token but the first is predicted.
+// -log p of each token but the first of each window (tasks/windows.h).
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,38 +10,31 @@
 
 #include "finite.h"
 #include "qloft/core/error.h"
-#include "qloft/data/known_ids.h"
 #include "qloft/evaluate.h"
 #include "qloft/objectives.h"
 #include "tasks/row.h"
+#include "tasks/windows.h"
 
 namespace qloft::evaluate {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Positions in one forward pass: enough to fill the products, little in memory.
-constexpr std::int64_t kPositionsAtOnce = 2048;
-
-struct PerplexityOptions {
-  std::int64_t window = 1024;  // at most the model's positions
-  std::int64_t limit = 0;
-};
+struct PerplexityOptions : WindowOptions {};
 
 template <typename Visitor>
 void visit_options(PerplexityOptions& o, Visitor& v) {
-  v("--window", at_most(o.window, kMostTokens), "tokens a window");
-  v("--limit", o.limit, kLimitHelp);
+  visit_window_options(o, v);
 }
 
-void check_text(const PerplexityOptions& options, const fs::path& data, std::int64_t positions,
-                Progress&) {
-  expect_at_least(2, options.window, "window");
-  if (positions > 0 && options.window > positions) {
-    throw InputError({{}, "window"}, "expected at most the model's " + std::to_string(positions) +
-                                         " positions, found " + std::to_string(options.window));
-  }
-  if (!fs::is_regular_file(data)) throw InputError({data, {}}, "no such file");
+void check_perplexity(const PerplexityOptions& options, const fs::path& data,
+                      std::int64_t positions, Progress&) {
+  check_windows(options, data, positions);
+}
+
+Windows read_perplexity_text(const Materials& materials, const PerplexityOptions& options,
+                             const fs::path& file, Progress&) {
+  return read_windows(materials, options, file);
 }
 
 // Each window by a cache of its own, as if it were a prompt.
@@ -62,52 +53,28 @@ objectives::Loss loss_through_caches(const Subject& subject, const model::Input&
   return objectives::next_token_of(model, model.extend(sequences, model::NewTokens::all), input);
 }
 
-objectives::Loss loss_of_windows(const Subject& subject, const tokenizer::TokenId* ids,
-                                 std::int64_t rows, std::int64_t window) {
-  auto batch = at::empty({rows, window}, at::kLong);
-  std::copy_n(ids, rows * window, batch.data_ptr<std::int64_t>());
-  const model::Input input{.ids = batch.to(subject.model.device()), .adapters = {subject.adapter}};
+objectives::Loss loss_of_windows(const Subject& subject, const at::Tensor& ids) {
+  const model::Input input{.ids = ids.to(subject.model.device()), .adapters = {subject.adapter}};
   return subject.cached ? loss_through_caches(subject, input)
                         : objectives::next_token(subject.model, input);
 }
 
-struct Windows {
-  fs::path file;
-  std::vector<tokenizer::TokenId> ids;
-  std::int64_t count;
-};
-
-Windows read_windows(const Materials& materials, const PerplexityOptions& options,
-                     const fs::path& file, Progress&) {
-  auto ids = data::read_text_ids(file, materials.layout.vocabulary_size, materials.tokenizer);
-  const std::int64_t count = std::ssize(ids) / options.window;
-  if (count == 0) {
-    throw InputError({file, {}}, "expected at least one window of " +
-                                     std::to_string(options.window) + " tokens, found " +
-                                     std::to_string(ids.size()));
-  }
-  return {file, std::move(ids), options.limit > 0 ? std::min(count, options.limit) : count};
-}
-
-Scores run_perplexity(const Subject& subject, const PerplexityOptions& options, const Windows& data,
+Scores run_perplexity(const Subject& subject, const PerplexityOptions&, const Windows& data,
                       Progress& progress) {
-  const auto& [file, ids, windows] = data;
-  const std::int64_t window = options.window;
   const at::NoGradGuard no_gradients;
-  const std::int64_t at_once = std::max<std::int64_t>(1, kPositionsAtOnce / window);
   double sum = 0;
   std::int64_t count = 0;
-  progress.begin("perplexity", static_cast<std::uint64_t>(windows), "windows");
-  for (std::int64_t first = 0; first < windows; first += at_once) {
+  progress.begin("perplexity", static_cast<std::uint64_t>(data.count), "windows");
+  for (std::int64_t first = 0; first < data.count; first += data.at_once()) {
     if (progress.stop_requested()) throw Interrupted({}, "stopped");
-    const std::int64_t rows = std::min(at_once, windows - first);
-    const auto loss = loss_of_windows(subject, ids.data() + first * window, rows, window);
+    const std::int64_t rows = std::min(data.at_once(), data.count - first);
+    const auto loss = loss_of_windows(subject, data.rows(first, rows));
     const auto batch_sum = loss.sum.item<double>();
     for (std::int64_t i = first; !std::isfinite(batch_sum) && i < first + rows; ++i) {
-      const auto one = loss_of_windows(subject, ids.data() + i * window, 1, window);
-      expect_finite(one.sum.item<double>(), {file, "window " + std::to_string(i + 1)});
+      const auto one = loss_of_windows(subject, data.rows(i, 1));
+      expect_finite(one.sum.item<double>(), {data.file, "window " + std::to_string(i + 1)});
     }
-    expect_finite(batch_sum, {file, "windows from " + std::to_string(first + 1)});
+    expect_finite(batch_sum, {data.file, "windows from " + std::to_string(first + 1)});
     sum += batch_sum;
     count += loss.count;
     progress.update(static_cast<std::uint64_t>(first + rows),
@@ -137,7 +104,8 @@ Task perplexity_task() {
        .compared = {{"perplexity", 2, "Perplexity", "perplexity"}}},
       {.key = "tokens", .label = "tokens", .unit = Unit::count},
   };
-  return make_task<PerplexityOptions, check_text, read_windows, run_perplexity>(std::move(row));
+  return make_task<PerplexityOptions, check_perplexity, read_perplexity_text, run_perplexity>(
+      std::move(row));
 }
 
 }  // namespace qloft::evaluate

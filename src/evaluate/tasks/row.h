@@ -99,6 +99,7 @@ Task make_task(Task row) {
 
 // A file each.
 Task perplexity_task();
+Task divergence_task();
 Task loss_task();
 Task gsm8k_task();
 

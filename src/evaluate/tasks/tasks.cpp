@@ -43,7 +43,8 @@ auto find(auto& settings, std::string_view name) {
 }  // namespace
 
 const std::vector<Task>& tasks() {
-  static const std::vector<Task> rows = {perplexity_task(), loss_task(), gsm8k_task()};
+  static const std::vector<Task> rows = {perplexity_task(), divergence_task(), loss_task(),
+                                         gsm8k_task()};
   return rows;
 }
 
