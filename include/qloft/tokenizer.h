@@ -11,12 +11,13 @@
 #include <string_view>
 #include <vector>
 
+#include "qloft/tokenizer/encoding.h"
+
 namespace qloft::tokenizer {
 
-using TokenId = std::int32_t;
-
-// tokenizer.json (BPE, byte-level or with byte fallback), or tokenizer.model through SentencePiece
-// where there is no tokenizer.json; with the tokens that tokenizer_config.json,
+// tokenizer.json (BPE, WordPiece or Unigram), or where there is none a SentencePiece model
+// (tokenizer.model, spiece.model, spm.model, sentencepiece.bpe.model) or BERT's vocab.txt, taken
+// apart as transformers does it; with the tokens that tokenizer_config.json,
 // special_tokens_map.json and added_tokens.json declare beside it, as transformers 5 reads them:
 // those that no vocabulary holds get the next ids. Immutable: one object serves all threads. Cheap
 // to copy.
@@ -24,10 +25,18 @@ class Tokenizer {
  public:
   // Throws InputError naming the file and the field of what is missing, broken or not supported.
   static Tokenizer load(const std::filesystem::path& model_folder);
+  // The name of the file that load() would begin with; empty where the folder has none.
+  static std::optional<std::string> main_file(const std::filesystem::path& folder);
 
   // `special`: let the post-processor add its tokens (<s> ...). Special tokens that stand in the
   // text are recognised either way, as transformers does. Invalid UTF-8 becomes U+FFFD.
   std::vector<TokenId> encode(std::string_view text, bool special = true) const;
+  // The same with types and offsets, truncated as `options` say. Offsets count the characters of
+  // the text after invalid UTF-8 was replaced. Throws InputError (no location) where max_length
+  // leaves no room for what is not cut, or the stride is as long as what is left of the cut text.
+  Encoding encode(std::string_view text, const EncodeOptions& options) const;
+  Encoding encode_pair(std::string_view first, std::string_view second,
+                       const EncodeOptions& options = {}) const;
   // What transformers' decode(ids, skip_special_tokens, clean_up_tokenization_spaces=False) gives.
   std::string decode(std::span<const TokenId> ids, bool skip_special = false) const;
 

@@ -185,7 +185,8 @@ bool copy_files(const fs::path& from, const fs::path& to,
 
 bool copy_tokenizer(const fs::path& from, const fs::path& to) {
   return copy_files(from, to,
-                    {"tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+                    {"tokenizer.json", "tokenizer.model", "spiece.model", "spm.model",
+                     "sentencepiece.bpe.model", "vocab.txt", "tokenizer_config.json",
                      "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"});
 }
 

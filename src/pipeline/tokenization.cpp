@@ -12,14 +12,6 @@ namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-const char* tokenizer_file(const fs::path& folder) {
-  std::error_code error;
-  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
-    if (fs::is_regular_file(folder / name, error)) return name;
-  }
-  return nullptr;
-}
-
 std::optional<chat_template::ChatTemplate> load_chat(const fs::path& from,
                                                      const tokenizer::Tokenizer& tokenizer) {
   std::error_code error;
@@ -33,12 +25,12 @@ void check_ids(const TextSources& sources, const tokenizer::Tokenizer& tokenizer
                std::int64_t vocabulary_size) {
   if (vocabulary_size == 0 || tokenizer.vocabulary_size() <= vocabulary_size) return;
   if (sources.tokenizer == sources.model) return;  // its unused tokens may never occur
-  const bool own = tokenizer_file(sources.model) != nullptr;
+  const bool own = tokenizer::Tokenizer::main_file(sources.model).has_value();
   const std::int64_t known =
       own ? tokenizer::Tokenizer::load(sources.model).vocabulary_size() : vocabulary_size;
   const std::int64_t most = std::max(known, vocabulary_size);
   if (tokenizer.vocabulary_size() <= most) return;
-  throw InputError({sources.tokenizer / tokenizer_file(sources.tokenizer), {}},
+  throw InputError({sources.tokenizer / *tokenizer::Tokenizer::main_file(sources.tokenizer), {}},
                    "expected ids below the " + std::to_string(vocabulary_size) +
                        " rows of the base's embedding, found tokens up to " +
                        std::to_string(tokenizer.vocabulary_size() - 1) +
@@ -51,7 +43,7 @@ void check_ids(const TextSources& sources, const tokenizer::Tokenizer& tokenizer
 TextSources text_sources(const fs::path& model, const std::optional<fs::path>& adapter,
                          const fs::path& chat_template) {
   TextSources sources{model, model, model};
-  if (adapter && tokenizer_file(*adapter) != nullptr) sources.tokenizer = *adapter;
+  if (adapter && tokenizer::Tokenizer::main_file(*adapter)) sources.tokenizer = *adapter;
   if (adapter && chat_template::ChatTemplate::is_in(*adapter)) sources.chat = *adapter;
   if (chat_template.empty()) return sources;
   std::error_code error;

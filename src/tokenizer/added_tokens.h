@@ -60,20 +60,21 @@ class AddedTokens {
   void set_split_special(bool split) { split_special_ = split; }
 
   // Cuts `text` into added tokens and pieces of normalized text between them, in order:
-  // token(id) and piece(Piece).
+  // token(id, Piece) and piece(Piece).
   template <class OnToken, class OnPiece>
-  void extract(std::string_view text, const Normalizer& normalizer, OnToken&& token,
+  void extract(const Piece& whole, const Normalizer& normalizer, OnToken&& token,
                OnPiece&& piece) const {
-    if (text.empty()) return;
-    const Piece whole{text, character_at(text, 0).size};
+    if (whole.text.empty()) return;
     cut(raw_, whole, token, [&](const Piece& part) {
       if (normalizer.empty()) {
         cut(normalized_, part, token, piece);
         return;
       }
       NormalizedText changed{std::string(part.text), part.first_bytes};
+      if (part.source != nullptr) changed.source = {part.source, part.source + part.text.size()};
       normalizer.apply(changed);
-      cut(normalized_, Piece{changed.text, changed.first_bytes}, token, piece);
+      const CharacterSpan* source = part.source == nullptr ? nullptr : changed.source.data();
+      cut(normalized_, Piece{changed.text, changed.first_bytes, source}, token, piece);
     });
   }
 
@@ -114,7 +115,7 @@ class AddedTokens {
       if (!range) continue;
       if (done < range->first) piece(in.part(done, range->first));
       // tokenizers drops a token whose text is empty, which none is.
-      token(match->id);
+      token(match->id, in.part(range->first, range->second));
       done = range->second;
     }
     if (done < in.text.size()) piece(in.part(done, in.text.size()));

@@ -10,11 +10,6 @@
 namespace qloft::tokenizer {
 namespace {
 
-std::string byte_token(unsigned byte) {
-  constexpr std::string_view kDigits = "0123456789ABCDEF";
-  return {'<', '0', 'x', kDigits[byte >> 4], kDigits[byte & 15], '>'};
-}
-
 // The bytes that a byte-level token stands for; false if it holds any other character.
 bool raw_bytes_of(std::string_view token, std::string& bytes) {
   bytes.clear();
@@ -36,6 +31,11 @@ bool has_inner_metaspace(std::string_view token) {
 }
 
 }  // namespace
+
+std::string byte_token(unsigned byte) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  return {'<', '0', 'x', kDigits[byte >> 4], kDigits[byte & 15], '>'};
+}
 
 char32_t byte_level_character(unsigned char byte) {
   const auto stands_for_itself = [](unsigned b) {
@@ -121,65 +121,69 @@ void Bpe::add_merges(const std::vector<std::pair<std::string, std::string>>& mer
   }
 }
 
-void Bpe::encode(std::string_view piece, std::vector<TokenId>& ids) const {
+// A run of U+2581 and what follows it is one word.
+template <class Word>
+void Bpe::each_word(std::string_view piece, Word&& word) const {
   if (piece.empty()) return;
-  if (!metaspace_starts_words_) {
-    encode_word(piece, ids);
-    return;
-  }
   std::size_t begin = 0;
   std::size_t at = 0;
-  while ((at = piece.find(kMetaspace, at)) != std::string_view::npos) {
-    // A run of U+2581 and what follows it is one word.
+  while (metaspace_starts_words_ && (at = piece.find(kMetaspace, at)) != std::string_view::npos) {
     if (at > begin) {
-      encode_word(piece.substr(begin, at - begin), ids);
+      word(piece.substr(begin, at - begin));
       begin = at;
     }
     while (piece.substr(at).starts_with(kMetaspace)) at += kMetaspace.size();
   }
-  encode_word(piece.substr(begin), ids);
+  word(piece.substr(begin));
 }
 
-void Bpe::encode_word(std::string_view word, std::vector<TokenId>& ids) const {
-  if (word.size() > WordCache::kBytes) {
-    encode_uncached(word, ids);
-    return;
-  }
-  WordCache::Entry& entry = WordCache::of_this_thread().entry(hash_bytes(word));
-  if (WordCache::holds(entry, cache_key_, word)) {
-    ids.insert(ids.end(), entry.id.begin(), entry.id.begin() + entry.ids);
-    return;
-  }
-  const std::size_t before = ids.size();
-  encode_uncached(word, ids);
-  const std::size_t count = ids.size() - before;
-  if (count <= WordCache::kIds) {
-    WordCache::fill(entry, cache_key_, word, ids.data() + before, count);
-  }
+void Bpe::encode(std::string_view piece, std::vector<TokenId>& ids) const {
+  each_word(piece, [&](std::string_view word) {
+    encode_cached(cache_key_, word, ids, [&] { encode_uncached(word, ids); });
+  });
+}
+
+void Bpe::encode(std::string_view piece, std::vector<TokenId>& ids,
+                 std::vector<std::uint32_t>& lengths) const {
+  std::vector<TokenId> symbols;
+  std::vector<std::uint32_t> bytes;
+  each_word(piece, [&](std::string_view word) {
+    symbols.clear();
+    bytes.clear();
+    merge_word(word, {symbols, &bytes});
+    ids.insert(ids.end(), symbols.begin(), symbols.end());
+    lengths.insert(lengths.end(), bytes.begin(), bytes.end());
+  });
 }
 
 void Bpe::encode_uncached(std::string_view word, std::vector<TokenId>& ids) const {
-  if (options_.ignore_merges) {
-    if (const auto id = (options_.raw_bytes ? raw_ : vocabulary_).find(word)) {
-      ids.push_back(*id);
-      return;
-    }
-  }
   thread_local std::vector<TokenId> symbols;
   symbols.clear();
-  options_.raw_bytes ? byte_symbols(word, symbols) : character_symbols(word, symbols);
-  merge_symbols(symbols, merges_);
+  merge_word(word, {symbols});
   ids.insert(ids.end(), symbols.begin(), symbols.end());
 }
 
-void Bpe::byte_symbols(std::string_view word, std::vector<TokenId>& symbols) const {
+void Bpe::merge_word(std::string_view word, const Symbols& symbols) const {
+  if (options_.ignore_merges) {
+    if (const auto id = (options_.raw_bytes ? raw_ : vocabulary_).find(word)) {
+      symbols.add(*id, word.size());
+      return;
+    }
+  }
+  options_.raw_bytes ? byte_symbols(word, symbols) : character_symbols(word, symbols);
+  merge_symbols(symbols.ids, merges_, symbols.lengths);
+}
+
+void Bpe::byte_symbols(std::string_view word, const Symbols& symbols) const {
   bool after_unknown = false;
   for (const char byte : word) {
     const TokenId id = byte_ids_[static_cast<unsigned char>(byte)];
     if (id >= 0) {
-      symbols.push_back(id);
-    } else if (!options_.unknown.empty() && !(after_unknown && options_.fuse_unknown)) {
-      symbols.push_back(unknown());
+      symbols.add(id, 1);
+    } else if (after_unknown && options_.fuse_unknown && !options_.unknown.empty()) {
+      if (symbols.lengths != nullptr) ++symbols.lengths->back();
+    } else if (!options_.unknown.empty()) {
+      symbols.add(unknown(), 1);
     }
     after_unknown = id < 0;
   }
@@ -205,8 +209,12 @@ TokenId Bpe::symbol(std::string_view character, bool first, bool last) const {
   return vocabulary_.find(token).value_or(-1);
 }
 
-void Bpe::character_symbols(std::string_view word, std::vector<TokenId>& symbols) const {
-  bool unknown_waits = false;  // it is written in front of the next known character
+void Bpe::character_symbols(std::string_view word, const Symbols& symbols) const {
+  std::size_t unknown_bytes = 0;  // of one that is written in front of the next known character
+  const auto flush = [&] {
+    if (unknown_bytes > 0) symbols.add(unknown(), unknown_bytes);
+    unknown_bytes = 0;
+  };
   for (std::size_t i = 0; i < word.size();) {
     const std::size_t size = character_at(word, i).size;
     const std::string_view character = word.substr(i, size);
@@ -214,9 +222,8 @@ void Bpe::character_symbols(std::string_view word, std::vector<TokenId>& symbols
     i += size;
     const TokenId id = symbol(character, first, last);
     if (id >= 0) {
-      if (unknown_waits) symbols.push_back(unknown());
-      unknown_waits = false;
-      symbols.push_back(id);
+      flush();
+      symbols.add(id, size);
       continue;
     }
     if (options_.byte_fallback) {
@@ -226,15 +233,15 @@ void Bpe::character_symbols(std::string_view word, std::vector<TokenId>& symbols
       bool complete = true;
       for (const char byte : text) complete &= byte_ids_[static_cast<unsigned char>(byte)] >= 0;
       if (complete) {  // an unknown that waits comes behind these bytes, as in tokenizers
-        for (const char byte : text) symbols.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
+        for (const char byte : text) symbols.add(byte_ids_[static_cast<unsigned char>(byte)], 1);
         continue;
       }
     }
     if (options_.unknown.empty()) continue;
-    if (unknown_waits && !options_.fuse_unknown) symbols.push_back(unknown());
-    unknown_waits = true;
+    if (!options_.fuse_unknown) flush();
+    unknown_bytes += size;
   }
-  if (unknown_waits) symbols.push_back(unknown());
+  flush();
 }
 
 }  // namespace qloft::tokenizer

@@ -38,13 +38,28 @@ class Bpe {
   // Appends the ids of `piece`, which is valid UTF-8. Throws InputError where it needs an unknown
   // token that the vocabulary lacks.
   void encode(std::string_view piece, std::vector<TokenId>& ids) const;
+  // The same, and how many bytes of the piece each id stands for, one behind the other. Of a symbol
+  // that is left out nothing counts, as in tokenizers.
+  void encode(std::string_view piece, std::vector<TokenId>& ids,
+              std::vector<std::uint32_t>& lengths) const;
 
  private:
+  // One symbol behind the other, and their lengths where they are asked for.
+  struct Symbols {
+    std::vector<TokenId>& ids;
+    std::vector<std::uint32_t>* lengths = nullptr;
+    void add(TokenId id, std::size_t bytes) const {
+      ids.push_back(id);
+      if (lengths != nullptr) lengths->push_back(static_cast<std::uint32_t>(bytes));
+    }
+  };
   void add_merges(const std::vector<std::pair<std::string, std::string>>& merges);
-  void encode_word(std::string_view word, std::vector<TokenId>& ids) const;
   void encode_uncached(std::string_view word, std::vector<TokenId>& ids) const;
-  void byte_symbols(std::string_view word, std::vector<TokenId>& symbols) const;
-  void character_symbols(std::string_view word, std::vector<TokenId>& symbols) const;
+  void merge_word(std::string_view word, const Symbols& symbols) const;
+  void byte_symbols(std::string_view word, const Symbols& symbols) const;
+  void character_symbols(std::string_view word, const Symbols& symbols) const;
+  template <class Word>
+  void each_word(std::string_view piece, Word&& word) const;
   TokenId unknown() const;  // throws InputError if the vocabulary lacks it
   // The id of one character, with prefix and suffix where they apply; -1: not a token.
   TokenId symbol(std::string_view character, bool first, bool last) const;
@@ -60,6 +75,8 @@ class Bpe {
   std::uint32_t cache_key_ = 0;
 };
 
+// "<0xE2>"
+std::string byte_token(unsigned byte);
 // The character that stands for `byte` in byte-level vocabularies (GPT-2's bytes_to_unicode).
 char32_t byte_level_character(unsigned char byte);
 // The other way round; -1: no such byte.

@@ -35,12 +35,42 @@ const std::vector<ClassRow>& rows() {
         {"unk_token", "<unk>"},
         {"pad_token", "<pad>"},
         {"mask_token", "<mask>"}}},
+      {{"bert", "distilbert", "electra"},
+       {"", "BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"},
+       {{"unk_token", "[UNK]"},
+        {"sep_token", "[SEP]"},
+        {"pad_token", "[PAD]"},
+        {"cls_token", "[CLS]"},
+        {"mask_token", "[MASK]"}}},
+      {{"deberta-v2"},
+       {"", "DebertaV2Tokenizer"},
+       {{"bos_token", "[CLS]"},
+        {"eos_token", "[SEP]"},
+        {"unk_token", "[UNK]"},
+        {"sep_token", "[SEP]"},
+        {"pad_token", "[PAD]"},
+        {"cls_token", "[CLS]"},
+        {"mask_token", "[MASK]"}}},
+      {{"roberta", "xlm-roberta", "bart"},
+       {"", "RobertaTokenizer", "XLMRobertaTokenizer", "BartTokenizer"},
+       {{"bos_token", "<s>"},
+        {"eos_token", "</s>"},
+        {"unk_token", "<unk>"},
+        {"sep_token", "</s>"},
+        {"pad_token", "<pad>"},
+        {"cls_token", "<s>"},
+        {"mask_token", "<mask>"}}},
+      {{"t5", "mt5", "umt5"},
+       {"", "T5Tokenizer", "MT5Tokenizer"},
+       {{"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"}}},
       {{"llama"},
        {"LlamaTokenizer"},
        {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}}},
   };
   return table;
 }
+
+}  // namespace
 
 std::string model_type_of(const std::filesystem::path& folder) {
   std::error_code error;
@@ -49,8 +79,6 @@ std::string model_type_of(const std::filesystem::path& folder) {
   const auto found = config.is_object() ? config.find("model_type") : config.end();
   return found != config.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
-
-}  // namespace
 
 Names class_tokens(const std::filesystem::path& folder, const std::optional<Field>& config) {
   std::string name = config ? config->string("tokenizer_class").value_or("") : std::string();

@@ -16,4 +16,7 @@ namespace qloft::tokenizer {
 std::map<std::string, std::string> class_tokens(const std::filesystem::path& folder,
                                                 const std::optional<Field>& config);
 
+// model_type of the folder's config.json; empty where there is none.
+std::string model_type_of(const std::filesystem::path& folder);
+
 }  // namespace qloft::tokenizer

@@ -160,6 +160,33 @@ void step_run(const Decoder::Bpe& step, Tokens& tokens) {
   }
 }
 
+// tokenizers' clean-up, each within one token.
+std::string cleaned(std::string text) {
+  static constexpr std::pair<std::string_view, std::string_view> kRules[] = {
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (const auto& [from, to] : kRules) {
+    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
+      text.replace(at, from.size(), to);
+    }
+  }
+  return text;
+}
+
+void step_run(const Decoder::WordPiece& step, Tokens& tokens) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (i > 0) {
+      if (tokens[i].starts_with(step.prefix)) {
+        tokens[i].erase(0, step.prefix.size());
+      } else {
+        tokens[i].insert(0, " ");
+      }
+    }
+    if (step.cleanup) tokens[i] = cleaned(std::move(tokens[i]));
+  }
+}
+
 }  // namespace
 
 Decoder Decoder::read(const Field& field) {
@@ -172,7 +199,7 @@ Decoder Decoder::read(const Field& field) {
 void Decoder::add(const Field& field) {
   if (steps_.size() >= kMaximumSteps) field.fail("expected fewer decoders");
   switch (field.at("type").choice({"Sequence", "Replace", "ByteFallback", "Fuse", "Strip",
-                                   "ByteLevel", "Metaspace", "BPEDecoder"})) {
+                                   "ByteLevel", "Metaspace", "BPEDecoder", "WordPiece"})) {
     case 0:
       for (const Field& part : field.at("decoders").elements()) add(part);
       return;
@@ -200,8 +227,12 @@ void Decoder::add(const Field& field) {
       steps_.push_back(Metaspace{character_of(field.at("replacement")), drops_first});
       return;
     }
-    default:
+    case 7:
       steps_.push_back(Bpe{field.at("suffix").string()});
+      return;
+    default:
+      steps_.push_back(WordPiece{field.string("prefix").value_or("##"),
+                                 field.boolean("cleanup").value_or(true)});
   }
 }
 

@@ -30,6 +30,10 @@ class Decoder {
   struct Bpe {
     std::string suffix;
   };
+  struct WordPiece {
+    std::string prefix;
+    bool cleanup;  // no space before punctuation and the like
+  };
 
   // Joins the tokens with spaces, as tokenizers does without a decoder.
   Decoder() = default;
@@ -41,7 +45,8 @@ class Decoder {
   std::string bytes(const std::string& token) const;
 
  private:
-  using Step = std::variant<Replace, ByteFallback, Fuse, Strip, ByteLevel, Metaspace, Bpe>;
+  using Step =
+      std::variant<Replace, ByteFallback, Fuse, Strip, ByteLevel, Metaspace, Bpe, WordPiece>;
   void add(const Field& field);
   bool given_ = false;
   std::vector<Step> steps_;

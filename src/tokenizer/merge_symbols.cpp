@@ -9,7 +9,8 @@ namespace {
 
 constexpr std::size_t kScanned = 48;  // where the heap begins to pay
 
-void merge_by_scanning(std::vector<TokenId>& symbols, const MergeTable& merges) {
+void merge_by_scanning(std::vector<TokenId>& symbols, const MergeTable& merges,
+                       std::vector<std::uint32_t>* lengths) {
   std::array<Merge, kScanned> pair;  // of symbols i and i + 1
   std::size_t count = symbols.size();
   for (std::size_t i = 0; i + 1 < count; ++i) pair[i] = merges.find(symbols[i], symbols[i + 1]);
@@ -21,6 +22,10 @@ void merge_by_scanning(std::vector<TokenId>& symbols, const MergeTable& merges) 
     if (pair[best].rank == Merge::kNone) break;
     symbols[best] = pair[best].result;
     --count;
+    if (lengths != nullptr) {
+      (*lengths)[best] += (*lengths)[best + 1];
+      lengths->erase(lengths->begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    }
     for (std::size_t i = best + 1; i < count; ++i) {
       symbols[i] = symbols[i + 1];
       pair[i - 1] = pair[i];
@@ -31,7 +36,8 @@ void merge_by_scanning(std::vector<TokenId>& symbols, const MergeTable& merges) 
   symbols.resize(count);
 }
 
-void merge_with_heap(std::vector<TokenId>& symbols, const MergeTable& merges) {
+void merge_with_heap(std::vector<TokenId>& symbols, const MergeTable& merges,
+                     std::vector<std::uint32_t>* lengths) {
   constexpr std::uint32_t kEnd = UINT32_MAX;
   struct Links {
     std::uint32_t previous, next;
@@ -64,6 +70,7 @@ void merge_with_heap(std::vector<TokenId>& symbols, const MergeTable& merges) {
     if (merge.rank != top >> 32) continue;  // the pair has changed since
     symbols[left] = merge.result;
     symbols[right] = -1;
+    if (lengths != nullptr) (*lengths)[left] += (*lengths)[right];
     links[left].next = links[right].next;
     if (links[left].next != kEnd) {
       links[links[left].next].previous = left;
@@ -71,17 +78,25 @@ void merge_with_heap(std::vector<TokenId>& symbols, const MergeTable& merges) {
     }
     if (links[left].previous != kEnd) push(links[left].previous, left);
   }
+  if (lengths != nullptr) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < symbols.size(); ++i) {
+      if (symbols[i] >= 0) (*lengths)[kept++] = (*lengths)[i];
+    }
+    lengths->resize(kept);
+  }
   std::erase(symbols, -1);
 }
 
 }  // namespace
 
-void merge_symbols(std::vector<TokenId>& symbols, const MergeTable& merges) {
+void merge_symbols(std::vector<TokenId>& symbols, const MergeTable& merges,
+                   std::vector<std::uint32_t>* lengths) {
   if (symbols.size() < 2) return;
   if (symbols.size() <= kScanned) {
-    merge_by_scanning(symbols, merges);
+    merge_by_scanning(symbols, merges, lengths);
   } else {
-    merge_with_heap(symbols, merges);
+    merge_with_heap(symbols, merges, lengths);
   }
 }
 

@@ -16,6 +16,9 @@ void run(const Normalizer::Prepend& step, NormalizedText& in) {
   if (in.text.empty()) return;
   in.text.insert(0, step.text);
   if (in.first_bytes > 0) in.first_bytes += step.text.size();
+  if (in.tracked()) {
+    in.source.insert(in.source.begin(), step.text.size(), CharacterSpan(in.source.front()));
+  }
 }
 
 void run(const Normalizer::Replace& step, NormalizedText& in) {
@@ -24,11 +27,20 @@ void run(const Normalizer::Replace& step, NormalizedText& in) {
   std::size_t copied = 0;
   const auto copy_until = [&](std::size_t end) {
     out.text.append(in.text, copied, end - copied);
+    if (in.tracked()) {
+      const auto source = in.source.begin();
+      out.source.insert(out.source.end(), source + static_cast<std::ptrdiff_t>(copied),
+                        source + static_cast<std::ptrdiff_t>(end));
+    }
     if (in.first_bytes > copied) out.first_bytes += std::min(in.first_bytes, end) - copied;
   };
   step.pattern.for_each(in.text, [&](std::size_t begin, std::size_t end) {
     copy_until(begin);
     out.text += step.content;
+    if (in.tracked()) {
+      out.source.insert(out.source.end(), step.content.size(),
+                        end == 0 ? in.origin() : in.source[end - 1]);
+    }
     if (end <= in.first_bytes) out.first_bytes += step.content.size();
     copied = end;
     if (out.text.size() > limit) throw InputError("a normalizer makes the text too long");
@@ -47,24 +59,47 @@ void replace_text(NormalizedText& in, std::string text) {
 }
 
 void run(const Normalizer::Form& step, NormalizedText& in) {
+  if (in.tracked()) {
+    apply_changes(in, normalize_changes(in.text, step.form));
+    return;
+  }
   replace_text(in, normalize(in.text, step.form));
 }
 
 void run(const Normalizer::Lowercase&, NormalizedText& in) {
-  replace_text(in, lowercase(in.text));
+  if (!in.tracked()) {
+    replace_text(in, lowercase(in.text));
+    return;
+  }
+  std::vector<CharacterSpan> source;
+  std::string text;
+  for (std::size_t i = 0; i < in.text.size();) {
+    const std::size_t size = character_at(in.text, i).size;
+    text += lowercase(std::string_view(in.text).substr(i, size));
+    source.insert(source.end(), text.size() - source.size(), in.source[i]);
+    i += size;
+  }
+  replace_text(in, std::move(text));
+  in.source = std::move(source);
 }
 
-void run(const Normalizer::StripAccents&, NormalizedText& in) {
+// Only the characters that are not of `classes`.
+void leave_out(NormalizedText& in, std::uint16_t classes) {
   NormalizedText out;
   for (std::size_t i = 0; i < in.text.size();) {
     const Character c = character_at(in.text, i);
-    if ((character_class(c.code) & combining) == 0) {
+    if ((character_class(c.code) & classes) == 0) {
       out.text.append(in.text, i, c.size);
+      if (in.tracked()) out.source.insert(out.source.end(), c.size, in.source[i]);
       if (i < in.first_bytes) out.first_bytes += c.size;
     }
     i += c.size;
   }
   in = std::move(out);
+}
+
+void run(const Normalizer::StripAccents&, NormalizedText& in) {
+  leave_out(in, combining);
 }
 
 void run(const Normalizer::Strip& step, NormalizedText& in) {
@@ -75,8 +110,62 @@ void run(const Normalizer::Strip& step, NormalizedText& in) {
   while (step.right && end > begin && is_space(character_before(in.text, end).code)) {
     end -= character_before(in.text, end).size;
   }
+  if (in.tracked()) {
+    const auto source = in.source.begin();
+    in.source = {source + static_cast<std::ptrdiff_t>(begin),
+                 source + static_cast<std::ptrdiff_t>(end)};
+  }
   in.text = in.text.substr(begin, end - begin);
   in.first_bytes = std::min(in.first_bytes > begin ? in.first_bytes - begin : 0, in.text.size());
+}
+
+// What BERT's steps do to ASCII without control characters; nothing becomes longer or shorter.
+bool run_on_ascii(const Normalizer::Bert& step, std::string& text) {
+  const auto is_plain = [](char c) {
+    return (c >= ' ' && c < 0x7F) || c == '\t' || c == '\n' || c == '\r';
+  };
+  if (!std::ranges::all_of(text, is_plain)) return false;
+  for (char& c : text) {
+    if (step.clean_text && c < ' ') c = ' ';
+    if (step.lowercase && c >= 'A' && c <= 'Z') c = static_cast<char>(c + 'a' - 'A');
+  }
+  return true;
+}
+
+void run(const Normalizer::Bert& step, NormalizedText& in) {
+  if (run_on_ascii(step, in.text)) return;
+  std::vector<Change> changes;
+  const auto each_character = [&](auto&& emit) {
+    changes.clear();
+    for (std::size_t i = 0; i < in.text.size();) {
+      const Character c = character_at(in.text, i);
+      emit(c.code);
+      i += c.size;
+    }
+    apply_changes(in, changes);
+  };
+  if (step.clean_text) {
+    leave_out(in, unclean);
+    each_character([&](char32_t code) { changes.push_back({is_space(code) ? U' ' : code, 0}); });
+  }
+  if (step.ideographs) {
+    each_character([&](char32_t code) {
+      if ((character_class(code) & ideograph) == 0) {
+        changes.push_back({code, 0});
+      } else {
+        changes.insert(changes.end(), {{U' ', 0}, {code, 1}, {U' ', 1}});
+      }
+    });
+  }
+  if (step.strip_accents) {
+    run(Normalizer::Form{NormalForm::nfd}, in);
+    leave_out(in, accent);
+  }
+  if (step.lowercase) run(Normalizer::Lowercase{}, in);
+}
+
+void run(const CharacterMap& step, NormalizedText& in) {
+  step.apply(in);
 }
 
 }  // namespace
@@ -90,7 +179,8 @@ Normalizer Normalizer::read(const Field& field) {
 void Normalizer::add(const Field& field) {
   if (steps_.size() >= kMaximumSteps) field.fail("expected fewer normalizers");
   switch (field.at("type").choice({"Sequence", "Prepend", "Replace", "NFC", "NFD", "NFKC", "NFKD",
-                                   "Lowercase", "StripAccents", "Strip"})) {
+                                   "Lowercase", "StripAccents", "Strip", "BertNormalizer",
+                                   "Precompiled"})) {
     case 0:
       for (const Field& part : field.at("normalizers").elements()) add(part);
       break;
@@ -118,8 +208,18 @@ void Normalizer::add(const Field& field) {
     case 8:
       steps_.push_back(StripAccents{});
       break;
-    default:
+    case 9:
       steps_.push_back(Strip{field.at("strip_left").boolean(), field.at("strip_right").boolean()});
+      break;
+    case 10: {
+      const bool lowercase = field.boolean("lowercase").value_or(true);
+      steps_.push_back(Bert{field.boolean("clean_text").value_or(true),
+                            field.boolean("handle_chinese_chars").value_or(true),
+                            field.boolean("strip_accents").value_or(lowercase), lowercase});
+      break;
+    }
+    default:
+      steps_.push_back(CharacterMap::read(field));
   }
 }
 

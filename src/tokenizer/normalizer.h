@@ -6,17 +6,13 @@
 #include <variant>
 #include <vector>
 
+#include "character_map.h"
 #include "fields.h"
+#include "normalized_text.h"
 #include "pattern.h"
 #include "unicode.h"
 
 namespace qloft::tokenizer {
-
-// Text and how many of its leading bytes stem from the first character of the whole input.
-struct NormalizedText {
-  std::string text;
-  std::size_t first_bytes = 0;
-};
 
 class Normalizer {
  public:
@@ -35,6 +31,9 @@ class Normalizer {
   struct Strip {
     bool left, right;
   };
+  struct Bert {
+    bool clean_text, ideographs, strip_accents, lowercase;
+  };
 
   Normalizer() = default;
   // Throws InputError naming the field; an unknown type with the known ones.
@@ -45,7 +44,8 @@ class Normalizer {
   std::string apply(std::string_view text) const;
 
  private:
-  using Step = std::variant<Prepend, Replace, Form, Lowercase, StripAccents, Strip>;
+  using Step =
+      std::variant<Prepend, Replace, Form, Lowercase, StripAccents, Strip, Bert, CharacterMap>;
   void add(const Field& field);
   std::vector<Step> steps_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bpe.h"
 #include "split.h"
 #include "unicode.h"
 
@@ -69,9 +70,15 @@ template <class Next>
 void step_run(const PreTokenizer::ByteLevel& step, const Piece& whole, Next&& next) {
   Piece piece = whole;
   std::string prefixed;
+  std::vector<CharacterSpan> prefixed_source;
   if (step.add_prefix_space && !piece.text.starts_with(' ')) {
     prefixed = " " + std::string(piece.text);
-    piece = {prefixed, piece.first_bytes > 0 ? piece.first_bytes + 1 : 0};
+    if (piece.source != nullptr) {
+      prefixed_source.assign(1, piece.source[0]);
+      prefixed_source.insert(prefixed_source.end(), piece.source, piece.source + piece.text.size());
+    }
+    piece = {prefixed, piece.first_bytes > 0 ? piece.first_bytes + 1 : 0,
+             piece.source == nullptr ? nullptr : prefixed_source.data()};
   }
   const auto send = [&](const Piece& part) {
     if (!step.as_characters) {
@@ -79,11 +86,14 @@ void step_run(const PreTokenizer::ByteLevel& step, const Piece& whole, Next&& ne
       return;
     }
     std::string characters;
+    std::vector<CharacterSpan> source;
     characters.reserve(part.text.size() * 2);
-    for (const char byte : part.text) {
-      append_character(characters, byte_level_character(static_cast<unsigned char>(byte)));
+    for (std::size_t i = 0; i < part.text.size(); ++i) {
+      append_character(characters, byte_level_character(static_cast<unsigned char>(part.text[i])));
+      if (part.source != nullptr) source.resize(characters.size(), part.source[i]);
     }
-    next(Piece{characters, part.first_bytes > 0 ? character_at(characters, 0).size : 0u});
+    next(Piece{characters, part.first_bytes > 0 ? character_at(characters, 0).size : 0u,
+               part.source == nullptr ? nullptr : source.data()});
   };
   if (!step.use_regex) {
     send(piece);
@@ -102,20 +112,25 @@ void step_run(const PreTokenizer::Metaspace& step, const Piece& piece, Next&& ne
   text.reserve(piece.text.size() * 2);
   std::size_t first_bytes = piece.first_bytes;
   if (piece.text.starts_with(' ') && first_bytes > 0) first_bytes += step.replacement.size() - 1;
-  for (const char c : piece.text) {
-    if (c == ' ') {
+  std::vector<CharacterSpan> source;
+  for (std::size_t i = 0; i < piece.text.size(); ++i) {
+    if (piece.text[i] == ' ') {
       text += step.replacement;
     } else {
-      text += c;
+      text += piece.text[i];
     }
+    if (piece.source != nullptr) source.resize(text.size(), piece.source[i]);
   }
   if (!text.starts_with(step.replacement) &&
       (step.prepend == Prepend::always ||
        (step.prepend == Prepend::first && piece.first_bytes > 0))) {
     text.insert(0, step.replacement);
     if (first_bytes > 0) first_bytes += step.replacement.size();
+    if (piece.source != nullptr) {
+      source.insert(source.begin(), step.replacement.size(), piece.source[0]);
+    }
   }
-  const Piece changed{text, first_bytes};
+  const Piece changed{text, first_bytes, piece.source == nullptr ? nullptr : source.data()};
   if (!step.split) {
     next(changed);
     return;
@@ -138,7 +153,8 @@ PreTokenizer PreTokenizer::read(const Field& field) {
 void PreTokenizer::add(const Field& field) {
   if (steps_.size() >= kMaximumSteps) field.fail("expected fewer pre-tokenizers");
   switch (field.at("type").choice({"Sequence", "Split", "ByteLevel", "Digits", "Metaspace",
-                                   "Whitespace", "WhitespaceSplit", "Punctuation"})) {
+                                   "Whitespace", "WhitespaceSplit", "Punctuation",
+                                   "BertPreTokenizer"})) {
     case 0:
       for (const Field& part : field.at("pretokenizers").elements()) add(part);
       break;
@@ -179,6 +195,10 @@ void PreTokenizer::add(const Field& field) {
     case 6:
       steps_.push_back(SplitByClass{space, SplitBehavior::removed});
       break;
+    case 8:
+      steps_.push_back(SplitByClass{space, SplitBehavior::removed});
+      steps_.push_back(SplitByClass{punctuation, SplitBehavior::isolated});
+      break;
     default: {
       const auto behavior = field.find("behavior");
       steps_.push_back(
@@ -199,16 +219,16 @@ void PreTokenizer::leave_raw_bytes() {
   std::get<ByteLevel>(steps_.back()).as_characters = false;
 }
 
-void PreTokenizer::run_from(std::size_t index, const Piece& piece, const Bpe& model,
-                            std::vector<TokenId>& ids) const {
+void PreTokenizer::run_from(std::size_t index, const Piece& piece, const Model& model,
+                            const TokenSink& tokens) const {
   if (piece.text.empty()) return;
   if (index == steps_.size()) {
-    model.encode(piece.text, ids);
+    model.encode(piece, tokens);
     return;
   }
   std::visit(
       [&](const auto& step) {
-        step_run(step, piece, [&](const Piece& part) { run_from(index + 1, part, model, ids); });
+        step_run(step, piece, [&](const Piece& part) { run_from(index + 1, part, model, tokens); });
       },
       steps_[index]);
 }

@@ -6,8 +6,8 @@
 #include <variant>
 #include <vector>
 
-#include "bpe.h"
 #include "fields.h"
+#include "model.h"
 #include "pattern.h"
 #include "piece.h"
 
@@ -31,7 +31,7 @@ class PreTokenizer {
   };
   // Matches are single characters of these classes.
   struct SplitByClass {
-    std::uint8_t classes;
+    std::uint16_t classes;
     SplitBehavior behavior;
   };
   struct Words {};  // Whitespace: \w+|[^\w\s]+
@@ -56,15 +56,15 @@ class PreTokenizer {
   void leave_raw_bytes();
 
   // Sends each piece of `piece` to the model, in order.
-  void run(const Piece& piece, const Bpe& model, std::vector<TokenId>& ids) const {
-    run_from(0, piece, model, ids);
+  void run(const Piece& piece, const Model& model, const TokenSink& tokens) const {
+    run_from(0, piece, model, tokens);
   }
 
  private:
   using Step = std::variant<Split, SplitByClass, Words, ByteLevel, Metaspace>;
   void add(const Field& field);
-  void run_from(std::size_t step, const Piece& piece, const Bpe& model,
-                std::vector<TokenId>& ids) const;
+  void run_from(std::size_t step, const Piece& piece, const Model& model,
+                const TokenSink& tokens) const;
   std::vector<Step> steps_;
 };
 

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "folder_files.h"
 #include "pipeline.h"
 #include "qloft/core/error.h"
 #include "sentencepiece_file.h"
@@ -62,11 +63,15 @@ io::Json decoder_json(bool strips_space) {
 }  // namespace
 
 Pipeline read_sentencepiece(const std::filesystem::path& file, const std::optional<Field>& config,
+                            std::string_view model_type,
                             std::map<std::string, std::string>& special) {
   const SentencePieceFile source = read_sentencepiece_file(file);
+  if (source.model_type == SentencePieceFile::kUnigram) {
+    return make_pipeline(unigram_json(source, file, config, model_type), file);
+  }
   if (source.model_type != SentencePieceFile::kBpe) {
     throw InputError({file, "trainer_spec.model_type"},
-                     "expected 2 (BPE), found " + std::to_string(source.model_type));
+                     "expected 1 (unigram) or 2 (BPE), found " + std::to_string(source.model_type));
   }
   if (!source.character_map.empty()) {
     throw InputError({file, "normalizer_spec.precompiled_charsmap"},
@@ -112,7 +117,7 @@ Pipeline read_sentencepiece(const std::filesystem::path& file, const std::option
   const io::Json decoder = decoder_json(prefix);
   return {Normalizer(),
           PreTokenizer::read(Field(pre_tokenizer, file)),
-          Bpe(std::move(vocabulary), merges, std::move(options)),
+          Model(Bpe(std::move(vocabulary), merges, std::move(options))),
           std::move(added),
           PostProcessor(),
           Decoder::read(Field(decoder, file))};

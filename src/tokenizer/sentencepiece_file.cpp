@@ -1,6 +1,8 @@
 #include "sentencepiece_file.h"
 
+#include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <optional>
 #include <string_view>
 
@@ -76,6 +78,11 @@ SentencePieceFile::Piece read_piece(Message message, const std::filesystem::path
   while (const auto entry = message.next()) {
     if (entry->number == 1) {
       piece.text = entry->content;
+    } else if (entry->number == 2 && entry->content.size() == sizeof(piece.score)) {
+      std::memcpy(&piece.score, entry->content.data(), sizeof(piece.score));
+      if (!std::isfinite(piece.score)) {
+        throw InputError({file, "pieces.score"}, "expected a finite number, found another");
+      }
     } else if (entry->number == 3) {
       if (entry->value < 1 || entry->value > 6) {
         throw InputError({file, "pieces.type"}, "expected 1 to 6");

@@ -13,9 +13,10 @@ struct SentencePieceFile {
   enum class Kind : std::uint8_t { normal = 1, unknown, control, user_defined, unused, byte };
   struct Piece {
     std::string text;
+    float score = 0;
     Kind kind = Kind::normal;
   };
-  static constexpr std::uint64_t kBpe = 2;  // TrainerSpec::ModelType
+  static constexpr std::uint64_t kUnigram = 1, kBpe = 2;  // TrainerSpec::ModelType
 
   std::vector<Piece> pieces;
   std::uint64_t model_type = 1;

@@ -1,10 +1,12 @@
 #include "qloft/tokenizer.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "class_tokens.h"
 #include "declared_tokens.h"
+#include "folder_files.h"
 #include "qloft/core/error.h"
 #include "state.h"
 
@@ -35,21 +37,33 @@ void set_ends(Pipeline& pipeline, const std::map<std::string, std::string>& name
 
 }  // namespace
 
+std::optional<std::string> Tokenizer::main_file(const fs::path& folder) {
+  std::error_code error;
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model", "spm.model",
+                           "sentencepiece.bpe.model", "vocab.txt"}) {
+    if (fs::is_regular_file(folder / name, error)) return name;
+  }
+  return std::nullopt;
+}
+
 Tokenizer Tokenizer::load(const fs::path& model_folder) {
   const fs::path config_file = model_folder / "tokenizer_config.json";
-  const fs::path json_file = model_folder / "tokenizer.json";
-  const fs::path model_file = model_folder / "tokenizer.model";
   const std::optional<io::Json> config_json = read_if_there(config_file);
   const auto config = config_json ? std::optional(Field(*config_json, config_file)) : std::nullopt;
-  std::error_code error;
-  const bool json = fs::exists(json_file, error);
-  if (!json && !fs::exists(model_file, error)) {
+  const auto main_name = main_file(model_folder);
+  if (!main_name) {
     throw InputError({model_folder, {}},
-                     "expected tokenizer.json or tokenizer.model, found neither");
+                     "expected tokenizer.json, tokenizer.model, spiece.model, spm.model, "
+                     "sentencepiece.bpe.model or vocab.txt, found none");
   }
+  const fs::path file = model_folder / *main_name;
+  const bool json = *main_name == "tokenizer.json";
   std::map<std::string, std::string> own_names;
-  auto state = std::make_shared<State>(State{
-      json ? read_tokenizer_json(json_file) : read_sentencepiece(model_file, config, own_names)});
+  auto state = std::make_shared<State>(
+      State{json ? read_tokenizer_json(file)
+            : *main_name == "vocab.txt"
+                ? make_pipeline(wordpiece_json(file, config), file)
+                : read_sentencepiece(file, config, model_type_of(model_folder), own_names)});
   DeclaredTokens declared = read_declared_tokens(
       model_folder, config, json ? state->added.all() : std::map<TokenId, AddedToken>());
   state->declare(declared.tokens);
@@ -59,7 +73,7 @@ Tokenizer Tokenizer::load(const fs::path& model_folder) {
     if (state->find(token)) state->named.try_emplace(name, token);
   }
   state->added.set_split_special(config && config->boolean("split_special_tokens").value_or(false));
-  if (!json) {
+  if (*main_name == "tokenizer.model" && !state->post_processor.is_given()) {
     const auto flag = [&](std::string_view name) {
       return config && config->boolean(name).value_or(false);
     };
@@ -73,6 +87,25 @@ Tokenizer Tokenizer::load(const fs::path& model_folder) {
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, bool special) const {
   return state_->encode(text, special);
+}
+
+Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  return state_->encode(std::span(&text, 1), options);
+}
+
+Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second,
+                                const EncodeOptions& options) const {
+  const std::string_view texts[] = {first, second};
+  return state_->encode(texts, options);
+}
+
+std::string_view characters(std::string_view text, CharacterSpan span) {
+  const auto byte_of = [&](std::size_t from, std::int32_t count) {
+    for (; count > 0 && from < text.size(); --count) from += character_at(text, from).size;
+    return std::min(from, text.size());
+  };
+  const std::size_t begin = byte_of(0, span.begin);
+  return text.substr(begin, byte_of(begin, span.end - span.begin) - begin);
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {

@@ -67,21 +67,72 @@ BpeOptions read_options(const Field& model) {
   return options;
 }
 
-Bpe read_model(const Field& model, PreTokenizer& pre_tokenizer) {
-  if (const auto type = model.find("type")) type->choice({"BPE"});
+Model read_bpe(const Field& model, PreTokenizer& pre_tokenizer) {
   BpeOptions options = read_options(model);
   options.raw_bytes = pre_tokenizer.ends_in_byte_level() && options.continuing_prefix.empty() &&
                       options.end_suffix.empty() && !options.byte_fallback;
   if (options.raw_bytes) pre_tokenizer.leave_raw_bytes();
   try {
-    return Bpe(read_vocabulary(model.at("vocab")), read_merges(model.at("merges")),
-               std::move(options));
+    return Model(Bpe(read_vocabulary(model.at("vocab")), read_merges(model.at("merges")),
+                     std::move(options)));
   } catch (const InputError& error) {
     if (!error.location().file.empty()) throw;
     // The model knows the field but not the file.
     const std::string message = error.what();
     throw InputError({model.file(), error.location().field},
                      message.substr(message.find(": ") + 2));
+  }
+}
+
+Model read_wordpiece(const Field& model) {
+  WordPiece::Options options;
+  options.unknown = model.string("unk_token").value_or(options.unknown);
+  options.continuing_prefix =
+      model.string("continuing_subword_prefix").value_or(options.continuing_prefix);
+  options.longest_word =
+      model.integer("max_input_chars_per_word", 0).value_or(options.longest_word);
+  return Model(WordPiece(read_vocabulary(model.at("vocab")), std::move(options)));
+}
+
+// [["<unk>", 0.0], ["the", -3.2], ...]: an id is a place.
+Model read_unigram(const Field& model) {
+  const std::vector<Field> entries = model.at("vocab").elements();
+  if (entries.empty()) model.at("vocab").refuse("tokens with their scores");
+  Vocabulary vocabulary;
+  vocabulary.reserve(entries.size());
+  std::vector<double> scores;
+  scores.reserve(entries.size());
+  for (const Field& entry : entries) {
+    const auto pair = entry.elements();
+    if (pair.size() != 2) entry.refuse("a token and its score");
+    vocabulary.add(pair[0].string(), static_cast<TokenId>(scores.size()));
+    scores.push_back(pair[1].number());
+  }
+  std::optional<TokenId> unknown;
+  if (const auto id = model.integer("unk_id", 0, std::ssize(entries) - 1)) {
+    unknown = static_cast<TokenId>(*id);
+  }
+  return Model(Unigram(std::move(vocabulary), std::move(scores), unknown,
+                       model.boolean("byte_fallback").value_or(false)));
+}
+
+// Old files do not name the type.
+std::size_t model_type(const Field& model) {
+  if (const auto type = model.find("type")) return type->choice({"BPE", "WordPiece", "Unigram"});
+  if (const auto vocabulary = model.find("vocab"); vocabulary && vocabulary->json().is_array()) {
+    return 2;
+  }
+  return model.has("max_input_chars_per_word") ? 1 : 0;
+}
+
+Model read_model(const Field& model, PreTokenizer& pre_tokenizer) {
+  switch (model_type(model)) {
+    case 0:
+      return read_bpe(model, pre_tokenizer);
+    case 1:
+      return read_wordpiece(model);
+    default:
+      return read_unigram(model);
   }
 }
 
@@ -100,7 +151,7 @@ Pipeline make_pipeline(const io::Json& json, const std::filesystem::path& file) 
   if (const auto field = root.find("pre_tokenizer")) pre_tokenizer = PreTokenizer::read(*field);
   Decoder decoder;
   if (const auto field = root.find("decoder")) decoder = Decoder::read(*field);
-  Bpe model = read_model(root.at("model"), pre_tokenizer);
+  Model model = read_model(root.at("model"), pre_tokenizer);
   AddedTokens added;
   if (const auto field = root.find("added_tokens")) {
     for (const Field& entry : field->elements()) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <iterator>
+#include <optional>
 #include <vector>
 
 namespace qloft::tokenizer {
@@ -24,16 +25,16 @@ constexpr std::size_t kBlocks = 0x110000 / kBlock;
 // Two levels: equal blocks are stored once.
 struct ClassTable {
   std::array<std::uint16_t, kBlocks> block_of{};
-  std::vector<std::array<std::uint8_t, kBlock>> blocks;
+  std::vector<std::array<std::uint16_t, kBlock>> blocks;
 
   ClassTable() {
     std::size_t run = 0;
     for (std::size_t b = 0; b < kBlocks; ++b) {
-      std::array<std::uint8_t, kBlock> block{};
+      std::array<std::uint16_t, kBlock> block{};
       for (std::size_t i = 0; i < kBlock; ++i) {
         const std::uint32_t code = static_cast<std::uint32_t>(b * kBlock + i);
-        while (run + 1 < std::size(kRuns) && (kRuns[run + 1] >> 8) <= code) ++run;
-        block[i] = static_cast<std::uint8_t>(kRuns[run] & 0xff);
+        while (run + 1 < std::size(kRuns) && (kRuns[run + 1] >> kClassBits) <= code) ++run;
+        block[i] = static_cast<std::uint16_t>(kRuns[run] & ((1u << kClassBits) - 1));
       }
       const auto found = std::find(blocks.begin(), blocks.end(), block);
       block_of[b] = static_cast<std::uint16_t>(found - blocks.begin());
@@ -100,53 +101,123 @@ std::size_t ascii_prefix(std::string_view text) {
   return i;
 }
 
-void normalize_run(std::string_view text, NormalForm form, std::string& result) {
+utf8proc_option_t options_of(NormalForm form) {
   const bool compose = form == NormalForm::nfc || form == NormalForm::nfkc;
   const bool compatible = form == NormalForm::nfkc || form == NormalForm::nfkd;
-  const auto options = static_cast<utf8proc_option_t>(
-      UTF8PROC_STABLE | (compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
-      (compatible ? UTF8PROC_COMPAT : 0));
-  std::vector<utf8proc_int32_t> codes;
-  codes.reserve(text.size());
+  return static_cast<utf8proc_option_t>(UTF8PROC_STABLE |
+                                        (compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
+                                        (compatible ? UTF8PROC_COMPAT : 0));
+}
+
+// emit(code, first) for each part of each character, not yet ordered.
+template <class Emit>
+void decompose(std::string_view text, utf8proc_option_t options, Emit&& emit) {
   for (std::size_t i = 0; i < text.size();) {
     const Character c = character_at(text, i);
     i += c.size;
     std::array<utf8proc_int32_t, 32> parts;  // the longest decomposition has 18
     int boundary = 0;
     if (!known_to_normalizers(c.code)) {
-      codes.push_back(static_cast<utf8proc_int32_t>(c.code));
+      emit(static_cast<utf8proc_int32_t>(c.code), true);
       continue;
     }
     const auto count =
         utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.code), parts.data(),
                                 static_cast<utf8proc_ssize_t>(parts.size()), options, &boundary);
     if (count <= 0 || count > static_cast<utf8proc_ssize_t>(parts.size())) {
-      codes.push_back(static_cast<utf8proc_int32_t>(c.code));
-    } else {
-      codes.insert(codes.end(), parts.begin(), parts.begin() + count);
+      emit(static_cast<utf8proc_int32_t>(c.code), true);
+      continue;
     }
+    for (utf8proc_ssize_t k = 0; k < count; ++k) emit(parts[static_cast<std::size_t>(k)], k == 0);
   }
-  // utf8proc_decompose would order the marks in quadratic time.
-  const auto order = [](utf8proc_int32_t code) -> int {
-    const int known = utf8proc_get_property(code)->combining_class;
-    return known != 0 && known_to_normalizers(static_cast<char32_t>(code)) ? known : 0;
-  };
-  for (auto i = codes.begin(); i != codes.end();) {
+}
+
+int combining_order(utf8proc_int32_t code) {
+  const int known = utf8proc_get_property(code)->combining_class;
+  return known != 0 && known_to_normalizers(static_cast<char32_t>(code)) ? known : 0;
+}
+
+// Marks behind a character in the order of their classes; `code_of` an item.
+// utf8proc_decompose would order them in quadratic time.
+template <class Items, class CodeOf>
+void order_marks(Items& items, CodeOf&& code_of) {
+  const auto order = [&](const auto& item) { return combining_order(code_of(item)); };
+  for (auto i = items.begin(); i != items.end();) {
     if (order(*i) == 0) {
       ++i;
       continue;
     }
-    const auto end = std::find_if(i, codes.end(), [&](auto code) { return order(code) == 0; });
+    const auto end =
+        std::find_if(i, items.end(), [&](const auto& item) { return order(item) == 0; });
     if (end - i > 1) {
-      std::stable_sort(i, end, [&](auto a, auto b) { return order(a) < order(b); });
+      std::stable_sort(i, end, [&](const auto& a, const auto& b) { return order(a) < order(b); });
     }
     i = end;
   }
+}
+
+void normalize_run(std::string_view text, NormalForm form, std::string& result) {
+  const auto options = options_of(form);
+  std::vector<utf8proc_int32_t> codes;
+  codes.reserve(text.size());
+  decompose(text, options, [&](utf8proc_int32_t code, bool) { codes.push_back(code); });
+  order_marks(codes, [](utf8proc_int32_t code) { return code; });
   auto length = static_cast<utf8proc_ssize_t>(codes.size());
-  if (compose) length = utf8proc_normalize_utf32(codes.data(), length, options);
+  if (options & UTF8PROC_COMPOSE) {
+    length = utf8proc_normalize_utf32(codes.data(), length, options);
+  }
   for (utf8proc_ssize_t i = 0; i < length; ++i) {
     append_character(result, static_cast<char32_t>(codes[static_cast<std::size_t>(i)]));
   }
+}
+
+// The one character that both are; 0: there is none.
+char32_t composed(char32_t first, char32_t second) {
+  if (first < 0x80 && second < 0x80) return 0;
+  utf8proc_int32_t pair[2] = {static_cast<utf8proc_int32_t>(first),
+                              static_cast<utf8proc_int32_t>(second)};
+  return utf8proc_normalize_utf32(pair, 2, options_of(NormalForm::nfc)) == 1
+             ? static_cast<char32_t>(pair[0])
+             : 0;
+}
+
+// Each mark joins the last character of class 0 unless one between them blocks it.
+std::vector<Change> compose(const std::vector<Change>& parts) {
+  std::vector<Change> result, marks;
+  std::optional<Change> base;
+  int last = -1;  // class of the last of the marks; -1: there is none
+  const auto begin = [&](const Change& next) {
+    result.push_back(*base);
+    result.insert(result.end(), marks.begin(), marks.end());
+    marks.clear();
+    base = next;
+    last = -1;
+  };
+  for (const Change& part : parts) {
+    const int order = combining_order(static_cast<utf8proc_int32_t>(part.code));
+    if (!base) {
+      if (order != 0) {
+        result.push_back(part);
+      } else {
+        base = part;
+      }
+      continue;
+    }
+    if (last < order || last < 0) {
+      if (const char32_t whole = composed(base->code, part.code)) {
+        base = Change{whole, base->change + part.change - 1};
+        continue;
+      }
+    }
+    if (order == 0) {
+      begin(part);
+    } else {
+      marks.push_back(part);
+      last = order;
+    }
+  }
+  if (base) begin({});
+  return result;
 }
 
 }  // namespace
@@ -232,7 +303,7 @@ void append_character(std::string& text, char32_t code) {
   }
 }
 
-std::uint8_t character_class(char32_t code) {
+std::uint16_t character_class(char32_t code) {
   static const ClassTable& table = class_table();
   return code < 0x110000 ? table.blocks[table.block_of[code / kBlock]][code % kBlock] : 0;
 }
@@ -262,6 +333,17 @@ std::string normalize(std::string_view text, NormalForm form) {
   }
   result += text.substr(done);
   return result;
+}
+
+std::vector<Change> normalize_changes(std::string_view text, NormalForm form) {
+  const auto options = options_of(form);
+  std::vector<Change> parts;
+  parts.reserve(text.size());
+  decompose(text, options, [&](utf8proc_int32_t code, bool first) {
+    parts.push_back({static_cast<char32_t>(code), first ? 0 : 1});
+  });
+  order_marks(parts, [](const Change& c) { return static_cast<utf8proc_int32_t>(c.code); });
+  return options & UTF8PROC_COMPOSE ? compose(parts) : parts;
 }
 
 std::string lowercase(std::string_view text) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace qloft::tokenizer {
 
@@ -30,7 +31,7 @@ Character character_before(std::string_view text, std::size_t end);
 void append_character(std::string& text, char32_t code);
 
 // The classes of Hugging Face's tokenizers 0.23 (each from the library that it uses for the task).
-enum CharacterClass : std::uint8_t {
+enum CharacterClass : std::uint16_t {
   letter = 1,   // \p{L} in a regular expression
   number = 2,   // \p{N} in a regular expression
   numeric = 4,  // what Digits takes for one
@@ -38,9 +39,13 @@ enum CharacterClass : std::uint8_t {
   punctuation = 16,
   combining = 32,  // what StripAccents takes away
   space = 64,
+  // What BertNormalizer takes away as text that is not clean, as accents, and sets spaces around.
+  unclean = 128,
+  accent = 256,
+  ideograph = 512,
 };
 
-std::uint8_t character_class(char32_t code);
+std::uint16_t character_class(char32_t code);
 inline bool is_space(char32_t code) {
   return (character_class(code) & space) != 0;
 }
@@ -51,6 +56,15 @@ std::string_view property_additions(std::string_view name);
 
 enum class NormalForm : std::uint8_t { nfc, nfd, nfkc, nfkd };
 std::string normalize(std::string_view text, NormalForm form);
+
+// A character of a changed text, as tokenizers counts changes: 0: it stands for the next old
+// character; 1: it is inserted; -n: it stands for the next old character and n more.
+struct Change {
+  char32_t code;
+  std::int32_t change;
+};
+// The same text as normalize() gives, character by character.
+std::vector<Change> normalize_changes(std::string_view text, NormalForm form);
 std::string lowercase(std::string_view text);
 
 }  // namespace qloft::tokenizer

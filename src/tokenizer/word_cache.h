@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "qloft/tokenizer.h"
+#include "vocabulary.h"
 
 namespace qloft::tokenizer {
 
@@ -49,5 +50,26 @@ class WordCache {
   std::vector<Entry> entries_ = std::vector<Entry>(std::size_t{1} << 14);  // 1 MiB
 };
 static_assert(sizeof(WordCache::Entry) == 64);
+
+// Appends the ids of a word, by encode() only where the cache of `owner` lacks it.
+template <class Encode>
+void encode_cached(std::uint32_t owner, std::string_view word, std::vector<TokenId>& ids,
+                   Encode&& encode) {
+  if (word.size() > WordCache::kBytes) {
+    encode();
+    return;
+  }
+  WordCache::Entry& entry = WordCache::of_this_thread().entry(hash_bytes(word));
+  if (WordCache::holds(entry, owner, word)) {
+    ids.insert(ids.end(), entry.id.begin(), entry.id.begin() + entry.ids);
+    return;
+  }
+  const std::size_t before = ids.size();
+  encode();
+  const std::size_t count = ids.size() - before;
+  if (count <= WordCache::kIds) {
+    WordCache::fill(entry, owner, word, ids.data() + before, count);
+  }
+}
 
 }  // namespace qloft::tokenizer

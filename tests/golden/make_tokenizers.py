@@ -1,18 +1,21 @@
 """Trains small tokenizers of each kind and writes what the reference makes of hard lines.
 
-Needs tokenizers==0.23.3, sentencepiece==0.2.3 and, for tokenizer.model alone, transformers==5.23.0.
+Needs tokenizers==0.23.3, sentencepiece==0.2.3 and, for folders without tokenizer.json,
+transformers==5.23.0 with protobuf==7.36.2.
 
     python tests/golden/make_tokenizers.py
 
 Writes tests/golden/tokenizers/KIND/{tokenizer.json or tokenizer.model, tokenizer_config.json,
 expected.jsonl}: for each line {"text", "ids", "plain" (no special tokens added), "decoded", "skipped"
-(special tokens left out)}; plain, decoded and skipped only where they differ from what is obvious:
-plain from ids, decoded from text, skipped from decoded.
+(special tokens left out), "offsets" (begin and end of each id in characters, one behind the other)};
+plain, decoded and skipped only where they differ from what is obvious: plain from ids, decoded from
+text, skipped from decoded. For encoders encodings.jsonl too: pairs of texts with types, truncated.
 """
 
 import io
 import json
 import random
+import tempfile
 from pathlib import Path
 
 import sentencepiece
@@ -164,6 +167,104 @@ def train_sentencepiece():
 MODEL = train_sentencepiece()
 
 
+def train_unigram(special, folder):
+    """A unigram model with a few of the normalization rules of T5's, and one that takes a character away."""
+    rules = Path(folder) / "rules.tsv"
+    rows = [("FB01", "66 69"), ("FF21", "41"), ("A0", "20"), ("3000", "20"), ("9", "20"), ("A", "20"), ("D", "20"),
+            ("65 301", "E9"), ("61 30A", "E5"), ("AD", ""), ("200B", ""), ("BD", "31 2044 32"), ("1D54F", "58"), ("32FF", "4EE4 548C"),
+            ("2026", "2E 2E 2E"), ("1F", ""), ("85", "20")]
+    rules.write_text("".join(f"{a}\t{b}\n" for a, b in rows))
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(corpus()), model_writer=model, model_type="unigram", vocab_size=330, hard_vocab_limit=False, num_threads=1,
+        normalization_rule_tsv=str(rules), character_coverage=0.995, minloglevel=2, **special)
+    return model.getvalue()
+
+
+def pieces_of(model):
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    return [(processor.id_to_piece(i), processor.get_score(i)) for i in range(processor.get_piece_size())]
+
+
+def character_map(model):
+    from sentencepiece import sentencepiece_model_pb2
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(model)
+    return proto.normalizer_spec.precompiled_charsmap
+
+
+SPECIAL = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
+
+
+def bert_tokenizer(processor, **normalizer):
+    t = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=24))
+    t.normalizer = normalizers.BertNormalizer(**normalizer)
+    t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    t.decoder = decoders.WordPiece()
+    t.train_from_iterator(corpus(), trainers.WordPieceTrainer(
+        vocab_size=300, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], limit_alphabet=60, show_progress=False))
+    t.post_processor = processor
+    return t, SPECIAL
+
+
+def bert():
+    return bert_tokenizer(processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]))
+
+
+def bert_cased():
+    return bert_tokenizer(processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2)), lowercase=False)
+
+
+def roberta():
+    t, _ = gpt2()
+    t.add_special_tokens(["<s>", "</s>", "<pad>", AddedToken("<mask>", lstrip=True)])
+    t.post_processor = processors.RobertaProcessing(("</s>", t.token_to_id("</s>")), ("<s>", t.token_to_id("<s>")))
+    return t, {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+
+
+def roberta_prefix():
+    t, config = roberta()
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    t.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=True), processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B:1 </s>", special_tokens=[("<s>", t.token_to_id("<s>")), ("</s>", t.token_to_id("</s>"))])])
+    return t, config
+
+
+def many_pieces(known):
+    """With those of the other model, at random scores: many ways to cut up a word."""
+    score = random.Random(3).uniform
+    return known + [(piece, score(-12, -3)) for piece in pieces_and_merges()[0] if piece not in dict(known)]
+
+
+def unigram():
+    t = Tokenizer(models.Unigram(many_pieces(pieces_of(T5_MODEL)), unk_id=2, byte_fallback=False))
+    t.normalizer = normalizers.Sequence([normalizers.Precompiled(character_map(T5_MODEL)), normalizers.Replace(Regex(" {2,}"), " ")])
+    t.pre_tokenizer = pre_tokenizers.Metaspace("▁", "always")
+    t.decoder = decoders.Metaspace("▁", "always")
+    t.add_special_tokens(["<pad>", "</s>", "<unk>", "<extra_id_0>"])
+    t.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    return t, {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+
+
+def unigram_bytes():
+    vocabulary = pieces_of(T5_MODEL) + [(f"<0x{b:02X}>", -5.0) for b in range(256)]
+    t = Tokenizer(models.Unigram(many_pieces(vocabulary), unk_id=2, byte_fallback=True))
+    t.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), normalizers.Strip(),
+                                         normalizers.Replace(Regex(r"\s{2,}"), " ")])
+    t.pre_tokenizer = pre_tokenizers.Metaspace("▁", "first", split=False)
+    t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    t.add_special_tokens(["<pad>", "</s>", "<unk>"])
+    return t, {"eos_token": "</s>"}
+
+
+with tempfile.TemporaryDirectory() as scratch:
+    T5_MODEL = train_unigram({"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}, scratch)
+    XLM_ROBERTA_MODEL = train_unigram({"unk_id": 0, "bos_id": 1, "eos_id": 2}, scratch)
+    DEBERTA_MODEL = train_unigram({"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3, "pad_piece": "[PAD]", "bos_piece": "[CLS]",
+                                   "eos_piece": "[SEP]", "unk_piece": "[UNK]"}, scratch)
+
+
 def pieces_and_merges():
     processor = sentencepiece.SentencePieceProcessor(model_proto=MODEL)
     vocabulary = {processor.id_to_piece(i): i for i in range(processor.get_piece_size())}
@@ -172,7 +273,7 @@ def pieces_and_merges():
     return vocabulary, merges
 
 
-def write_expected(folder, encode, decode):
+def write_expected(folder, encode, decode, offsets=None):
     with open(folder / "expected.jsonl", "w", encoding="utf-8", newline="\n") as out:
         for text in LINES:
             ids, plain = encode(text, True), encode(text, False)
@@ -181,7 +282,46 @@ def write_expected(folder, encode, decode):
             row |= {"plain": plain} if plain != ids else {}
             row |= {"decoded": decoded} if decoded != text else {}
             row |= {"skipped": skipped} if skipped != decoded else {}
+            row |= {"offsets": [place for span in offsets(text) for place in span]} if offsets else {}
             out.write(json.dumps(row, ensure_ascii=True) + "\n")
+
+
+QUESTION = "Who  found the caf\u00e9 chairs near the bridge in 1998?"
+CONTEXT = "In 1998 the old farmer found 12 apples (near the bridge) under the stars. \u65e5\u672c\u8a9e nobody e\u0301 saw it!"
+PAIRS = [(QUESTION, CONTEXT), (CONTEXT, QUESTION), ("Anna", ""), ("", "Anna forgot"), ("the wind", None), (CONTEXT, None)]
+TRUNCATIONS = [None, ("longest_first", 24, 0, "right"), ("longest_first", 31, 3, "right"), ("only_second", 40, 7, "right"),
+               ("only_first", 60, 4, "right"), ("longest_first", 20, 2, "left"), ("only_second", 36, 0, "left")]
+
+
+def window_of(encoding, sequences):
+    return {"ids": encoding.ids, "types": encoding.type_ids, "special": encoding.special_tokens_mask,
+            "offsets": [place for span in encoding.offsets for place in span],
+            **({"sequence": [-1 if i is None else i for i in encoding.sequence_ids]} if sequences else {})}
+
+
+def write_encodings(folder, tokenizer, truncations=TRUNCATIONS):
+    """tokenizer: of the tokenizers library. What it refuses is written as null."""
+    sequences = tokenizer.post_processor is not None  # without one tokenizers loses them
+    with open(folder / "encodings.jsonl", "w", encoding="utf-8", newline="\n") as out:
+        for first, second in PAIRS:
+            for truncation in truncations:
+                tokenizer.no_truncation()
+                row = {"first": first, "second": second}
+                if truncation:
+                    strategy, length, stride, direction = truncation
+                    tokenizer.enable_truncation(length, stride=stride, strategy=strategy, direction=direction)
+                    row["truncation"] = list(truncation)
+                try:
+                    encoding = tokenizer.encode(*[x for x in (first, second) if x is not None])
+                    row["windows"] = [window_of(e, sequences) for e in [encoding, *encoding.overflowing]]
+                except BaseException as error:  # also a panic
+                    if isinstance(error, KeyboardInterrupt):
+                        raise
+                    row["windows"] = None
+                if truncation and row["windows"] and len(row["windows"]) == 1:
+                    continue  # nothing was cut
+                out.write(json.dumps(row, ensure_ascii=True, separators=(",", ":")) + "\n")
+    tokenizer.no_truncation()
 
 
 def write_config(folder, config):
@@ -189,7 +329,9 @@ def write_config(folder, config):
 
 
 def main():
-    for make in (gpt2, llama3, qwen2, llama2, llama2_normalized, metaspace, pieces):
+    encoders = (bert, bert_cased, roberta, roberta_prefix, unigram, unigram_bytes)
+    tracked = (*encoders, gpt2, qwen2, llama2_normalized, metaspace)
+    for make in (gpt2, llama3, qwen2, llama2, llama2_normalized, metaspace, pieces, *encoders):
         folder = ROOT / make.__name__
         folder.mkdir(parents=True, exist_ok=True)
         tokenizer, config = make()
@@ -198,8 +340,12 @@ def main():
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         write_config(folder, config)
         write_expected(folder, lambda text, special: tokenizer.encode(text, add_special_tokens=special).ids,
-                       lambda ids, skip: tokenizer.decode(ids, skip_special_tokens=skip))
+                       lambda ids, skip: tokenizer.decode(ids, skip_special_tokens=skip),
+                       (lambda text: tokenizer.encode(text).offsets) if make in tracked else None)
+        if make in encoders:
+            write_encodings(folder, tokenizer)
 
+    write_folders()
     from transformers import LlamaTokenizer
     for name, config in (("sentencepiece", {"add_bos_token": True, "add_eos_token": True}),
                          ("sentencepiece_legacy", {"add_bos_token": True, "legacy": True})):
@@ -212,6 +358,27 @@ def main():
                        lambda ids, skip: slow.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=False))
 
     write_declared(LlamaTokenizer)
+
+
+# Folders without tokenizer.json, as transformers' classes read them.
+def write_folders():
+    from transformers import BertTokenizer, DebertaV2Tokenizer, T5Tokenizer, XLMRobertaTokenizer
+    vocabulary = json.loads((ROOT / "bert" / "tokenizer.json").read_text())["model"]["vocab"]
+    lines = "".join(token + "\n" for token, _ in sorted(vocabulary.items(), key=lambda item: item[1]))
+    for name, kind, file, content in (("vocab_txt", BertTokenizer, "vocab.txt", lines.encode()),
+                                      ("t5", T5Tokenizer, "spiece.model", T5_MODEL),
+                                      ("deberta", DebertaV2Tokenizer, "spm.model", DEBERTA_MODEL),
+                                      ("xlm_roberta", XLMRobertaTokenizer, "sentencepiece.bpe.model", XLM_ROBERTA_MODEL)):
+        folder = ROOT / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(content)
+        config = {"tokenizer_class": kind.__name__, "extra_ids": 3} if name == "t5" else {"tokenizer_class": kind.__name__}
+        write_config(folder, config)
+        fast = kind.from_pretrained(folder, **({"extra_ids": 3} if name == "t5" else {}))
+        write_expected(folder, lambda text, special: fast(text, add_special_tokens=special)["input_ids"],
+                       lambda ids, skip: fast.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=False),
+                       lambda text: fast(text, return_offsets_mapping=True)["offset_mapping"])
+        write_encodings(folder, fast._tokenizer, [None, ("only_second", 60, 7, "right")])
 
 
 # Tokens that stand beside the main file only: the folder's files, written as they are.

@@ -52,6 +52,9 @@ def category(*names):
 
 space = matched(r"\s")
 strip_accents = normalizers.StripAccents()
+bert = {"clean_text": False, "handle_chinese_chars": False, "strip_accents": False, "lowercase": False}
+clean, accents, ideographs = (normalizers.BertNormalizer(**bert | {part: True})
+                              for part in ("clean_text", "strip_accents", "handle_chinese_chars"))
 flags = [
     (1, matched(r"\p{L}")),
     (2, matched(r"\p{N}")),
@@ -60,6 +63,9 @@ flags = [
     (16, removed_by(pre_tokenizers.Punctuation("removed"))),
     (32, {c for c in CODES if strip_accents.normalize_str("a" + chr(c)) == "a"}),
     (64, space),
+    (128, {c for c in CODES if clean.normalize_str(chr(c)) == ""}),
+    (256, {c for c in CODES if accents.normalize_str("a" + chr(c)) == "a"}),
+    (512, {c for c in CODES if ideographs.normalize_str(chr(c)) == f" {chr(c)} "}),
 ]
 
 # Characters that are younger than the normalizers' tables: they neither decompose nor are reordered.
@@ -77,10 +83,11 @@ values = [0] * 0x110000
 for bit, codes in flags:
     for c in codes:
         values[c] |= bit
-runs = [f"0x{c:x}{values[c]:02x}" for c in range(0x110000) if c == 0 or values[c] != values[c - 1]]
+runs = [f"0x{c << 10 | values[c]:x}" for c in range(0x110000) if c == 0 or values[c] != values[c - 1]]
 
 print("// Made by tests/golden/make_unicode_table.py. Do not edit.")
-print("// First code point of each run << 8 | its classes.")
+print("constexpr unsigned kClassBits = 10;")
+print("// First code point of each run << kClassBits | its classes.")
 print("constexpr std::uint32_t kRuns[] = {")
 line = "   "
 for run in runs:

@@ -61,7 +61,20 @@ TEST(TokenizerFile, NamesTheFieldOfEveryBrokenPart) {
       {"/version", R"("2.0")", "version: expected one of 1.0"},
       {"/model", "null", "model: expected a value"},
       {"/model", "7", "model: expected an object, found 7"},
-      {"/model/type", R"("Unigram")", "model.type: expected one of BPE, found \"Unigram\""},
+      {"/model/type", R"("WordLevel")",
+       "model.type: expected one of BPE, WordPiece, Unigram, found \"WordLevel\""},
+      {"/model", R"({"type": "Unigram", "vocab": []})", "model.vocab: expected tokens with"},
+      {"/model", R"({"type": "Unigram", "vocab": [["a"]]})", "model.vocab[0]: expected a token"},
+      {"/model", R"({"type": "Unigram", "vocab": [["a", 0]], "unk_id": 1})",
+       "model.unk_id: expected a whole number from 0 to 0, found 1"},
+      {"/model", R"({"type": "WordPiece", "vocab": {}, "max_input_chars_per_word": -1})",
+       "model.max_input_chars_per_word: expected a whole number from 0"},
+      {"/normalizer", R"({"type": "Precompiled", "precompiled_charsmap": "?"})",
+       "normalizer.precompiled_charsmap: expected base64"},
+      {"/normalizer", R"({"type": "Precompiled", "precompiled_charsmap": "CAAAAAAA"})",
+       "normalizer.precompiled_charsmap: expected a trie of at most 2 bytes, found 8"},
+      {"/normalizer", R"({"type": "BertNormalizer", "lowercase": 1})",
+       "normalizer.lowercase: expected true or false"},
       {"/model/vocab", "[]", "model.vocab: expected an object"},
       {"/model/vocab/a", "-1", "model.vocab[\"a\"]: expected an id from 0"},
       {"/model/vocab/a", "1.5", "model.vocab[\"a\"]: expected an id from 0"},
@@ -93,7 +106,7 @@ TEST(TokenizerFile, NamesTheFieldOfEveryBrokenPart) {
       {"/pre_tokenizer",
        R"({"type": "Split", "pattern": {"String": "a"}, "behavior": "Kept", "invert": false})",
        "pre_tokenizer.behavior: expected one of Removed, Isolated"},
-      {"/decoder", R"({"type": "WordPiece"})", "decoder.type: expected one of Sequence, Replace"},
+      {"/decoder", R"({"type": "CTC"})", "decoder.type: expected one of Sequence, Replace"},
       {"/decoder", R"({"type": "Strip", "content": " ", "start": "1", "stop": 0})",
        "decoder.start: expected a whole number"},
       {"/post_processor", R"({"type": "Nope"})", "post_processor.type: expected one of Sequence"},
@@ -105,6 +118,10 @@ TEST(TokenizerFile, NamesTheFieldOfEveryBrokenPart) {
       {"/post_processor",
        R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}], "special_tokens": {}})",
        "post_processor.single[0].SpecialToken.id: expected a name in special_tokens"},
+      {"/post_processor",
+       R"({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}],
+           "pair": [{"Sequence": {"id": "A"}}], "special_tokens": {}})",
+       "post_processor.pair: expected sequence B in it, found none"},
       {"/added_tokens", "3", "added_tokens: expected an array"},
       {"/added_tokens", R"([{"id": 1}])", "added_tokens[0].content: expected a value"},
       {"/added_tokens", R"([{"content": 5}])", "added_tokens[0].content: expected a string"},
@@ -335,6 +352,18 @@ TEST(TokenizerFile, MissesBothFilesWithTheFolderNamed) {
   } catch (const InputError& error) {
     EXPECT_EQ(error.location().file, folder.path());
   }
+}
+
+TEST(TokenizerFile, RefusesAUnigramModelOfAClassThatItDoesNotKnow) {
+  const test::TemporaryFolder folder;
+  fs::copy(fs::path(QLOFT_TEST_DATA) / "golden" / "tokenizers" / "t5" / "spiece.model",
+           folder.path());
+  const std::string refusal = test::refusal([&] { Tokenizer::load(folder.path()); });
+  EXPECT_NE(refusal.find("spiece.model: trainer_spec.model_type: expected 2 (BPE), or with 1"),
+            std::string::npos)
+      << refusal;
+  std::ofstream(folder / "config.json") << R"({"model_type": "t5"})";
+  EXPECT_EQ(Tokenizer::load(folder.path()).eos(), 1);
 }
 
 TEST(TokenizerFile, RefusesEveryCutOfASentencePieceModel) {
