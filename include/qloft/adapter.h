@@ -130,6 +130,10 @@ class Writer {
 // What the factors of such an adapter take on disk.
 std::uint64_t stored_bytes(const Config& config,
                            const std::map<std::string, Writer::Shape>& modules, ElementType type);
+// What those in the folder take, by the layout's modules; of experts that are stored as one
+// parameter each has an equal part. Throws InputError as load does, but looks at no value.
+std::map<std::string, double> stored_bytes(const std::filesystem::path& folder,
+                                           const architecture::Layout& layout);
 
 // weight += scale * b * a. Throws InputError naming `module` when shapes disagree.
 void merge_into(MatrixView<float> weight, const Factors& factors, double scale,

@@ -45,7 +45,12 @@ struct Row {
   std::int64_t rank = 0;
   std::optional<int> iterations;  // of the loop that quantized; empty in full precision
   double bits_per_weight = 0;     // stored, all scales counted, over the linear layers
-  std::uint64_t bytes = 0;        // safetensors on disk, the initial adapter with them
+  // With the adapter as it is stored, over the same weights: the initial one, in full precision the
+  // one that was tuned. Empty in files of earlier versions.
+  std::optional<double> total_bits_per_weight;
+  std::optional<double>
+      tuned_total_bits_per_weight;  // with the tuned one; empty where there is none
+  std::uint64_t bytes = 0;          // safetensors on disk, the initial adapter with them
   // Of quantizing; empty in full precision.
   std::optional<double> relative_error;  // mean over the matrices
   std::vector<RowMatrix> matrices;

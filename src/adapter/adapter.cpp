@@ -204,31 +204,42 @@ std::map<std::string, ExpertStack> read_stacks(const io::Json& json, const fs::p
   return names.targeted(targets);
 }
 
-}  // namespace
-
-Adapter load(const fs::path& folder, const Layout& layout) {
+void expect_adapter(const fs::path& folder) {
   std::error_code error;
-  const fs::path config_file = folder / kConfigFile;
-  const fs::path weights_file = folder / kWeightsFile;
   if (!fs::is_directory(folder, error)) throw InputError({folder, {}}, "no such folder");
-  if (!fs::exists(config_file, error)) {
+  if (!fs::exists(folder / kConfigFile, error)) {
     throw InputError({folder, {}},
                      "expected an adapter folder with adapter_config.json, found "
                      "none");
   }
-  if (!fs::exists(weights_file, error)) {
+  if (!fs::exists(folder / kWeightsFile, error)) {
     const bool pickled = fs::exists(folder / "adapter_model.bin", error);
     throw InputError({folder, {}},
                      pickled ? "expected adapter_model.safetensors, found adapter_model.bin: .bin "
                                "files are not read, convert it to safetensors"
                              : "expected adapter_model.safetensors, found none");
   }
+}
+
+double bytes_of(const Pair& pair) {
+  std::uint64_t bytes = 0;
+  for (const Half& half : {pair.a, pair.b}) {
+    bytes += half.values->bytes() + (half.scales == nullptr ? 0 : half.scales->bytes());
+  }
+  return static_cast<double>(bytes);
+}
+
+}  // namespace
+
+Adapter load(const fs::path& folder, const Layout& layout) {
+  expect_adapter(folder);
+  const fs::path config_file = folder / kConfigFile;
   const io::Json json = io::read_json(config_file);
   // First the fields alone: another kind of adapter is named as such, not by its tensors.
   config_from_json(json, config_file, {});
   const ModuleNames names(layout);
   const std::map<std::string, ExpertStack> stacks = read_stacks(json, config_file, names);
-  const io::SafetensorsFile file(weights_file);
+  const io::SafetensorsFile file(folder / kWeightsFile);
   const std::map<std::string, Pair> pairs = pair_up(file);
   // What the patterns of PEFT are held against.
   const auto own_name = [&](const std::string& module) {
@@ -260,6 +271,25 @@ Adapter load(const fs::path& folder, const Layout& layout) {
     }
   }
   return gathering.finish();
+}
+
+std::map<std::string, double> stored_bytes(const fs::path& folder, const Layout& layout) {
+  expect_adapter(folder);
+  const fs::path config_file = folder / kConfigFile;
+  const ModuleNames names(layout);
+  const auto stacks = read_stacks(io::read_json(config_file), config_file, names);
+  const io::SafetensorsFile file(folder / kWeightsFile);
+  std::map<std::string, double> out;
+  for (const auto& [module, pair] : pair_up(file)) {
+    if (const auto stack = stacks.find(module); stack != stacks.end()) {
+      const double part = bytes_of(pair) / static_cast<double>(stack->second.count());
+      for (const std::string& expert : stack->second.modules) out[expert] += part;
+      continue;
+    }
+    const auto other = names.find(module);
+    out[other ? other->module : module] += bytes_of(pair);
+  }
+  return out;
 }
 
 std::vector<BaseCopy> base_copies(const fs::path& folder, const Layout& layout) {

@@ -115,20 +115,48 @@ void add_lines(std::vector<Plot>& plots, std::string name, std::string title, st
 
 // ---------------------------------------------------------------------------------- by bits
 
+std::string words(std::string name) {
+  std::ranges::replace(name, '-', ' ');
+  return name;
+}
+
+struct Axis {
+  std::string name, label, caption;  // name: of the plots' files, "by-bits"
+  Value value;
+};
+
+void add_by(const Axis& bits, const evaluate::ScoreInfo& info, bool tuned, std::vector<Plot>& plots,
+            const Report& report) {
+  LinePlot plot;
+  plot.x_label = bits.label;
+  plot.y_label = axis_of(info);
+  plot.series = lines_by_group(report, bits.value, score_of(info, tuned));
+  add_lines(plots, info.compared->word + "-" + bits.name + (tuned ? "-tuned" : ""),
+            info.compared->title + " " + words(bits.name) + ", " + (tuned ? "after" : "before") +
+                " tuning",
+            bits.caption + " " + (info.higher_is_better ? "Higher" : "Lower") +
+                " is better. Rows in full precision are dashed lines across.",
+            std::move(plot), info.unit != evaluate::Unit::share);
+}
+
 void add_by_bits(std::vector<Plot>& plots, const Report& report) {
-  const Value bits = [](const Row& row) { return row.bits_per_weight; };
+  const bool adapters = std::ranges::any_of(report.rows, [](const Row& row) {
+    return row.relative_error && row.total_bits_per_weight > row.bits_per_weight;
+  });
   for (const evaluate::ScoreInfo& info : evaluate::compared_scores()) {
     for (const bool tuned : {false, true}) {
-      LinePlot plot;
-      plot.x_label = "stored bits a weight";
-      plot.y_label = axis_of(info);
-      plot.series = lines_by_group(report, bits, score_of(info, tuned));
-      add_lines(plots, info.compared->word + "-by-bits" + (tuned ? "-tuned" : ""),
-                info.compared->title + " by bits, " + (tuned ? "after" : "before") + " tuning",
-                std::string("Bits are stored bits a weight, all scales counted. ") +
-                    (info.higher_is_better ? "Higher" : "Lower") +
-                    " is better. Rows in full precision are dashed lines across.",
-                std::move(plot), info.unit != evaluate::Unit::share);
+      add_by(
+          {"by-bits", "stored bits a weight", "Bits are stored bits a weight, all scales counted.",
+           [](const Row& row) { return row.bits_per_weight; }},
+          info, tuned, plots, report);
+      if (!adapters) continue;
+      add_by(
+          {"by-total-bits", "stored bits a weight, with the adapter",
+           "Bits are stored bits a weight, all scales and the adapter, as it is stored, counted.",
+           [tuned](const Row& row) {
+             return tuned ? row.tuned_total_bits_per_weight : row.total_bits_per_weight;
+           }},
+          info, tuned, plots, report);
     }
   }
 }

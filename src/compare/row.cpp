@@ -48,15 +48,26 @@ Json preset_key(const std::optional<pipeline::QuantizeOptions>& options) {
           {"adapter_weight", preset.adapter_weight}};
 }
 
-// Bits of a stored weight of the linear layers, in full precision.
-double stored_bits(const quantized::ModelFiles& files) {
+// The linear layers in full precision.
+struct StoredWeights {
+  double count = 0;
+  double bits_per_weight = 0;
+};
+StoredWeights stored_weights(const quantized::ModelFiles& files) {
   double bits = 0, weights = 0;
   for (const architecture::ParameterId id : architecture::linear_layers(files.layout())) {
     const auto size = static_cast<double>(files.layout().parameter(id).elements());
     bits += 8 * size * static_cast<double>(byte_size(files.type(id)));
     weights += size;
   }
-  return weights > 0 ? bits / weights : 0;
+  return {weights, weights > 0 ? bits / weights : 0};
+}
+
+// Bits of the folder's adapter over so many weights.
+double adapter_bits(const fs::path& folder, const quantized::ModelFiles& files, double weights) {
+  double bytes = 0;
+  for (const auto& [module, own] : adapter::stored_bytes(folder, files.layout())) bytes += own;
+  return weights > 0 ? 8 * bytes / weights : 0;
 }
 
 std::uint64_t safetensors_bytes(const fs::path& folder) {
@@ -124,6 +135,7 @@ void take(pipeline::QuantizeReport report, const pipeline::QuantizeOptions& opti
   row.format = report.format;
   row.rank = options.rank;
   row.bits_per_weight = report.bits_per_weight;
+  row.total_bits_per_weight = report.total_bits_per_weight;
   row.relative_error = report.relative_error;
   row.quantize_seconds = report.seconds;
   row.quantize_peak_memory = report.peak_memory;
@@ -306,16 +318,24 @@ Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Optio
   row.name = plan.name;
   row.group = plan.group;
   fs::path base = model;
+  double weights = 0;  // that bits are counted over
   if (plan.quantize) {
     base = work / "quantized";
     pipeline::QuantizeOptions quantization = quantize_options(plan, options, base);
     if (plan.calibrate) quantization.stats = shared_statistics(plan, options, inputs, progress);
     if (plan.plan) quantization.plan = shared_plan(plan, options, inputs, progress);
-    take(pipeline::quantize(quantization, progress), *plan.quantize, row);
+    const pipeline::QuantizeReport report = pipeline::quantize(quantization, progress);
+    for (const pipeline::QuantizedMatrix& matrix : report.matrices) {
+      weights += static_cast<double>(matrix.rows) * static_cast<double>(matrix.columns);
+    }
+    take(report, *plan.quantize, row);
   } else {
     row.method = plan.tune ? plan.tune->method : "none";
     row.rank = row.method == "lora" ? plan.tune->rank.value_or(16) : 0;
-    row.bits_per_weight = stored_bits(files);
+    const StoredWeights stored = stored_weights(files);
+    weights = stored.count;
+    row.bits_per_weight = stored.bits_per_weight;
+    row.total_bits_per_weight = row.bits_per_weight;
   }
   row.bytes = safetensors_bytes(base);
   row.before = measure(tasks, options, base, {}, progress);
@@ -342,6 +362,11 @@ Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Optio
     if (plan.quantize && (tune.fresh || row.rank == 0)) row.rank = tune.rank.value_or(16);
     row.memory = training_memory(files, tune, row);
     const bool full = tune.method == "full";
+    if (!full) {
+      row.tuned_total_bits_per_weight =
+          row.bits_per_weight + adapter_bits(tune.output, files, weights);
+      if (!plan.quantize) row.total_bits_per_weight = row.tuned_total_bits_per_weight;
+    }
     row.after = measure(tasks, options, full ? tune.output : base, full ? fs::path() : tune.output,
                         progress);
   }

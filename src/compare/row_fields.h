@@ -55,6 +55,10 @@ void visit_fields(Row& r, Visitor& v) {
   v("rank", r.rank, unless(r.rank == 0, show::text("rank")));
   v("iterations", r.iterations, show::text("T"));
   v("bits_per_weight", r.bits_per_weight, show::fixed("bits", 3));
+  v("total_bits_per_weight", r.total_bits_per_weight, pipeline::show_total_bits());
+  Shown tuned_bits = pipeline::show_total_bits();
+  tuned_bits.label += ", tuned";
+  v("tuned_total_bits_per_weight", r.tuned_total_bits_per_weight, tuned_bits);
   v("bytes", r.bytes, show::bytes("size"));
   v("relative_error", r.relative_error, show::fixed("error", 4));
   v("before", r.before);

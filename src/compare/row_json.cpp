@@ -15,7 +15,8 @@ Row row_from_json(const io::Json& json, const std::filesystem::path& file) {
     io::Json row = json;
     const io::Json without = to_json(Row());
     // Files of earlier versions lack these.
-    for (const char* field : {"recovered", "recover_seconds", "recover_steps"}) {
+    for (const char* field : {"recovered", "recover_seconds", "recover_steps",
+                              "total_bits_per_weight", "tuned_total_bits_per_weight"}) {
       if (row.is_object() && !row.contains(field)) row[field] = without.at(field);
     }
     return io::fields_from_json<Row>(row);

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
+#include "qloft/adapter.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/pipeline/arithmetic.h"
@@ -33,10 +35,21 @@ std::map<std::string, double> reported_errors(const checkpoint::Checkpoint& sour
   return errors;
 }
 
+// Of the adapter inside the folder, by module.
+std::map<std::string, double> adapter_bytes(const checkpoint::Checkpoint& source,
+                                            const architecture::Layout& layout) {
+  const auto folder = source.folder() / "adapter";
+  if (!std::filesystem::exists(folder / "adapter_config.json")) return {};
+  return adapter::stored_bytes(folder, layout);
+}
+
 void inspect_matrices(const checkpoint::Checkpoint& source,
                       const quantized::QuantizationConfig& config, InspectReport& report) {
+  constexpr std::string_view kWeight = ".weight";
   const auto errors = reported_errors(source);
-  double bits = 0, weights = 0, error_sum = 0;
+  const auto adapters = adapter_bytes(source, report.layout);
+  double bits = 0, weights = 0, error_sum = 0, adapter_bits = 0;
+  for (const auto& [module, bytes] : adapters) adapter_bits += 8 * bytes;
   for (const auto& [name, entry] : config.matrices) {
     InspectedMatrix matrix;
     matrix.name = name;
@@ -53,11 +66,17 @@ void inspect_matrices(const checkpoint::Checkpoint& source,
       error_sum += found->second;
     }
     const auto size = static_cast<double>(entry.rows) * static_cast<double>(entry.columns);
+    const auto adapted = adapters.find(name.substr(0, name.size() - kWeight.size()));
+    matrix.total_bits_per_weight =
+        matrix.bits_per_weight + (adapted == adapters.end() ? 0 : 8 * adapted->second / size);
     bits += matrix.bits_per_weight * size;
     weights += size;
     report.matrices.push_back(std::move(matrix));
   }
-  if (weights > 0) report.bits_per_weight = bits / weights;
+  if (weights > 0) {
+    report.bits_per_weight = bits / weights;
+    report.total_bits_per_weight = (bits + adapter_bits) / weights;
+  }
   if (!report.matrices.empty() && errors.size() >= report.matrices.size()) {
     report.mean_relative_error = error_sum / static_cast<double>(report.matrices.size());
   }

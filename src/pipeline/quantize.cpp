@@ -196,6 +196,7 @@ void summarize(const QuantizeJob& job, const QuantizedOutput& output, QuantizeRe
         static_cast<double>(adapter::stored_bytes(job.adapter, modules_of(job), job.adapter_type)) /
         weights;
   }
+  report.total_bits_per_weight = report.bits_per_weight + report.adapter_bits_per_weight;
   report.metric = decompose::name(job.recipe.metric);
   report.metric_error = in_metric == 0 ? 0 : metric_errors / static_cast<double>(in_metric);
 }

@@ -40,7 +40,10 @@ fs::path quantized_folder(const QuantizeOptions& options) {
 QuantizeReport kept_report(const fs::path& file) {
   io::Json json = io::fields_to_json(QuantizeReport());
   json.update(io::read_json(file));
-  return io::fields_from_json<QuantizeReport>(json);
+  QuantizeReport report = io::fields_from_json<QuantizeReport>(json);
+  // Reports of earlier versions lack it.
+  report.total_bits_per_weight = report.bits_per_weight + report.adapter_bits_per_weight;
+  return report;
 }
 
 }  // namespace

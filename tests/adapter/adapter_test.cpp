@@ -98,6 +98,17 @@ TEST(Adapter, TakesAllLinearForTheNamesOfItsModules) {
   EXPECT_EQ(load(folder.path()).config.target_modules, std::vector<std::string>{"q"});
 }
 
+TEST(Adapter, CountsWhatTheFactorsOfAModuleTakeOnDisk) {
+  for (const auto& [type, bytes] : {std::pair{ElementType::f32, 14 * 4},
+                                    {ElementType::bf16, 14 * 2},
+                                    {ElementType::i8, 14 + 4 * 2}}) {
+    const test::TemporaryFolder folder;
+    save(small_adapter(), folder.path(), type);
+    EXPECT_EQ(stored_bytes(folder.path(), {}),
+              (std::map<std::string, double>{{"model.q", static_cast<double>(bytes)}}));
+  }
+}
+
 TEST(Adapter, NamesTheFactorThatIsNotFinite) {
   for (const float value : {NAN, -HUGE_VALF}) {
     const test::TemporaryFolder folder;

@@ -181,5 +181,16 @@ TEST(ExpertAdapter, NamesWithOtherPrefixesAreTheLayouts) {
   EXPECT_EQ(all_of(load(folder.path(), layout)), expert(1, 2, "down_proj") + " 1 ");
 }
 
+TEST(Experts, ShareWhatTheirOneParameterTakesOnDisk) {
+  const auto bytes = stored_bytes(golden("experts"), mixtral());
+  double sum = 0;
+  for (const auto& [module, own] : bytes) sum += own;
+  const io::SafetensorsFile file(golden("experts") / "adapter_model.safetensors");
+  std::uint64_t stored = 0;
+  for (const io::TensorInfo& tensor : file.tensors()) stored += tensor.bytes();
+  EXPECT_DOUBLE_EQ(sum, static_cast<double>(stored));
+  EXPECT_EQ(bytes.at(expert(0, 0, "down_proj")), bytes.at(expert(0, 3, "down_proj")));
+}
+
 }  // namespace
 }  // namespace qloft::adapter

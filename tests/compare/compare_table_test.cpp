@@ -22,6 +22,7 @@ Report fixed_report() {
   full.name = full.group = "full, 16 bits";
   full.method = "none";
   full.bits_per_weight = 16;
+  full.total_bits_per_weight = 16;
   full.bytes = 2'980'000;
   full.before.set("perplexity", 5.8125);
   Row low;
@@ -32,6 +33,8 @@ Report fixed_report() {
   low.rank = 16;
   low.iterations = 5;
   low.bits_per_weight = 2.125;
+  low.total_bits_per_weight = 4.25;
+  low.tuned_total_bits_per_weight = 6.375;
   low.bytes = 999;
   low.relative_error = 0.4375;
   low.quantize_seconds = 1.25;
@@ -49,22 +52,25 @@ Report fixed_report() {
 }
 
 TEST(CompareTable, LeavesOutWhatNoRowHasAndEscapesBars) {
-  EXPECT_EQ(
-      to_markdown(table_of(fixed_report())),
-      "| row | rank | T | bits | size | error | perplexity | perplexity, recovered | "
-      "perplexity, tuned | solved % | solved %, tuned | quantize s | quantize peak | "
-      "recover s | tune s | tune memory |\n"
-      "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
-      "---: | ---: | ---: | ---: |\n"
-      "| full, 16 bits | - | - | 16.000 | 3.0 MB | - | 5.81 | - | - | - | - | - | - | - | - | "
-      "- |\n"
-      "| a \\| b | 16 | 5 | 2.125 | 999 B | 0.4375 | 6.25 | 6.12 | 6.00 | 50.0 ± 6.2 | "
-      "75.0 ± 3.1 | 1.2 | 2.5 MB | 3.5 | 2.5 | 10.0 MB |\n");
+  EXPECT_EQ(to_markdown(table_of(fixed_report())),
+            "| row | rank | T | bits | with adapter | with adapter, tuned | size | error | "
+            "perplexity | perplexity, recovered | "
+            "perplexity, tuned | solved % | solved %, tuned | quantize s | quantize peak | "
+            "recover s | tune s | tune memory |\n"
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
+            "---: | ---: | ---: | ---: | ---: | ---: |\n"
+            "| full, 16 bits | - | - | 16.000 | 16.000 | - | 3.0 MB | - | 5.81 | - | - | - | - | - "
+            "| - | - | - | "
+            "- |\n"
+            "| a \\| b | 16 | 5 | 2.125 | 4.250 | 6.375 | 999 B | 0.4375 | 6.25 | 6.12 | 6.00 | "
+            "50.0 ± 6.2 | "
+            "75.0 ± 3.1 | 1.2 | 2.5 MB | 3.5 | 2.5 | 10.0 MB |\n");
 }
 
 TEST(CompareTable, KeepsEveryDigitAsCsv) {
   EXPECT_EQ(to_csv(fixed_report()),
-            "name,group,method,format,rank,iterations,bits_per_weight,bytes,relative_error,"
+            "name,group,method,format,rank,iterations,bits_per_weight,"
+            "total_bits_per_weight,tuned_total_bits_per_weight,bytes,relative_error,"
             "perplexity,perplexity_recovered,perplexity_tuned,divergence,divergence_standard_error,"
             "divergence_recovered,divergence_recovered_standard_error,divergence_tuned,"
             "divergence_tuned_standard_error,agreement,agreement_standard_error,"
@@ -75,9 +81,9 @@ TEST(CompareTable, KeepsEveryDigitAsCsv) {
             "accuracy_tuned,accuracy_tuned_standard_error,quantize_seconds,quantize_peak_memory,"
             "recover_seconds,recover_steps,tune_seconds,tune_steps,training_memory\n"
             "\"full, 16 bits\",\"full, 16 "
-            "bits\",none,,,,16.0,2980000,,5.8125,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\n"
+            "bits\",none,,,,16.0,16.0,,2980000,,5.8125,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\n"
             "a | b,LoftQ,loftq,\"2 bits "
-            "\"\"nf\"\"\",16,5,2.125,999,0.4375,6.25,6.125,6.0,,,,,,,,,,,,,,,,0.5,"
+            "\"\"nf\"\"\",16,5,2.125,4.25,6.375,999,0.4375,6.25,6.125,6.0,,,,,,,,,,,,,,,,0.5,"
             "0.0625,,,0.75,0.03125,1.25,2500000,3.5,40,2.5,60,10000000.0\n");
 }
 
@@ -85,9 +91,14 @@ TEST(CompareTable, ReadsBackTheRowThatItWrote) {
   for (const Row& row : fixed_report().rows) {
     EXPECT_EQ(to_json(row_from_json(to_json(row), "row.json")), to_json(row));
   }
-  io::Json earlier = to_json(fixed_report().rows.front());
-  for (const char* field : {"recovered", "recover_seconds", "recover_steps"}) earlier.erase(field);
-  EXPECT_EQ(to_json(row_from_json(earlier, "row.json")), to_json(fixed_report().rows.front()));
+  Row known = fixed_report().rows.front();
+  known.total_bits_per_weight.reset();
+  io::Json earlier = to_json(known);
+  for (const char* field : {"recovered", "recover_seconds", "recover_steps",
+                            "total_bits_per_weight", "tuned_total_bits_per_weight"}) {
+    earlier.erase(field);
+  }
+  EXPECT_EQ(to_json(row_from_json(earlier, "row.json")), to_json(known));
   EXPECT_THROW(row_from_json({{"name", 3}}, "row.json"), InputError);
 }
 

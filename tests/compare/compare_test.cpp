@@ -266,6 +266,11 @@ TEST_F(Compare, MeasuresEveryRowBeforeAndAfterTuning) {
   EXPECT_FALSE(full.after);
   EXPECT_GT(full.before.find("perplexity"), 1);
   EXPECT_EQ(low.bits_per_weight, 2 + 32. / 16);
+  EXPECT_EQ(full.total_bits_per_weight, 32);
+  EXPECT_FALSE(full.tuned_total_bits_per_weight);
+  EXPECT_GT(low.total_bits_per_weight, low.bits_per_weight);
+  // finetune goes on with the initial adapter and stores it as it was: f32.
+  EXPECT_EQ(low.tuned_total_bits_per_weight, low.total_bits_per_weight);
   EXPECT_EQ(low.iterations, 3);
   EXPECT_EQ(low.matrices.size(), 14u);
   EXPECT_EQ(low.matrices[0].relative_error.size(), 3u);
@@ -452,8 +457,9 @@ TEST_F(Compare, DrawsThePlotsIntoOnePage) {
   const Report report = run(options(kStudy), silent_);
   std::vector<std::string> names;
   for (const fs::path& plot : report.plots) names.push_back(plot.stem().string());
-  EXPECT_THAT(names, ::testing::ElementsAre("perplexity-by-bits", "error-by-iteration",
-                                            "rank-error", "rank-perplexity", "error-by-layer"));
+  EXPECT_THAT(names, ::testing::ElementsAre("perplexity-by-bits", "perplexity-by-total-bits",
+                                            "error-by-iteration", "rank-error", "rank-perplexity",
+                                            "error-by-layer"));
   const std::string page = read_file(report.page);
   EXPECT_THAT(page,
               HasSubstr("<svg role=\"img\" aria-label=\"Perplexity by bits, before tuning\""));

@@ -9,6 +9,7 @@
 
 #include "qloft/adapter.h"
 #include "qloft/core/error.h"
+#include "qloft/pipeline/inspect.h"
 #include "qloft/quantized.h"
 #include "refusal.h"
 #include "temporary_folder.h"
@@ -90,6 +91,42 @@ TEST_F(Quantize, WritesAFolderWhoseErrorIsTheReportedOne) {
   EXPECT_GT(report.relative_error, 0.01);
   EXPECT_LT(report.relative_error, 0.3);
   EXPECT_GT(report.bits_per_weight, 3);
+}
+
+TEST_F(Quantize, CountsTheAdapterAsItIsStored) {
+  double f32 = 0;
+  for (const char* dtype : {"f32", "bf16", "nf8"}) {
+    QuantizeOptions o = options(dtype);
+    o.adapter_dtype = dtype;
+    const QuantizeReport report = quantize(o, silent_);
+    const io::SafetensorsFile file(folder_ / dtype / "adapter/adapter_model.safetensors");
+    std::uint64_t stored = 0;
+    for (const io::TensorInfo& tensor : file.tensors()) stored += tensor.bytes();
+    double weights = 0;
+    for (const QuantizedMatrix& m : report.matrices) {
+      weights += static_cast<double>(m.rows * m.columns);
+    }
+    EXPECT_NEAR(report.total_bits_per_weight,
+                report.bits_per_weight + 8 * static_cast<double>(stored) / weights, 1e-9);
+    if (f32 == 0) f32 = report.total_bits_per_weight;
+    EXPECT_LE(report.total_bits_per_weight, f32);
+    const InspectReport inspected = inspect({.model = (folder_ / dtype).string()});
+    EXPECT_NEAR(inspected.total_bits_per_weight, report.total_bits_per_weight, 1e-9);
+    double sum = 0;
+    for (const InspectedMatrix& m : inspected.matrices) {
+      sum += m.total_bits_per_weight * static_cast<double>(m.rows * m.columns);
+    }
+    EXPECT_NEAR(sum / weights, inspected.total_bits_per_weight, 1e-9);
+  }
+}
+
+TEST_F(Quantize, CountsNoAdapterWhereThereIsNone) {
+  QuantizeOptions o = options("out");
+  o.rank = 0;
+  const QuantizeReport report = quantize(o, silent_);
+  EXPECT_EQ(report.total_bits_per_weight, report.bits_per_weight);
+  const InspectReport inspected = inspect({.model = (folder_ / "out").string()});
+  EXPECT_EQ(inspected.total_bits_per_weight, inspected.bits_per_weight);
 }
 
 TEST_F(Quantize, KeepsEveryOtherTensorAndFile) {

@@ -28,7 +28,8 @@ struct InspectedMatrix {
   std::int64_t columns = 0;
   std::string format;
   double bits_per_weight = 0;
-  std::uint64_t stored_bytes = 0;
+  double total_bits_per_weight = 0;      // with the adapter inside the folder, as it is stored
+  std::uint64_t stored_bytes = 0;        // of the matrix alone
   std::optional<double> relative_error;  // from quantization_report.json
 };
 
@@ -46,7 +47,8 @@ struct InspectReport {
   std::vector<MemoryRow> memory;
   // Of a quantized folder only:
   std::vector<InspectedMatrix> matrices;
-  double bits_per_weight = 0;  // over the packed matrices
+  double bits_per_weight = 0;        // over the packed matrices
+  double total_bits_per_weight = 0;  // with the adapter inside the folder, over the same weights
   std::optional<double> mean_relative_error;
   double compression_ratio = 0;  // a bf16 checkpoint's bytes over tensor_bytes
 };

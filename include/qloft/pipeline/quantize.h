@@ -82,12 +82,13 @@ struct QuantizeReport {
   double bits_per_weight = 0;  // stored bits over weights, all quantized matrices together
   // Stored bits of the adapter over the same weights: what it adds to bits_per_weight.
   double adapter_bits_per_weight = 0;
-  double relative_error = 0;      // mean over the matrices of the last relative error
-  std::string metric;             // of the method
-  double metric_error = 0;        // mean of the last errors of the matrices with that metric
-  double seconds = 0;             // of this run
-  std::uint64_t peak_memory = 0;  // largest resident set of this run, bytes
-  std::int64_t resumed = 0;       // matrices that an interrupted run had finished
+  double total_bits_per_weight = 0;  // both: all that is stored of a quantized weight
+  double relative_error = 0;         // mean over the matrices of the last relative error
+  std::string metric;                // of the method
+  double metric_error = 0;           // mean of the last errors of the matrices with that metric
+  double seconds = 0;                // of this run
+  std::uint64_t peak_memory = 0;     // largest resident set of this run, bytes
+  std::int64_t resumed = 0;          // matrices that an interrupted run had finished
   // Of the recovery, where it was asked for: losses a prediction, and its time.
   std::optional<double> first_loss, last_loss, recover_seconds;
   std::vector<QuantizedMatrix> matrices;

@@ -30,6 +30,11 @@ void visit_fields(TrainingMemory& m, Visitor& v) {
 
 namespace qloft::pipeline {
 
+// Stored bits of a quantized weight and, over the same weights, of the adapter as it lies on disk.
+inline Shown show_total_bits() {
+  return show::fixed("with adapter", 3);
+}
+
 template <typename Visitor>
 void visit_fields(CalibrateReport& r, Visitor& v) {
   v("dtype", r.arithmetic.dtype);
@@ -101,6 +106,7 @@ void visit_fields(QuantizeReport& r, Visitor& v) {
   v("format", r.format, show::text("format"));
   v("bits_per_weight", r.bits_per_weight, show::fixed("bits per weight", 3));
   v("adapter_bits_per_weight", r.adapter_bits_per_weight, show::fixed("of the adapter", 3));
+  v("total_bits_per_weight", r.total_bits_per_weight, show_total_bits());
   v("relative_error", r.relative_error, show::fixed("mean error", 4));
   v("metric", r.metric);
   v("metric_error", r.metric_error,
@@ -206,6 +212,7 @@ void visit_fields(InspectedMatrix& m, Visitor& v) {
   v("columns", m.columns, show::text("columns"));
   v("format", m.format, show::text("format"));
   v("bits_per_weight", m.bits_per_weight, show::fixed("bits", 3));
+  v("total_bits_per_weight", m.total_bits_per_weight, show_total_bits());
   v("stored_bytes", m.stored_bytes);
   v("relative_error", m.relative_error, show::fixed("error", 4));
 }
@@ -233,6 +240,7 @@ void visit_fields(InspectReport& r, Visitor& v) {
   v("tensor_bytes", r.tensor_bytes, show::bytes("tensors on disk"));
   if (r.matrices.empty()) return;
   v("bits_per_weight", r.bits_per_weight, show::fixed("bits per weight", 3));
+  v("total_bits_per_weight", r.total_bits_per_weight, show_total_bits());
   v("relative_error", r.mean_relative_error, show::fixed("mean error", 4));
   v("compression_ratio", r.compression_ratio, show::fixed("times smaller than bf16", 2));
 }
