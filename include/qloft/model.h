@@ -138,6 +138,11 @@ class Model {
   // Every dense weight under its checkpoint name (full fine-tuning writes these).
   std::vector<std::pair<std::string, at::Tensor>> dense_weights() const;
 
+  // Puts `dense` [out, in], of any type that weights have and on the model's device, in the place
+  // of the dense matrix `id` and of those tied to it, and gives back the one that was there. Throws
+  // Error where there is none, for another shape, and where the output matrix is kept in 8 bits.
+  at::Tensor exchange(architecture::ParameterId id, at::Tensor dense);
+
   // What the output matrix is applied to: f32 or bf16 [rows, length, its columns].
   at::Tensor hidden(const Input& input);
   // One pass over the new tokens of many sequences, of any lengths and adapters, which see their

@@ -29,6 +29,24 @@ Loss next_token_of(model::Model& model, const at::Tensor& states, const model::I
 model::TeacherRows teacher_rows(model::Model& model, const model::Input& input,
                                 const at::Tensor& loss_mask, std::int64_t count);
 
+// The same where the hidden states of the input, [rows * length, columns], are there already.
+model::TeacherRows teacher_rows_of(model::Model& model, const at::Tensor& states,
+                                   const model::Input& input, const at::Tensor& loss_mask,
+                                   std::int64_t count);
+
+// Sums over `count` predictions: the negative log-likelihood of what came, and the divergence from
+// a teacher.
+struct Comparison {
+  double loss = 0;
+  double divergence = 0;
+  std::int64_t count = 0;
+};
+// Of the predictions of next_token, whose hidden states [rows * length, columns] are there already;
+// `teacher` as distillation has it. Logits are made once for both, in chunks of rows. Without
+// gradients.
+Comparison comparison_of(model::Model& model, const at::Tensor& states, const model::Input& input,
+                         const model::TeacherRows& teacher);
+
 // The divergence of the model's predictions from the teacher's, mixed with the negative
 // log-likelihood by `next_token_weight` from 0 to 1 (model::Model::divergence), of the predictions
 // that next_token counts. `teacher` has a row for each of them, in the order of the rows. Throws

@@ -65,6 +65,9 @@ class File {
   decompose::Statistics read(const std::string& weight, const std::string& input_of,
                              std::int64_t rows, std::int64_t columns,
                              decompose::Metric metric) const;
+  // Whether what `metric` needs was collected for this matrix.
+  bool holds(const std::string& weight, const std::string& input_of,
+             decompose::Metric metric) const;
   // Whether the Fisher factors of this matrix are there and all 0, as those of an expert are to
   // which no sequence was routed.
   bool is_unreached(const std::string& weight) const;

@@ -49,6 +49,7 @@ Command calibrate_command();
 Command plan_command();
 Command quantize_command();
 Command recover_command();
+Command sensitivity_command();
 Command finetune_command();
 Command evaluate_command();
 Command generate_command();

@@ -29,10 +29,10 @@ constexpr int kFailed = 1;
 constexpr int kWrongInput = 2;
 
 std::vector<Command> commands() {
-  return {inspect_command(),  tokenize_command(), calibrate_command(), plan_command(),
-          quantize_command(), recover_command(),  finetune_command(),  evaluate_command(),
-          generate_command(), chat_command(),     merge_command(),     compare_command(),
-          bench_command()};
+  return {inspect_command(),  tokenize_command(), calibrate_command(), sensitivity_command(),
+          plan_command(),     quantize_command(), recover_command(),   finetune_command(),
+          evaluate_command(), generate_command(), chat_command(),      merge_command(),
+          compare_command(),  bench_command()};
 }
 
 void fail(std::string_view message) {

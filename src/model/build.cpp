@@ -1,4 +1,5 @@
 // Every parameter of a model: its making from a source, and the dense ones by name.
+#include "qloft/core/error.h"
 #include "state.h"
 
 namespace qloft::model {
@@ -33,6 +34,23 @@ void build(Model::State& state, const ParameterSource& source) {
   for (const ParameterId id : architecture::multiplied(state.layout)) {
     state.linear(id).number = number++;
   }
+}
+
+at::Tensor Model::exchange(ParameterId id, at::Tensor dense) {
+  State& state = *state_;
+  const at::Tensor old = state.linear(id).weight.dense();
+  const bool fits = old.defined() && dense.defined() && dense.sizes() == old.sizes() &&
+                    dense.device() == old.device() && output_type() == OutputType::stored;
+  if (!fits) {
+    throw Error({{}, state.layout.parameter(id).name},
+                "expected a dense matrix for a dense one of the same shape");
+  }
+  for (std::size_t i = 0; i < state.linears.size(); ++i) {
+    if (static_cast<ParameterId>(i) == id || state.layout.parameters[i].tied_to == id) {
+      state.linears[i].weight.storage = dense;
+    }
+  }
+  return old;
 }
 
 std::vector<std::pair<std::string, at::Tensor>> Model::dense_weights() const {

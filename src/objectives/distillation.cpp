@@ -12,14 +12,11 @@
 #include "qloft/core/error.h"
 #include "qloft/core/text.h"
 #include "qloft/objectives.h"
+#include "teacher_logits.h"
 
 namespace qloft::objectives {
-namespace {
 
 using at::Tensor;
-
-// Logits of a teacher held at once: 64 MiB.
-constexpr std::int64_t kLogitsAtOnce = 1 << 24;
 
 void expect_rows(const model::TeacherRows& teacher, std::int64_t count, std::int64_t vocabulary) {
   if (teacher.ids.size(0) != count ||
@@ -34,6 +31,8 @@ void expect_rows(const model::TeacherRows& teacher, std::int64_t count, std::int
   throw InputError({{}, "teacher"}, "expected ids below " + std::to_string(vocabulary) +
                                         ", found " + std::to_string(least < 0 ? least : greatest));
 }
+
+namespace {
 
 // The sum over positions of |h - t|^2 / |t|^2.
 Tensor squares_of(const Tensor& states, const Tensor& positions, const Tensor& teacher) {
@@ -56,7 +55,14 @@ model::TeacherRows teacher_rows(model::Model& model, const model::Input& input,
   const at::NoGradGuard no_grad;
   expect_mask_of(input, loss_mask);
   const Tensor hidden = model.hidden(input);
-  const Tensor states = hidden.view({-1, hidden.size(-1)});
+  return teacher_rows_of(model, hidden.view({-1, hidden.size(-1)}), input, loss_mask, count);
+}
+
+model::TeacherRows teacher_rows_of(model::Model& model, const Tensor& states,
+                                   const model::Input& input, const Tensor& loss_mask,
+                                   std::int64_t count) {
+  const at::NoGradGuard no_grad;
+  expect_mask_of(input, loss_mask);
   const Tensor positions = predictions_of(input, loss_mask).positions;
   const std::int64_t vocabulary = model.layout().vocabulary_size;
   const std::int64_t step = std::max<std::int64_t>(1, kLogitsAtOnce / vocabulary);

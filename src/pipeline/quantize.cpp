@@ -12,6 +12,7 @@
 
 #include "automatic.h"
 #include "clock.h"
+#include "decompose_target.h"
 #include "matrices_at_once.h"
 #include "matrix_statistics.h"
 #include "qloft/core/checked.h"
@@ -29,46 +30,8 @@ namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-// The recipe with what is the target's own.
-decompose::Recipe recipe_of(const QuantizeTarget& target, const QuantizeJob& job) {
-  decompose::Recipe recipe = job.recipe;
-  recipe.format = target.format;
-  if (!target.adapted) {
-    recipe.rank = 0;
-    recipe.low_rank = decompose::LowRankSolver::none;
-    recipe.loop = decompose::Loop::once;
-  }
-  return recipe;
-}
-
-struct Decomposed {
-  decompose::Recipe recipe;  // as it was used
-  decompose::Decomposition result;
-  double seconds = 0;
-};
-
-Decomposed decompose_one(const quantized::ModelFiles& files, const QuantizeTarget& target,
-                         const QuantizeJob& job) {
-  const auto begin = Clock::now();
-  Decomposed out{.recipe = recipe_of(target, job), .result = {}};
-  const decompose::Statistics statistics = statistics_of(job.statistics, target, out.recipe);
-  const Matrix weight = files.read_matrix(target.id);
-  files.drop(target.id);
-  try {
-    out.result = decompose::decompose(weight.view(), out.recipe, statistics, target.weight());
-    if (!std::isfinite(out.result.final_error()) ||
-        !std::isfinite(out.result.final_metric_error())) {
-      throw ComputationError({}, "the error is not finite");
-    }
-  } catch (const Error&) {
-    rethrow_naming(target, files);
-  }
-  out.seconds = seconds_since(begin);
-  return out;
-}
-
 // The warnings and notes of one matrix, and its line of the report.
-QuantizedMatrix report_one(const QuantizeTarget& target, const Decomposed& done,
+QuantizedMatrix report_one(const QuantizeTarget& target, const DecomposedTarget& done,
                            const QuantizeJob& job, Progress& progress) {
   const decompose::Decomposition& result = done.result;
   if (done.recipe.metric != job.recipe.metric) {
@@ -105,14 +68,14 @@ void quantize_matrices(const quantized::ModelFiles& files, const QuantizeJob& jo
   for (const QuantizeTarget& target : job.targets) {
     if (!output.done().contains(target.weight())) targets.push_back(&target);
   }
-  std::vector<std::optional<Decomposed>> found(targets.size());
+  std::vector<std::optional<DecomposedTarget>> found(targets.size());
   const auto work = [&](std::int64_t i) {
     found[static_cast<std::size_t>(i)] =
-        decompose_one(files, *targets[static_cast<std::size_t>(i)], job);
+        decompose_target(files, *targets[static_cast<std::size_t>(i)], job);
   };
   const auto finish = [&](std::int64_t i) {
     const QuantizeTarget& target = *targets[static_cast<std::size_t>(i)];
-    const Decomposed one = *std::exchange(found[static_cast<std::size_t>(i)], std::nullopt);
+    const DecomposedTarget one = *std::exchange(found[static_cast<std::size_t>(i)], std::nullopt);
     output.add(target, one.result, report_one(target, one, job, progress));
     char note[32];
     std::snprintf(note, sizeof note, "error %.4f", one.result.final_error());

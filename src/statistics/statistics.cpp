@@ -195,6 +195,16 @@ std::vector<float> File::factors(const io::TensorInfo& expected) const {
   return own;
 }
 
+bool File::holds(const std::string& weight, const std::string& input_of,
+                 decompose::Metric metric) const {
+  const auto has = [this](const io::TensorInfo& tensor) {
+    return file_.find(tensor.name) != nullptr;
+  };
+  return (!decompose::needs_gram(metric) || has(gram_tensor(input_of, 0))) &&
+         (!decompose::needs_fisher(metric) ||
+          (has(fisher_rows_tensor(weight, 0)) && has(fisher_columns_tensor(weight, 0))));
+}
+
 bool File::is_unreached(const std::string& weight) const {
   const io::TensorInfo* rows = file_.find(fisher_rows_tensor(weight, 0).name);
   return rows != nullptr && all_zero(values(*rows, "--fisher"));

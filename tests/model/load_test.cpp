@@ -186,5 +186,43 @@ TEST_F(LoadingPacked, RefusesToTrainWhatIsPacked) {
   EXPECT_THROW(load({.train_weights = true}), InputError);
 }
 
+TEST(Exchange, PutsAMatrixInItsPlaceAndGivesBackTheOneThatWasThere) {
+  const at::NoGradGuard no_grad;
+  Model model = small_model(), other = Model::random(small_layout(), {}, 6);
+  const Input input{random_ids(1, 7)};
+  const at::Tensor before = model.hidden(input);
+  for (const architecture::ParameterId id : architecture::linear_layers(model.layout())) {
+    const std::string name = model.layout().parameter(id).name;
+    const auto values = other.dense_weights();
+    const auto found =
+        std::ranges::find(values, name, [](const auto& entry) { return entry.first; });
+    const at::Tensor own = model.exchange(id, found->second);
+    EXPECT_FALSE(model.hidden(input).equal(before)) << name;
+    EXPECT_TRUE(model.exchange(id, own).equal(found->second));
+    EXPECT_TRUE(model.hidden(input).equal(before)) << name;
+  }
+}
+
+TEST(Exchange, ReachesWhatIsTied) {
+  const at::NoGradGuard no_grad;
+  io::Json config = small_config();
+  config["tie_word_embeddings"] = true;
+  Model model = Model::random(architecture::read_layout(config, "config.json"), {}, 5);
+  const auto tokens = model.layout().embedding.tokens;
+  const at::Tensor states = model.hidden({random_ids(1, 3)});
+  model.exchange(tokens, at::zeros({64, 32}));
+  EXPECT_TRUE(model.logits(states).equal(at::zeros({1, 3, 64})));
+}
+
+TEST(Exchange, RefusesAnotherShapeAndAPackedMatrix) {
+  Model dense = small_model();
+  const auto id = architecture::linear_layers(dense.layout()).front();
+  EXPECT_THROW(dense.exchange(id, at::zeros({3, 4})), Error);
+  quant::Format format;
+  format.block = 16;
+  Model packed = small_model({}, format);
+  EXPECT_THROW(packed.exchange(id, at::zeros({32, 32})), Error);
+}
+
 }  // namespace
 }  // namespace qloft::model

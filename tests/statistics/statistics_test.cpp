@@ -166,5 +166,13 @@ TEST_F(StatisticsFile, AnEmbeddingThatIsNotThereHasNoHash) {
   EXPECT_EQ(identify(model("one", 1.f), {"model.embed_tokens.weight.codes"}, {}).embedding, "");
 }
 
+TEST_F(StatisticsFile, TellsWhatWasCollected) {
+  const File file(write());
+  EXPECT_TRUE(file.holds(kWeight, kInput, decompose::Metric::fisher_gram));
+  EXPECT_FALSE(file.holds(kWeight, kWeight, decompose::Metric::gram));
+  EXPECT_FALSE(file.holds(kInput, kInput, decompose::Metric::fisher));
+  EXPECT_TRUE(file.holds(kInput, kWeight, decompose::Metric::frobenius));
+}
+
 }  // namespace
 }  // namespace qloft::statistics

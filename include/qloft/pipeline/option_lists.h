@@ -12,6 +12,7 @@
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
 #include "qloft/pipeline/recover.h"
+#include "qloft/pipeline/sensitivity.h"
 #include "qloft/quant.h"
 
 namespace qloft::pipeline {
@@ -60,18 +61,19 @@ void visit_options(PlanOptions& o, Visitor& v) {
   v("--adapter-dtype", o.adapter_dtype, "how it is stored, for --size: f32, bf16, f16 or nf8");
 }
 
+// Of stages that decompose matrices: by which method.
 template <typename Visitor>
-void visit_options(QuantizeOptions& o, Visitor& v) {
-  v("-o,--output", o.output, "the folder to write");
-  v("--overwrite", o.overwrite, "replace it if it is not empty");
+void visit_method(QuantizeOptions& o, Visitor& v) {
   v("--method", o.method,
     "auto (the best there is, by what is given), or that of a paper: qlora, loftq, lq-lora, "
     "gptq-lora, cloq, qera, qera-approx, qloft");
   v("--metric", o.metric,
     "frobenius, fisher, gram-diagonal, gram or fisher-gram (the method's own)");
-  v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
-  v("--data", o.data, "in place of --stats: a text, JSON Lines or an array, to calibrate on");
-  v("--chat-template", o.chat_template, kChatTemplateHelp);
+}
+
+// The same: its adapter and its loop.
+template <typename Visitor>
+void visit_loop(QuantizeOptions& o, Visitor& v) {
   v("--damping", o.damping, "of Gram matrices, in parts of the diagonal's mean (0.01)");
   v("--rank", o.rank, "rank of the adapter; 0: none");
   v("--alpha", o.alpha, "its alpha (the rank, so that its scale is 1)");
@@ -83,14 +85,11 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--seed", o.seed, "seed of the random parts");
   v("--target-modules", o.target_modules,
     "q_proj, v_proj, lm_head, ...; default: all linear layers but lm_head");
-  v("--adapter-dtype", o.adapter_dtype,
-    "how the adapter is stored: f32, bf16, f16, or nf8 (8 bits)");
-  v("--recover", o.recover,
-    "steps in which `recover` trains the adapter on --data at the end; 0: none");
-  v.group("Format");
-  v("--plan", o.plan, "a plan of `qloft plan`: a format for each matrix, in place of the others");
-  v("--bits", o.bits, "1 to 8 (the method's own: 4); 2.5 and the like: stored bits, by a plan");
-  v("--size", o.size, "in place of bits, by a plan: 400MB of all tensors and the adapter");
+}
+
+// The same: its format, but for the bits.
+template <typename Visitor>
+void visit_format(QuantizeOptions& o, Visitor& v) {
   v("--codebook", o.codebook, alternatives(quant::codebook_names()));
   v("--block", o.block, "weights that share a scale: 16 to 4096; 0: a row");
   v("--scale", o.scale, "absmax, or mse: the scale of the least squared error");
@@ -99,6 +98,26 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--second-block", o.second_block, "double: scales that share a scale (256)");
   v("--second-type", o.second_type, "double: type of that scale (f32)");
   v("--second-code", o.second_code, "double: dynamic (bitsandbytes) or uniform (LQ-LoRA)");
+}
+
+template <typename Visitor>
+void visit_options(QuantizeOptions& o, Visitor& v) {
+  v("-o,--output", o.output, "the folder to write");
+  v("--overwrite", o.overwrite, "replace it if it is not empty");
+  visit_method(o, v);
+  v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
+  v("--data", o.data, "in place of --stats: a text, JSON Lines or an array, to calibrate on");
+  v("--chat-template", o.chat_template, kChatTemplateHelp);
+  visit_loop(o, v);
+  v("--adapter-dtype", o.adapter_dtype,
+    "how the adapter is stored: f32, bf16, f16, or nf8 (8 bits)");
+  v("--recover", o.recover,
+    "steps in which `recover` trains the adapter on --data at the end; 0: none");
+  v.group("Format");
+  v("--plan", o.plan, "a plan of `qloft plan`: a format for each matrix, in place of the others");
+  v("--bits", o.bits, "1 to 8 (the method's own: 4); 2.5 and the like: stored bits, by a plan");
+  v("--size", o.size, "in place of bits, by a plan: 400MB of all tensors and the adapter");
+  visit_format(o, v);
 }
 
 template <typename Visitor>
@@ -208,6 +227,25 @@ void visit_options(RecoverOptions& o, Visitor& v) {
   v("--save-dtype", o.save_dtype,
     "f32, bf16, f16, or nf8, 8 bits (as the folder's adapter, or f32)");
   visit_options(o.train, v);
+}
+
+template <typename Visitor>
+void visit_options(SensitivityOptions& o, Visitor& v) {
+  v("--data", o.data, "the text that the loss is measured on");
+  v("-o,--output", o.output, "the file to write (JSON)");
+  v("--overwrite", o.overwrite, "replace it if it is there");
+  v("--windows", o.windows, "of the text, from its beginning");
+  v("--window", at_most(o.window, train::kMostLength), "tokens a window");
+  v("--stats", o.quantize.stats,
+    "what calibrate wrote: for the errors that need it, and the method");
+  v("--layers", o.layers, "matrices of these layers alone: 0,1,23");
+  v("--match", o.match, "matrices whose name has this part, * for any characters");
+  visit_arithmetic(o, v);
+  v.group("Quantizing");
+  visit_method(o.quantize, v);
+  visit_loop(o.quantize, v);
+  v("--bits", o.quantize.bits, "1 to 8 (the method's own: 4)");
+  visit_format(o.quantize, v);
 }
 
 template <typename Visitor>

@@ -13,6 +13,7 @@
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
 #include "qloft/pipeline/recover.h"
+#include "qloft/pipeline/sensitivity.h"
 
 namespace qloft::architecture {
 
@@ -193,6 +194,76 @@ void visit_fields(ShowReport& r, Visitor& v) {
   v("steps_per_epoch", r.steps_per_epoch, show::text("steps an epoch"));
   v("steps", r.steps, show::text("steps of the run"));
   v("shown", r.shown);
+}
+
+template <typename Visitor>
+void visit_fields(SensitiveMatrix& m, Visitor& v) {
+  v("name", m.name, show::text("matrix"));
+  v("kind", m.kind);
+  v("layer", m.layer);
+  v("rows", m.rows);
+  v("columns", m.columns);
+  v("format", m.format);
+  v("bits_per_weight", m.bits_per_weight);
+  v("divergence", m.divergence, show::fixed("divergence", 6));
+  v("loss_increase", m.loss_increase, show::fixed("loss", 6));
+  v("predicted_loss", m.predicted_loss, show::fixed("predicted", 6));
+  v("relative_error", m.relative_error, show::fixed("error", 4));
+  v("squared_error", m.squared_error);
+  v("gram_error", m.gram_error, show::fixed("gram", 4));
+  v("gram_squared_error", m.gram_squared_error);
+  v("fisher_gram_error", m.fisher_gram_error, show::fixed("fisher-gram", 4));
+  v("fisher_gram_squared_error", m.fisher_gram_squared_error);
+  v("worst_output_error", m.worst_output_error, show::fixed("worst out", 3));
+  v("worst_input_error", m.worst_input_error, show::fixed("worst in", 3));
+  v("tail_error", m.tail_error, show::fixed("tail", 4));
+  v("weight_peak", m.weight_peak, show::fixed("weight peak", 1));
+  v("input_peak", m.input_peak, show::fixed("input peak", 1));
+  v("top_input", m.top_input, show::text("top input"));
+  v("top_share", m.top_share, show::percent("its share", 1));
+  v("seconds", m.seconds);
+}
+
+template <typename Visitor>
+void visit_fields(SensitivityRanks& r, Visitor& v) {
+  v("kind", r.kind, show::text("kind"));
+  v("matrices", r.matrices, show::text("matrices"));
+  v("divergence", r.divergence, show::fixed("divergence", 4));
+  v("share", r.share, show::percent("share", 1));
+  v("loss_increase", r.loss_increase, show::fixed("loss", 2));
+  v("predicted_loss", r.predicted_loss, show::fixed("predicted", 2));
+  v("relative_error", r.relative_error, show::fixed("error", 2));
+  v("squared_error", r.squared_error, show::fixed("squared", 2));
+  v("gram_error", r.gram_error, show::fixed("gram", 2));
+  v("gram_squared_error", r.gram_squared_error, show::fixed("squared", 2));
+  v("fisher_gram_error", r.fisher_gram_error, show::fixed("fisher-gram", 2));
+  v("fisher_gram_squared_error", r.fisher_gram_squared_error, show::fixed("squared", 2));
+  v("worst_output_error", r.worst_output_error, show::fixed("worst out", 2));
+  v("worst_input_error", r.worst_input_error, show::fixed("worst in", 2));
+  v("tail_error", r.tail_error, show::fixed("tail", 2));
+  v("weight_peak", r.weight_peak, show::fixed("weight peak", 2));
+  v("input_peak", r.input_peak, show::fixed("input peak", 2));
+}
+
+template <typename Visitor>
+void visit_fields(SensitivityReport& r, Visitor& v) {
+  v("dtype", r.arithmetic.dtype);
+  v("matmul", r.arithmetic.matmul);
+  v("method", r.method, show::text("method"));
+  v("format", r.format, show::text("format"));
+  v("rank", r.rank, show::text("rank"));
+  v("windows", r.windows, show::text("windows"));
+  v("predictions", r.predictions, show::text("predictions"));
+  v("loss", r.loss, show::fixed("loss of the full model", 4));
+  v("perplexity", r.perplexity, show::fixed("its perplexity", 4));
+  v("divergence", r.divergence, show::fixed("sum of divergences", 4));
+  v("predicted_loss", r.predicted_loss, show::fixed("sum of predictions", 4));
+  v("matrices", r.matrices, show::text("matrices"));
+  v("ranks", r.ranks);
+  v("seconds", r.seconds, show::duration("time"));
+  v("peak_memory", r.peak_memory, show::bytes("peak memory"));
+  v("resumed", r.resumed);
+  v("output", r.output, show::text("written to"));
 }
 
 template <typename Visitor>

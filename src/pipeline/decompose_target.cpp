@@ -1,0 +1,46 @@
+#include "decompose_target.h"
+
+#include <cmath>
+
+#include "clock.h"
+#include "matrix_statistics.h"
+#include "qloft/core/error.h"
+
+namespace qloft::pipeline {
+namespace {
+
+// The recipe with what is the target's own.
+decompose::Recipe recipe_of(const QuantizeTarget& target, const QuantizeJob& job) {
+  decompose::Recipe recipe = job.recipe;
+  recipe.format = target.format;
+  if (!target.adapted) {
+    recipe.rank = 0;
+    recipe.low_rank = decompose::LowRankSolver::none;
+    recipe.loop = decompose::Loop::once;
+  }
+  return recipe;
+}
+
+}  // namespace
+
+DecomposedTarget decompose_target(const quantized::ModelFiles& files, const QuantizeTarget& target,
+                                  const QuantizeJob& job) {
+  const auto begin = Clock::now();
+  DecomposedTarget out{.recipe = recipe_of(target, job), .result = {}};
+  const decompose::Statistics statistics = statistics_of(job.statistics, target, out.recipe);
+  const Matrix weight = files.read_matrix(target.id);
+  files.drop(target.id);
+  try {
+    out.result = decompose::decompose(weight.view(), out.recipe, statistics, target.weight());
+    if (!std::isfinite(out.result.final_error()) ||
+        !std::isfinite(out.result.final_metric_error())) {
+      throw ComputationError({}, "the error is not finite");
+    }
+  } catch (const Error&) {
+    rethrow_naming(target, files);
+  }
+  out.seconds = seconds_since(begin);
+  return out;
+}
+
+}  // namespace qloft::pipeline

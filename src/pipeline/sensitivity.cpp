@@ -1,0 +1,369 @@
+#include "qloft/pipeline/sensitivity.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "automatic.h"
+#include "clock.h"
+#include "decompose_target.h"
+#include "load.h"
+#include "matrix_statistics.h"
+#include "names.h"
+#include "qloft/checkpoint/finite.h"
+#include "qloft/core.h"
+#include "qloft/core/fingerprint.h"
+#include "qloft/core/interrupt.h"
+#include "qloft/core/memory.h"
+#include "qloft/data/known_ids.h"
+#include "qloft/decompose/matrix_errors.h"
+#include "qloft/io/field_json.h"
+#include "qloft/pipeline/output.h"
+#include "qloft/pipeline/report_fields.h"
+#include "sensitivity_measure.h"
+#include "sensitivity_ranks.h"
+#include "suspects.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kSensitivityFile = "sensitivity.json";
+constexpr int kSensitivityVersion = 1;
+
+ModelOptions model_of(const SensitivityOptions& o) {
+  ModelOptions model;
+  model.model = o.quantize.model;
+  model.device = o.device;
+  model.dtype = o.dtype;
+  model.matmul = o.matmul;
+  model.adapter_type = "f32";
+  model.output_type = "stored";
+  return model;
+}
+
+void check(const SensitivityOptions& o) {
+  check_model_options(model_of(o));
+  const auto expect = [](bool holds, const char* option, const std::string& expected,
+                         std::int64_t found) {
+    if (holds) return;
+    throw InputError({{}, option}, "expected " + expected + ", found " + std::to_string(found));
+  };
+  if (o.quantize.bits && *o.quantize.bits != std::floor(*o.quantize.bits)) {
+    throw InputError({{}, "bits"}, "expected a whole number: one format for each matrix");
+  }
+  expect(o.windows >= 1, "windows", "at least 1", o.windows);
+  expect(o.window >= 2, "window", "at least 2", o.window);
+  const fs::path config = checkpoint::resolve(o.quantize.model) / "config.json";
+  const std::int64_t longest =
+      architecture::read_layout(io::read_json(config), config).max_positions;
+  expect(longest == 0 || o.window <= longest, "window",
+         "at most the model's " + std::to_string(longest) + " positions", o.window);
+  std::error_code error;
+  if (!fs::is_regular_file(o.data, error)) throw InputError({o.data, {}}, "no such file");
+}
+
+OutputRequest output_of(const SensitivityOptions& o) {
+  return {.output = o.output,
+          .overwrite = o.overwrite,
+          .command = "sensitivity",
+          .inputs = {checkpoint::resolve(o.quantize.model), o.data, o.quantize.stats},
+          .kind = OutputRequest::Kind::file};
+}
+
+// The parts between "*" come in this order in the name.
+bool has_part(const std::string& name, const std::string& pattern) {
+  std::size_t from = 0;
+  for (std::size_t begin = 0; begin <= pattern.size();) {
+    const std::size_t end = std::min(pattern.find('*', begin), pattern.size());
+    const std::string part = pattern.substr(begin, end - begin);
+    const std::size_t found = name.find(part, from);
+    if (found == std::string::npos) return false;
+    from = found + part.size();
+    begin = end + 1;
+  }
+  return true;
+}
+
+// Those of the targets that are asked for.
+std::vector<QuantizeTarget> chosen_of(const std::vector<QuantizeTarget>& targets,
+                                      const SensitivityOptions& o) {
+  const auto of_layer = [](const QuantizeTarget& t, std::int64_t layer) {
+    return t.layer == layer;
+  };
+  const auto of_part = [](const QuantizeTarget& t, const std::string& part) {
+    return has_part(t.module, part);
+  };
+  for (const std::int64_t layer : o.layers) {
+    if (std::ranges::none_of(targets, [&](const auto& t) { return of_layer(t, layer); })) {
+      throw InputError({{}, "layers"},
+                       "expected layers of this model, found " + std::to_string(layer));
+    }
+  }
+  std::vector<QuantizeTarget> out;
+  for (const QuantizeTarget& target : targets) {
+    const bool layer = o.layers.empty() || std::ranges::any_of(o.layers, [&](std::int64_t l) {
+                         return of_layer(target, l);
+                       });
+    const bool part = o.match.empty() || std::ranges::any_of(o.match, [&](const std::string& p) {
+                        return of_part(target, p);
+                      });
+    if (layer && part) out.push_back(target);
+  }
+  if (out.empty()) {
+    throw InputError({{}, "match"}, "expected a part of the name of some matrix, found none of '" +
+                                        (o.match.empty() ? "" : o.match.front()) + "'");
+  }
+  return out;
+}
+
+// The first windows of the text: int64 [windows, window].
+at::Tensor windows_of(const SensitivityOptions& o, const ModelInputs& model) {
+  const auto ids =
+      data::read_text_ids(o.data, model.files.layout().vocabulary_size, model.tokenizer());
+  const std::int64_t count = std::min(o.windows, std::ssize(ids) / o.window);
+  if (count == 0) {
+    throw InputError({o.data, {}}, "expected at least one window of " + std::to_string(o.window) +
+                                       " tokens, found " + std::to_string(ids.size()));
+  }
+  at::Tensor out = at::empty({count, o.window}, at::kLong);
+  std::copy_n(ids.begin(), count * o.window, out.data_ptr<std::int64_t>());
+  return out;
+}
+
+// What errors are measured by, beside the method's own metric.
+std::optional<statistics::File> statistics_for_errors(const SensitivityOptions& o,
+                                                      const quantized::ModelFiles& files) {
+  if (o.quantize.stats.empty()) return std::nullopt;
+  statistics::File file(o.quantize.stats);
+  file.expect_model(identity_of(files), files.folder());
+  return file;
+}
+
+decompose::Statistics known_of(const std::optional<statistics::File>& file,
+                               const QuantizeTarget& target) {
+  using decompose::Metric;
+  if (!file || target.input_of.empty()) return {};
+  const std::string input_of = target.input_of + ".weight";
+  for (const Metric metric : {Metric::fisher_gram, Metric::gram}) {
+    if (!file->holds(target.weight(), input_of, metric)) continue;
+    return file->read(target.weight(), input_of, target.rows, target.columns, metric);
+  }
+  return {};
+}
+
+// Q + s B A.
+Matrix approximation_of(const DecomposedTarget& done, const std::string& name) {
+  const decompose::Decomposition& result = done.result;
+  Matrix out(result.q.rows(), result.q.columns());
+  quant::dequantize(result.q, out.view());
+  if (done.recipe.rank > 0) {
+    adapter::merge_into(out.view(), {result.a, result.b}, done.recipe.scale, name);
+  }
+  return out;
+}
+
+void add_errors(const decompose::MatrixErrors& errors,
+                const std::optional<statistics::File>& statistics, SensitiveMatrix& m) {
+  m.relative_error = errors.relative;
+  m.squared_error = errors.squared;
+  m.gram_error = errors.gram;
+  m.gram_squared_error = errors.gram_squared;
+  m.fisher_gram_error = errors.fisher_gram;
+  m.fisher_gram_squared_error = errors.fisher_gram_squared;
+  if (errors.loss_by_prediction) {
+    // Each token but the first of a sequence is predicted.
+    const auto predictions = static_cast<double>(statistics->origin().length - 1);
+    m.predicted_loss = *errors.loss_by_prediction * predictions;
+  }
+  m.worst_output_error = errors.worst_output;
+  m.worst_input_error = errors.worst_input;
+  m.tail_error = errors.tail;
+  m.weight_peak = errors.weight_peak;
+  m.input_peak = errors.input_peak;
+  m.top_input = errors.top_input;
+  m.top_share = errors.top_share;
+}
+
+class Sensitivity {
+ public:
+  Sensitivity(LoadedModel& loaded, const at::Tensor& ids, const QuantizeJob& job,
+              const std::optional<statistics::File>& statistics)
+      : loaded_(loaded), job_(job), statistics_(statistics), measure_(loaded, ids) {}
+
+  const objectives::Comparison& full() const { return measure_.full(); }
+
+  SensitiveMatrix of(const QuantizeTarget& target) {
+    const auto begin = Clock::now();
+    SensitiveMatrix m;
+    m.name = target.weight();
+    m.kind = last_part(target.module);
+    m.layer = target.layer;
+    m.rows = target.rows;
+    m.columns = target.columns;
+    m.format = target.format.describe();
+    m.bits_per_weight = target.format.bits_per_weight(target.rows, target.columns);
+    const DecomposedTarget done = decompose_target(loaded_.files, target, job_);
+    const Matrix values = approximation_of(done, target.module);
+    const Matrix weight = loaded_.files.read_matrix(target.id);
+    add_errors(decompose::matrix_errors(weight.view(), values.view(), known_of(statistics_, target),
+                                        target.weight()),
+               statistics_, m);
+    const objectives::Comparison found = measure_.with(target, values.view());
+    const auto count = static_cast<double>(found.count);
+    m.divergence = found.divergence / count;
+    m.loss_increase = (found.loss - full().loss) / count;
+    if (!std::isfinite(m.divergence) || !std::isfinite(m.loss_increase)) {
+      throw ComputationError({loaded_.files.folder(), m.name},
+                             "quantized, it makes the loss infinite or NaN");
+    }
+    m.seconds = seconds_since(begin);
+    return m;
+  }
+
+ private:
+  LoadedModel& loaded_;
+  const QuantizeJob& job_;
+  const std::optional<statistics::File>& statistics_;
+  SensitivityMeasure measure_;
+};
+
+std::map<std::string, SensitiveMatrix> kept_matrices(const Journal& journal) {
+  std::map<std::string, SensitiveMatrix> out;
+  for (const io::Json& piece : journal.pieces()) {
+    try {
+      auto matrix = io::fields_from_json<SensitiveMatrix>(piece);
+      out[matrix.name] = std::move(matrix);
+    } catch (const io::Json::exception&) {
+      continue;  // no matrix
+    }
+  }
+  return out;
+}
+
+void measure_all(Sensitivity& sensitivity, const QuantizeJob& job, OutputFolder& folder,
+                 std::map<std::string, SensitiveMatrix>& done, Progress& progress) {
+  const std::uint64_t total = job.targets.size();
+  progress.begin("sensitivity", total, "matrices");
+  std::uint64_t finished = done.size();
+  if (finished > 0) progress.update(finished, "resumed");
+  auto flushed = Clock::now();
+  const auto keep = [&] {
+    folder.journal().flush();
+    folder.keep();
+    flushed = Clock::now();
+  };
+  try {
+    for (const QuantizeTarget& target : job.targets) {
+      if (done.contains(target.weight())) continue;
+      if (progress.stop_requested()) throw Interrupted({}, "stopped");
+      SensitiveMatrix matrix = sensitivity.of(target);
+      char note[64];
+      std::snprintf(note, sizeof note, "%s %.2g", matrix.kind.c_str(), matrix.divergence);
+      folder.journal().add(io::fields_to_json(matrix));
+      done[matrix.name] = std::move(matrix);
+      if (seconds_since(flushed) > kSecondsBetweenFlushes) keep();
+      progress.update(++finished, note);
+    }
+  } catch (const Interrupted&) {
+    keep();
+    progress.end();
+    throw Interrupted({}, std::to_string(finished) + " of " + std::to_string(total) +
+                              " matrices are finished and kept; the same command goes on from "
+                              "there");
+  }
+  keep();
+  progress.end();
+}
+
+void summarize(const QuantizeJob& job, std::map<std::string, SensitiveMatrix>& done,
+               SensitivityReport& report) {
+  bool predicted = true;
+  double sum = 0;
+  for (const QuantizeTarget& target : job.targets) {
+    report.matrices.push_back(std::move(done.at(target.weight())));
+    const SensitiveMatrix& matrix = report.matrices.back();
+    report.divergence += matrix.divergence;
+    predicted = predicted && matrix.predicted_loss.has_value();
+    sum += matrix.predicted_loss.value_or(0);
+  }
+  if (predicted) report.predicted_loss = sum;
+  report.ranks = ranks_of(report.matrices);
+}
+
+// Where the file lies, and what was finished when, is no part of what it holds.
+io::Json json_of(const SensitivityReport& report) {
+  io::Json json = {{"version", kSensitivityVersion}};
+  json.update(io::fields_to_json(report));
+  for (const char* other : {"output", "resumed"}) json.erase(other);
+  return json;
+}
+
+SensitivityReport report_in(const fs::path& file) {
+  io::Json json = io::fields_to_json(SensitivityReport());
+  json.update(io::read_json(file));
+  return io::fields_from_json<SensitivityReport>(json);
+}
+
+}  // namespace
+
+SensitivityReport sensitivity(const SensitivityOptions& options, Progress& progress) {
+  const auto begin = Clock::now();
+  reset_peak_resident_bytes();
+  check(options);
+  expect_output(output_of(options));
+  open_dense(checkpoint::resolve(options.quantize.model));
+  ModelInputs model = open_model(model_of(options));
+  const QuantizeOptions asked = without_work(options.quantize);
+  QuantizeJob job = job_of(asked, model.files);
+  job.targets = chosen_of(job.targets, options);
+  const auto statistics = statistics_for_errors(options, model.files);
+  const at::Tensor ids = windows_of(options, model);
+
+  const auto values = std::span(ids.const_data_ptr<std::int64_t>(), ids.numel());
+  io::Json work = {
+      {"version", kSensitivityVersion},
+      {"job", to_json(job)},
+      {"model", weights_fingerprint(model.files.folder())},
+      {"windows", hex(mix(static_cast<std::uint64_t>(ids.size(0)), std::as_bytes(values)))},
+      {"dtype", model.choice.arithmetic.dtype},
+      {"matmul", model.choice.arithmetic.matmul},
+      {"device", options.device}};
+  if (statistics) work["statistics"] = file_fingerprint(options.quantize.stats);
+  OutputFolder folder(output_of(options), work, progress);
+  SensitivityReport report;
+  if (folder.finished()) {
+    report = report_in(options.output);
+  } else {
+    const Interruptible interruptible(progress);
+    checkpoint::expect_finite(model.files.source());
+    report.arithmetic = model.choice.arithmetic;
+    report.method = asked.method;
+    report.format = job.format_text();
+    report.rank = job.recipe.rank;
+    report.windows = ids.size(0);
+    LoadedModel loaded = load_model(std::move(model), progress);
+    Sensitivity sensitivity(loaded, ids, job, statistics);
+    const objectives::Comparison& full = sensitivity.full();
+    report.predictions = full.count;
+    report.loss = full.loss / static_cast<double>(full.count);
+    report.perplexity = std::exp(report.loss);
+    auto done = kept_matrices(folder.journal());
+    report.resumed = std::ssize(done);
+    measure_all(sensitivity, job, folder, done, progress);
+    summarize(job, done, report);
+    report.seconds = seconds_since(begin);
+    report.peak_memory = peak_resident_bytes();
+    io::write_json(folder.path() / kSensitivityFile, json_of(report));
+  }
+  folder.commit_file(kSensitivityFile);
+  report.output = options.output;
+  return report;
+}
+
+}  // namespace qloft::pipeline

@@ -1,0 +1,82 @@
+#include "sensitivity_measure.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/from_blob.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace qloft::pipeline {
+namespace {
+
+// The teacher's greatest probabilities that are told apart; the others are one.
+constexpr std::int64_t kTeacherLogits = 1024;
+
+// A matrix in another's place for as long as this lives.
+class Exchanged {
+ public:
+  Exchanged(model::Model& model, architecture::ParameterId id, at::Tensor values)
+      : model_(model), id_(id), own_(model.exchange(id, std::move(values))) {}
+  ~Exchanged() { model_.exchange(id_, own_); }
+  Exchanged(const Exchanged&) = delete;
+  Exchanged& operator=(const Exchanged&) = delete;
+
+ private:
+  model::Model& model_;
+  architecture::ParameterId id_;
+  at::Tensor own_;
+};
+
+}  // namespace
+
+SensitivityMeasure::SensitivityMeasure(LoadedModel& loaded, at::Tensor ids) : loaded_(loaded) {
+  const at::NoGradGuard no_grad;
+  model::Model& model = loaded.model;
+  input_.ids = ids.to(model.device());
+  input_.adapters = {loaded.adapter};
+  before_ = model.embed(input_);
+  const at::Tensor states = states_from(0);
+  teacher_ = objectives::teacher_rows_of(model, states, input_, {},
+                                         std::min(kTeacherLogits, model.layout().vocabulary_size));
+  full_ = objectives::comparison_of(model, states, input_, teacher_);
+}
+
+std::int64_t SensitivityMeasure::first_block(const QuantizeTarget& target) const {
+  if (target.layer) return *target.layer;
+  const architecture::Layout& layout = loaded_.model.layout();
+  return target.id == layout.output.matrix ? layout.layers() : -1;
+}
+
+void SensitivityMeasure::advance(std::int64_t block) {
+  if (block < at_) {
+    before_ = loaded_.model.embed(input_);
+    at_ = 0;
+  }
+  for (; at_ < block; ++at_) before_ = loaded_.model.block(at_, before_, input_.adapters);
+}
+
+at::Tensor SensitivityMeasure::states_from(std::int64_t block) {
+  model::Model& model = loaded_.model;
+  at::Tensor x = block < 0 ? model.embed(input_) : before_;
+  for (std::int64_t i = std::max<std::int64_t>(block, 0); i < model.layout().layers(); ++i) {
+    x = model.block(i, x, input_.adapters);
+  }
+  const at::Tensor hidden = model.finish(x, input_.adapters);
+  return hidden.reshape({-1, hidden.size(-1)});
+}
+
+objectives::Comparison SensitivityMeasure::with(const QuantizeTarget& target,
+                                                MatrixView<const float> values) {
+  const at::NoGradGuard no_grad;
+  const std::int64_t block = first_block(target);
+  if (block >= 0) advance(block);
+  // Torch has no read-only tensors; the copy that is made here is what the model reads.
+  const at::Tensor view =
+      at::from_blob(const_cast<float*>(values.data), {values.rows, values.columns}, at::kFloat);
+  const at::Tensor dense =
+      view.to(loaded_.model.device(), loaded_.model.dtype(), /*non_blocking=*/false, /*copy=*/true);
+  const Exchanged exchanged(loaded_.model, target.id, dense);
+  return objectives::comparison_of(loaded_.model, states_from(block), input_, teacher_);
+}
+
+}  // namespace qloft::pipeline
