@@ -1,4 +1,4 @@
-# The table of decoder families: a row for each file of src/architecture/families, so that a new family
+# The table of families: a row for each file of src/architecture/families, so that a new family
 # touches no other file.
 file(GLOB families CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/src/architecture/families
      ${CMAKE_SOURCE_DIR}/src/architecture/families/*.cpp)

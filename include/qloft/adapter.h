@@ -44,12 +44,15 @@ struct Factors {
 struct Adapter {
   Config config;
   std::map<std::string, Factors> modules;
+  // Parameters of a head that were trained whole beside the factors, by their names in the base
+  // model ("classifier.weight"), a vector as one row: PEFT's modules_to_save.
+  std::map<std::string, Matrix> saved;
 };
 
 // Reads a PEFT folder (adapter_config.json, adapter_model.safetensors). Throws InputError naming
 // file and field for another peft_type, a feature that changes the result and is not supported
-// (DoRA, bias, modules_to_save), a missing half of a pair, or factors whose shapes disagree with
-// the rank or whose values are not finite.
+// (DoRA, bias, modules_to_save but of a head), a missing half of a pair, or factors whose shapes
+// disagree with the rank or whose values are not finite.
 //
 // Modules come out under the names of `layout`, whichever spelling the folder has: experts that
 // PEFT adapts as one parameter (target_parameters), experts by themselves, other prefixes. Names

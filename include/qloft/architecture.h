@@ -2,6 +2,7 @@
 // architecture: config.json to a Layout. Needs no torch, so that quantizing starts at once.
 
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,5 +18,20 @@ std::vector<std::string_view> families();
 // transformers has a default for may be missing, sizes may not. Throws InputError naming file and
 // field; an unknown model_type lists the known ones.
 Layout read_layout(const io::Json& config, const std::filesystem::path& file);
+
+// Throws InputError naming `file`, the layout's config.json, for a model that predicts no next
+// tokens: an encoder.
+void expect_next_token(const Layout& layout, const std::filesystem::path& file);
+
+// A head in place of the one that config.json names.
+struct HeadRequest {
+  HeadKind kind = HeadKind::sequence;
+  std::vector<std::string> labels = {};  // of sequences and tokens; spans have two by themselves
+  Problem problem = Problem::single_label;
+};
+// `config`, which `layout` was read from, as transformers writes it for a model with that head.
+// Throws InputError naming `file` for a family that has no such head.
+io::Json with_head(io::Json config, const Layout& layout, const HeadRequest& head,
+                   const std::filesystem::path& file);
 
 }  // namespace qloft::architecture

@@ -1,6 +1,7 @@
 #pragma once
-// model: a decoder as its Layout describes it. Matrices are dense or packed; adapters are attached
-// by name, and which one a row of a batch uses is said in each pass. Never writes files.
+// model: a decoder or an encoder as its Layout describes it. Matrices are dense or packed; adapters
+// are attached by name, and which one a row of a batch uses is said in each pass. Never writes
+// files.
 
 #include <ATen/core/Tensor.h>
 
@@ -48,6 +49,7 @@ struct Input {
   at::Tensor positions = {};  // undefined: 0, 1, 2, ...
   at::Tensor segments = {};
   std::vector<AdapterId> adapters = {};  // of each row; one: of all rows; none: the bare base model
+  at::Tensor types = {};  // int64 [rows, length]: of tokens, for a model that tells them; none: 0
 };
 
 // Keys and values of the past positions of one sequence, one pair a block.
@@ -121,8 +123,9 @@ class Model {
   at::ScalarType dtype() const;
 
   // Attaches a copy of the adapter under `name`, in place of one of that name. `train`: factors are
-  // f32 and require gradients; else they are kept as LoadOptions::factors says. Throws InputError
-  // if it names a module that the model lacks or whose shape differs.
+  // f32 and require gradients, and so does the head, of which the adapter gets a copy of its own;
+  // else they are kept as LoadOptions::factors says. Throws InputError if it names a module that
+  // the model lacks or whose shape differs.
   AdapterId attach(const std::string& name, const adapter::Adapter& adapter, bool train);
   // Throws InputError where none of this name is attached.
   AdapterId find_adapter(const std::string& name) const;
@@ -145,6 +148,12 @@ class Model {
 
   // What the output matrix is applied to: f32 or bf16 [rows, length, its columns].
   at::Tensor hidden(const Input& input);
+  // What a head says of the input, f32: of sequences [rows, labels], of spans and tokens [rows,
+  // length, labels]. Throws InputError for a model without such a head.
+  at::Tensor scores(const Input& input);
+  // The mean of the hidden states of each row's tokens but padding: f32 [rows, columns], the
+  // embedding of a sentence.
+  at::Tensor mean_states(const Input& input);
   // One pass over the new tokens of many sequences, of any lengths and adapters, which see their
   // own caches alone; the caches then hold them too. Without gradients. Returns what hidden() gives
   // for the last new token of each, [sequences, columns], or for all of them, [tokens, columns],

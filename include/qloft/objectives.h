@@ -24,6 +24,31 @@ Loss next_token(model::Model& model, const model::Input& input, const at::Tensor
 Loss next_token_of(model::Model& model, const at::Tensor& states, const model::Input& input,
                    const at::Tensor& loss_mask = {});
 
+// What a head says of sequences against `labels`, by the problem of the layout's head:
+//   single_label  int64 [rows]: cross entropy, natural log;
+//   regression    f32 [rows], or [rows, labels]: the square of the difference, of every label;
+//   multi_label   f32 [rows, labels] of 0 and 1: binary cross entropy of every label.
+// count: the rows, or the numbers where each label counts by itself. Throws InputError for labels
+// of another shape or type, or one that the head lacks.
+Loss classification(model::Model& model, const model::Input& input, const at::Tensor& labels);
+// The same of scores that are there already, f32 [rows, labels].
+Loss classification_of(const model::Model& model, const at::Tensor& scores,
+                       const at::Tensor& labels);
+
+// The cross entropy of where spans begin and of where they end, over the tokens of each row but
+// padding. starts, ends: int64 [rows]; those outside of the row do not count. count: of both
+// together.
+Loss spans(model::Model& model, const model::Input& input, const at::Tensor& starts,
+           const at::Tensor& ends);
+
+// The cross entropy of tokens' labels by a head for tokens: labels int64 [rows, length], negative
+// where none counts.
+Loss token_labels(model::Model& model, const model::Input& input, const at::Tensor& labels);
+
+// The cross entropy of the tokens that stand behind masks: labels int64 [rows, length], negative
+// where nothing is foretold.
+Loss masked_token(model::Model& model, const model::Input& input, const at::Tensor& labels);
+
 // The predictions of next_token, in the order of the rows: what a teacher says of each, the `count`
 // greatest of its probabilities. Logits are made and dropped in chunks of rows. Without gradients.
 model::TeacherRows teacher_rows(model::Model& model, const model::Input& input,

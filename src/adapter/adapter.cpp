@@ -74,10 +74,24 @@ std::optional<std::string_view> base_copy(std::string_view name) {
   return module->substr(kPrefix.size());
 }
 
-std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file) {
+// The parameter of a head that a tensor holds, by its name in the layout; nullopt: it is no such
+// tensor. `modules`: modules_to_save.
+std::optional<std::string> saved_parameter(std::string_view name,
+                                           const std::vector<std::string>& modules,
+                                           const Layout& layout) {
+  if (modules.empty() || !name.starts_with(kPrefix)) return std::nullopt;
+  const std::string parameter(name.substr(kPrefix.size()));
+  const auto id = layout.parameters.empty() ? architecture::kNoParameter
+                                            : architecture::find(layout, parameter);
+  if (id == architecture::kNoParameter || !layout.parameter(id).in_head) return std::nullopt;
+  return parameter;
+}
+
+std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file,
+                                    const std::vector<std::string>& saved, const Layout& layout) {
   std::map<std::string, Pair> pairs;
   for (const io::TensorInfo& info : file.tensors()) {
-    if (base_copy(info.name)) continue;
+    if (base_copy(info.name) || saved_parameter(info.name, saved, layout)) continue;
     const auto of_scales = without(info.name, kScales);
     const auto key = parse_key(of_scales.value_or(without(info.name, kCodes).value_or(info.name)));
     if (!key) {
@@ -105,6 +119,39 @@ std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file) {
   return pairs;
 }
 
+void expect_finite_floats(const io::SafetensorsFile& file, const io::TensorInfo& info) {
+  if (info.type != ElementType::f32 && info.type != ElementType::f16 &&
+      info.type != ElementType::bf16) {
+    throw InputError({file.path(), info.name},
+                     "expected elements of type F32, F16 or BF16, found " +
+                         std::string(safetensors_name(info.type)));
+  }
+  if (!checkpoint::all_finite(file.bytes(info), info.type)) {
+    throw InputError({file.path(), info.name}, "expected finite values, found infinity or NaN");
+  }
+}
+
+std::map<std::string, Matrix> read_saved(const io::SafetensorsFile& file,
+                                         const std::vector<std::string>& modules,
+                                         const Layout& layout) {
+  std::map<std::string, Matrix> out;
+  for (const io::TensorInfo& info : file.tensors()) {
+    const auto name = saved_parameter(info.name, modules, layout);
+    if (!name) continue;
+    const architecture::Parameter& parameter = layout.parameter(architecture::find(layout, *name));
+    if (info.shape != parameter.shape) {
+      throw InputError({file.path(), info.name},
+                       "expected the shape " + shape_text(parameter.shape) +
+                           " of this model's head, found " + shape_text(info.shape));
+    }
+    expect_finite_floats(file, info);
+    Matrix values(parameter.is_matrix() ? parameter.rows() : 1, parameter.columns());
+    checkpoint::convert_to_f32(file.bytes(info), info.type, values.values());
+    out.emplace(*name, std::move(values));
+  }
+  return out;
+}
+
 // `is_a`: [rank, in], else [out, rank].
 Matrix read_factor(const io::SafetensorsFile& file, const Half& half, bool is_a,
                    std::int64_t rank) {
@@ -122,15 +169,7 @@ Matrix read_factor(const io::SafetensorsFile& file, const Half& half, bool is_a,
     Matrix vectors = unpack(file, info, half.scales);
     return is_a ? std::move(vectors) : transposed(vectors.view());
   }
-  if (info.type != ElementType::f32 && info.type != ElementType::f16 &&
-      info.type != ElementType::bf16) {
-    throw InputError({file.path(), info.name},
-                     "expected elements of type F32, F16 or BF16, found " +
-                         std::string(safetensors_name(info.type)));
-  }
-  if (!checkpoint::all_finite(file.bytes(info), info.type)) {
-    throw InputError({file.path(), info.name}, "expected finite values, found infinity or NaN");
-  }
+  expect_finite_floats(file, info);
   Matrix matrix(info.shape[0], info.shape[1]);
   checkpoint::convert_to_f32(file.bytes(info), info.type, matrix.values());
   return matrix;
@@ -236,11 +275,12 @@ Adapter load(const fs::path& folder, const Layout& layout) {
   const fs::path config_file = folder / kConfigFile;
   const io::Json json = io::read_json(config_file);
   // First the fields alone: another kind of adapter is named as such, not by its tensors.
-  config_from_json(json, config_file, {});
+  config_from_json(json, config_file, {}, layout);
+  const std::vector<std::string> saved = saved_modules(json, config_file);
   const ModuleNames names(layout);
   const std::map<std::string, ExpertStack> stacks = read_stacks(json, config_file, names);
   const io::SafetensorsFile file(folder / kWeightsFile);
-  const std::map<std::string, Pair> pairs = pair_up(file);
+  const std::map<std::string, Pair> pairs = pair_up(file, saved, layout);
   // What the patterns of PEFT are held against.
   const auto own_name = [&](const std::string& module) {
     const auto stack = stacks.find(module);
@@ -250,7 +290,7 @@ Adapter load(const fs::path& folder, const Layout& layout) {
   modules.reserve(pairs.size());
   for (const auto& [module, pair] : pairs) modules.push_back(own_name(module));
 
-  const Config config = config_from_json(json, config_file, modules);
+  const Config config = config_from_json(json, config_file, modules, layout);
   Gathering gathering(config);
   for (const auto& [module, pair] : pairs) {
     const std::string name = own_name(module);
@@ -270,17 +310,20 @@ Adapter load(const fs::path& folder, const Layout& layout) {
       gathering.put(module, name, std::move(factors));
     }
   }
-  return gathering.finish();
+  Adapter out = gathering.finish();
+  out.saved = read_saved(file, saved, layout);
+  return out;
 }
 
 std::map<std::string, double> stored_bytes(const fs::path& folder, const Layout& layout) {
   expect_adapter(folder);
   const fs::path config_file = folder / kConfigFile;
   const ModuleNames names(layout);
-  const auto stacks = read_stacks(io::read_json(config_file), config_file, names);
+  const io::Json json = io::read_json(config_file);
+  const auto stacks = read_stacks(json, config_file, names);
   const io::SafetensorsFile file(folder / kWeightsFile);
   std::map<std::string, double> out;
-  for (const auto& [module, pair] : pair_up(file)) {
+  for (const auto& [module, pair] : pair_up(file, saved_modules(json, config_file), layout)) {
     if (const auto stack = stacks.find(module); stack != stacks.end()) {
       const double part = bytes_of(pair) / static_cast<double>(stack->second.count());
       for (const std::string& expert : stack->second.modules) out[expert] += part;

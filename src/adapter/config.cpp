@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -15,24 +16,49 @@ namespace {
 
 constexpr std::int64_t kMaximumRank = 1 << 20;
 
+using architecture::HeadKind;
+using architecture::Layout;
+
+// What PEFT calls the task of a model with such a head.
+struct TaskName {
+  HeadKind kind;
+  const char* name;
+};
+constexpr std::array<TaskName, 5> kTasks = {{{HeadKind::next_token, "CAUSAL_LM"},
+                                             {HeadKind::sequence, "SEQ_CLS"},
+                                             {HeadKind::tokens, "TOKEN_CLS"},
+                                             {HeadKind::spans, "QUESTION_ANS"},
+                                             {HeadKind::states, "FEATURE_EXTRACTION"}}};
+
+io::Json task_of(HeadKind kind) {
+  const auto found = std::ranges::find(kTasks, kind, &TaskName::kind);
+  return found == kTasks.end() ? io::Json() : io::Json(found->name);
+}
+
 bool is_empty(const io::Json& value) {
   return (value.is_array() || value.is_object() || value.is_null()) ? value.empty()
                                                                     : value == false;
 }
 
 // Features of LoraConfig that change what the factors mean.
-void refuse_unsupported(const io::Field& config) {
+void refuse_unsupported(const io::Field& config, const Layout& layout) {
   const io::Field type = config.at("peft_type");
   if (type.json() != "LORA") type.refuse("\"LORA\"");
-  const auto task = config.find("task_type");
-  if (task && task->json() != "CAUSAL_LM") task->refuse("\"CAUSAL_LM\"");
+  if (const auto task = config.find("task_type")) {
+    const bool decodes = architecture::predicts_next_token(layout);
+    const auto fits = [&](const TaskName& row) {
+      return (row.kind == HeadKind::next_token) == decodes && task->json() == row.name;
+    };
+    if (std::ranges::none_of(kTasks, fits)) {
+      task->refuse(decodes ? "\"CAUSAL_LM\"" : "the task of an encoder");
+    }
+  }
   const auto bias = config.find("bias");
   if (bias && bias->json() != "none") {
     bias->refuse("\"none\" (biases of an adapter are not supported)");
   }
   static constexpr const char* kUnsupported[] = {"use_dora",
                                                  "lora_bias",
-                                                 "modules_to_save",
                                                  "layer_replication",
                                                  "use_qalora",
                                                  "use_bdlora",
@@ -46,6 +72,10 @@ void refuse_unsupported(const io::Field& config) {
     if (const auto field = config.find(name); field && !is_empty(field->json())) {
       field->refuse("none (this feature of PEFT is not supported)");
     }
+  }
+  const auto saved = config.find("modules_to_save");
+  if (saved && !is_empty(saved->json()) && architecture::head_parameters(layout).empty()) {
+    saved->refuse("none (this model has no head to save)");
   }
   // The other initial values (PiSSA, OLoRA, CorDA, ...) go with a base model that they changed.
   if (const auto init = config.find("init_lora_weights")) {
@@ -146,9 +176,9 @@ double Config::scale_of(const std::string& module) const {
 }
 
 Config config_from_json(const io::Json& json, const std::filesystem::path& file,
-                        const std::vector<std::string>& modules) {
+                        const std::vector<std::string>& modules, const Layout& layout) {
   const io::Field root(json, file);
-  refuse_unsupported(root);
+  refuse_unsupported(root, layout);
   Config config;
   config.rank = root.at("r").integer(1, kMaximumRank);
   const auto alpha = root.find("lora_alpha");
@@ -182,8 +212,20 @@ std::vector<std::string> target_parameters(const io::Json& json,
   return field ? field->strings() : std::vector<std::string>();
 }
 
+std::vector<std::string> saved_modules(const io::Json& json, const std::filesystem::path& file) {
+  const auto field = io::Field(json, file).find("modules_to_save");
+  return field ? field->strings() : std::vector<std::string>();
+}
+
+std::string saved_module_of(const std::string& parameter, const Layout& layout) {
+  const std::string name =
+      parameter.starts_with(layout.prefix) ? parameter.substr(layout.prefix.size()) : parameter;
+  return name.substr(0, name.find('.'));
+}
+
 io::Json config_to_json(const Config& config, const std::vector<std::string>& modules,
-                        const std::vector<std::string>& parameters) {
+                        const std::vector<std::string>& parameters,
+                        const std::vector<std::string>& saved, HeadKind head) {
   std::vector<std::string> targets;
   for (const std::string& target : config.target_modules) {
     const bool is_of_parameters =
@@ -224,14 +266,14 @@ io::Json config_to_json(const Config& config, const std::vector<std::string>& mo
   json["lora_dropout"] = config.dropout;
   json["megatron_config"] = null;
   json["megatron_core"] = "megatron.core";
-  json["modules_to_save"] = null;
+  json["modules_to_save"] = saved.empty() ? null : io::Json(saved);
   json["peft_type"] = "LORA";
   json["r"] = config.rank;
   json["rank_pattern"] = ranks;
   json["revision"] = null;
   json["target_modules"] = targets;
   json["target_parameters"] = parameters.empty() ? null : io::Json(parameters);
-  json["task_type"] = "CAUSAL_LM";
+  json["task_type"] = task_of(head);
   json["trainable_token_indices"] = null;
   json["use_dora"] = false;
   json["use_rslora"] = config.rslora;

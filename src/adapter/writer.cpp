@@ -72,6 +72,22 @@ std::vector<std::vector<std::byte>> module_bytes(const WrittenModule& module,
   return out;
 }
 
+io::TensorInfo saved_tensor(const std::string& name, const Matrix& values, ElementType type,
+                            const architecture::Layout& layout) {
+  const auto id = architecture::find(layout, name);
+  if (id == architecture::kNoParameter || !layout.parameter(id).in_head) {
+    throw Error({{}, name}, "no such parameter is in the head of the model");
+  }
+  io::TensorInfo info;
+  info.name = std::string(kPrefix) + name;
+  info.type = type;
+  info.shape = layout.parameter(id).shape;
+  if (values.size() != layout.parameter(id).elements()) {
+    throw Error({{}, name}, "the values do not have the shape of the head's parameter");
+  }
+  return info;
+}
+
 // What a folder holds of these modules, and the parameters that it adapts as such.
 struct Contents {
   std::vector<WrittenModule> modules;
@@ -108,7 +124,9 @@ Contents contents_of(const Config& config, const std::map<std::string, ModuleSha
   return out;
 }
 
-io::Json config_of(const Config& config, const Contents& contents) {
+io::Json config_of(const Config& config, const Contents& contents,
+                   const architecture::Layout& layout,
+                   const std::map<std::string, Matrix>& saved = {}) {
   Config written = config;
   std::vector<std::string> modules;
   for (const WrittenModule& module : contents.modules) {
@@ -123,7 +141,10 @@ io::Json config_of(const Config& config, const Contents& contents) {
       }
     }
   }
-  return config_to_json(written, modules, contents.parameters);
+  std::set<std::string> parts;
+  for (const auto& [name, values] : saved) parts.insert(saved_module_of(name, layout));
+  return config_to_json(written, modules, contents.parameters, {parts.begin(), parts.end()},
+                        layout.head.kind);
 }
 
 }  // namespace
@@ -160,11 +181,17 @@ void save(const Adapter& adapter, const fs::path& folder, ElementType type,
     const Factors& factors = module.experts.empty() ? adapter.modules.at(module.name) : stacked;
     for (auto& bytes : module_bytes(module, factors, type)) data.push_back(std::move(bytes));
   }
-  const std::vector<io::TensorInfo> infos = infos_of(contents.modules, type);
+  std::vector<io::TensorInfo> infos = infos_of(contents.modules, type);
+  // A head stays exact where factors are packed.
+  const ElementType head_type = type == ElementType::i8 ? ElementType::f32 : type;
+  for (const auto& [name, values] : adapter.saved) {
+    infos.push_back(saved_tensor(name, values, head_type, layout));
+    data.push_back(checkpoint::convert_from_f32(values.values(), head_type));
+  }
   std::vector<io::NamedBytes> tensors;
   for (std::size_t i = 0; i < infos.size(); ++i) tensors.push_back({infos[i], data[i]});
   io::write_safetensors(folder / kWeightsFile, tensors, {{"format", "pt"}});
-  io::write_json(folder / kConfigFile, config_of(adapter.config, contents));
+  io::write_json(folder / kConfigFile, config_of(adapter.config, contents, layout, adapter.saved));
 }
 
 std::uint64_t stored_bytes(const Config& config, const std::map<std::string, ModuleShape>& modules,
@@ -192,7 +219,7 @@ Writer::Writer(const fs::path& folder, const Config& config,
   }
   if (mode == Mode::reopen) return;
   io::write_json(folder / kConfigFile,
-                 config_of(config, contents_of(config, modules, type, layout)));
+                 config_of(config, contents_of(config, modules, type, layout), layout));
 }
 
 void Writer::write(const std::string& module, const Factors& factors) {

@@ -12,7 +12,9 @@ namespace {
 const Family& family_of(const io::Field& config) {
   const std::string name = config.string("model_type").value_or("");
   const auto table = family_table();
-  const auto found = std::ranges::find(table, name, &Family::name);
+  std::string file = name;  // "deberta-v2" is in deberta_v2.cpp
+  std::ranges::replace(file, '-', '_');
+  const auto found = std::ranges::find(table, file, &Family::name);
   if (found != table.end()) return *found;
   std::string known;
   for (const Family& family : table) {

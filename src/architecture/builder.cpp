@@ -14,6 +14,9 @@ void LayoutBuilder::begin_block() {
 void LayoutBuilder::end_blocks() {
   block_ = -1;
 }
+void LayoutBuilder::begin_head() {
+  in_head_ = true;
+}
 
 std::string LayoutBuilder::full_name(std::string_view name) const {
   if (block_ < 0) return std::string(name);
@@ -27,6 +30,7 @@ ParameterId LayoutBuilder::add(Parameter parameter) {
   }
   parameter.stack = "decoder";
   parameter.layer = block_;
+  parameter.in_head = in_head_;
   layout_.parameters.push_back(std::move(parameter));
   return id;
 }
@@ -87,21 +91,33 @@ Norm LayoutBuilder::layer_norm(std::string_view name, std::int64_t width, double
   return norm;
 }
 
-ParameterId LayoutBuilder::token_embedding(std::string_view name, std::int64_t width) {
+ParameterId LayoutBuilder::add_rows(std::string_view name, std::int64_t rows, std::int64_t width,
+                                    Role role) {
   Parameter weight;
   weight.name = full_name(name) + ".weight";
-  weight.shape = {layout_.vocabulary_size, width};
-  weight.role = Role::token_embedding;
-  return layout_.embedding.tokens = add(std::move(weight));
+  weight.shape = {rows, width};
+  weight.role = role;
+  return add(std::move(weight));
+}
+
+ParameterId LayoutBuilder::token_embedding(std::string_view name, std::int64_t width) {
+  return layout_.embedding.tokens =
+             add_rows(name, layout_.vocabulary_size, width, Role::token_embedding);
+}
+
+ParameterId LayoutBuilder::type_embedding(std::string_view name, std::int64_t rows,
+                                          std::int64_t width) {
+  return layout_.embedding.types = add_rows(name, rows, width, Role::type_embedding);
 }
 
 ParameterId LayoutBuilder::position_embedding(std::string_view name, std::int64_t rows,
                                               std::int64_t width) {
-  Parameter weight;
-  weight.name = full_name(name) + ".weight";
-  weight.shape = {rows, width};
-  weight.role = Role::position_embedding;
-  return layout_.embedding.positions = add(std::move(weight));
+  return layout_.embedding.positions = add_rows(name, rows, width, Role::position_embedding);
+}
+
+ParameterId LayoutBuilder::distance_embedding(std::string_view name, std::int64_t rows,
+                                              std::int64_t width) {
+  return add_rows(name, rows, width, Role::position_embedding);
 }
 
 ParameterId LayoutBuilder::output_matrix(std::string_view name, std::int64_t width, bool tied,

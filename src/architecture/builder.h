@@ -40,10 +40,16 @@ class LayoutBuilder {
   Norm layer_norm(std::string_view name, std::int64_t width, double epsilon, bool bias = true);
 
   ParameterId token_embedding(std::string_view name, std::int64_t width);
+  ParameterId type_embedding(std::string_view name, std::int64_t rows, std::int64_t width);
   ParameterId position_embedding(std::string_view name, std::int64_t rows, std::int64_t width);
+  // A row a distance between tokens.
+  ParameterId distance_embedding(std::string_view name, std::int64_t rows, std::int64_t width);
   // `name`.weight, with the embedding's values where it is tied.
   ParameterId output_matrix(std::string_view name, std::int64_t width, bool tied,
                             bool bias = false);
+
+  // Parameters that are added from here on are the head's.
+  void begin_head();
 
   // The whole result of a linear layer.
   RowSlice whole(ParameterId linear) const;
@@ -58,10 +64,12 @@ class LayoutBuilder {
 
  private:
   ParameterId add(Parameter parameter);
+  ParameterId add_rows(std::string_view name, std::int64_t rows, std::int64_t width, Role role);
 
   Layout layout_;
   std::string blocks_;
   std::int64_t block_ = -1;
+  bool in_head_ = false;
 };
 
 }  // namespace qloft::architecture

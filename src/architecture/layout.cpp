@@ -1,6 +1,7 @@
 #include "qloft/architecture/layout.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace qloft::architecture {
@@ -73,7 +74,23 @@ std::vector<ParameterId> multiplied(const Layout& layout) {
 }
 
 std::vector<ParameterId> adaptable(const Layout& layout) {
-  return with_roles(layout, {Role::linear, Role::output, Role::token_embedding});
+  return with_roles(layout, {Role::linear, Role::output, Role::token_embedding, Role::head});
+}
+
+std::vector<ParameterId> head_parameters(const Layout& layout) {
+  std::vector<ParameterId> out;
+  for (std::size_t i = 0; i < layout.parameters.size(); ++i) {
+    if (layout.parameters[i].in_head && layout.parameters[i].tied_to == kNoParameter) {
+      out.push_back(static_cast<ParameterId>(i));
+    }
+  }
+  return out;
+}
+
+std::string_view name(HeadKind kind) {
+  static constexpr std::array<std::string_view, 6> kNames = {
+      "next_token", "masked_token", "sequence", "spans", "tokens", "states"};
+  return kNames[static_cast<std::size_t>(kind)];
 }
 
 ParameterId find(const Layout& layout, const std::string& name) {

@@ -20,12 +20,14 @@ struct TokenSizes {
   double floats = 0;    // f32 values: statistics of norms and attention
   double linears = 0;   // linear layers with adapters: x A^T of each is kept
   double inner = 0;     // of the widest MLP
+  double pairs = 0;     // f32 values for each token beside it: scores that are kept
 
   TokenSizes& operator+=(const TokenSizes& other) {
     elements += other.elements;
     floats += other.floats;
     linears += other.linears;
     inner = std::max(inner, other.inner);
+    pairs += other.pairs;
     return *this;
   }
 };
@@ -39,6 +41,8 @@ TokenSizes sizes_of(const Attention& a, const Layout&) {
   if (!a.query_norms.empty()) out.elements += queries + keys;
   out.floats = static_cast<double>(a.heads);
   out.linears = a.query.linear == a.key.linear ? 2 : 4;
+  // By distances: probabilities before and behind the mask.
+  if (a.distances) out.pairs = 2 * static_cast<double>(a.heads);
   return out;
 }
 
@@ -78,7 +82,9 @@ TokenSizes sizes_of(const Block& block, const Layout& layout) {
 
 double bytes_of(const TokenSizes& sizes, const TrainingShape& shape, double tokens, double rank) {
   return tokens *
-         (sizes.elements * element_bytes(shape) + (sizes.floats + sizes.linears * rank) * kF32);
+         (sizes.elements * element_bytes(shape) +
+          (sizes.floats + sizes.linears * rank + sizes.pairs * static_cast<double>(shape.length)) *
+              kF32);
 }
 
 // The largest set of temporaries of one layer's backward pass: gradients of the MLP's three inner
@@ -98,6 +104,7 @@ double recomputed_working_set(const TrainingShape& shape, double tokens, double 
 }
 
 double loss_working_set(const Layout& layout, const TrainingShape& shape, double tokens) {
+  if (layout.output.matrix == kNoParameter) return 0;  // a head's scores are few
   const auto vocabulary = static_cast<double>(layout.vocabulary_size);
   const double rows = std::min({tokens, kMostLossRows, kLogitsAtOnce / vocabulary});
   return rows * vocabulary * kF32 +

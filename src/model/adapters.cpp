@@ -55,6 +55,39 @@ LowRank kept_as(StoredType type, const LowRank& factors, at::Device device) {
   return out;
 }
 
+// The head's parameters that an adapter has instead of the model's: what it brings along, and all
+// of them where it is to be trained, but for heads that speak of the vocabulary.
+std::map<ParameterId, Tensor> saved_of(const Model::State& state, const adapter::Adapter& adapter,
+                                       bool train) {
+  using architecture::HeadKind;
+  const HeadKind kind = state.layout.head.kind;
+  const bool all = train && kind != HeadKind::masked_token && kind != HeadKind::next_token;
+  std::map<ParameterId, Tensor> out;
+  std::size_t found = 0;
+  for (const ParameterId id : architecture::head_parameters(state.layout)) {
+    const architecture::Parameter& parameter = state.layout.parameter(id);
+    const auto brought = adapter.saved.find(parameter.name);
+    if (brought != adapter.saved.end()) ++found;
+    if (brought == adapter.saved.end() && !all) continue;
+    const Tensor own = parameter.is_matrix() ? state.linear(id).weight.dense() : state.vector(id);
+    const Tensor values = brought != adapter.saved.end() ? to_tensor(brought->second) : own;
+    if (values.numel() != own.numel()) {
+      throw InputError({{}, parameter.name}, "expected values of the shape " +
+                                                 shape_text(parameter.shape) + ", found " +
+                                                 shape_text(values.sizes().vec()));
+    }
+    out[id] = values.detach()
+                  .to(state.device, at::kFloat, false, true)
+                  .view(parameter.shape)
+                  .set_requires_grad(train);
+  }
+  if (found != adapter.saved.size()) {
+    throw InputError({{}, adapter.saved.begin()->first},
+                     "the adapter has parameters of a head that this model lacks");
+  }
+  return out;
+}
+
 [[noreturn]] void no_such_adapter(const std::string& name) {
   throw InputError({{}, "adapter"}, "no adapter is attached as '" + name + "'");
 }
@@ -82,7 +115,7 @@ AdapterId Model::attach(const std::string& name, const adapter::Adapter& adapter
   }
   if (entry == state.adapters.end()) entry = state.adapters.insert(entry, State::Attached{});
   const auto id = static_cast<std::size_t>(entry - state.adapters.begin());
-  *entry = {name, adapter.config, train};
+  *entry = {name, adapter.config, train, saved_of(state, adapter, train)};
   for (const auto& [module, parameter] : linears) {
     auto& adapters = state.linear(parameter).adapters;
     adapters.resize(std::max(adapters.size(), id + 1));
@@ -133,6 +166,10 @@ adapter::Adapter Model::extract(const std::string& name) const {
     const LowRank tensors = backend::as_tensors(*factors);
     out.modules[linear.module] = {to_matrix(tensors.a), to_matrix(tensors.b)};
   });
+  for (const auto& [parameter, values] : state_->adapters[static_cast<std::size_t>(id)].saved) {
+    const Tensor matrix = values.dim() == 2 ? values : values.unsqueeze(0);
+    out.saved.emplace(state_->layout.parameter(parameter).name, to_matrix(matrix));
+  }
   return out;
 }
 
@@ -158,6 +195,9 @@ std::vector<std::pair<std::string, Tensor>> Model::trainable() const {
       out.emplace_back(linear.module + ".lora_A." + attached.name, factors->a);
       out.emplace_back(linear.module + ".lora_B." + attached.name, factors->b);
     });
+    for (const auto& [parameter, values] : attached.saved) {
+      out.emplace_back(state_->layout.parameter(parameter).name + "." + attached.name, values);
+    }
   }
   return out;
 }

@@ -74,6 +74,10 @@ backend::Rotation rotation_of(const architecture::Rope& rope, const Tensor& posi
 
 Tensor Model::extend(const std::vector<Continuation>& sequences, NewTokens wanted) {
   check(sequences);
+  if (!architecture::predicts_next_token(state_->layout)) {
+    throw InputError({{}, "model_type"}, "expected a model that predicts next tokens, found " +
+                                             state_->layout.family + " without caches");
+  }
   const at::NoGradGuard no_grad;
   const at::AutoDispatchBelowADInplaceOrView no_tracking;  // of views: decoding makes many
   Pass pass;
@@ -93,7 +97,7 @@ Tensor Model::extend(const std::vector<Continuation>& sequences, NewTokens wante
   for (const architecture::Rope& rope : state_->layout.ropes) {
     pass.rotations.push_back(rotation_of(rope, tokens.positions, pass.cached));
   }
-  Tensor x = model::embed(pass, tokens.ids, tokens.positions);
+  Tensor x = model::embed(pass, {tokens.ids, tokens.positions, {}});
   for (std::int64_t i = 0; i < state_->layout.layers(); ++i) x = forward_block(pass, i, x);
   for (const CachedTokens& part : pass.cached) part.cache->length += part.count;
   if (wanted == NewTokens::all) return model::finish(pass, x[0]);

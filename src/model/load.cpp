@@ -86,7 +86,7 @@ class Reader {
     files_->drop(id);
     Tensor out = at::empty({values.rows(), values.columns()}, at::kFloat);
     std::memcpy(out.data_ptr<float>(), values.data(), values.values().size_bytes());
-    return out.to(type);
+    return out.view(files_->layout().parameter(id).shape).to(type);
   }
 
   Tensor dense(ParameterId id) {

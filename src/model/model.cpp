@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <utility>
 #include <vector>
@@ -33,13 +34,22 @@ void check_input(const Input& input, const Layout& layout) {
   check_ids(ids, layout);
   if (input.positions.defined()) check_like_ids(input.positions, ids, "positions");
   if (input.segments.defined()) check_like_ids(input.segments, ids, "segments");
+  if (input.types.defined()) check_like_ids(input.types, ids, "types");
 }
 
 // The positions of an input where it names none.
-Tensor positions_of(const Input& input) {
+Tensor positions_of(const Input& input, const Layout& layout) {
   if (input.positions.defined()) return input.positions;
+  if (layout.embedding.uncounted >= 0) {
+    const Tensor counted = input.ids.ne(layout.embedding.uncounted).to(at::kLong);
+    return counted.cumsum(1) * counted - 1;
+  }
   return at::arange(input.ids.size(1), input.ids.options())
       .expand({input.ids.size(0), input.ids.size(1)});
+}
+
+Tensor types_of(const Input& input) {
+  return input.types.defined() ? input.types : at::zeros_like(input.ids);
 }
 
 Pass begin_pass(const Model::State& state, const Tensor& positions,
@@ -98,8 +108,9 @@ void Model::observe(Observer observer) {
 Tensor Model::embed(const Input& input) {
   check_input(input, state_->layout);
   const at::NoGradGuard no_grad;
-  const Tensor positions = positions_of(input);
-  return model::embed(begin_pass(*state_, positions, input.adapters), input.ids, positions);
+  const Tensor positions = positions_of(input, state_->layout);
+  return model::embed(begin_pass(*state_, positions, input.adapters),
+                      {input.ids, positions, types_of(input)});
 }
 
 Tensor Model::block(std::int64_t index, const Tensor& x, const std::vector<AdapterId>& adapters) {
@@ -120,7 +131,7 @@ Tensor Model::finish(const Tensor& x, const std::vector<AdapterId>& adapters) {
 Tensor Model::hidden(const Input& input) {
   State& state = *state_;
   check_input(input, state.layout);
-  const Tensor positions = positions_of(input);
+  const Tensor positions = positions_of(input, state.layout);
   Pass pass = begin_pass(state, positions, input.adapters);
   if (input.segments.defined()) pass.segments = input.segments.to(at::kCPU).contiguous();
   if (state.training) {
@@ -128,7 +139,7 @@ Tensor Model::hidden(const Input& input) {
     pass.dropout_seed = (state.dropout_seed + ++state.dropout_calls * kCallStride) | 1u;
   }
 
-  Tensor x = model::embed(pass, input.ids, positions);
+  Tensor x = model::embed(pass, {input.ids, positions, types_of(input)});
   if (state.observer != nullptr && state.observer->gradient && at::GradMode::is_enabled()) {
     x.requires_grad_(true);
   }

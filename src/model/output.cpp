@@ -11,6 +11,7 @@ namespace qloft::model {
 using at::Tensor;
 
 void Model::set_output_type(OutputType type) {
+  if (state_->layout.output.matrix == architecture::kNoParameter) return;
   Weight& weight = state_->linear(state_->layout.output.matrix).weight;
   if (type == output_type()) return;
   if (type == OutputType::stored) {

@@ -50,6 +50,7 @@ struct Model::State {
     std::string name;  // empty: detached
     adapter::Config config;
     bool train = false;
+    std::map<ParameterId, at::Tensor> saved;  // of the head, in place of the model's: f32
   };
   std::vector<Attached> adapters;  // by AdapterId
 

@@ -209,6 +209,9 @@ BenchInputs open_bench(const BenchOptions& options) {
       inputs.own_rank = own->config.rank;
     }
   }
+  architecture::expect_next_token(inputs.layout, inputs.files
+                                                     ? inputs.files->folder() / "config.json"
+                                                     : config_file(options.model));
   inputs.variants = variants_of(options, stored);
   inputs.name = bench_name(options.model);
   inputs.tests = tests_of(options, inputs.layout, inputs.own_rank.has_value());

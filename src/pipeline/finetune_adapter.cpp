@@ -42,6 +42,7 @@ std::vector<ParameterId> targets_of(const Layout& layout, const adapter::Config&
   std::vector<ParameterId> out;
   for (const ParameterId id : matrices) {
     const Parameter& matrix = layout.parameter(id);
+    if (matrix.role == architecture::Role::head) continue;  // trained whole
     const std::string module = matrix.module();
     if (std::find(targets.begin(), targets.end(), last_part(module)) == targets.end()) continue;
     const std::int64_t most = std::min(matrix.rows(), matrix.columns());

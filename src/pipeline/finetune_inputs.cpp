@@ -90,6 +90,7 @@ FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress) {
   if (!options.from_random) files.emplace(folder);
   architecture::Layout layout =
       files ? files->layout() : architecture::read_layout(config, config_file);
+  architecture::expect_next_token(layout, config_file);
   train::Options training = options.train;
   if (layout.max_positions > 0 && training.length > layout.max_positions) {
     training.length = layout.max_positions;

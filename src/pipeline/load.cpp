@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "qloft/architecture.h"
 #include "qloft/core/error.h"
 #include "qloft/core/text.h"
 #include "qloft/core/threads.h"
@@ -155,6 +156,7 @@ std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const Mode
 ModelInputs open_model(const ModelOptions& options) {
   check_arithmetic(arithmetic_of(options), options.device);
   quantized::ModelFiles files(checkpoint::resolve(options.model));
+  architecture::expect_next_token(files.layout(), files.folder() / "config.json");
   ArithmeticChoice choice = choose(arithmetic_of(options), options.device, files.source());
   auto load = load_options(options.device, choice.arithmetic);
   load.output = model::output_type_from_name(choice.arithmetic.output_type).value_or(load.output);

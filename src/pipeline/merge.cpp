@@ -25,6 +25,7 @@ struct Item {
   architecture::ParameterId id = architecture::kNoParameter;
   ElementType type = ElementType::f32;
   const adapter::Factors* factors = nullptr;
+  const Matrix* saved = nullptr;  // the adapter's own values of a head's parameter
 };
 
 struct Input {
@@ -48,6 +49,7 @@ ElementType output_type(const std::string& wanted, const checkpoint::Checkpoint&
 
 // Whether it changes the output matrix or the embedding, but not both alike.
 bool parts_output(const adapter::Adapter& adapter, const architecture::Layout& layout) {
+  if (layout.output.matrix == architecture::kNoParameter) return false;
   return adapter.modules.contains(layout.parameter(layout.output.matrix).module()) ||
          adapter.modules.contains(layout.parameter(layout.embedding.tokens).module());
 }
@@ -100,6 +102,12 @@ std::vector<Item> plan_items(const Input& input) {
       const auto factors = input.adapter->modules.find(parameter.module());
       if (factors != input.adapter->modules.end()) item.factors = &factors->second;
     }
+    if (input.adapter) {
+      const auto saved = input.adapter->saved.find(parameter.name);
+      if (saved != input.adapter->saved.end()) item.saved = &saved->second;
+    }
+    // A head that neither the model nor the adapter has is not written.
+    if (item.saved == nullptr && input.files.tensors(item.id).empty()) continue;
     items.push_back(item);
   }
   return items;
@@ -115,7 +123,8 @@ void write_item(const Input& input, const Item& item, checkpoint::Writer& writer
   const architecture::Parameter& parameter = input.parameter(item);
   const auto tensors = quantized::published_tensors(parameter, item.type);
   const bool dense = files.packed(item.id) == nullptr;
-  if (dense && item.factors == nullptr && files.type(item.id) == item.type) {
+  if (dense && item.factors == nullptr && item.saved == nullptr &&
+      files.type(item.id) == item.type) {
     const auto bytes = files.bytes(item.id);
     if (bytes && tensors.size() == 1) {
       if (!checkpoint::all_finite(*bytes, item.type)) refuse_not_finite(input, item);
@@ -124,7 +133,7 @@ void write_item(const Input& input, const Item& item, checkpoint::Writer& writer
       return;
     }
   }
-  Matrix weight = files.read_matrix(item.id);
+  Matrix weight = item.saved != nullptr ? *item.saved : files.read_matrix(item.id);
   files.drop(item.id);
   if (!checkpoint::all_finite(weight.values())) refuse_not_finite(input, item);
   if (item.factors != nullptr) {
@@ -148,7 +157,10 @@ void write_config(const Input& input, const fs::path& folder) {
   io::Json config = input.files.source().config();
   config.erase("quantization_config");
   checkpoint::set_weight_type(config, input.type);
-  if (!architecture::has_tied_output(input.layout)) config["tie_word_embeddings"] = false;
+  const bool has_output = input.layout.output.matrix != architecture::kNoParameter;
+  if (has_output && !architecture::has_tied_output(input.layout)) {
+    config["tie_word_embeddings"] = false;
+  }
   io::write_json(folder / "config.json", config);
 }
 
@@ -230,7 +242,7 @@ MergeReport merge(const MergeOptions& options, Progress& progress) {
     } catch (const ComputationError&) {
       rethrow_at_largest({source.folder(), input.adapter_folder});
     }
-    report.merged += item.factors != nullptr;
+    report.merged += item.factors != nullptr || item.saved != nullptr;
     report.dequantized += input.files.packed(item.id) != nullptr;
     progress.update(++done, "");
   }

@@ -7,6 +7,7 @@
 
 #include "qloft/architecture.h"
 #include "qloft/core/error.h"
+#include "qloft/core/random.h"
 #include "qloft/core/text.h"
 
 namespace qloft::quantized {
@@ -45,11 +46,20 @@ Matrix transposed(const Matrix& in) {
 
 }  // namespace
 
-ModelFiles::ModelFiles(const std::filesystem::path& folder)
+ModelFiles::ModelFiles(const std::filesystem::path& folder,
+                       const std::optional<architecture::HeadRequest>& head, std::uint64_t seed)
     : source_(std::make_shared<const checkpoint::Checkpoint>(folder)),
-      layout_(architecture::read_layout(source_->config(), source_->folder() / "config.json")),
+      config_(std::make_shared<const io::Json>(source_->config())),
+      seed_(seed),
+      layout_(architecture::read_layout(*config_, source_->folder() / "config.json")),
       quantization_(read_config(*source_)) {
-  find_storages();
+  if (head) {
+    const auto file = source_->folder() / "config.json";
+    config_ =
+        std::make_shared<const io::Json>(architecture::with_head(*config_, layout_, *head, file));
+    layout_ = architecture::read_layout(*config_, file);
+  }
+  find_storages(head.has_value());
   check_names();
   untie_where_values_differ();
 }
@@ -70,8 +80,9 @@ std::string ModelFiles::stored_name(const std::string& name) const {
   return name;
 }
 
-void ModelFiles::find_storages() {
+void ModelFiles::find_storages(bool head_asked_for) {
   storages_.resize(layout_.parameters.size());
+  std::string made_anew;
   for (std::size_t i = 0; i < storages_.size(); ++i) {
     const auto id = static_cast<ParameterId>(i);
     const Parameter& parameter = layout_.parameters[i];
@@ -97,6 +108,15 @@ void ModelFiles::find_storages() {
         break;
       }
     }
+    const bool other_labels = head_asked_for && parameter.in_head &&
+                              std::ranges::any_of(storages_[i], [&](const Piece& piece) {
+                                return source_->info(piece.tensor).shape != piece.shape;
+                              });
+    if (other_labels) storages_[i].clear();
+    if (storages_[i].empty() && parameter.in_head && parameter.tied_to == kNoParameter) {
+      made_anew += (made_anew.empty() ? "" : ", ") + parameter.name;
+      continue;
+    }
     if (storages_[i].empty() && parameter.tied_to == kNoParameter) {
       const std::string name = architecture::storages_of(parameter).front().front().tensor;
       throw InputError({folder(), name}, "this tensor is missing");
@@ -115,6 +135,9 @@ void ModelFiles::find_storages() {
       }
     }
   }
+  if (made_anew.empty()) return;
+  warnings_.push_back("the checkpoint has no " + made_anew + " for its head: made anew (seed " +
+                      std::to_string(seed_) + "), to be trained");
 }
 
 // Nothing in the checkpoint or its quantization_config that the layout does not have.
@@ -165,7 +188,9 @@ const Storage& ModelFiles::storage(ParameterId id) const {
 
 ElementType ModelFiles::type(ParameterId id) const {
   const Parameter& parameter = layout_.parameter(id);
-  if (storage(id).empty() && parameter.tied_to != kNoParameter) return type(parameter.tied_to);
+  if (storage(id).empty()) {
+    return parameter.tied_to != kNoParameter ? type(parameter.tied_to) : ElementType::f32;
+  }
   return source_->info(storage(id).front().tensor).type;
 }
 
@@ -200,7 +225,9 @@ Matrix ModelFiles::read_matrix(ParameterId id) const {
     quant::dequantize(matrix, out.view());
     return out;
   }
-  if (storage(id).empty()) return read_matrix(parameter.tied_to);
+  if (storage(id).empty()) {
+    return parameter.tied_to != kNoParameter ? read_matrix(parameter.tied_to) : made_anew(id);
+  }
   const std::int64_t rows = parameter.is_matrix() ? parameter.rows() : 1;
   Matrix out =
       parameter.transposed ? Matrix(parameter.columns(), rows) : Matrix(rows, parameter.columns());
@@ -215,6 +242,19 @@ Matrix ModelFiles::read_matrix(ParameterId id) const {
     at += count;
   }
   return parameter.transposed ? transposed(out) : out;
+}
+
+Matrix ModelFiles::made_anew(ParameterId id) const {
+  const Parameter& parameter = layout_.parameter(id);
+  if (!parameter.is_matrix()) {
+    Matrix out(1, parameter.columns());
+    std::ranges::fill(out.values(), parameter.role == architecture::Role::norm ? 1.f : 0.f);
+    return out;
+  }
+  Matrix out(parameter.rows(), parameter.columns());
+  Random random(seed_, static_cast<std::uint64_t>(id));
+  random.fill_normal(out.values(), 0.f, static_cast<float>(layout_.initializer_range));
+  return out;
 }
 
 quant::PackedMatrix ModelFiles::read_packed(ParameterId id) const {

@@ -114,12 +114,13 @@ struct Bf16Case {
   bool segments = false;
   float soft_cap = 0;
   std::vector<float> slopes = {};
+  bool causal = true;
 
   Scores scores() const {
     return {static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim))), soft_cap, slopes};
   }
   Visibility visibility() const {
-    Visibility out{window, {}};
+    Visibility out{window, {}, causal};
     if (!segments) return out;
     // Padding, then two segments; the second row is three segments and padding at its end.
     out.segments = at::zeros({2, length}, at::kLong);
@@ -166,21 +167,25 @@ TEST_P(AttentionInBf16Test, AgreesWithProductsInF32WithinRoundings) {
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, AttentionInBf16Test,
-    testing::Values(Bf16Case{"one_position", 1, 2, 2, 64}, Bf16Case{"three_positions", 3, 4, 1, 32},
-                    Bf16Case{"part_of_a_block", 17, 7, 1, 80}, Bf16Case{"a_block", 64, 4, 4, 64},
-                    Bf16Case{"several_blocks", 130, 4, 4, 64},
-                    Bf16Case{"groups_of_four", 130, 8, 2, 128},
-                    Bf16Case{"groups_of_seven", 130, 14, 2, 32},
-                    Bf16Case{"wide_heads", 130, 4, 1, 256}, Bf16Case{"narrow_heads", 130, 2, 1, 7},
-                    Bf16Case{"many_blocks", 650, 2, 1, 16}, Bf16Case{"window", 200, 4, 2, 64, 7},
-                    Bf16Case{"window_of_one", 70, 2, 2, 32, 1},
-                    Bf16Case{"window_of_a_block", 300, 2, 1, 32, 64},
-                    Bf16Case{"segments", 130, 8, 2, 64, 0, true},
-                    Bf16Case{"long_segments", 500, 4, 1, 32, 0, true},
-                    Bf16Case{"segments_and_window", 300, 4, 2, 32, 90, true},
-                    Bf16Case{"soft_cap", 130, 4, 2, 64, 0, false, 3},
-                    Bf16Case{"slopes", 130, 3, 1, 32, 0, false, 0, {0.5f, 0.1f, 0.01f}},
-                    Bf16Case{"everything", 300, 2, 1, 32, 70, true, 2, {0.1f, 0.01f}}),
+    testing::Values(
+        Bf16Case{"one_position", 1, 2, 2, 64}, Bf16Case{"three_positions", 3, 4, 1, 32},
+        Bf16Case{"part_of_a_block", 17, 7, 1, 80}, Bf16Case{"a_block", 64, 4, 4, 64},
+        Bf16Case{"several_blocks", 130, 4, 4, 64}, Bf16Case{"groups_of_four", 130, 8, 2, 128},
+        Bf16Case{"groups_of_seven", 130, 14, 2, 32}, Bf16Case{"wide_heads", 130, 4, 1, 256},
+        Bf16Case{"narrow_heads", 130, 2, 1, 7}, Bf16Case{"many_blocks", 650, 2, 1, 16},
+        Bf16Case{"window", 200, 4, 2, 64, 7}, Bf16Case{"window_of_one", 70, 2, 2, 32, 1},
+        Bf16Case{"window_of_a_block", 300, 2, 1, 32, 64},
+        Bf16Case{"segments", 130, 8, 2, 64, 0, true},
+        Bf16Case{"long_segments", 500, 4, 1, 32, 0, true},
+        Bf16Case{"segments_and_window", 300, 4, 2, 32, 90, true},
+        Bf16Case{"soft_cap", 130, 4, 2, 64, 0, false, 3},
+        Bf16Case{"slopes", 130, 3, 1, 32, 0, false, 0, {0.5f, 0.1f, 0.01f}},
+        Bf16Case{"both_ways", 130, 4, 4, 64, 0, false, 0, {}, false},
+        Bf16Case{"both_ways_part_of_a_block", 17, 4, 2, 32, 0, false, 0, {}, false},
+        Bf16Case{"both_ways_window", 200, 4, 2, 64, 7, false, 0, {}, false},
+        Bf16Case{"both_ways_segments", 300, 4, 2, 32, 0, true, 0, {}, false},
+        Bf16Case{"both_ways_segments_and_window", 300, 4, 2, 32, 90, true, 0, {}, false},
+        Bf16Case{"everything", 300, 2, 1, 32, 70, true, 2, {0.1f, 0.01f}}),
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST(AttentionInBf16, GivesZerosAndNoGradientsWhereNothingIsSeen) {

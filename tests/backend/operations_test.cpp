@@ -105,7 +105,8 @@ INSTANTIATE_TEST_SUITE_P(All, Activations,
                          testing::Values(ActivationCase{"silu", Activation::silu},
                                          ActivationCase{"gelu", Activation::gelu},
                                          ActivationCase{"gelu_tanh", Activation::gelu_tanh},
-                                         ActivationCase{"relu", Activation::relu}),
+                                         ActivationCase{"relu", Activation::relu},
+                                         ActivationCase{"tanh", Activation::tanh}),
                          [](const auto& test) { return std::string(test.param.name); });
 
 // Angles of 3 positions in 2 rows for `dimensions` dimensions.
@@ -145,8 +146,11 @@ TEST(Rotation, LeavesTheRestOfEachHeadAsItIs) {
 Tensor visible(std::int64_t rows, std::int64_t length, const Visibility& visibility) {
   const Tensor i = at::arange(length).view({1, length, 1});
   const Tensor j = at::arange(length).view({1, 1, length});
-  Tensor seen = (j <= i).expand({rows, length, length});
-  if (visibility.window > 0) seen = seen.logical_and(i - j < visibility.window);
+  Tensor seen = (visibility.causal ? j <= i : j >= 0).expand({rows, length, length});
+  if (visibility.window > 0) {
+    const Tensor distance = visibility.causal ? i - j : (i - j).abs();
+    seen = seen.logical_and(distance < visibility.window);
+  }
   if (visibility.segments.defined()) {
     const Tensor own = visibility.segments.unsqueeze(2);
     seen = seen.logical_and(own == visibility.segments.unsqueeze(1)).logical_and(own >= 0);
@@ -182,6 +186,7 @@ struct AttentionCase {
   std::int64_t length, heads, key_value_heads, window;
   bool segments;
   Scores scores = plain_scores();
+  bool causal = true;
 };
 
 class Attention : public testing::TestWithParam<AttentionCase> {};
@@ -189,7 +194,7 @@ class Attention : public testing::TestWithParam<AttentionCase> {};
 TEST_P(Attention, AgreesWithItsFormula) {
   const AttentionCase c = GetParam();
   at::manual_seed(4);
-  Visibility visibility{c.window, {}};
+  Visibility visibility{c.window, {}, c.causal};
   if (c.segments) {
     // Padding, then two segments; the second row is padding at its end and one segment before.
     visibility.segments = at::zeros({2, c.length}, at::kLong);
@@ -217,7 +222,11 @@ INSTANTIATE_TEST_SUITE_P(
         AttentionCase{"soft_cap", 150, 4, 2, 0, false, {1, 3, {}}},
         AttentionCase{"soft_cap_and_slopes", 80, 2, 1, 0, false, {0.3f, 2, {0.5f, 0.1f}}},
         AttentionCase{"slopes", 80, 3, 1, 0, false, {0.3f, 0, {0.5f, 0.1f, 0.01f}}},
-        AttentionCase{"soft_cap_window_and_segments", 150, 4, 2, 70, true, {0.7f, 2, {}}}),
+        AttentionCase{"soft_cap_window_and_segments", 150, 4, 2, 70, true, {0.7f, 2, {}}},
+        AttentionCase{"both_ways", 150, 4, 2, 0, false, plain_scores(), false},
+        AttentionCase{"both_ways_segments", 150, 4, 4, 0, true, plain_scores(), false},
+        AttentionCase{"both_ways_window", 150, 2, 2, 7, false, plain_scores(), false},
+        AttentionCase{"both_ways_segments_and_window", 150, 4, 2, 70, true, plain_scores(), false}),
     [](const auto& test) { return std::string(test.param.name); });
 
 // Sequences of several lengths, each with what it has in its cache before.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -19,11 +20,13 @@ inline constexpr ParameterId kNoParameter = -1;
 
 enum class Role : std::uint8_t {
   token_embedding,     // [vocabulary, width], a row an id
-  position_embedding,  // [positions, width], a row a position
+  position_embedding,  // [positions, width], a row a position or a distance
+  type_embedding,      // [types, width], a row a type of token
   linear,              // [out, in], within a block: what quantizing and adapters address
   router,              // [experts, in], chooses experts or weighs one
   projection,          // [out, in], between an embedding's width and the hidden size
   output,              // [vocabulary, in], hidden states to logits
+  head,                // [out, in], of a head beside the output matrix
   bias,                // [out]
   norm,                // [width], a norm's weight
   norm_bias,           // [width]
@@ -52,6 +55,8 @@ struct Parameter {
   ParameterId input_of = kNoParameter;  // the first parameter with the same input: maybe itself
   std::string group;                    // shared by those that make query, key and value of a block
   ParameterId tied_to = kNoParameter;   // has that parameter's values; checkpoints may leave it out
+  // Of the head: a checkpoint may lack it, and it is trained whole beside an adapter.
+  bool in_head = false;
   // How checkpoints may store it: the first is how they are published and what is written. Empty:
   // as one tensor of its own name.
   std::vector<Storage> storages;
@@ -84,7 +89,22 @@ struct Norm {
   double offset = 0;  // Gemma: 1
 };
 
-enum class Activation : std::uint8_t { silu, gelu, gelu_tanh, relu };
+enum class Activation : std::uint8_t { silu, gelu, gelu_tanh, relu, tanh };
+
+// Attention by content and by distance apart (He et al. 2021, DeBERTa): beside query times key,
+// scores have the query times a distance's key and the key times a distance's query. Distances
+// query - key are counted up to `span` both ways, row span + distance of the table; beyond half the
+// `buckets` they share rows, on a logarithmic scale up to `longest`.
+struct Distances {
+  ParameterId table = kNoParameter;  // [2 span, hidden], of all blocks
+  std::optional<Norm> norm;          // of the table
+  std::int64_t span = 0;
+  std::int64_t buckets = 0;  // 0: a row a distance
+  std::int64_t longest = 0;
+  // Linear layers that make keys and queries of the table's rows; none: that part is left out.
+  ParameterId key = kNoParameter;
+  ParameterId query = kNoParameter;
+};
 
 struct Attention {
   RowSlice query, key, value;
@@ -100,8 +120,10 @@ struct Attention {
   NormSpan norm_span = NormSpan::head;
   std::vector<Norm> query_norms, key_norms;  // none, one, or one a head
   int rope = -1;                             // an index into Layout::ropes; -1: not rotated
-  std::int64_t window = 0;                   // a query sees so many positions, its own too; 0: all
+  bool causal = true;                        // a query sees no positions behind its own
+  std::int64_t window = 0;                   // it sees so many to each side, its own too; 0: all
   bool alibi = false;                        // a bias linear in the distance (Press et al. 2022)
+  std::optional<Distances> distances;
 };
 
 // down(activation(gate(x)) * up(x)), or down(activation(up(x))) without a gate.
@@ -135,11 +157,17 @@ struct Block {
   bool parallel = false;
 };
 
+// What is added, and the norm of the sum, come before the projection where they are as wide as the
+// tokens' rows, else behind it.
 struct Embedding {
   ParameterId tokens = kNoParameter;
-  ParameterId positions = kNoParameter;   // learned positions, added
-  std::int64_t position_offset = 0;       // row of position 0
+  ParameterId positions = kNoParameter;  // learned positions, added
+  std::int64_t position_offset = 0;      // row of position 0
+  // Tokens of this id take no position, where none are given: theirs is the row before position 0.
+  std::int64_t uncounted = -1;            // -1: all tokens count
   double multiplier = 1;                  // of the token's row
+  ParameterId types = kNoParameter;       // learned types of tokens, added
+  std::optional<Norm> norm;               // of the sum
   ParameterId projection = kNoParameter;  // to the hidden size, where the embedding is narrower
 };
 
@@ -152,8 +180,35 @@ struct Output {
   double soft_cap = 0;  // 0: none
 };
 
+// norm(activation(linear(x)))
+struct HeadLayer {
+  ParameterId linear = kNoParameter;
+  std::optional<Activation> activation;
+  std::optional<Norm> norm;
+};
+
+// What a model says: of the next token; of a masked one; of a sequence as a whole, a label or a
+// number; where a span begins and ends; a label of each token; its hidden states and no more.
+enum class HeadKind : std::uint8_t { next_token, masked_token, sequence, spans, tokens, states };
+// By what a sequence's labels are learned: squared error, or cross entropy of one label of many or
+// of each by itself.
+enum class Problem : std::uint8_t { regression, single_label, multi_label };
+
+struct Head {
+  HeadKind kind = HeadKind::next_token;
+  // Of the hidden states, one after the other. Of a masked token they come before the output
+  // matrix; the others' last one gives a score a label.
+  std::vector<HeadLayer> layers;
+  // What stands for a sequence: its first state, or the mean of all.
+  enum class Pooling : std::uint8_t { first, mean };
+  Pooling pooling = Pooling::first;
+  std::vector<std::string> labels;  // their names
+  Problem problem = Problem::single_label;
+};
+
 struct Layout {
-  std::string family;  // config.json's model_type
+  std::string family;      // config.json's model_type
+  std::string class_stem;  // of an encoder: what transformers' classes of it begin with ("Bert")
   std::int64_t hidden_size = 0;
   std::int64_t vocabulary_size = 0;
   std::int64_t max_positions = 0;  // 0: any
@@ -164,6 +219,7 @@ struct Layout {
   Embedding embedding;
   std::vector<Block> blocks;
   Output output;
+  Head head;
 
   // Other beginnings that checkpoints give to names, in place of `prefix` ("transformer.").
   std::string prefix;
@@ -190,8 +246,16 @@ std::vector<ParameterId> linear_layers(const Layout& layout);
 std::vector<ParameterId> quantizable(const Layout& layout);
 // What activations are multiplied by, of that: linear layers and the output matrix.
 std::vector<ParameterId> multiplied(const Layout& layout);
-// All that adapters can address: these and the embedding of tokens.
+// All that adapters can address: these, the embedding of tokens and the head's matrices.
 std::vector<ParameterId> adaptable(const Layout& layout);
+
+// Those of the head: what is trained whole beside an adapter.
+std::vector<ParameterId> head_parameters(const Layout& layout);
+// "next_token", "sequence", ...
+std::string_view name(HeadKind kind);
+inline bool predicts_next_token(const Layout& layout) {
+  return layout.head.kind == HeadKind::next_token;
+}
 
 // kNoParameter where there is none of this name.
 ParameterId find(const Layout& layout, const std::string& name);

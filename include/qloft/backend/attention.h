@@ -1,6 +1,6 @@
 #pragma once
-// Causal attention over contiguous heads, with grouped keys and values, a sliding window, segments,
-// and past positions from caches. No mask is ever stored.
+// Attention over contiguous heads, causal or both ways, with grouped keys and values, a sliding
+// window, segments, and past positions from caches. No mask is ever stored.
 
 #include <ATen/core/Tensor.h>
 
@@ -14,10 +14,12 @@ namespace qloft::backend {
 
 // Which keys a query sees. Query i of a row has index past + i; it sees key j where j <= past + i,
 // past + i - j < window (window 0: no limit), and both have the same segment, which is not
-// negative. A query that sees nothing gets zeros.
+// negative. Where it is not causal, it sees the keys behind it too, j - past - i < window. A query
+// that sees nothing gets zeros.
 struct Visibility {
   std::int64_t window = 0;
-  at::Tensor segments;  // int64 CPU [rows, past + length], or undefined: all the same
+  at::Tensor segments = {};  // int64 CPU [rows, past + length], or undefined: all the same
+  bool causal = true;
 };
 
 // How a query and a key make a score: cap(scale * query . key) - slope * (query's index - key's).

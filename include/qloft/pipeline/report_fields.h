@@ -295,6 +295,11 @@ void visit_fields(InspectReport& r, Visitor& v) {
   const architecture::Attention& attention = architecture::first_attention(layout);
   const architecture::Parameter& down = layout.parameter(architecture::first_mlp(layout).down);
   v("architecture", layout.family, show::text("architecture"));
+  const bool encodes = !architecture::predicts_next_token(layout);
+  v("head", std::string(architecture::name(layout.head.kind)),
+    encodes ? show::text("head") : Shown{});
+  v("labels", std::ssize(layout.head.labels),
+    layout.head.labels.empty() ? Shown{} : show::text("labels"));
   v("parameters", r.parameters, show::count("parameters"));
   v("linear_parameters", r.linear_parameters, show::count("of linear layers"));
   v("layers", layout.layers(), show::text("layers"));

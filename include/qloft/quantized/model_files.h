@@ -4,6 +4,7 @@
 // spells or stores them.
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -11,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "qloft/architecture/layout.h"
+#include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/matrix.h"
 #include "qloft/quantized.h"
@@ -22,14 +23,20 @@ class ModelFiles {
  public:
   // Opens the folder and checks that its tensors are those of its config.json. Throws InputError
   // naming folder and tensor for one that is missing, misshapen, of no float type, or that this
-  // architecture does not have.
-  explicit ModelFiles(const std::filesystem::path& folder);
+  // architecture does not have. `head`: in place of the one that config.json names. A head's
+  // parameters that the checkpoint lacks, or has for other labels than asked for, are made anew
+  // from `seed`, normal by initializer_range, and warnings() says so.
+  explicit ModelFiles(const std::filesystem::path& folder,
+                      const std::optional<architecture::HeadRequest>& head = std::nullopt,
+                      std::uint64_t seed = 0);
 
   const checkpoint::Checkpoint& source() const { return *source_; }
   const std::filesystem::path& folder() const { return source_->folder(); }
   // As config.json has it; where an output matrix that it calls tied is there and differs from the
   // embedding, with values of its own (as transformers 5 loads it).
   const architecture::Layout& layout() const { return layout_; }
+  // config.json, with the head that was asked for.
+  const io::Json& config() const { return *config_; }
   const std::optional<QuantizationConfig>& quantization() const { return quantization_; }
   // What the person should know, a line each.
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -38,7 +45,8 @@ class ModelFiles {
   const MatrixEntry* packed(architecture::ParameterId id) const;
   // Of a dense parameter: F32, F16 or BF16.
   ElementType type(architecture::ParameterId id) const;
-  // The tensors that hold a dense parameter, or the parts of a packed one.
+  // The tensors that hold a dense parameter, or the parts of a packed one; none where it is made
+  // anew.
   std::vector<std::string> tensors(architecture::ParameterId id) const;
   // The stored bytes of a dense parameter where they lie in one piece, in the order in which they
   // are used; nullopt: read_matrix puts them together.
@@ -55,11 +63,15 @@ class ModelFiles {
  private:
   const architecture::Storage& storage(architecture::ParameterId id) const;
   std::string stored_name(const std::string& name) const;
-  void find_storages();
+  void find_storages(bool head_asked_for);
   void check_names() const;
   void untie_where_values_differ();
+  // Of a head's parameter that the checkpoint lacks.
+  Matrix made_anew(architecture::ParameterId id) const;
 
   std::shared_ptr<const checkpoint::Checkpoint> source_;  // shared by copies
+  std::shared_ptr<const io::Json> config_;                // likewise
+  std::uint64_t seed_ = 0;
   architecture::Layout layout_;
   std::optional<QuantizationConfig> quantization_;
   std::vector<architecture::Storage> storages_;  // by ParameterId; empty: packed, or tied

@@ -47,6 +47,11 @@ ValueAndSlope relu_at(float x) {
   return x <= 0.f ? ValueAndSlope{0.f, 0.f} : ValueAndSlope{x, 1.f};  // NaN stays NaN
 }
 
+ValueAndSlope tanh_at(float x) {
+  const float t = std::tanh(x);
+  return {t, 1.f - t * t};
+}
+
 // body(at) with the function of `activation`, so that a loop over it can be inlined.
 template <typename Body>
 void with_function(Activation activation, const Body& body) {
@@ -59,6 +64,8 @@ void with_function(Activation activation, const Body& body) {
       return body(gelu_tanh_at);
     case Activation::relu:
       return body(relu_at);
+    case Activation::tanh:
+      return body(tanh_at);
   }
 }
 

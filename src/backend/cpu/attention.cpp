@@ -63,14 +63,14 @@ void attend_in_f32(const Tensor& q, MatrixView<const float> keys, MatrixView<con
   const auto queries = read_head(q, row, head, length, false, Scratch::query);
   for (std::int64_t first = 0; first < length; first += kQueryBlock) {
     const std::int64_t count = std::min(kQueryBlock, length - first);
-    const KeyRange range = visible_keys(visibility, row, past, first, count);
+    const KeyRange range = visible_keys(visibility, row, past, first, count, keys.rows);
     const std::int64_t seen = range.end - range.begin;
     MatrixView<float> scores(scratch(Scratch::scores, count * seen), count, seen);
     MatrixView<float> result(scratch(Scratch::output, count * q.size(3)), count, q.size(3));
     multiply_by_keys(queries.block(first, 0, count, queries.columns),
                      keys.block(range.begin, 0, seen, keys.columns), rule.scale, scores);
     finish_scores(rule, head, past + first, range, scores);
-    mask(visibility, row, past, first, range, scores);
+    mask(visibility, row, past, first, range, keys.rows, scores);
     for (std::int64_t i = 0; i < count; ++i) {
       const float log_sum = softmax(scores.row(i), seen);
       if (log_sums != nullptr) log_sums[first + i] = log_sum;
@@ -107,7 +107,7 @@ struct HeadGradient {
       const float* log_sum = log_sums.data_ptr<float>() + (row * q.size(2) + head) * length;
       for (std::int64_t first = 0; first < length; first += kQueryBlock) {
         const std::int64_t count = std::min(kQueryBlock, length - first);
-        const KeyRange range = visible_keys(visibility, row, 0, first, count);
+        const KeyRange range = visible_keys(visibility, row, 0, first, count, length);
         const std::int64_t seen = range.end - range.begin;
         float* buffer = scratch(Scratch::scores, (rule.soft_cap != 0 ? 3 : 2) * count * seen);
         MatrixView<float> p(buffer, count, seen);
@@ -117,7 +117,7 @@ struct HeadGradient {
         const auto key_block = keys.block(range.begin, 0, seen, dim);
         linalg::multiply_serial(query_block, Transpose::no, key_block, Transpose::yes, p, scale);
         finish_scores(rule, head, first, range, p, buffer + 2 * count * seen);
-        mask(visibility, row, 0, first, range, p);
+        mask(visibility, row, 0, first, range, length, p);
         linalg::multiply_serial(gradient_block, Transpose::no,
                                 values.block(range.begin, 0, seen, dim), Transpose::yes, dp);
         for (std::int64_t i = 0; i < count; ++i) {
@@ -171,15 +171,16 @@ void backward_in_f32(const HeadGradient& gradient) {
 struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& q_in, const Tensor& k_in,
                         const Tensor& v_in, const MaybeTensor& segments_or_none,
-                        std::int64_t window, const Scores& rule, bool in_bf16) {
+                        std::int64_t window, bool causal, const Scores& rule, bool in_bf16) {
     const Tensor segments = segments_or_none.value_or(Tensor());
     const Tensor q = q_in.contiguous(), k = k_in.contiguous(), v = v_in.contiguous();
-    const Visibility visibility{window, segments};
+    const Visibility visibility{window, segments, causal};
     Tensor out = at::empty_like(q);
     Tensor log_sums = at::empty({q.size(0), q.size(2), q.size(1)}, at::kFloat);
     (in_bf16 ? forward_in_bf16 : forward_in_f32)(q, k, v, visibility, rule, out, log_sums);
     ctx->save_for_backward({q, k, v, out, log_sums, segments});
     ctx->saved_data["window"] = window;
+    ctx->saved_data["causal"] = causal;
     ctx->saved_data["in_bf16"] = in_bf16;
     ctx->saved_data["scale"] = static_cast<double>(rule.scale);
     ctx->saved_data["soft_cap"] = static_cast<double>(rule.soft_cap);
@@ -190,7 +191,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const auto saved = ctx->get_saved_variables();
     const Tensor &q = saved[0], &k = saved[1], &v = saved[2];
-    const Visibility visibility{ctx->saved_data["window"].toInt(), saved[5]};
+    const Visibility visibility{ctx->saved_data["window"].toInt(), saved[5],
+                                ctx->saved_data["causal"].toBool()};
     Scores rule{static_cast<float>(ctx->saved_data["scale"].toDouble()),
                 static_cast<float>(ctx->saved_data["soft_cap"].toDouble()),
                 {}};
@@ -204,7 +206,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     } else {
       backward_in_f32({q, k, v, saved[3], saved[4], dout, visibility, rule, dq, dk, dv});
     }
-    return {dq, dk, dv, Tensor(), Tensor(), Tensor(), Tensor()};
+    return {dq, dk, dv, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -223,8 +225,8 @@ Tensor attention_cpu(const Tensor& q, const Tensor& k, const Tensor& v,
 
 Tensor attention_by(Products products, const Tensor& q, const Tensor& k, const Tensor& v,
                     const Visibility& visibility, const Scores& scores) {
-  return AttentionFunction::apply(q, k, v, maybe(visibility.segments), visibility.window, scores,
-                                  products == Products::bf16);
+  return AttentionFunction::apply(q, k, v, maybe(visibility.segments), visibility.window,
+                                  visibility.causal, scores, products == Products::bf16);
 }
 
 }  // namespace qloft::backend

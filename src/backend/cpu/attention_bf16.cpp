@@ -97,7 +97,8 @@ void AttentionInBf16::run(std::int64_t kv_head, std::int64_t first, std::int64_t
   std::int64_t begin = std::numeric_limits<std::int64_t>::max(), end = 0;
   for (std::int64_t i = first; i < first + count; i += kBlockRows) {
     const std::int64_t queries = std::min(kBlockRows, first + count - i);
-    const KeyBlocks& own = seen.emplace_back(visible_keys(visibility, row, past, i, queries));
+    const KeyBlocks& own =
+        seen.emplace_back(visible_keys(visibility, row, past, i, queries, past + length));
     if (own.empty()) continue;
     begin = std::min(begin, own.begin);
     end = std::max(end, own.end);
@@ -139,7 +140,7 @@ void AttentionInBf16::run(std::int64_t kv_head, std::int64_t first, std::int64_t
       }
       for (std::int64_t i = 0; i < rows; ++i) multiply_by(rule.scale, scores.row(i), columns);
       finish_scores(rule, head, past + at, own.keys(), scores);
-      mask(visibility, row, past, at, own.keys(), scores);
+      mask(visibility, row, past, at, own.keys(), past + length, scores);
 
       std::array<float, kBlockRows> inverse_sums;
       exponentiate_rows(scores, p, inverse_sums.data(),
@@ -172,7 +173,7 @@ void run_in_bf16(std::span<const AttentionInBf16> rows) {
       }
     }
   }
-  // The last queries see the most keys: long tasks first.
+  // The last queries see the most keys, or as many as the others: long tasks first.
   std::ranges::stable_sort(tasks, std::greater<>(), &Task::first);
   parallel_for(std::ssize(tasks), 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -238,7 +239,7 @@ void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int
     const float* log_sum = log_sums.data_ptr<float>() + (row * q.size(2) + head) * length;
     for (std::int64_t first = 0; first < length; first += kBlockRows) {
       const std::int64_t count = std::min(kBlockRows, length - first);
-      const KeyBlocks own(visible_keys(visibility, row, 0, first, count));
+      const KeyBlocks own(visible_keys(visibility, row, 0, first, count, length));
       const Heads query_rows = rows_of_block(queries, first);
       const Heads gradient_rows = rows_of_block(gradients, first);
       copy_block(query_rows, width, query);
@@ -263,7 +264,10 @@ void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int
           multiply_by(rule.scale, p, scores.size());
           finish_scores(rule, head, first, range, scores, cap_slopes);
         }
-        if (range.partial || range.end > first) mask(visibility, row, 0, first, range, scores);
+        const std::int64_t whole = visibility.causal ? first : length;
+        if (range.partial || range.end > whole) {
+          mask(visibility, row, 0, first, range, length, scores);
+        }
         for (std::int64_t i = 0; i < count; ++i) {
           to_score_gradients(scores.row(i), dscores.row(i), kBlockRows, plain ? rule.scale : 1.f,
                              log_sum[first + i], dots[static_cast<std::size_t>(i)]);

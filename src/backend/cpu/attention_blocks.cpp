@@ -26,12 +26,17 @@ MatrixView<const float> read_head(const at::Tensor& tensor, std::int64_t row, st
 }
 
 KeyRange visible_keys(const Visibility& visibility, std::int64_t row, std::int64_t past,
-                      std::int64_t first, std::int64_t count) {
-  KeyRange range{0, past + first + count, false};
+                      std::int64_t first, std::int64_t count, std::int64_t keys) {
+  KeyRange range{0, visibility.causal ? past + first + count : keys, false};
   if (visibility.window > 0) {
     range.begin = std::max<std::int64_t>(0, past + first - visibility.window + 1);
     range.partial = past + first + count - visibility.window > range.begin;
+    if (!visibility.causal) {
+      range.end = std::min(keys, past + first + count - 1 + visibility.window);
+      range.partial = range.partial || past + first + visibility.window < range.end;
+    }
   }
+  const std::int64_t end = range.end;
   if (visibility.segments.defined()) {
     const std::int64_t* segments =
         visibility.segments.data_ptr<std::int64_t>() + row * visibility.segments.stride(0);
@@ -43,7 +48,7 @@ KeyRange visible_keys(const Visibility& visibility, std::int64_t row, std::int64
     while (range.begin < range.end && !seen(range.begin)) ++range.begin;
     while (range.end > range.begin && !seen(range.end - 1)) --range.end;
     const auto differs = [&](std::int64_t segment) { return segment != queries[0]; };
-    range.partial = range.partial || range.end < past + first + count || queries[0] < 0 ||
+    range.partial = range.partial || range.end < end || queries[0] < 0 ||
                     std::any_of(queries, queries + count, differs) ||
                     std::any_of(segments + range.begin, segments + range.end, differs);
   }
@@ -51,7 +56,7 @@ KeyRange visible_keys(const Visibility& visibility, std::int64_t row, std::int64
 }
 
 void mask(const Visibility& visibility, std::int64_t row, std::int64_t past, std::int64_t first,
-          const KeyRange& keys, MatrixView<float> scores) {
+          const KeyRange& keys, std::int64_t count, MatrixView<float> scores) {
   constexpr float kMasked = -std::numeric_limits<float>::infinity();
   const std::int64_t* segments =
       visibility.segments.defined()
@@ -60,7 +65,11 @@ void mask(const Visibility& visibility, std::int64_t row, std::int64_t past, std
   for (std::int64_t i = 0; i < scores.rows; ++i) {
     const std::int64_t query = past + first + i;
     float* out = scores.row(i);
-    const std::int64_t end = std::min(keys.end, query + 1);
+    const std::int64_t seen = visibility.causal ? query + 1 : count;
+    std::int64_t end = std::min(keys.end, seen);
+    if (!visibility.causal && visibility.window > 0) {
+      end = std::min(end, query + visibility.window);
+    }
     for (std::int64_t j = std::max(keys.begin, end); j < keys.end; ++j)
       out[j - keys.begin] = kMasked;
     if (!keys.partial) continue;

@@ -25,18 +25,19 @@ MatrixView<const float> read_head(const at::Tensor& tensor, std::int64_t row, st
                                   std::int64_t positions, bool head_first, Scratch buffer);
 
 // Keys [begin, end) that hold all that the queries [first, first + count) of `row` see; `partial`:
-// within it some pairs are hidden besides those of the causal diagonal.
+// within it some pairs are hidden besides those of the causal diagonal. `keys`: all there are.
 struct KeyRange {
   std::int64_t begin = 0;
   std::int64_t end = 0;
   bool partial = false;
 };
 KeyRange visible_keys(const Visibility& visibility, std::int64_t row, std::int64_t past,
-                      std::int64_t first, std::int64_t count);
+                      std::int64_t first, std::int64_t count, std::int64_t keys);
 
-// Sets the scores that are hidden to minus infinity. scores [count, end - begin].
+// Sets the scores that are hidden to minus infinity, and those of a range that goes beyond `count`
+// keys. scores [count, end - begin].
 void mask(const Visibility& visibility, std::int64_t row, std::int64_t past, std::int64_t first,
-          const KeyRange& keys, MatrixView<float> scores);
+          const KeyRange& keys, std::int64_t count, MatrixView<float> scores);
 
 // Rows [first, first + values.rows) of a head of `out` [rows, length, heads, head_dim].
 void write_head(const at::Tensor& out, std::int64_t row, std::int64_t head, std::int64_t first,

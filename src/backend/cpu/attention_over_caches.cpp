@@ -55,7 +55,7 @@ void attend_few(const CachedQueries& all, std::int64_t window, const Scores& rul
   const std::int64_t count = s.count, dim = all.q.size(3), rows = (end - begin) * count;
   const std::int64_t shared = begin / all.group();
   const Visibility visibility{window, {}};
-  const KeyRange range = visible_keys(visibility, 0, s.past, 0, count);
+  const KeyRange range = visible_keys(visibility, 0, s.past, 0, count, all.filled());
   const std::int64_t seen = range.end - range.begin;
   const MatrixView<float> scores(scratch(Scratch::scores, rows * seen), rows, seen);
   const MatrixView<float> results(scratch(Scratch::output, rows * dim), rows, dim);
@@ -80,7 +80,7 @@ void attend_few(const CachedQueries& all, std::int64_t window, const Scores& rul
     const auto own = scores.block((head - begin) * count, 0, count, seen);
     for (std::int64_t i = 0; i < own.size(); ++i) own.data[i] *= rule.scale;
     finish_scores(rule, head, s.past, range, own);
-    mask(visibility, 0, s.past, 0, range, own);
+    mask(visibility, 0, s.past, 0, range, all.filled(), own);
     for (std::int64_t i = 0; i < count; ++i) softmax(own.row(i), seen);
   }
   std::fill_n(results.data, results.size(), 0.f);

@@ -14,6 +14,7 @@
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/tanh.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
@@ -120,6 +121,8 @@ Tensor activate_torch(const Tensor& x, Activation activation) {
       return at::gelu(x, "tanh");
     case Activation::relu:
       return at::relu(x);
+    case Activation::tanh:
+      return at::tanh(x);
   }
   return x;
 }
@@ -134,9 +137,10 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, std::int64_t pa
   const auto options = at::TensorOptions(at::kLong).device(q.device());
   const Tensor query_index = at::arange(past, past + length, options).view({1, length, 1});
   const Tensor key_index = at::arange(keys, options).view({1, 1, keys});
-  Tensor seen = key_index <= query_index;
+  Tensor seen = visibility.causal ? key_index <= query_index : key_index >= 0;
   if (visibility.window > 0) {
     seen = seen.logical_and(query_index - key_index < visibility.window);
+    if (!visibility.causal) seen = seen.logical_and(key_index - query_index < visibility.window);
   }
   if (visibility.segments.defined()) {
     const Tensor segments = visibility.segments.to(q.device());

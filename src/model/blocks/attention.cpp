@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "distances.h"
 #include "norm.h"
 
 namespace qloft::model {
@@ -81,10 +82,14 @@ Tensor forward(const Pass& pass, const Attention& a, std::int64_t block, const T
   const Tensor k = make_heads(pass, a, projected[1], a.key_value_heads, a.key_norms);
   const Tensor v = projected[2].reshape({rows, length, a.key_value_heads, a.head_dim});
 
+  if (a.distances) {
+    const Tensor out = attention_by_distances(pass, a, q, k, v);
+    return apply(pass, a.output, out.reshape({rows, length, a.heads * a.head_dim}));
+  }
   backend::Scores scores{static_cast<float>(a.scale), static_cast<float>(a.soft_cap), {}};
   if (a.alibi) scores.slopes = alibi_slopes(a);
   const Tensor out = pass.cached.empty()
-                         ? backend::attention(q, k, v, {a.window, pass.segments}, scores)
+                         ? backend::attention(q, k, v, {a.window, pass.segments, a.causal}, scores)
                          : over_caches(pass, a, block, {q, k, v}, scores);
   return apply(pass, a.output, out.reshape({rows, length, a.heads * a.head_dim}));
 }

@@ -2,6 +2,7 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <set>
 #include <utility>
 
 #include "block.h"
@@ -13,15 +14,29 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// What a block uses that belongs to all blocks.
+std::set<ParameterId> used_from_outside(const Layout& layout, std::int64_t index) {
+  std::set<ParameterId> out;
+  for (const auto& branch : layout.blocks[static_cast<std::size_t>(index)].branches) {
+    const auto* attention = std::get_if<architecture::Attention>(&branch.body);
+    if (attention == nullptr || !attention->distances) continue;
+    out.insert(attention->distances->table);
+    if (!attention->distances->norm) continue;
+    out.insert({attention->distances->norm->weight, attention->distances->norm->bias});
+  }
+  return out;
+}
+
 // What gradients go to within one block, in the order of the layout.
 variable_list trained_in(const Pass& pass, std::int64_t index) {
   variable_list out;
+  const auto used = used_from_outside(pass.layout(), index);
   const auto add = [&](const Tensor& tensor) {
     if (tensor.defined() && tensor.requires_grad()) out.push_back(tensor);
   };
   const auto& parameters = pass.layout().parameters;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (parameters[i].layer != index) continue;
+    if (parameters[i].layer != index && !used.contains(static_cast<ParameterId>(i))) continue;
     add(pass.state->vectors[i]);
     const Linear& linear = pass.state->linears[i];
     add(linear.weight.dense());

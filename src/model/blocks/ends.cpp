@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "head.h"
 #include "norm.h"
 #include "qloft/core.h"
 
@@ -39,14 +40,33 @@ Tensor add_low_rank(const Tensor& x, const Tensor& ids, const LowRank& factors,
 
 }  // namespace
 
-Tensor embed(const Pass& pass, const Tensor& ids, const Tensor& positions) {
+namespace {
+
+// x with the rows that `places` int64 [rows, length] names.
+Tensor add_rows(const Pass& pass, const Tensor& x, ParameterId table, const Tensor& places) {
+  const Weight& weight = pass.state->linear(table).weight;
+  return x + backend::look_up(weight, places, pass.state->dtype);
+}
+
+void expect_within(std::int64_t least, std::int64_t end, const Tensor& values, const char* name) {
+  if (values.numel() == 0) return;
+  const auto low = values.min().item<std::int64_t>(), high = values.max().item<std::int64_t>();
+  if (low >= least && high < end) return;
+  throw InputError({{}, name}, std::string("expected ") + name + " below the model's " +
+                                   std::to_string(end) + ", found " +
+                                   std::to_string(low < least ? low : high));
+}
+
+}  // namespace
+
+Tensor embed(const Pass& pass, const TokenPlaces& places) {
   const Model::State& state = *pass.state;
   const auto& embedding = state.layout.embedding;
   const Linear& tokens = state.linear(embedding.tokens);
-  Tensor x = backend::look_up(tokens.weight, ids, state.dtype);
+  Tensor x = backend::look_up(tokens.weight, places.ids, state.dtype);
   for (const AdapterTokens& group : pass.adapters) {
     if (const LowRank* factors = tokens.factors(group.adapter)) {
-      x = add_low_rank(x, ids, *factors, group.tokens);
+      x = add_low_rank(x, places.ids, *factors, group.tokens);
     }
   }
   if (embedding.multiplier != 1) {
@@ -54,24 +74,41 @@ Tensor embed(const Pass& pass, const Tensor& ids, const Tensor& positions) {
     const auto multiplier = static_cast<float>(embedding.multiplier);
     x = x * (state.dtype == at::kBFloat16 ? round_to(multiplier, ElementType::bf16) : multiplier);
   }
-  if (embedding.projection != architecture::kNoParameter) x = apply(pass, embedding.projection, x);
-  if (embedding.positions == architecture::kNoParameter) return x;
-  const Weight& table = state.linear(embedding.positions).weight;
-  const std::int64_t most = table.rows() - embedding.position_offset;
-  const std::int64_t last = positions.numel() > 0 ? positions.max().item<std::int64_t>() : 0;
-  if (last >= most) {
-    throw InputError({{}, "positions"}, "expected positions below the model's " +
-                                            std::to_string(most) + ", found " +
-                                            std::to_string(last));
-  }
-  return x + backend::look_up(table, positions + embedding.position_offset, state.dtype);
+  // What is as wide as the tokens' rows comes before a projection, the rest behind it.
+  const auto add_what_fits = [&](std::int64_t width) {
+    const auto fits = [&](ParameterId table) {
+      return table != architecture::kNoParameter &&
+             state.layout.parameter(table).columns() == width;
+    };
+    if (fits(embedding.types)) {
+      expect_within(0, state.layout.parameter(embedding.types).rows(), places.types, "types");
+      x = add_rows(pass, x, embedding.types, places.types);
+    }
+    if (fits(embedding.positions)) {
+      const std::int64_t offset = embedding.position_offset;
+      const std::int64_t rows = state.layout.parameter(embedding.positions).rows();
+      expect_within(embedding.uncounted < 0 ? 0 : -1, rows - offset, places.positions, "positions");
+      x = add_rows(pass, x, embedding.positions, places.positions + offset);
+    }
+    if (embedding.norm && state.layout.parameter(embedding.norm->weight).columns() == width) {
+      x = normalize(pass, *embedding.norm, x);
+    }
+  };
+  add_what_fits(x.size(-1));
+  if (embedding.projection == architecture::kNoParameter) return x;
+  x = apply(pass, embedding.projection, x);
+  add_what_fits(x.size(-1));
+  return x;
 }
 
 Tensor finish(const Pass& pass, const Tensor& x) {
-  const auto& output = pass.layout().output;
-  Tensor normed = normalize(pass, output.norm, x);
-  if (output.projection == architecture::kNoParameter) return normed;
-  return apply(pass, output.projection, normed);
+  const auto& layout = pass.layout();
+  Tensor normed = normalize(pass, layout.output.norm, x);
+  if (layout.output.projection != architecture::kNoParameter) {
+    normed = apply(pass, layout.output.projection, normed);
+  }
+  if (layout.head.kind != architecture::HeadKind::masked_token) return normed;
+  return run_head(pass, normed);
 }
 
 }  // namespace qloft::model

@@ -7,12 +7,17 @@ namespace qloft::model {
 // Throws InputError for an id that the model does not have.
 void check_ids(const at::Tensor& ids, const Layout& layout);
 
-// Embeddings of ids and, where the model has learned ones, of positions, both int64 [rows, length]:
-// [rows, length, hidden_size].
-at::Tensor embed(const Pass& pass, const at::Tensor& ids, const at::Tensor& positions);
+// All int64 [rows, length]. types: where the model has an embedding of them.
+struct TokenPlaces {
+  at::Tensor ids, positions, types;
+};
 
-// What the output matrix is applied to: the last norm of x [..., hidden_size] and, where the model
-// has one, a projection.
+// Embeddings of ids and, where the model has learned ones, of positions and types: [rows, length,
+// hidden_size].
+at::Tensor embed(const Pass& pass, const TokenPlaces& places);
+
+// What the output matrix, or a head, is applied to: the last norm of x [..., hidden_size] and,
+// where the model has them, a projection and the layers of a head of masked tokens.
 at::Tensor finish(const Pass& pass, const at::Tensor& x);
 
 }  // namespace qloft::model

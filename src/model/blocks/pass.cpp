@@ -113,6 +113,18 @@ Tensor apply(const Pass& pass, ParameterId id, const Tensor& x) {
   return observed(pass.state->observer, pass.state->linear(id).module, x, y);
 }
 
+Tensor apply_with(const Pass& pass, ParameterId id, const Tensor& x, const Tensor& weight,
+                  const Tensor& bias) {
+  auto use = use_of(pass, id);
+  Weight other;
+  if (weight.defined()) {
+    other.storage = weight;
+    use.weight = &other;
+  }
+  if (bias.defined()) use.bias = bias;
+  return backend::linear(x, *use.weight, use.bias, use.factors, use.dropout_seed);
+}
+
 std::vector<Tensor> apply_slices(const Pass& pass, std::span<const RowSlice* const> slices,
                                  const Tensor& x) {
   std::vector<ParameterId> ids;

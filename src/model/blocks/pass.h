@@ -50,6 +50,9 @@ Pass over_tokens(const Pass& pass, const at::Tensor& tokens);
 
 // x [..., in] -> [..., out] by the layout's matrix with its bias and the pass's adapters.
 at::Tensor apply(const Pass& pass, ParameterId id, const at::Tensor& x);
+// The same with another weight and another bias, where those are defined.
+at::Tensor apply_with(const Pass& pass, ParameterId id, const at::Tensor& x,
+                      const at::Tensor& weight, const at::Tensor& bias);
 
 // The slices of linear layers with the same x: each layer is applied once. [..., rows of a slice]
 std::vector<at::Tensor> apply_slices(const Pass& pass,

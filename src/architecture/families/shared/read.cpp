@@ -7,7 +7,7 @@
 namespace qloft::architecture {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Activation>, 7> kActivations = {{
+constexpr std::array<std::pair<std::string_view, Activation>, 8> kActivations = {{
     {"silu", Activation::silu},
     {"swish", Activation::silu},
     {"gelu", Activation::gelu},
@@ -15,6 +15,7 @@ constexpr std::array<std::pair<std::string_view, Activation>, 7> kActivations = 
     {"gelu_pytorch_tanh", Activation::gelu_tanh},
     {"gelu_fast", Activation::gelu_tanh},
     {"relu", Activation::relu},
+    {"tanh", Activation::tanh},
 }};
 
 }  // namespace

@@ -44,7 +44,7 @@ void read_common(const io::Field& config, const char* positions_key, std::int64_
 
 bool read_flag(const io::Field& config, const char* key, bool fallback);
 
-// One of silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu.
+// One of silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, tanh.
 Activation read_activation(const io::Field& config, const char* key, std::string_view fallback);
 
 // The sliding window under sliding_window: `fallback` where the field is missing, 0 where it is

@@ -1,0 +1,71 @@
+// Another head than the one that config.json names.
+#include <nlohmann/json.hpp>
+
+#include "qloft/architecture.h"
+#include "qloft/core/error.h"
+
+namespace qloft::architecture {
+namespace {
+
+const char* class_end(HeadKind kind) {
+  switch (kind) {
+    case HeadKind::masked_token:
+      return "ForMaskedLM";
+    case HeadKind::sequence:
+      return "ForSequenceClassification";
+    case HeadKind::spans:
+      return "ForQuestionAnswering";
+    case HeadKind::tokens:
+      return "ForTokenClassification";
+    case HeadKind::next_token:
+    case HeadKind::states:
+      break;
+  }
+  return "Model";
+}
+
+const char* problem_name(Problem problem) {
+  switch (problem) {
+    case Problem::regression:
+      return "regression";
+    case Problem::single_label:
+      return "single_label_classification";
+    case Problem::multi_label:
+      break;
+  }
+  return "multi_label_classification";
+}
+
+}  // namespace
+
+void expect_next_token(const Layout& layout, const std::filesystem::path& file) {
+  if (predicts_next_token(layout)) return;
+  throw InputError({file, "architectures"},
+                   "expected a model that predicts next tokens, found an encoder (" +
+                       layout.family + ", " + std::string(name(layout.head.kind)) + ")");
+}
+
+io::Json with_head(io::Json config, const Layout& layout, const HeadRequest& head,
+                   const std::filesystem::path& file) {
+  if (layout.class_stem.empty()) {
+    throw InputError({file, "model_type"}, "expected an encoder, found " + layout.family +
+                                               ", which has no head of the kind " +
+                                               std::string(name(head.kind)));
+  }
+  config["architectures"] = {layout.class_stem + class_end(head.kind)};
+  for (const char* field : {"id2label", "label2id", "num_labels", "problem_type"}) {
+    config.erase(field);
+  }
+  if (head.kind != HeadKind::sequence && head.kind != HeadKind::tokens) return config;
+  io::Json names = io::Json::object(), ids = io::Json::object();
+  for (std::size_t i = 0; i < head.labels.size(); ++i) {
+    names[std::to_string(i)] = head.labels[i];
+    ids[head.labels[i]] = i;
+  }
+  config["id2label"] = std::move(names);
+  config["label2id"] = std::move(ids);
+  if (head.kind == HeadKind::sequence) config["problem_type"] = problem_name(head.problem);
+  return config;
+}
+
+}  // namespace qloft::architecture

@@ -1,0 +1,79 @@
+"""The tiny encoders that make_encoders.py writes, a row each.
+
+config.json holds what a row's `fields` say and nothing else, so a reader meets the defaults of transformers.
+`spelling` is how tensors are named on disk:
+  published  as save_pretrained writes them
+  older      with that prefix though it is a base model, its norms' weights as gamma and beta, and with heads that the
+             model is not asked for
+`matters` lists changes of fields that must change what the model says. `targets` are the modules of the adapter;
+none: it has no adapter.
+"""
+
+import dataclasses
+
+BASIC = dict(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+             max_position_embeddings=40, pad_token_id=0)
+BERT = BASIC | dict(type_vocab_size=2)
+ROBERTA = BASIC | dict(type_vocab_size=1, pad_token_id=1)
+DISTILBERT = dict(vocab_size=64, dim=32, hidden_dim=48, n_layers=2, n_heads=4, max_position_embeddings=40,
+                  pad_token_id=0)
+DEBERTA_V3 = BASIC | dict(
+    type_vocab_size=0, relative_attention=True, position_buckets=8, max_relative_positions=-1,
+    norm_rel_ebd="layer_norm", share_att_key=True, pos_att_type="p2c|c2p", position_biased_input=False)
+MODERNBERT = BASIC | dict(num_hidden_layers=3, global_attn_every_n_layers=2, local_attention=8,
+                          global_rope_theta=500.0, local_rope_theta=50.0)
+THREE = dict(id2label={"0": "no", "1": "maybe", "2": "yes"}, label2id=dict(no=0, maybe=1, yes=2))
+ONE = dict(id2label={"0": "score"}, label2id=dict(score=0))
+
+
+@dataclasses.dataclass
+class Encoder:
+    architecture: str
+    model_type: str
+    fields: dict
+    targets: list = dataclasses.field(default_factory=list)
+    spelling: str = "published"
+    matters: list = dataclasses.field(default_factory=list)
+
+
+ENCODERS = {
+    "bert_sequence": Encoder(
+        "BertForSequenceClassification", "bert", BERT | THREE, ["query", "dense"],
+        matters=[dict(hidden_act="relu"), dict(layer_norm_eps=0.1)]),
+    "bert_masked": Encoder("BertForMaskedLM", "bert", BERT | dict(hidden_act="gelu_new")),
+    "bert_spans": Encoder("BertForQuestionAnswering", "bert", BERT, ["key", "value"]),
+    "bert_states": Encoder("BertModel", "bert", BERT, ["query", "value"], spelling="older"),
+    "roberta_sequence": Encoder(
+        "RobertaForSequenceClassification", "roberta", ROBERTA | ONE, ["query", "value"],
+        matters=[dict(pad_token_id=2)]),
+    "roberta_masked": Encoder("RobertaForMaskedLM", "roberta", ROBERTA),
+    "roberta_tokens": Encoder("RobertaForTokenClassification", "roberta", ROBERTA | THREE, ["query"]),
+    "xlm_roberta_sequence": Encoder(
+        "XLMRobertaForSequenceClassification", "xlm-roberta",
+        ROBERTA | THREE | dict(problem_type="multi_label_classification"), ["dense"]),
+    "distilbert_sequence": Encoder(
+        "DistilBertForSequenceClassification", "distilbert", DISTILBERT, ["q_lin", "v_lin", "lin1"],
+        matters=[dict(activation="relu")]),
+    "distilbert_masked": Encoder("DistilBertForMaskedLM", "distilbert", DISTILBERT),
+    "electra_sequence": Encoder(
+        "ElectraForSequenceClassification", "electra", BERT | THREE | dict(embedding_size=16), ["query", "dense"]),
+    "electra_masked": Encoder("ElectraForMaskedLM", "electra", BERT | dict(embedding_size=16)),
+    "deberta_v3_sequence": Encoder(
+        "DebertaV2ForSequenceClassification", "deberta-v2", DEBERTA_V3 | THREE, ["query_proj", "value_proj", "dense"],
+        matters=[dict(position_buckets=4), dict(norm_rel_ebd="none"), dict(pos_att_type="c2p"),
+                 dict(pooler_hidden_act="relu")]),
+    "deberta_v3_masked": Encoder("DebertaV2ForMaskedLM", "deberta-v2", DEBERTA_V3 | dict(legacy=False)),
+    "deberta_v2_spans": Encoder(
+        "DebertaV2ForQuestionAnswering", "deberta-v2",
+        BASIC | dict(type_vocab_size=2, embedding_size=16, relative_attention=True, max_relative_positions=6,
+                     pos_att_type=["p2c"]), ["pos_query_proj", "key_proj"],
+        matters=[dict(relative_attention=False)]),
+    "modernbert_sequence": Encoder(
+        "ModernBertForSequenceClassification", "modernbert",
+        MODERNBERT | THREE | dict(classifier_pooling="mean"), ["Wqkv", "Wi"],
+        matters=[dict(local_attention=40), dict(classifier_pooling="cls"), dict(global_rope_theta=160000.0),
+                 dict(local_rope_theta=10000.0), dict(classifier_activation="relu")]),
+    "modernbert_masked": Encoder("ModernBertForMaskedLM", "modernbert", MODERNBERT, spelling="published"),
+    "modernbert_spans": Encoder("ModernBertForQuestionAnswering", "modernbert", MODERNBERT | dict(norm_bias=True),
+                                ["Wo"]),
+}
