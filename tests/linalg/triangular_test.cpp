@@ -14,6 +14,8 @@ double distance(const Matrix& a, const Matrix& b) {
 
 Matrix upper(std::int64_t n) {
   Matrix u = normal_matrix(n, n, 3);
+  const float size = n > 200 ? 0.2f : 1.f;  // what is far from singular at any order
+  for (float& value : u.values()) value *= size;
   for (std::int64_t i = 0; i < n; ++i) {
     for (std::int64_t j = 0; j < i; ++j) u(i, j) = 0.f;
     u(i, i) = 4.f + std::abs(u(i, i));
@@ -22,7 +24,7 @@ Matrix upper(std::int64_t n) {
 }
 
 TEST(UpperCholesky, GivesAnUpperFactorWhoseProductIsTheMatrix) {
-  for (const std::int64_t n : {1, 2, 7, 65, 200}) {
+  for (const std::int64_t n : {1, 2, 7, 65, 200, 600}) {
     const Matrix x = normal_matrix(n + 50, n, 1);
     const Matrix a = product(x.view(), true, x.view(), false);
     Matrix u = a;
@@ -41,9 +43,16 @@ TEST(UpperCholesky, RefusesAMatrixThatIsNotPositiveDefinite) {
   EXPECT_FALSE(upper_cholesky(a));
 }
 
+// Its first column is the last that is factored, long after the first block.
+TEST(UpperCholesky, RefusesALargeMatrixThatIsNotPositiveDefinite) {
+  Matrix a(600, 600);
+  for (std::int64_t i = 0; i < 600; ++i) a(i, i) = i == 0 ? -1.f : 1.f;
+  EXPECT_FALSE(upper_cholesky(a));
+}
+
 TEST(MultiplyUpper, EqualsTheFullProductAndSolveUpperUndoesIt) {
-  for (const std::int64_t rows : {1, 5, 300}) {
-    for (const std::int64_t n : {1, 33, 130}) {
+  for (const std::int64_t rows : {1, 5, 33, 300}) {
+    for (const std::int64_t n : {1, 33, 130, 530}) {
       const Matrix u = upper(n), b = normal_matrix(rows, n, 2);
       Matrix c = b;
       multiply_upper(c.view(), u.view());
