@@ -130,6 +130,21 @@ TEST(Int8Kernels, MultiplyAsSumsOfTheirElements) {
   });
 }
 
+TEST(Int8Kernels, MultiplyToTheBitsOfThePortableOnes) {
+  const Int8Table& portable = int8_table(InstructionSet::portable);
+  const Shape shape{12, 300}, other{16, 300};
+  const auto x = activations(portable, normal(shape.rows * shape.columns, 1), shape, shape.columns);
+  const auto w = weights(portable, normal(other.rows * other.columns, 2), other, other.columns);
+  for (std::int64_t blocks = 0; blocks <= std::ssize(x); ++blocks) {
+    std::vector<float> expected(kInt8Rows * kInt8Columns), found(expected.size());
+    portable.multiply(x.data(), w.data(), blocks, expected.data());
+    for_all([&](const Int8Table& table) {
+      table.multiply(x.data(), w.data(), blocks, found.data());
+      EXPECT_EQ(found, expected) << blocks;
+    });
+  }
+}
+
 TEST(Int8Kernels, HoldTheLargestCodesWithoutOverflow) {
   for_all([](const Int8Table& table) {
     for (const float sign : {1.f, -1.f}) {

@@ -50,7 +50,8 @@ struct Int8Table {
   void (*quantize_transposed_weights)(const float* w, std::int64_t stride, std::int64_t rows,
                                       std::int64_t columns, Int8Weights* out);
 
-  // y [kInt8Rows, kInt8Columns], row i at y + i * kInt8Columns, from `blocks` blocks.
+  // y [kInt8Rows, kInt8Columns], row i at y + i * kInt8Columns, from `blocks` blocks: the block's
+  // sum times w's scale, times x's, is added, each rounded: the same bits in every set.
   void (*multiply)(const Int8Activations* x, const Int8Weights* w, std::int64_t blocks, float* y);
 };
 

@@ -240,7 +240,7 @@ inline void add_block(const Int8Activations& x, const Int8Weights& w, int first,
       float* const out = y + kColumns * (first + i) + 8 * v;
       const __m256 part =
           _mm256_mul_ps(_mm256_cvtepi32_ps(sums[i][v]), _mm256_loadu_ps(w.scales + 8 * v));
-      _mm256_storeu_ps(out, _mm256_fmadd_ps(part, x_scale, _mm256_loadu_ps(out)));
+      _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), _mm256_mul_ps(part, x_scale)));
     }
   }
 }

@@ -209,8 +209,8 @@ void multiply(const Int8Activations* x, const Int8Weights* w, std::int64_t block
     }
     const __m512 w_scales = _mm512_loadu_ps(w->scales);
     for (int i = 0; i < kRows; ++i) {
-      const __m512 scales = _mm512_mul_ps(w_scales, _mm512_set1_ps(x->scales[i]));
-      totals[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[i]), scales, totals[i]);
+      const __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[i]), w_scales);
+      totals[i] = _mm512_add_ps(totals[i], _mm512_mul_ps(part, _mm512_set1_ps(x->scales[i])));
     }
   }
   for (int i = 0; i < kRows; ++i) _mm512_storeu_ps(y + kColumns * i, totals[i]);
