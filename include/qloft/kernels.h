@@ -40,7 +40,7 @@ inline constexpr std::int64_t kTrellisRows = 256;
 // Bits of the codes above each other that choose a value of a trellis code, and the values.
 inline constexpr int kTrellisWindowBits = 12;
 inline constexpr int kTrellisLevels = 64;
-// What search() needs to work in, aligned to a float.
+// What search() needs to work in, aligned to 8 bytes.
 inline constexpr std::size_t kSearchBytes = 600 << 10;
 
 // The values that codes stand for, made ready for the kernels by prepare().
@@ -158,6 +158,10 @@ struct Table {
   void (*search)(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
                  void* workspace, std::uint8_t* codes);
 
+  // What such codes stand for, count <= kTrellisRows of them: scales[i] * value i.
+  void (*trellis_values)(const CodeValues& book, const std::uint8_t* codes, const float* scales,
+                         std::int64_t count, float* values);
+
   // Elements [first, first + count) of a row of `columns`; first is a multiple of 32.
   void (*decode_f32)(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                      std::int64_t first, std::int64_t count, float* out);
@@ -181,6 +185,11 @@ struct Table {
   void (*dot_trellis)(const CodeValues& book, const PackedRow* rows, std::int64_t count,
                       const Activations& x, float* y, std::int64_t y_stride,
                       std::uint16_t* windows);
+
+  // y[j] += sum over i of p[i] * w[i * stride + j], j < count, in rising order of i, each product
+  // rounded before it is added.
+  void (*add_rows)(const float* w, std::int64_t stride, std::int64_t rows, const float* p,
+                   std::int64_t count, float* y);
 
   void (*bf16_to_f32)(const BFloat16* x, std::int64_t count, float* out);
   void (*f32_to_bf16)(const float* x, std::int64_t count, BFloat16* out);

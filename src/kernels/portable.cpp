@@ -296,6 +296,13 @@ void dot(const CodeValues& book, const PackedRow* rows, std::int64_t count, cons
   }
 }
 
+void add_rows(const float* w, std::int64_t stride, std::int64_t rows, const float* p,
+              std::int64_t count, float* y) {
+  for (std::int64_t i = 0; i < rows; ++i, w += stride) {
+    for (std::int64_t j = 0; j < count; ++j) y[j] += p[i] * w[j];
+  }
+}
+
 void bf16_to_f32(const BFloat16* x, std::int64_t count, float* out) {
   for (std::int64_t i = 0; i < count; ++i) out[i] = x[i].to_float();
 }

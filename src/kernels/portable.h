@@ -21,6 +21,8 @@ void advance_windows(const std::uint8_t* packed, std::int64_t count, int bits,
                      const std::uint16_t* before, std::uint16_t* after);
 void search(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
             void* workspace, std::uint8_t* codes);
+void trellis_values(const CodeValues& book, const std::uint8_t* codes, const float* scales,
+                    std::int64_t count, float* values);
 void decode_f32(const CodeValues& book, const PackedRow& row, std::int64_t columns,
                 std::int64_t first, std::int64_t count, float* out);
 void decode_bf16(const CodeValues& book, const PackedRow& row, std::int64_t columns,
@@ -31,6 +33,8 @@ void dot(const CodeValues& book, const PackedRow* rows, std::int64_t count, cons
          float* y, std::int64_t y_stride);
 void dot_trellis(const CodeValues& book, const PackedRow* rows, std::int64_t count,
                  const Activations& x, float* y, std::int64_t y_stride, std::uint16_t* windows);
+void add_rows(const float* w, std::int64_t stride, std::int64_t rows, const float* p,
+              std::int64_t count, float* y);
 void bf16_to_f32(const BFloat16* x, std::int64_t count, float* out);
 void f32_to_bf16(const float* x, std::int64_t count, BFloat16* out);
 

@@ -24,11 +24,13 @@ constexpr Table kPortable = {
     .decode_scales = portable::decode_scales,
     .advance_windows = portable::advance_windows,
     .search = portable::search,
+    .trellis_values = portable::trellis_values,
     .decode_f32 = portable::decode_f32,
     .decode_bf16 = portable::decode_bf16,
     .prepare_activations = portable::prepare_activations,
     .dot = portable::dot,
     .dot_trellis = portable::dot_trellis,
+    .add_rows = portable::add_rows,
     .bf16_to_f32 = portable::bf16_to_f32,
     .f32_to_bf16 = portable::f32_to_bf16,
 };

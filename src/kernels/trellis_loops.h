@@ -1,36 +1,96 @@
 // Viterbi's search over GCC's vector types, written once. Each <set>/trellis.cpp includes this
-// within an unnamed namespace, after naming kLanes, in a region compiled for its instruction set;
-// it has no guard and includes nothing.
+// within an unnamed namespace, in a region compiled for its instruction set, after naming kLanes, a
+// vector of Counts and its add_saturated and high_product; it has no guard and includes nothing.
 
-constexpr int kFloatLanes = kLanes / 2;
-typedef std::uint16_t Counts __attribute__((vector_size(2 * kLanes)));
 typedef std::uint16_t LooseCounts __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
-typedef std::uint8_t LooseBytes __attribute__((vector_size(kLanes), aligned(1), may_alias));
-typedef float Lanes __attribute__((vector_size(4 * kFloatLanes)));
-typedef float LooseLanes __attribute__((vector_size(4 * kFloatLanes), aligned(4), may_alias));
-typedef std::int32_t Ints __attribute__((vector_size(4 * kFloatLanes)));
+typedef std::int16_t Signed __attribute__((vector_size(2 * kLanes)));
+typedef std::int16_t LooseSigned __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
+constexpr int kFloatLanes = kLanes / 2;
+typedef float Floats __attribute__((vector_size(4 * kFloatLanes)));
+typedef float LooseFloats __attribute__((vector_size(4 * kFloatLanes), aligned(4), may_alias));
+typedef std::int32_t Whole __attribute__((vector_size(4 * kFloatLanes)));
 typedef std::uint16_t HalfCounts __attribute__((vector_size(kLanes), aligned(2), may_alias));
+typedef std::uint8_t LooseBytes __attribute__((vector_size(kLanes), aligned(1), may_alias));
 
-inline void measure(const CodeValues& book, float x, float scale, float units,
+inline Floats floats(const float* x) {
+  return *reinterpret_cast<const LooseFloats*>(x);
+}
+inline void store_counts(std::uint16_t* to, Floats x) {
+  *reinterpret_cast<HalfCounts*>(to) =
+      __builtin_convertvector(__builtin_convertvector(x, Whole), HalfCounts);
+}
+
+void find_places(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
+                 Places& places) {
+  float padded[2][kTrellisRows];
+  const std::int64_t whole = (count + kScaleLanes - 1) / kScaleLanes * kScaleLanes;
+  if (whole != count) {
+    for (std::int64_t i = 0; i < whole; ++i) {
+      padded[0][i] = i < count ? x[i] : 0.f;
+      padded[1][i] = i < count ? scales[i] : 0.f;
+    }
+    x = padded[0];
+    scales = padded[1];
+  }
+  constexpr int kVectors = kScaleLanes / kFloatLanes;
+  Floats sums[kVectors] = {}, greatest = {};
+  for (std::int64_t i = 0; i < whole; i += kScaleLanes) {
+    for (int v = 0; v < kVectors; ++v) {
+      const Floats scale = floats(scales + i + v * kFloatLanes);
+      const Floats square = scale * scale;
+      sums[v] += square;
+      greatest = square > greatest ? square : greatest;
+    }
+  }
+  float lanes[kScaleLanes], most = 0;
+  std::memcpy(lanes, sums, sizeof lanes);
+  for (int i = 0; i < kFloatLanes; ++i) most = greatest[i] > most ? greatest[i] : most;
+  const float factor = weight_factor(book, units_of_error(book, sum_of_scales(lanes), most, count));
+  const auto spread = static_cast<float>(2 << distance_shift(book.bits));
+  const Floats zero = {};
+  for (std::int64_t i = 0; i < whole; i += kFloatLanes) {
+    const Floats scale = floats(scales + i), unit = scale * book.fixed_scale;
+    const Whole counts = unit > kLeastUnit;
+    const Floats at = counts ? floats(x + i) / (counts ? unit : zero + 1.f) : zero;
+    Floats inside = at > -kOutermost ? at : -kOutermost - zero;
+    inside = inside < kOutermost ? inside : kOutermost - zero;
+    Floats beyond = ((at < 0.f ? -at : at) - kOutermost) * spread;
+    beyond = beyond > 0.f ? beyond : zero;
+    beyond = beyond < kMostBeyond ? beyond : kMostBeyond - zero;
+    const Floats part = kMostCount / (kMostCount + beyond);
+    Floats weight = counts ? scale * scale * factor / part + 0.5f : zero;
+    weight = weight < kMostCount ? weight : kMostCount - zero;
+    const Whole nearest = __builtin_convertvector(inside + 16384.5f, Whole) - 16384;
+    *reinterpret_cast<HalfCounts*>(places.nearest + i) =
+        __builtin_convertvector(nearest, HalfCounts);
+    store_counts(places.part + i, part * kMostCount);
+    store_counts(places.beyond + i, beyond * part);
+    store_counts(places.weight + i, weight);
+  }
+}
+
+// The distances of a vector of values from x, as trellis.h defines them.
+template <int kShift>
+inline Counts distances_of(const Places& places, std::int64_t i, Signed values, Counts largest) {
+  const Signed apart = places.nearest[i] - values;
+  Counts a = reinterpret_cast<Counts>(apart < 0 ? -apart : apart);
+  if constexpr (kShift > 0) a <<= 1;
+  if constexpr (kShift > 1) a = add_saturated(a, a);
+  const Counts b =
+      add_saturated(high_product(a, places.part[i] - Counts{}), places.beyond[i] - Counts{});
+  const Counts distance = high_product(high_product(a, b), places.weight[i] - Counts{});
+  return distance < largest ? distance : largest;
+}
+
+inline void measure(const CodeValues& book, const Places& places, std::int64_t i,
                     std::uint16_t* distances) {
-  constexpr int kVectors = kTrellisLevels / kFloatLanes;
-  const auto largest = static_cast<float>(largest_distance(book));
-  Lanes errors[kVectors];
-  Lanes nearest = __builtin_inff() - Lanes{};
-  for (int v = 0; v < kVectors; ++v) {
-    const auto values = *reinterpret_cast<const LooseLanes*>(book.values + v * kFloatLanes);
-    const Lanes error = x - scale * values;
-    errors[v] = error * error;
-    nearest = errors[v] < nearest ? errors[v] : nearest;
-  }
-  float least = nearest[0];
-  for (int i = 1; i < kFloatLanes; ++i) least = nearest[i] < least ? nearest[i] : least;
-  for (int v = 0; v < kVectors; ++v) {
-    Lanes distance = (errors[v] - least) * units + 0.5f;
-    distance = distance < largest ? distance : largest - Lanes{};
-    *reinterpret_cast<HalfCounts*>(distances + v * kFloatLanes) =
-        __builtin_convertvector(__builtin_convertvector(distance, Ints), HalfCounts);
-  }
+  const Counts largest = largest_distance(book) - Counts{};
+  with_width<3>(distance_shift(book.bits) + 1, [&](auto shift) {
+    for (int v = 0; v < kTrellisLevels; v += kLanes) {
+      *reinterpret_cast<LooseCounts*>(distances + v) = distances_of<shift() - 1>(
+          places, i, *reinterpret_cast<const LooseSigned*>(book.fixed + v), largest);
+    }
+  });
 }
 
 inline std::uint16_t least_of(const Counts& counts) {
@@ -73,10 +133,11 @@ inline std::uint16_t search_row(const SearchSpace& space, const Lookup& lookup,
 }
 
 template <int kBits, int kWindow, typename Lookup>
-inline void search_rows(SearchSpace& space, std::int64_t count) {
+inline void search_rows(const CodeValues& book, SearchSpace& space, std::int64_t count) {
   std::uint16_t floor = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    const Lookup lookup(space, space.distances + i * kTrellisLevels, floor);
+    measure(book, *space.places, i, space.distances);
+    const Lookup lookup(space, space.distances, floor);
     floor = search_row<kBits, kWindow>(space, lookup, space.decisions + i * space.states);
     std::uint16_t* const costs = space.costs;
     space.costs = space.next_costs;
@@ -90,16 +151,33 @@ inline void search_by(const CodeValues& book, const float* x, const float* scale
                       std::int64_t count, void* workspace, std::uint8_t* codes) {
   SearchSpace space(workspace, book);
   begin_search(book, space);
-  const float units = units_of_error(book, scales, count);
-  for (std::int64_t i = 0; i < count; ++i) {
-    measure(book, x[i], scales[i], units, space.distances + i * kTrellisLevels);
-  }
+  find_places(book, x, scales, count, *space.places);
   with_width<4>(book.bits, [&](auto width) {
     if (window_bits(book) == kWindowBits) {
-      search_rows<width(), kWindowBits, Lookup>(space, count);
+      search_rows<width(), kWindowBits, Lookup>(book, space, count);
     } else {
-      search_rows<width(), short_window_bits(width()), Lookup>(space, count);
+      search_rows<width(), short_window_bits(width()), Lookup>(book, space, count);
     }
   });
   trace_back(space, book.bits, count, codes);
+}
+
+// Each row's window from the codes above it, not from the window above: so rows need not wait for
+// each other.
+void trellis_values(const CodeValues& book, const std::uint8_t* codes, const float* scales,
+                    std::int64_t count, float* values) {
+  constexpr int kAbove = 16;  // rows of zeros
+  std::uint16_t padded[kAbove + kTrellisRows + kLanes] = {};
+  std::uint16_t indices[kTrellisRows + kLanes];
+  for (std::int64_t i = 0; i < count; ++i) padded[kAbove + i] = codes[i];
+  const int above = rows_between_states(book);
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    Counts windows = {};
+    for (int k = 0; k < above; ++k) {
+      const auto code = *reinterpret_cast<const LooseCounts*>(padded + kAbove + i - k);
+      windows |= code << static_cast<std::uint16_t>(kWindowShift + k * book.bits);
+    }
+    *reinterpret_cast<LooseCounts*>(indices + i) = windows * book.multiplier >> kIndexShift;
+  }
+  for (std::int64_t i = 0; i < count; ++i) values[i] = scales[i] * book.values[indices[i]];
 }

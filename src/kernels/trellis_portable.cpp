@@ -1,5 +1,6 @@
 // The plain twins of the kernels for trellis codes.
 #include <algorithm>
+#include <cstdlib>
 
 #include "portable.h"
 #include "trellis.h"
@@ -21,17 +22,45 @@ void advance_windows(const std::uint8_t* packed, std::int64_t count, int bits,
 
 namespace {
 
-void measure(const CodeValues& book, float x, float scale, float units, std::uint16_t* distances) {
-  const auto largest = static_cast<float>(largest_distance(book));
-  float errors[kTrellisLevels];
-  for (int v = 0; v < kTrellisLevels; ++v) {
-    const float error = x - scale * book.values[v];
-    errors[v] = error * error;
+void find_places(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
+                 Places& places) {
+  float sums[kScaleLanes] = {}, greatest = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float square = scales[i] * scales[i];
+    sums[i % kScaleLanes] += square;
+    greatest = std::max(greatest, square);
   }
-  const float least = *std::min_element(errors, errors + kTrellisLevels);
+  const float factor =
+      weight_factor(book, units_of_error(book, sum_of_scales(sums), greatest, count));
+  const auto spread = static_cast<float>(2 << distance_shift(book.bits));
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float unit = scales[i] * book.fixed_scale;
+    const bool counts = unit > kLeastUnit;
+    const float at = counts ? x[i] / unit : 0.f;
+    float inside = at > -kOutermost ? at : -kOutermost;
+    inside = inside < kOutermost ? inside : kOutermost;
+    float beyond = ((at < 0.f ? -at : at) - kOutermost) * spread;
+    beyond = beyond > 0.f ? beyond : 0.f;
+    beyond = beyond < kMostBeyond ? beyond : kMostBeyond;
+    const float part = kMostCount / (kMostCount + beyond);
+    float weight = counts ? scales[i] * scales[i] * factor / part + 0.5f : 0.f;
+    weight = weight < kMostCount ? weight : kMostCount;
+    places.part[i] = static_cast<std::uint16_t>(part * kMostCount);
+    places.nearest[i] = static_cast<std::int16_t>(static_cast<int>(inside + 16384.5f) - 16384);
+    places.beyond[i] = static_cast<std::uint16_t>(beyond * part);
+    places.weight[i] = static_cast<std::uint16_t>(weight);
+  }
+}
+
+void measure(const CodeValues& book, const Places& places, std::int64_t i,
+             std::uint16_t* distances) {
+  const unsigned shift = static_cast<unsigned>(distance_shift(book.bits));
   for (int v = 0; v < kTrellisLevels; ++v) {
-    const float distance = (errors[v] - least) * units + 0.5f;
-    distances[v] = static_cast<std::uint16_t>(distance < largest ? distance : largest);
+    const auto apart = static_cast<unsigned>(std::abs(places.nearest[i] - book.fixed[v]));
+    const unsigned a = std::min(apart << shift, 65535u);
+    const unsigned b = std::min((a * places.part[i] >> 16) + places.beyond[i], 65535u);
+    const unsigned distance = (a * b >> 16) * places.weight[i] >> 16;
+    distances[v] = std::min(static_cast<std::uint16_t>(distance), largest_distance(book));
   }
 }
 
@@ -41,11 +70,11 @@ void search(const CodeValues& book, const float* x, const float* scales, std::in
             void* workspace, std::uint8_t* codes) {
   SearchSpace space(workspace, book);
   begin_search(book, space);
-  const float units = units_of_error(book, scales, count);
+  find_places(book, x, scales, count, *space.places);
   const int shift = window_bits(book) - 2 * book.bits;
   int floor = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    measure(book, x[i], scales[i], units, space.distances);
+    measure(book, *space.places, i, space.distances);
     std::uint8_t* decisions = space.decisions + i * space.states;
     for (int state = 0; state < space.states; ++state) {
       int least = 1 << 16, best = 0;
@@ -62,6 +91,14 @@ void search(const CodeValues& book, const float* x, const float* scales, std::in
     std::swap(space.costs, space.next_costs);
   }
   trace_back(space, book.bits, count, codes);
+}
+
+void trellis_values(const CodeValues& book, const std::uint8_t* codes, const float* scales,
+                    std::int64_t count, float* values) {
+  std::uint16_t window = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    values[i] = scales[i] * next_trellis_value(book, codes[i], window);
+  }
 }
 
 void dot_trellis(const CodeValues& book, const PackedRow* rows, std::int64_t count,

@@ -97,6 +97,23 @@ inline simde__m512i emulated_align(simde__m512i high, simde__m512i low, int by) 
   return simde__m512i_from_private(p);
 }
 
+inline simde__m512i emulated_high_product(simde__m512i a, simde__m512i b) {
+  const simde__m512i_private x = simde__m512i_to_private(a);
+  const simde__m512i_private y = simde__m512i_to_private(b);
+  simde__m512i_private p = {};
+  for (int i = 0; i < 32; ++i) {
+    p.u16[i] = static_cast<std::uint16_t>(std::uint32_t{x.u16[i]} * y.u16[i] >> 16);
+  }
+  return simde__m512i_from_private(p);
+}
+inline std::uint32_t emulated_less(simde__m512i a, simde__m512i b) {
+  const simde__m512i_private x = simde__m512i_to_private(a);
+  const simde__m512i_private y = simde__m512i_to_private(b);
+  std::uint32_t mask = 0;
+  for (int i = 0; i < 32; ++i) mask |= std::uint32_t{x.u16[i] < y.u16[i]} << i;
+  return mask;
+}
+
 #define __mmask16 simde__mmask16
 #define __mmask32 simde__mmask32
 #define _mm512_cvtepu16_epi32 emulated_widen_16
@@ -104,6 +121,8 @@ inline simde__m512i emulated_align(simde__m512i high, simde__m512i low, int by) 
 #define _mm512_cvtepi32_epi16 emulated_narrow_to_16
 #define _mm512_cvtepi32_epi8 emulated_narrow_to_8
 #define _mm512_reduce_add_ps emulated_sum
+#define _mm512_mulhi_epu16 emulated_high_product
+#define _mm512_cmplt_epu16_mask emulated_less
 #define _mm512_maskz_loadu_epi32 emulated_load_some
 #define _mm512_maskz_loadu_ps emulated_load_some_floats
 #define _mm512_cvtepi32_ps emulated_float

@@ -265,6 +265,52 @@ TEST(TrellisKernels, SearchChoosesTheSameCodesInEveryInstructionSet) {
   }
 }
 
+TEST(TrellisKernels, ValuesOfAColumnAreThoseOfItsWindows) {
+  for (const int bits : kBits) {
+    for (const std::uint16_t multiplier : {kLongWindows, short_windows(bits)}) {
+      const CodeValues book = trellis_book(bits, multiplier);
+      for (const std::int64_t count : {1, 5, 33, 100, 256}) {
+        Random random(6);
+        const std::vector<float> scales = normal(count, 10);
+        std::vector<std::uint8_t> codes(scales.size());
+        std::vector<int> above;
+        std::vector<float> expected, found(scales.size());
+        for (std::size_t i = 0; i < codes.size(); ++i) {
+          codes[i] = static_cast<std::uint8_t>(random.below(1u << bits));
+          above.push_back(codes[i]);
+          expected.push_back(scales[i] * value_below(book, above));
+        }
+        for (const InstructionSet set : sets()) {
+          table_of(set).trellis_values(book, codes.data(), scales.data(), count, found.data());
+          EXPECT_EQ(found, expected) << name(set) << " bits " << bits << " count " << count;
+        }
+      }
+    }
+  }
+}
+
+TEST(Kernels, AddRowsToTheBitsOfThePortableOnes) {
+  constexpr std::int64_t kStride = 300;
+  const std::vector<float> w = normal(7 * kStride, 3), p = normal(7, 4);
+  for (const std::int64_t count : {0, 1, 7, 8, 16, 31, 64, 100, 128, 131, 300}) {
+    for (const std::int64_t rows : {0, 1, 7}) {
+      std::vector<float> expected = normal(count + 1, 5), plain = expected;
+      for (std::int64_t i = 0; i < rows; ++i) {
+        for (std::int64_t j = 0; j < count; ++j) {
+          const volatile float product =
+              p[static_cast<std::size_t>(i)] * w[static_cast<std::size_t>(i * kStride + j)];
+          expected[static_cast<std::size_t>(j)] += product;
+        }
+      }
+      for (const InstructionSet set : sets()) {
+        std::vector<float> found = plain;
+        table_of(set).add_rows(w.data(), kStride, rows, p.data(), count, found.data());
+        EXPECT_EQ(found, expected) << name(set) << " count " << count << " rows " << rows;
+      }
+    }
+  }
+}
+
 TEST(Kernels, ScalesOfASecondLevelAreDecodedToTheBit) {
   for (const InstructionSet set : sets()) {
     for (const int bits : {2, 4, 6, 7, 8}) {

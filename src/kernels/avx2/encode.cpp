@@ -238,9 +238,13 @@ float fit_scale(const CodeValues& book, const float* x, std::int64_t count, floa
                     [&](auto steps) { return fit_steps<steps()>(book, x, count, absmax_of_x); });
 }
 
+constexpr int kAddLanes = 8;
+#include "add_rows.h"
+
 }  // namespace
 
 void add_encoding(Table& table) {
+  table.add_rows = add_rows;
   table.absmax = absmax;
   table.minmax = minmax;
   table.encode = encode;

@@ -26,6 +26,15 @@ namespace qloft::kernels::avx2 {
 namespace {
 
 constexpr int kLanes = 16;
+typedef std::uint16_t Counts __attribute__((vector_size(2 * kLanes)));
+inline Counts add_saturated(Counts a, Counts b) {
+  return reinterpret_cast<Counts>(
+      _mm256_adds_epu16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+inline Counts high_product(Counts a, Counts b) {
+  return reinterpret_cast<Counts>(
+      _mm256_mulhi_epu16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
 #include "trellis_loops.h"
 
 // The distances of one row as four tables of 16, their lower bytes in one half of a vector and the
@@ -121,6 +130,7 @@ void add_trellis(Table& table) {
   table.dot_trellis = dot_trellis;
   table.advance_windows = advance_windows;
   table.search = search;
+  table.trellis_values = trellis_values;
 }
 
 }  // namespace qloft::kernels::avx2

@@ -1,4 +1,4 @@
-// Nearest codes, up to 16 levels; finer code books go to AVX2.
+// Nearest codes, up to 16 levels (finer code books go to AVX2), and sums of rows.
 #include "table.h"
 
 #if defined(__x86_64__)
@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "../avx2.h"
+#include "../portable.h"
 #include "begin_avx512.h"
 
 namespace qloft::kernels::avx512_kernels {
@@ -46,9 +47,13 @@ void encode(const CodeValues& book, const float* x, std::int64_t count, float of
   if (i < count) avx2_table().encode(book, x + i, count - i, offset, inverse, codes + i);
 }
 
+constexpr int kAddLanes = 16;
+#include "../add_rows.h"
+
 }  // namespace
 
 void add_encoding(Table& table) {
+  table.add_rows = add_rows;
   table.encode = encode;
 }
 

@@ -23,6 +23,15 @@ namespace qloft::kernels::avx512_kernels {
 namespace {
 
 constexpr int kLanes = 32;
+typedef std::uint16_t Counts __attribute__((vector_size(2 * kLanes)));
+inline Counts add_saturated(Counts a, Counts b) {
+  return reinterpret_cast<Counts>(
+      _mm512_adds_epu16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+}
+inline Counts high_product(Counts a, Counts b) {
+  return reinterpret_cast<Counts>(
+      _mm512_mulhi_epu16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+}
 #include "../trellis_loops.h"
 
 // The distances of one row, in two vectors.
@@ -53,9 +62,145 @@ struct Lookup {
   __m512i low, high;
 };
 
+// Short windows: the costs of all 64 states in two vectors, what leads to a state a permutation of
+// them. Of the candidates for a state two each are compared, then the better ones, and so on; each
+// comparison leaves a mask, by whose numbers the path is traced back as down a heap.
+template <int kBits>
+class ShortSearch {
+ public:
+  ShortSearch(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
+              void* workspace)
+      : count_(count),
+        places_(static_cast<Places*>(workspace)),
+        masks_(reinterpret_cast<std::uint64_t*>(places_ + 1)) {
+    find_places(book, x, scales, count, *places_);
+    values_[0] = _mm512_loadu_si512(book.fixed);
+    values_[1] = _mm512_loadu_si512(book.fixed + 32);
+    largest_ = _mm512_set1_epi16(static_cast<short>(largest_distance(book)));
+    alignas(64) std::uint16_t first[32];
+    for (int lane = 0; lane < 32; ++lane) first[lane] = static_cast<std::uint16_t>(lane);
+    const __m512i lanes = _mm512_load_si512(first);
+    const __m512i multiplier = _mm512_set1_epi16(static_cast<short>(book.multiplier));
+    for (int n = 0; n < 2; ++n) {
+      const __m512i states = _mm512_add_epi16(lanes, _mm512_set1_epi16(static_cast<short>(32 * n)));
+      for (int oldest = 0; oldest < kChoices; ++oldest) {
+        const __m512i windows =
+            _mm512_add_epi16(states, _mm512_set1_epi16(static_cast<short>(64 * oldest)));
+        indices_[oldest][n] = _mm512_srli_epi16(
+            _mm512_mullo_epi16(_mm512_slli_epi16(windows, kWindowShift), multiplier), kIndexShift);
+        from_[oldest][n] =
+            _mm512_add_epi16(_mm512_srli_epi16(states, kBits),
+                             _mm512_set1_epi16(static_cast<short>(oldest * kStatesOfOldest)));
+      }
+    }
+    costs_[0] = _mm512_mask_mov_epi16(_mm512_set1_epi16(static_cast<short>(never(book))), 1,
+                                      _mm512_setzero_si512());
+    costs_[1] = _mm512_set1_epi16(static_cast<short>(never(book)));
+  }
+
+  // What is taken off the costs of a row is the least of them two rows before, less what was taken
+  // off since: so a row need not wait for that of the last.
+  QLOFT_AVX512_INLINE void run() {
+    __m512i costs[2] = {costs_[0], costs_[1]};
+    __m512i floor = _mm512_setzero_si512(), last = floor, before_last = floor;
+    for (std::int64_t i = 0; i < count_; ++i) {
+      floor = _mm512_sub_epi16(before_last, floor);
+      before_last = last;
+      add_row(i, floor, costs);
+      last = least(costs);
+    }
+    costs_[0] = costs[0];
+    costs_[1] = costs[1];
+  }
+
+  void trace_back(std::uint8_t* codes) const {
+    alignas(64) std::uint16_t costs[64];
+    _mm512_store_si512(costs, costs_[0]);
+    _mm512_store_si512(costs + 32, costs_[1]);
+    int state = 0;
+    for (int s = 1; s < 64; ++s) {
+      if (costs[s] < costs[state]) state = s;
+    }
+    for (std::int64_t i = count_ - 1; i >= 0; --i) {
+      codes[i] = static_cast<std::uint8_t>(state & (kChoices - 1));
+      const std::uint64_t* masks = masks_ + i * kChoices;
+      int node = 1;
+      if constexpr (kBits == 2) {  // all three loaded ahead
+        const std::uint64_t low = masks[2] >> state, high = masks[3] >> state;
+        const std::uint64_t second = masks[1] >> state & 1;
+        node = 4 + static_cast<int>(2 * second + ((second != 0 ? high : low) & 1));
+      } else {
+        for (int b = 0; b < kBits; ++b) {
+          node = 2 * node + static_cast<int>(masks[node] >> state & 1);
+        }
+      }
+      state = (node - kChoices) * kStatesOfOldest | state >> kBits;
+    }
+  }
+
+ private:
+  static constexpr int kChoices = 1 << kBits;
+  static constexpr int kStatesOfOldest = 64 >> kBits;  // that the same code leads out of
+
+  QLOFT_AVX512_INLINE void add_row(std::int64_t i, __m512i floor, __m512i (&costs)[2]) {
+    __m512i distances[2];
+    for (int h = 0; h < 2; ++h) {
+      const Counts found = distances_of<distance_shift(kBits)>(
+          *places_, i, reinterpret_cast<Signed>(values_[h]), reinterpret_cast<Counts>(largest_));
+      distances[h] = _mm512_sub_epi16(reinterpret_cast<__m512i>(found), floor);
+    }
+    __m512i next[2];
+    char* const masks = reinterpret_cast<char*>(masks_ + i * kChoices);
+    for (int n = 0; n < 2; ++n) {
+      __m512i candidates[kChoices];
+      for (int oldest = 0; oldest < kChoices; ++oldest) {
+        const int vector = (oldest * kStatesOfOldest + (32 * n >> kBits)) / 32;
+        candidates[oldest] = _mm512_add_epi16(
+            _mm512_permutexvar_epi16(from_[oldest][n], costs[vector]),
+            _mm512_permutex2var_epi16(distances[0], indices_[oldest][n], distances[1]));
+      }
+      for (int pairs = kChoices / 2; pairs > 0; pairs /= 2) {
+        for (int k = 0; k < pairs; ++k) {
+          const std::uint32_t mask =
+              _mm512_cmplt_epu16_mask(candidates[2 * k + 1], candidates[2 * k]);
+          std::memcpy(masks + 8 * (pairs + k) + 4 * n, &mask, 4);
+          candidates[k] = _mm512_min_epu16(candidates[2 * k], candidates[2 * k + 1]);
+        }
+      }
+      next[n] = candidates[0];
+    }
+    costs[0] = next[0];
+    costs[1] = next[1];
+  }
+
+  static QLOFT_AVX512_INLINE __m512i least(const __m512i (&costs)[2]) {
+    const __m512i all = _mm512_min_epu16(costs[0], costs[1]);
+    const __m256i half =
+        _mm256_min_epu16(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    const __m128i quarter =
+        _mm_min_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    return _mm512_broadcastw_epi16(_mm_minpos_epu16(quarter));
+  }
+
+  std::int64_t count_;
+  Places* places_;
+  std::uint64_t* masks_;  // [rows, kChoices]: a bit for each state
+  __m512i values_[2], largest_, costs_[2];
+  __m512i indices_[kChoices][2], from_[kChoices][2];
+};
+static_assert(kSearchBytes >= sizeof(Places) + 8 * 16 * kTrellisRows);
+
 void search(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
             void* workspace, std::uint8_t* codes) {
-  search_by<Lookup>(book, x, scales, count, workspace, codes);
+  if (window_bits(book) == kWindowBits) {
+    search_by<Lookup>(book, x, scales, count, workspace, codes);
+    return;
+  }
+  with_width<4>(book.bits, [&](auto width) {
+    ShortSearch<width()> short_search(book, x, scales, count, workspace);
+    short_search.run();
+    short_search.trace_back(codes);
+  });
 }
 
 // Columns of whole chunks, and behind them those of the tail one by one. Inlined to the last step,
@@ -224,6 +369,7 @@ void dot_trellis(const CodeValues& book, const PackedRow* rows, std::int64_t cou
 
 void add_trellis(Table& table) {
   table.search = search;
+  table.trellis_values = trellis_values;
   table.dot_trellis = dot_trellis;
 }
 

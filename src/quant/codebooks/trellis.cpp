@@ -56,7 +56,7 @@ BlockScale trellis_scale(const kernels::CodeValues&, const Format& format, const
   double square = 0;
   for (std::int64_t i = 0; i < count; ++i) square += static_cast<double>(x[i]) * x[i];
   const double root = std::sqrt(square / static_cast<double>(count));
-  const auto largest = static_cast<float>(quantile(kernels::kTrellisLevels - 1));
+  static const auto largest = static_cast<float>(quantile(kernels::kTrellisLevels - 1));
   const float unit = kTuned[static_cast<std::size_t>(format.bits - 1)].scale * largest;
   return {unit * static_cast<float>(root), 0};
 }
@@ -65,10 +65,7 @@ void search_column(const kernels::CodeValues& book, const float* x, const float*
                    const float*, std::int64_t count, std::byte* workspace, std::uint8_t* codes,
                    float* values) {
   kernels::table().search(book, x, scales, count, workspace, codes);
-  std::uint16_t window = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    values[i] = scales[i] * kernels::next_trellis_value(book, codes[i], window);
-  }
+  kernels::table().trellis_values(book, codes, scales, count, values);
 }
 
 void encode_trellis(MatrixView<const float> weight, const BlockScales&, PackedMatrix& packed) {
