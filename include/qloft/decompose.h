@@ -131,8 +131,9 @@ struct Decomposition {
 // On all threads; but for exact_svd the result does not depend on their number. Beside `weight` it
 // holds one f32 matrix of its size, the packed matrix, and about 9 * (rows + columns) * (rank + 8)
 // floats; LoftQ's turns on AVX-512 also 2.2 bytes a weight; a metric with a Gram matrix holds a
-// factor of its size, gptq a second matrix of the weight's; exact_svd holds about nine times the
-// weight.
+// factor of its size; gptq a second matrix of the weight's, and for each thread 7 bytes an element
+// of 256 rows, where both sides are above 512 also 2.2 bytes a weight and half a byte an element of
+// the Gram matrix; exact_svd holds about nine times the weight.
 Decomposition decompose(MatrixView<const float> weight, const Recipe& recipe,
                         const Statistics& statistics, std::string_view name);
 // Without statistics: for the Frobenius norm.

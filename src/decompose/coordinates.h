@@ -30,10 +30,6 @@ void enter_columns(const Coordinates& coordinates, MatrixView<float> a);
 void leave_columns(const Coordinates& coordinates, MatrixView<float> a);
 void leave_rows(const Coordinates& coordinates, MatrixView<float> b);
 
-// The root that `coordinates` would have if errors along the rows of a [rank, n] counted `weight`
-// times as much, 0 < weight <= 1, and all others what they do. The coordinates have a root.
-Matrix discounted_root(const Coordinates& coordinates, MatrixView<const float> a, double weight);
-
 // What a metric makes of a matrix's statistics. Throws InputError naming `name`.
 struct MetricInput {
   std::int64_t rows;

@@ -100,8 +100,19 @@ Work begin_work(MatrixView<const float> weight, const Recipe& recipe, const Stat
             .residual = Matrix(weight.rows, weight.columns),
             .bytes = {},
             .basis = {},
-            .feedback = {}};
-  if (norm > 0.0) work.metric_norm = metric_norm(work.coordinates, weight, norm);
+            .taken = {},
+            .root_bytes = {},
+            .image = {},
+            .pieces = {}};
+  if (recipe.quantizer == Quantizer::gptq && multiplies_in_bytes(work)) {
+    work.root_bytes.emplace(work.coordinates.root.view());
+  }
+  if (norm > 0.0) {
+    work.metric_norm =
+        work.root_bytes
+            ? std::sqrt(squared_norm_by_bytes(work.coordinates, *work.root_bytes, weight))
+            : metric_norm(work.coordinates, weight, norm);
+  }
   return work;
 }
 

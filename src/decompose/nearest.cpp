@@ -2,7 +2,7 @@
 
 namespace qloft::decompose {
 
-quant::PackedMatrix quantize_nearest(MatrixView<const float> target, const Work& work) {
+quant::PackedMatrix quantize_nearest(MatrixView<const float> target, Work& work) {
   return quant::quantize(target, work.recipe.format);
 }
 

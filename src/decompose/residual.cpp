@@ -57,6 +57,40 @@ double take_residual(const quant::PackedMatrix& q, Work& work) {
   return total;
 }
 
+double squared_distance(MatrixView<const float> target, const quant::PackedMatrix& q) {
+  std::vector<double> sums(static_cast<std::size_t>(ceil_divide(target.rows, kRowsASum)));
+  parallel_for(target.rows, kRowsASum, [&](std::int64_t begin, std::int64_t end) {
+    Matrix values(end - begin, target.columns);
+    quant::dequantize(q, values.view(), begin);
+    double sum = 0.0;
+    for (std::int64_t i = begin; i < end; ++i) {
+      sum += subtract_from(target.row(i), &values(i - begin, 0), target.columns);
+    }
+    sums[static_cast<std::size_t>(begin / kRowsASum)] = sum;
+  });
+  double total = 0.0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+double to_bytes(Work& work) {
+  const std::int64_t rows = work.residual.rows(), columns = work.residual.columns();
+  std::vector<double> sums(static_cast<std::size_t>(ceil_divide(rows, kernels::kInt8Block)));
+  parallel_for(rows, kernels::kInt8Block, [&](std::int64_t begin, std::int64_t end) {
+    double sum = 0.0;
+    for (std::int64_t j = 0; j < columns; j += kColumnsAtOnce) {
+      const MatrixView<const float> part =
+          work.residual.view().block(begin, j, end - begin, std::min(kColumnsAtOnce, columns - j));
+      sum += linalg::squared_norm(part);
+      work.bytes->set(begin, j, part);
+    }
+    sums[static_cast<std::size_t>(begin / kernels::kInt8Block)] = sum;
+  });
+  double total = 0.0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
 double take_residual_in_bytes(const quant::PackedMatrix& q, Work& work) {
   const std::int64_t rows = work.weight.rows, columns = work.weight.columns;
   std::vector<double> sums(static_cast<std::size_t>(ceil_divide(rows, kernels::kInt8Block)));
@@ -95,13 +129,22 @@ void subtract_product(Work& work, const Decomposition& found) {
 }
 
 void take_target(Work& work, const Decomposition& found) {
-  if (work.bytes) {
+  if (work.bytes && work.coordinates.identity()) {
     subtract_in_bytes(work.weight, found.b.view(), found.a.view(), work.recipe.scale,
                       work.residual.view());
-  } else {
-    take_weight(work);
-    subtract_product(work, found);
+    return;
   }
+  const MatrixView<float> residual = work.residual.view();
+  parallel_for(residual.rows, kRowsAtOnce, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t rows = end - begin;
+    for (std::int64_t i = begin; i < end; ++i) {
+      std::copy_n(work.weight.row(i), residual.columns, residual.row(i));
+    }
+    linalg::multiply_serial(found.b.view().block(begin, 0, rows, found.b.columns()),
+                            linalg::Transpose::no, found.a.view(), linalg::Transpose::no,
+                            residual.block(begin, 0, rows, residual.columns),
+                            static_cast<float>(-work.recipe.scale), 1.f);
+  });
 }
 
 double enter_metric(Work& work, double squared_norm) {

@@ -9,11 +9,16 @@ namespace qloft::decompose {
 double take_residual(const quant::PackedMatrix& q, Work& work);
 // The same into work.bytes.
 double take_residual_in_bytes(const quant::PackedMatrix& q, Work& work);
+// The squared Frobenius norm of target - Q.
+double squared_distance(MatrixView<const float> target, const quant::PackedMatrix& q);
+// work.bytes <- work.residual; its squared norm.
+double to_bytes(Work& work);
 // work.residual <- W.
 void take_weight(Work& work);
 // work.residual <- work.residual - s B A.
 void subtract_product(Work& work, const Decomposition& found);
-// work.residual <- W - s B A, rounding B and A to 8 bits where there are work.bytes.
+// work.residual <- W - s B A; under the plain norm with B and A rounded to 8 bits where there are
+// work.bytes.
 void take_target(Work& work, const Decomposition& found);
 // work.residual, whose squared Frobenius norm is given, goes into the metric's coordinates; its
 // squared norm there.

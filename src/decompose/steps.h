@@ -10,15 +10,19 @@
 namespace qloft::decompose {
 
 // `target` ~ Q.
-using Quantize = quant::PackedMatrix (*)(MatrixView<const float> target, const Work& work);
-quant::PackedMatrix quantize_nearest(MatrixView<const float> target, const Work& work);
-quant::PackedMatrix quantize_gptq(MatrixView<const float> target, const Work& work);
+using Quantize = quant::PackedMatrix (*)(MatrixView<const float> target, Work& work);
+quant::PackedMatrix quantize_nearest(MatrixView<const float> target, Work& work);
+// `target` is W less what was taken off it. Leaves work.image.
+quant::PackedMatrix quantize_gptq(MatrixView<const float> target, Work& work);
 
 // result.a, result.b from work.residual, which is in the metric's coordinates and whose squared
 // norm is given; the squared norm that is left is returned. May overwrite work.residual.
 using Solve = double (*)(Work& work, double squared_norm, Decomposition& result);
 double start_from_zero(Work& work, double squared_norm, Decomposition& result);
 double solve_truncated_svd(Work& work, double squared_norm, Decomposition& result);
+// Whether products of the matrix's size may be in 8 bits: it is large enough to forgive that, and
+// to take time.
+bool multiplies_in_bytes(const Work& work);
 // Whether the solver takes W - Q in 8 bits, as work.bytes. It drops them, and goes on by itself,
 // where they are not exact enough for what is left.
 bool solves_in_bytes(const Work& work);

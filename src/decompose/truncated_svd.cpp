@@ -66,7 +66,7 @@ linalg::Svd leading_triplets(Work& work, double squared_norm, const Decompositio
     const double left = squared_norm - captured(parts, work.recipe.rank);
     if (left > kLeastLeftInBytes * squared_norm) return parts;
     work.bytes.reset();
-    take_residual(result.q, work);
+    if (work.coordinates.identity()) take_residual(result.q, work);
   }
   return leading_triplets(work, linalg::linear_map(work.residual.view(), squared_norm));
 }
@@ -90,9 +90,14 @@ void balance(Decomposition& result) {
 
 }  // namespace
 
+bool multiplies_in_bytes(const Work& work) {
+  return !work.recipe.exact_svd && !is_small(work.weight);
+}
+
 bool solves_in_bytes(const Work& work) {
-  return work.recipe.low_rank == LowRankSolver::truncated_svd && !work.recipe.exact_svd &&
-         work.coordinates.identity() && !is_small(work.weight) && int8_is_fast();
+  if (work.recipe.low_rank != LowRankSolver::truncated_svd) return false;
+  if (work.coordinates.identity()) return multiplies_in_bytes(work) && int8_is_fast();
+  return multiplies_in_bytes(work) && work.recipe.quantizer == Quantizer::gptq;
 }
 
 double solve_truncated_svd(Work& work, double squared_norm, Decomposition& result) {

@@ -1,29 +1,52 @@
 // The root in which errors along the adapter's rows count less, against its definition.
 
+#include "../../src/decompose/discount.h"
+
 #include <gtest/gtest.h>
 
-#include "../../src/decompose/coordinates.h"
 #include "qloft/core/random.h"
+#include "qloft/linalg.h"
 
 namespace qloft::decompose {
 namespace {
 
-TEST(DiscountedRoot, GivesTheGramMatrixWithTheErrorsAlongTheRowsOfAMadeLighter) {
-  constexpr std::int64_t n = 40, rank = 3;
+// T, element by element.
+Matrix triangle(const Discount& discount) {
+  const std::int64_t n = discount.v.rows();
+  Matrix t(n, n);
+  for (std::int64_t j = 0; j < n; ++j) {
+    const std::int64_t first = j / kFeedbackColumns * kFeedbackColumns;
+    for (std::int64_t i = 0; i < first; ++i) {
+      for (std::int64_t k = 0; k < discount.v.columns(); ++k) {
+        t(i, j) += discount.v(i, k) * discount.g(j, k);
+      }
+    }
+    for (std::int64_t i = first; i <= j; ++i) t(i, j) = discount.within(j, i - first);
+  }
+  return t;
+}
+
+// More columns than two blocks.
+TEST(Discount, GivesTheGramMatrixWithTheErrorsAlongTheRowsOfAMadeLighter) {
+  constexpr std::int64_t n = 150, rank = 3;
   constexpr double kWeight = 0.1;
   Random random(3);
-  Matrix inputs(60, n), a(rank, n), gram(n, n);
+  Matrix inputs(200, n), a(rank, n), gram(n, n);
   random.fill_normal(inputs.values());
   random.fill_normal(a.values());
   for (std::int64_t i = 0; i < n; ++i) {
     for (std::int64_t j = 0; j < n; ++j) {
-      for (std::int64_t s = 0; s < 60; ++s) gram(i, j) += inputs(s, i) * inputs(s, j) / 60;
+      for (std::int64_t s = 0; s < 200; ++s) gram(i, j) += inputs(s, i) * inputs(s, j) / 200;
     }
   }
   const Statistics statistics{.gram = gram, .fisher_rows = {}, .fisher_columns = {}};
   const Coordinates coordinates = gram_coordinates(
       {.rows = 8, .columns = n, .statistics = statistics, .damping = 0.0, .name = "w"});
-  const Matrix root = discounted_root(coordinates, a.view(), kWeight);
+  Matrix entered = a, root(n, n);
+  enter_columns(coordinates, entered.view());
+  linalg::multiply(coordinates.root.view(), linalg::Transpose::no,
+                   triangle(discount_rows(entered.view(), kWeight)).view(), linalg::Transpose::no,
+                   root.view());
 
   // The norm of a row e of errors: e H' e^T, H' = root root^T in the order of the columns.
   const auto squared = [&](const Matrix& r, const std::vector<double>& e) {

@@ -162,6 +162,42 @@ TEST(Gptq, NeedsAMetricWithAGramMatrix) {
   }
 }
 
+// The exact solver's recipe multiplies in f32 at any size.
+TEST(Gptq, ProductsInEightBitsLeaveTheErrorThatThoseInF32Do) {
+  const Matrix weight = noise(520, 600);
+  const Statistics statistics = with_gram(correlated_gram(600, 2000));
+  Recipe recipe = gptq(3);
+  const double bytes = decompose(weight.view(), recipe, statistics, "w").final_metric_error();
+  recipe.exact_svd = true;
+  const double floats = decompose(weight.view(), recipe, statistics, "w").final_metric_error();
+  EXPECT_NEAR(bytes / floats, 1.0, 0.002);
+}
+
+TEST(Qloft, ReportsTheErrorThatIsThereWhereItMultipliesInEightBits) {
+  const Matrix weight = noise(520, 530), gram = correlated_gram(530, 2000);
+  Recipe recipe = recipe_from(preset("qloft"));
+  recipe.format.bits = 2;
+  recipe.rank = 16;
+  recipe.iterations = 3;
+  recipe.damping = 0;
+  const Decomposition found = decompose(weight.view(), recipe, with_gram(gram), "w");
+  Matrix rest = dequantized(found.q);
+  linalg::multiply(found.b.view(), linalg::Transpose::no, found.a.view(), linalg::Transpose::no,
+                   rest.view(), 1.f, 1.f);
+  Matrix error = difference(weight, rest), image(520, 530), of_weight(520, 530);
+  linalg::multiply(error.view(), linalg::Transpose::no, gram.view(), linalg::Transpose::no,
+                   image.view());
+  linalg::multiply(weight.view(), linalg::Transpose::no, gram.view(), linalg::Transpose::no,
+                   of_weight.view());
+  double squared = 0, whole = 0;
+  for (std::int64_t i = 0; i < error.size(); ++i) {
+    squared += error.data()[i] * image.data()[i];
+    whole += weight.data()[i] * of_weight.data()[i];
+  }
+  EXPECT_NEAR(found.final_metric_error() / std::sqrt(squared / whole), 1.0, 0.005);
+  EXPECT_NEAR(found.final_error(), measured_error(weight, found, 1.0), 1e-6);
+}
+
 TEST(Gptq, GivesTheSameBitsForAnyNumberOfThreads) {
   const Matrix weight = noise(100, 300);
   const Statistics statistics = with_gram(correlated_gram(300));
