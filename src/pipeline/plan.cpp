@@ -261,6 +261,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   if (statistics) {
     key["statistics"] = file_fingerprint(o.stats);
     key["damping"] = recipe.damping;
+    if (recipe.metric == decompose::Metric::fisher_gram) key["unit"] = "nats";
   }
   for (const quant::Format& format : formats) {
     key["formats"].push_back(quantized::format_to_json(format));

@@ -27,6 +27,17 @@ std::optional<std::vector<double>> errors_of(const io::Json& line, std::size_t f
   return errors;
 }
 
+// What an error of this matrix is in nats a prediction, where the metric tells, so that errors of
+// different matrices add up (docs/methods/sensitivity.md).
+double unit_of(decompose::Metric metric, const decompose::Statistics& known,
+               const std::optional<statistics::File>& statistics) {
+  if (metric != decompose::Metric::fisher_gram || !statistics) return 1;
+  double trace = 0;
+  for (std::int64_t j = 0; j < known.gram.columns(); ++j) trace += known.gram(j, j);
+  const auto columns = static_cast<double>(known.gram.columns());
+  return columns * static_cast<double>(statistics->origin().length - 1) / (2 * trace);
+}
+
 std::vector<double> errors_of_one(const quantized::ModelFiles& files, const QuantizeTarget& target,
                                   const std::vector<quant::Format>& formats,
                                   const decompose::Recipe& recipe,
@@ -38,6 +49,8 @@ std::vector<double> errors_of_one(const quantized::ModelFiles& files, const Quan
   const decompose::Statistics known = statistics_of(statistics, target, its);
   try {
     auto errors = decompose::format_errors(weight.view(), its, formats, known, target.weight());
+    const double unit = unit_of(its.metric, known, statistics);
+    for (double& error : errors) error *= unit;
     if (!std::ranges::all_of(errors, [](double error) { return std::isfinite(error); })) {
       throw ComputationError({}, "the error is not finite");
     }

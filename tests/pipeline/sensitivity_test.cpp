@@ -12,6 +12,7 @@
 #include "qloft/evaluate/task.h"
 #include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/evaluate.h"
+#include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/quantize.h"
 #include "refusal.h"
 #include "temporary_folder.h"
@@ -110,6 +111,37 @@ TEST_F(SensitivityStage, ReportsEveryErrorThatTheStatisticsAllow) {
   const SensitivityReport none = sensitivity(plain, silent_);
   EXPECT_FALSE(none.matrices[0].gram_error || none.matrices[0].predicted_loss);
   EXPECT_FALSE(none.predicted_loss);
+}
+
+// Nearest codes, without damping worth the name.
+TEST_F(SensitivityStage, PredictsWhatAPlanByTheFisherGramErrorSums) {
+  CalibrateOptions c;
+  c.model.model = options("").quantize.model;
+  c.data = folder_ / "text.txt";
+  c.output = folder_ / "stats";
+  c.samples = 40;
+  c.length = 16;
+  calibrate(c, silent_);
+  SensitivityOptions o = options("s.json");
+  o.quantize.rank = 0;
+  o.quantize.bits = 3;
+  o.quantize.stats = c.output;
+  const SensitivityReport report = sensitivity(o, silent_);
+  write_file(
+      folder_ / "formats.json",
+      R"([{"bits": 3, "codebook": "nf", "block": 64, "scale": "absmax", "scale_type": "f32"}])");
+  PlanOptions p;
+  p.model = c.model.model;
+  p.output = folder_ / "plan.json";
+  p.candidates = (folder_ / "formats.json").string();
+  p.size = "1GB";
+  p.rank = 0;
+  p.metric = "fisher-gram";
+  p.stats = c.output;
+  p.damping = 1e-6;
+  const PlanReport planned = plan(p, silent_);
+  // The Gram matrix of so plain a text is singular, and damped a little.
+  EXPECT_NEAR(planned.objective / report.predicted_loss.value(), 1, 0.06);
 }
 
 TEST_F(SensitivityStage, GoesOnAfterAnInterruptionToTheSameFigures) {
