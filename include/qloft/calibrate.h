@@ -21,6 +21,11 @@ namespace qloft::calibrate {
 std::vector<data::Example> windows(std::span<const tokenizer::TokenId> ids, std::int64_t samples,
                                    std::int64_t length, std::uint64_t seed);
 
+// `samples` sequences of `length` ids, each drawn from `vocabulary` with equal chances.
+std::vector<data::Example> random_sequences(std::span<const tokenizer::TokenId> vocabulary,
+                                            std::int64_t samples, std::int64_t length,
+                                            std::uint64_t seed);
+
 // Of one weight: sums over sequences of the row and the column means of the squared gradient of a
 // sequence's mean loss, whose average over sequences is the Fisher information's diagonal (LQ-LoRA,
 // Guo et al. 2023, section 3.3).

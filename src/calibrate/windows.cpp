@@ -37,4 +37,18 @@ std::vector<data::Example> windows(std::span<const tokenizer::TokenId> ids, std:
   return out;
 }
 
+std::vector<data::Example> random_sequences(std::span<const tokenizer::TokenId> vocabulary,
+                                            std::int64_t samples, std::int64_t length,
+                                            std::uint64_t seed) {
+  Random random(seed);
+  std::vector<data::Example> out(static_cast<std::size_t>(samples));
+  for (data::Example& example : out) {
+    for (std::int64_t i = 0; i < length; ++i) {
+      example.ids.push_back(vocabulary[random.below(vocabulary.size())]);
+    }
+    example.loss_mask.assign(example.ids.size(), 1);
+  }
+  return out;
+}
+
 }  // namespace qloft::calibrate

@@ -57,7 +57,8 @@ void check_data(const Recipe& recipe, const Options& options) {
     check_task(spec, options);
   }
   for (const RowSpec& row : recipe.rows) {
-    if (row.calibrate) expect_file(options.calibration, "calibration", row.field + ".calibrate");
+    if (row.calibrate && !row.calibrate->random_tokens)
+      expect_file(options.calibration, "calibration", row.field + ".calibrate");
     if (row.recover) {
       const fs::path& data = row.recover_data == "train" ? options.train : options.calibration;
       expect_file(data, row.recover_data, row.field + ".recover");

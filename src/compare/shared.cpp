@@ -65,7 +65,7 @@ fs::path shared_statistics(const RowSpec& row, const Options& options, const Inp
   make_folders(file.parent_path());
   pipeline::CalibrateOptions calibration = *row.calibrate;
   calibration.model.model = options.model;
-  calibration.data = options.calibration;
+  if (!calibration.random_tokens) calibration.data = options.calibration;
   calibration.output = file;
   pipeline::calibrate(calibration, progress);
   return file;

@@ -31,6 +31,7 @@ std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
       architecture::read_layout(io::read_json(model / "config.json"), model / "config.json")
           .max_positions;
   if (positions > 0) length = std::min(length, positions);
+  if (o.random_tokens) return length;
   if (data::is_rows_file(o.data)) return length;
   const auto ids = tokenizer::Tokenizer::load(model).encode(read_file(o.data));
   return std::clamp<std::int64_t>(std::ssize(ids), 2, length);
@@ -50,12 +51,19 @@ struct Choice {
 };
 constexpr Choice kWithoutStatistics = {
     "auto", "LoftQ's loop",
-    "without data only the weights' own error is known; --data TEXT minds that of the outputs"};
+    "without data only the weights' own error is known; --data TEXT minds that of the outputs, and "
+    "so does --random-tokens where there is no text"};
 constexpr Choice kWithStatistics = {"qloft", "qloft's loop",
                                     "the statistics say which errors change the model's outputs"};
 
+// Of random tokens there are as many as are drawn: half of the default is enough.
+constexpr std::int64_t kRandomSequences = 64;
+
+bool calibrates(const QuantizeOptions& o) {
+  return !o.data.empty() || o.random_tokens;
+}
 bool has_statistics(const QuantizeOptions& o) {
-  return !o.data.empty() || !o.stats.empty();
+  return calibrates(o) || !o.stats.empty();
 }
 const Choice& choice_of(const QuantizeOptions& o) {
   return has_statistics(o) ? kWithStatistics : kWithoutStatistics;
@@ -86,6 +94,8 @@ void check(const QuantizeOptions& o) {
   refuse(o.plan && o.size, "size", "expected none beside --plan, which says it for each matrix");
   refuse(!o.data.empty() && !o.stats.empty(), "data",
          "expected a text or the statistics of one (--stats), found both");
+  refuse(o.random_tokens && (!o.data.empty() || !o.stats.empty()), "random_tokens",
+         "expected these, a text or the statistics of one, found two of them");
   refuse(!o.chat_template.empty() && o.data.empty(), "chat_template",
          "expected none without --data: only conversations need one");
   refuse(o.recover < 0, "recover", "expected 0 or more, found " + std::to_string(o.recover));
@@ -128,6 +138,8 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
   calibration.model.model = o.model;
   calibration.model.chat_template = o.chat_template;
   calibration.data = o.data;
+  calibration.random_tokens = o.random_tokens;
+  if (o.random_tokens) calibration.samples = kRandomSequences;
   calibration.length = sequence_length(o, model);
   calibration.gram = decompose::needs_gram(metric);
   calibration.fisher = decompose::needs_fisher(metric);
@@ -137,7 +149,7 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
       choose({}, calibration.model.device, checkpoint::Checkpoint(model)).arithmetic;
   work["dtype"] = arithmetic.dtype;
   work["matmul"] = arithmetic.matmul;
-  work["data"] = file_fingerprint(o.data);
+  work["data"] = o.random_tokens ? "" : file_fingerprint(o.data);
   work["model"] = model_fingerprint(model);
   calibration.output = work_folder(o.output) / ("statistics-" + work_name(work) + ".safetensors");
   if (!fs::exists(calibration.output)) calibrate(calibration, progress);
@@ -177,10 +189,11 @@ fs::path make_plan(const QuantizeOptions& o, Progress& progress) {
 Resolved worked_out(const QuantizeOptions& options, Progress& progress) {
   Resolved resolved{with_method(options), {}, {}};
   QuantizeOptions& o = resolved.options;
-  const bool has_plan = plans(options), has_data = !o.data.empty();
+  const bool has_plan = plans(options), has_data = calibrates(o);
   if (has_plan || has_data) make_folders(work_folder(o.output));
   if (has_data) o.stats = make_statistics(o, progress);
   o.data.clear();
+  o.random_tokens = false;
   if (has_plan) {
     o.plan = make_plan(o, progress);
     o.bits.reset();
@@ -201,17 +214,17 @@ bool needs_statistics(const QuantizeOptions& o) {
 }
 
 bool leaves_open(const QuantizeOptions& o) {
-  return o.method == kAuto || !o.data.empty() || plans(o);
+  return o.method == kAuto || calibrates(o) || plans(o);
 }
 
 QuantizeOptions without_work(const QuantizeOptions& options) {
   check(options);
   QuantizeOptions o = with_method(options);
-  if (!options.data.empty() && options.recover == 0 && !needs_statistics(options)) {
+  if (calibrates(options) && options.recover == 0 && !needs_statistics(options)) {
     throw InputError({{}, "data"},
                      "the method " + o.method + " needs no statistics: expected no data");
   }
-  if (!options.data.empty()) o.metric = "frobenius";
+  if (calibrates(options)) o.metric = "frobenius";
   if (plans(options)) {
     o.bits.reset();
     o.size.reset();

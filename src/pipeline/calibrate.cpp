@@ -254,6 +254,9 @@ void check_calibrate(const CalibrateOptions& options) {
   expect(options.samples >= 1, "samples", "at least 1", options.samples);
   expect(options.length >= 2, "length", "at least 2", options.length);
   expect(options.gram_memory >= 0, "gram_memory", "at least 0", options.gram_memory);
+  if (options.random_tokens && !options.data.empty()) {
+    throw InputError({{}, "random_tokens"}, "expected these or data, found both");
+  }
   const fs::path config = checkpoint::resolve(options.model.model) / "config.json";
   const std::int64_t longest =
       architecture::read_layout(io::read_json(config), config).max_positions;
@@ -272,7 +275,10 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
 
   std::error_code error;
   expect_output(output_of(options));
-  if (!fs::is_regular_file(options.data, error)) {
+  if (!options.random_tokens && options.data.empty()) {
+    throw InputError({{}, "data"}, "expected a text or JSON Lines, or --random-tokens; found none");
+  }
+  if (!options.random_tokens && !fs::is_regular_file(options.data, error)) {
     throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
   }
   ModelOptions exact = options.model;
@@ -287,13 +293,14 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
     omissions.first_left_out.reset();
   }
   for (const std::string& note : omissions.notes()) progress.warn(note);
-  statistics::Origin origin{.model = options.model.model,
-                            .identity = identity_of(model.files),
-                            .data = options.data.filename().string(),
-                            .samples = std::ssize(examples),
-                            .length = 0,
-                            .tokens = 0,
-                            .seed = options.seed};
+  statistics::Origin origin{
+      .model = options.model.model,
+      .identity = identity_of(model.files),
+      .data = options.random_tokens ? "random tokens" : options.data.filename().string(),
+      .samples = std::ssize(examples),
+      .length = 0,
+      .tokens = 0,
+      .seed = options.seed};
   for (const data::Example& example : examples) {
     origin.length = std::max(origin.length, std::ssize(example.ids));
     origin.tokens += std::ssize(example.ids);

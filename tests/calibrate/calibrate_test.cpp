@@ -7,6 +7,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -244,6 +245,20 @@ TEST(Gram, HasItsSizeForetold) {
   std::size_t bytes = 0;
   for (auto& [name, sum] : grams.sums()) bytes += sum.triangle().size_bytes();
   EXPECT_EQ(gram_bytes(model.layout()), static_cast<std::int64_t>(bytes));
+}
+
+TEST(RandomSequences, AreOfTheVocabularyAloneAndTheSameForOneSeed) {
+  const std::vector<tokenizer::TokenId> vocabulary = {3, 5, 8};
+  const auto found = random_sequences(vocabulary, 2, 50, 1);
+  ASSERT_EQ(found.size(), 2u);
+  for (const data::Example& example : found) {
+    ASSERT_EQ(example.ids.size(), 50u);
+    for (const tokenizer::TokenId id : example.ids) {
+      EXPECT_NE(std::ranges::find(vocabulary, id), vocabulary.end());
+    }
+  }
+  EXPECT_NE(found[0].ids, found[1].ids);
+  EXPECT_EQ(random_sequences(vocabulary, 2, 50, 1)[1].ids, found[1].ids);
 }
 
 }  // namespace

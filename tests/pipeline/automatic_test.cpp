@@ -151,6 +151,24 @@ TEST_F(Automatic, IsQloftInOneFormatAtWholeBitsWithData) {
   EXPECT_THAT(stages.stages, Not(Contains(HasSubstr("errors of"))));
 }
 
+TEST_F(Automatic, CalibratesOnRandomTokensWhereThereIsNoText) {
+  for (const char* name : {"once", "again"}) {
+    QuantizeOptions o = options(name);
+    o.bits = 2;
+    o.effort = "low";
+    o.random_tokens = true;
+    const QuantizeReport report = quantize(o, silent_);
+    EXPECT_THAT(report.chosen, HasSubstr("qloft's loop, trellis-short 2"));
+    EXPECT_EQ(report.metric, "gram");
+    EXPECT_FALSE(fs::exists(folder_ / (std::string(name) + ".work")));
+  }
+  EXPECT_EQ(read_file(folder_ / "once/model.safetensors"),
+            read_file(folder_ / "again/model.safetensors"));
+  QuantizeOptions both = with_data("out", 2);
+  both.random_tokens = true;
+  EXPECT_THAT(refused(both), HasSubstr("random_tokens: expected these, a text or the statistics"));
+}
+
 TEST_F(Automatic, TakesTheQuickerSearchOfALowerEffortWithAPlanToo) {
   QuantizeOptions o = with_data("one", 2);
   o.effort = "low";

@@ -54,6 +54,17 @@ TEST_F(Calibrate, WritesAFileThatSaysWhatItIsOf) {
   EXPECT_FALSE(fs::exists(folder_ / "s.partial"));
 }
 
+TEST_F(Calibrate, TakesRandomTokensInPlaceOfAText) {
+  CalibrateOptions o = options("s");
+  o.data.clear();
+  EXPECT_THAT(refused(o), HasSubstr("data: expected a text or JSON Lines, or --random-tokens"));
+  o.random_tokens = true;
+  EXPECT_EQ(calibrate(o, silent_).tokens, 320);
+  EXPECT_EQ(statistics::File(o.output).origin().data, "random tokens");
+  o.data = folder_ / "text.txt";
+  EXPECT_THAT(refused(o), HasSubstr("random_tokens: expected these or data, found both"));
+}
+
 TEST_F(Calibrate, CollectsOnlyWhatIsAskedFor) {
   CalibrateOptions fisher = options("fisher");
   fisher.fisher = true;

@@ -17,6 +17,7 @@ struct CalibrateOptions {
   // takes part.
   ModelOptions model;
   std::filesystem::path data;    // a text, or JSON Lines or an array (.jsonl, .json)
+  bool random_tokens = false;    // in place of data: tokens of the vocabulary, drawn at random
   std::filesystem::path output;  // one safetensors file
   bool overwrite = false;
   std::int64_t samples = 128;  // sequences
@@ -48,6 +49,7 @@ struct CalibrateReport {
 
 // Text is cut into sequences of `length` tokens, of which `samples` are drawn; of JSON Lines
 // or an array, `samples` rows are drawn, and the Fisher information is that of the loss on answers.
+// Random tokens are all of the vocabulary but the special ones, with equal chances.
 // OUTPUT is built in OUTPUT.partial and renamed when it is whole; an interrupted run of the same
 // options is taken up at the next 16 sequences (Fisher, and both in one pass) and at the next layer
 // (Gram matrices).

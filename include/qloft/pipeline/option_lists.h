@@ -107,6 +107,9 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   visit_method(o, v);
   v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
   v("--data", o.data, "in place of --stats: a text, JSON Lines or an array, to calibrate on");
+  v("--random-tokens", o.random_tokens,
+    "in place of --data, where there is none: calibrate on "
+    "tokens of the vocabulary, drawn at random");
   v("--chat-template", o.chat_template, kChatTemplateHelp);
   visit_loop(o, v);
   v("--adapter-dtype", o.adapter_dtype,
@@ -293,6 +296,8 @@ void visit_options(MergeOptions& o, Visitor& v) {
 template <typename Visitor>
 void visit_options(CalibrateOptions& o, Visitor& v) {
   v("--data", o.data, "a text, or JSON Lines or an array (.jsonl, .json) as finetune takes them");
+  v("--random-tokens", o.random_tokens,
+    "in place of --data: tokens of the vocabulary, drawn at random");
   v("-o,--output", o.output, "the file to write (safetensors)");
   v("--overwrite", o.overwrite, "replace it");
   v("--gram", o.gram, "Gram matrices only (default: these and Fisher factors)");

@@ -16,7 +16,6 @@ Command calibrate_command() {
             add_model_argument(app, options->model.model);
             OptionBinder bind(app);
             pipeline::visit_options(*options, bind);
-            app.get_option("--data")->required();
             app.get_option("--output")->required();
             return [options](Context& context) {
               const auto report = pipeline::calibrate(*options, context.progress);
