@@ -1,4 +1,5 @@
-// Any bytes are rows, or an InputError; of a JSON array the rows are its elements.
+// Any bytes are rows, or an InputError; of a JSON array the rows are its elements. So are they
+// records of CSV.
 
 #include "qloft/data/rows.h"
 
@@ -6,6 +7,7 @@
 #include <optional>
 
 #include "qloft/core/error.h"
+#include "qloft/data/csv.h"
 #include "qloft/io.h"
 #include "support.h"
 
@@ -26,6 +28,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const fuzz::MemoryFile input(fuzz::text(data, size));
   const auto whole = parsed(fuzz::text(data, size));
   const bool array = whole && whole->is_array();
+  try {
+    for (const data::CsvRecord& record : data::read_csv(input.path())) {
+      if (record.fields.empty()) __builtin_trap();
+    }
+  } catch (const InputError&) {
+  }
   try {
     const data::Rows rows(input.path());
     if (array && rows.size() != static_cast<std::int64_t>(whole->size())) __builtin_trap();
