@@ -24,6 +24,7 @@ struct Options {
   std::filesystem::path text;         // plain text, for perplexity
   std::filesystem::path train;        // JSON Lines, for tuning
   std::filesystem::path test;         // JSON Lines, for the loss on answers and for problems
+  std::filesystem::path choices;      // questions with choices, a file or a folder
   std::filesystem::path calibration;  // text or JSON Lines, for statistics, recovery and tuning
   // Changes of the recipe, "tune.steps=20": a path of members and a JSON value, or a bare text.
   std::vector<std::string> set;
@@ -102,7 +103,8 @@ struct Table {
 };
 Table table_of(const Report& report);
 std::string to_markdown(const Table& table);
-// Every figure at full precision, one fixed set of columns (RFC 4180).
+// Every figure at full precision (RFC 4180). One set of columns, and those of tasks with choices
+// that a row was measured by.
 std::string to_csv(const Report& report);
 
 io::Json to_json(const Row& row);

@@ -41,18 +41,32 @@ class RowProgress : public Progress {
   std::string row_;
 };
 
-void expect_file(const fs::path& file, const std::string& option, const std::string& reader) {
+const char* data_option(const evaluate::Task& task) {
+  switch (task.data_set) {
+    case evaluate::DataSet::text:
+      return "text";
+    case evaluate::DataSet::choices:
+      return "choices";
+    case evaluate::DataSet::rows:
+      break;
+  }
+  return "test";
+}
+
+void expect_file(const fs::path& file, const std::string& option, const std::string& reader,
+                 bool or_folder = false) {
   if (file.empty()) {
     throw InputError({{}, option}, "expected a file for the recipe's " + reader + ", found none");
   }
+  if (or_folder && fs::is_directory(file)) return;
   if (!fs::is_regular_file(file)) throw InputError({file, {}}, "no such file");
 }
 
 void check_data(const Recipe& recipe, const Options& options) {
   for (const TaskSpec& spec : recipe.tasks) pipeline::check_model_options(spec.options.model);
   for (const TaskSpec& spec : recipe.tasks) {
-    expect_file(data_of(spec, options), spec.task->plain_text ? "text" : "test",
-                "tasks." + spec.task->in_recipe);
+    expect_file(data_of(spec, options), data_option(*spec.task), "tasks." + spec.task->in_recipe,
+                spec.task->folder);
     if (spec.needs_examples()) expect_file(options.train, "train", spec.task->example_count);
     check_task(spec, options);
   }
@@ -107,8 +121,9 @@ void check_output(const Recipe& recipe, const Options& options) {
   if (!fs::exists(output, error)) return;
   if (!fs::is_directory(output, error)) throw InputError({output, {}}, "expected a folder");
   for (const char* removed : {"work", "plots"}) {
-    pipeline::expect_no_input(output / removed, {options.recipe, options.model, options.text,
-                                                 options.train, options.test, options.calibration});
+    pipeline::expect_no_input(
+        output / removed, {options.recipe, options.model, options.text, options.train, options.test,
+                           options.choices, options.calibration});
   }
   const bool ours = is_empty_but_for_its_lock(output) || is_recipe(output / "recipe.json") ||
                     signature(output / pipeline::kLockFile) == "compare";
@@ -137,6 +152,9 @@ void settle_arithmetic(Recipe& recipe, const Options& options, Progress& progres
       o.cache_type = pipeline::settled_cache_type(asked);
       o.adapter_type = pipeline::settled_adapter_type(asked, o.device);
       o.output_type = pipeline::settled_output_type(asked, o.device);
+    } else if (spec.task->caches == evaluate::Caches::scoring) {
+      o.cache_type = pipeline::settled_cache_type(
+          {o.dtype, o.matmul, o.cache_type, o.adapter_type, o.output_type});
     }
     settle(o);
   }

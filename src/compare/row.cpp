@@ -219,7 +219,15 @@ void check_tuning_data(const RowSpec& row, const Options& options) {
 }
 
 const fs::path& data_of(const TaskSpec& spec, const Options& options) {
-  return spec.task->plain_text ? options.text : options.test;
+  switch (spec.task->data_set) {
+    case evaluate::DataSet::text:
+      return options.text;
+    case evaluate::DataSet::choices:
+      return options.choices;
+    case evaluate::DataSet::rows:
+      break;
+  }
+  return options.test;
 }
 
 Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Inputs& inputs) {
@@ -240,7 +248,9 @@ Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Input
   for (const TaskSpec& spec : tasks) {
     Json& task = key["tasks"][spec.task->in_recipe];
     task["options"] = echo(std::optional(spec.options));
-    task["data"] = spec.task->plain_text ? inputs.text : inputs.test;
+    task["data"] = spec.task->data_set == evaluate::DataSet::text      ? inputs.text
+                   : spec.task->data_set == evaluate::DataSet::choices ? inputs.choices
+                                                                       : inputs.test;
     if (spec.needs_examples()) task["examples"] = inputs.train;
   }
   if (row.tune) key["tuned_on"] = row.tune_data == "train" ? inputs.train : inputs.calibration;

@@ -9,7 +9,8 @@
 
 namespace qloft::evaluate {
 
-// The keys of all compared scores and of their errors; null where a task was not asked for.
+// The keys of all compared scores that are always named, and of their errors; null where a task was
+// not asked for.
 inline void to_json(io::Json& json, const Scores& scores) {
   const auto put = [&](const std::string& key) {
     const auto value = scores.find(key);
@@ -17,6 +18,7 @@ inline void to_json(io::Json& json, const Scores& scores) {
   };
   json = io::Json::object();
   for (const ScoreInfo& info : compared_scores()) {
+    if (!info.compared->always && !scores.find(info.key)) continue;
     put(info.key);
     if (!info.error.empty()) put(info.error);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
@@ -38,8 +39,25 @@ Inputs inputs_of(const Options& options) {
     std::error_code error;
     return fs::is_regular_file(file, error) ? pipeline::file_fingerprint(file) : std::string();
   };
-  return {pipeline::model_fingerprint(checkpoint::resolve(options.model)), of(options.text),
-          of(options.train), of(options.test), of(options.calibration)};
+  // Of a folder all files, by their names.
+  const auto of_files = [&](const fs::path& path) {
+    std::error_code error;
+    std::set<fs::path> files;
+    for (const auto& entry : fs::recursive_directory_iterator(path, error)) {
+      if (entry.is_regular_file(error)) files.insert(entry.path());
+    }
+    std::string all = of(path);
+    for (const fs::path& file : files) {
+      all += file.lexically_relative(path).string() + "=" + of(file) + ";";
+    }
+    return all;
+  };
+  return {pipeline::model_fingerprint(checkpoint::resolve(options.model)),
+          of(options.text),
+          of(options.train),
+          of(options.test),
+          of_files(options.choices),
+          of(options.calibration)};
 }
 
 Json statistics_key(const RowSpec& row, const Inputs& inputs) {

@@ -14,7 +14,7 @@ namespace qloft::compare {
 
 // Fingerprints of the contents of what rows read; empty: not given.
 struct Inputs {
-  std::string model, text, train, test, calibration;
+  std::string model, text, train, test, choices, calibration;
 };
 Inputs inputs_of(const Options& options);
 

@@ -127,6 +127,7 @@ class CsvVisitor {
   void operator()(const std::string& key, const T& field, const Shown& shown = {}) {
     titles.push_back(key);
     cells.push_back(shown.as == Shown::As::absent ? "" : cell(field));
+    always.push_back(true);
   }
   void operator()(const std::string&, const std::vector<RowMatrix>&) {}
   void operator()(const std::string&, const evaluate::Scores& before) { before_ = &before; }
@@ -143,6 +144,7 @@ class CsvVisitor {
   }
 
   std::vector<std::string> titles, cells;
+  std::vector<bool> always;  // whether the column is there where no row has a value
 
  private:
   static std::string cell(const std::string& text) { return csv_cell(text); }
@@ -160,9 +162,11 @@ class CsvVisitor {
            const evaluate::Scores& scores) {
     titles.push_back(title);
     cells.push_back(cell(scores.find(info.key)));
+    always.push_back(info.compared->always);
     if (info.error.empty()) return;
     titles.push_back(title + "_standard_error");
     cells.push_back(cell(scores.find(info.error)));
+    always.push_back(info.compared->always);
   }
 
   const evaluate::Scores* before_ = nullptr;
@@ -211,8 +215,20 @@ std::string to_markdown(const Table& table) {
 }
 
 std::string to_csv(const Report& report) {
-  std::string out = csv_line(visited<CsvVisitor>(Row{}).titles);
-  for (const Row& row : report.rows) out += csv_line(visited<CsvVisitor>(row).cells);
+  const auto head = visited<CsvVisitor>(Row{});
+  std::vector<std::vector<std::string>> rows;
+  for (const Row& row : report.rows) rows.push_back(visited<CsvVisitor>(row).cells);
+  const auto line = [&](const std::vector<std::string>& all) {
+    std::vector<std::string> cells;
+    for (std::size_t c = 0; c < all.size(); ++c) {
+      const bool filled =
+          std::ranges::any_of(rows, [&](const auto& row) { return !row[c].empty(); });
+      if (head.always[c] || filled) cells.push_back(all[c]);
+    }
+    return csv_line(cells);
+  };
+  std::string out = line(head.titles);
+  for (const auto& row : rows) out += line(row);
   return out;
 }
 

@@ -122,6 +122,7 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   report.arithmetic = loaded.arithmetic;
   if (loaded.adapter == model::kNoAdapter) report.arithmetic.adapter_type.clear();
   report.cached = task.caches == evaluate::Caches::always ||
+                  task.caches == evaluate::Caches::scoring ||
                   (task.caches == evaluate::Caches::where_asked_for && asks_for_cache(options));
   const auto start = Clock::now();
   evaluate::Subject subject{loaded.model, loaded.adapter, loaded.text.tokenizer, loaded.source(),

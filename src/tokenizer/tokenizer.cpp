@@ -73,7 +73,7 @@ Tokenizer Tokenizer::load(const fs::path& model_folder) {
     if (state->find(token)) state->named.try_emplace(name, token);
   }
   state->added.set_split_special(config && config->boolean("split_special_tokens").value_or(false));
-  if (*main_name == "tokenizer.model" && !state->post_processor.is_given()) {
+  if (!json && !state->post_processor.is_given()) {
     const auto flag = [&](std::string_view name) {
       return config && config->boolean(name).value_or(false);
     };

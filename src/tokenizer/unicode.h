@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "qloft/tokenizer/lowercase.h"
+
 namespace qloft::tokenizer {
 
 inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";  // U+FFFD
@@ -65,6 +67,5 @@ struct Change {
 };
 // The same text as normalize() gives, character by character.
 std::vector<Change> normalize_changes(std::string_view text, NormalForm form);
-std::string lowercase(std::string_view text);
 
 }  // namespace qloft::tokenizer

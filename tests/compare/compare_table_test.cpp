@@ -71,19 +71,15 @@ TEST(CompareTable, KeepsEveryDigitAsCsv) {
   EXPECT_EQ(to_csv(fixed_report()),
             "name,group,method,format,rank,iterations,bits_per_weight,"
             "total_bits_per_weight,tuned_total_bits_per_weight,bytes,relative_error,"
-            "perplexity,perplexity_recovered,perplexity_tuned,divergence,divergence_standard_error,"
-            "divergence_recovered,divergence_recovered_standard_error,divergence_tuned,"
-            "divergence_tuned_standard_error,agreement,agreement_standard_error,"
-            "agreement_recovered,agreement_recovered_standard_error,agreement_tuned,"
-            "agreement_tuned_standard_error,"
+            "perplexity,perplexity_recovered,perplexity_tuned,"
             "loss,loss_recovered,loss_tuned,"
             "accuracy,accuracy_standard_error,accuracy_recovered,accuracy_recovered_standard_error,"
             "accuracy_tuned,accuracy_tuned_standard_error,quantize_seconds,quantize_peak_memory,"
             "recover_seconds,recover_steps,tune_seconds,tune_steps,training_memory\n"
             "\"full, 16 bits\",\"full, 16 "
-            "bits\",none,,,,16.0,16.0,,2980000,,5.8125,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\n"
+            "bits\",none,,,,16.0,16.0,,2980000,,5.8125,,,,,,,,,,,,,,,,,,\n"
             "a | b,LoftQ,loftq,\"2 bits "
-            "\"\"nf\"\"\",16,5,2.125,4.25,6.375,999,0.4375,6.25,6.125,6.0,,,,,,,,,,,,,,,,0.5,"
+            "\"\"nf\"\"\",16,5,2.125,4.25,6.375,999,0.4375,6.25,6.125,6.0,,,,0.5,"
             "0.0625,,,0.75,0.03125,1.25,2500000,3.5,40,2.5,60,10000000.0\n");
 }
 

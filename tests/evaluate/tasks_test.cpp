@@ -245,7 +245,7 @@ TEST(TaskRows, HaveDistinctNamesAndKeys) {
       EXPECT_TRUE(keys.insert(score.key).second) << score.key;
     }
   }
-  EXPECT_THROW(task("mmlu"), InputError);
+  EXPECT_THROW(task("trivia"), InputError);
 }
 
 TEST(TaskRows, RefuseASettingThatBelongsToOtherTasksAlone) {
@@ -275,8 +275,9 @@ TEST(TaskRows, RefuseASettingThatBelongsToOtherTasksAlone) {
 TEST(TaskRows, SayInHelpWhichTasksASettingIsFor) {
   const auto settings = all_settings();
   EXPECT_EQ(setting(settings, "window").help, "perplexity, divergence: tokens a window");
-  EXPECT_EQ(setting(settings, "batch").help, "loss, gsm8k: examples at once");
-  EXPECT_EQ(setting(settings, "limit").help, "windows, examples or problems at most; 0: all");
+  EXPECT_EQ(setting(settings, "few_shot").help, "gsm8k: worked examples before each question");
+  EXPECT_EQ(setting(settings, "limit").help,
+            "windows, examples, problems or questions (of each subject) at most; 0: all");
 }
 
 }  // namespace

@@ -27,8 +27,9 @@ struct ScoreInfo {
   struct Comparison {
     std::string column;  // title of a table's column
     int decimals = 0;
-    std::string title;  // "Loss on the answers": the title of its plots
-    std::string word;   // "loss": on axes, and in the names of the plots' files
+    std::string title;   // "Loss on the answers": the title of its plots
+    std::string word;    // "loss": on axes, and in the names of the plots' files
+    bool always = true;  // CSV and JSON name it even where no row has it
   };
   std::optional<Comparison> compared = {};
 };

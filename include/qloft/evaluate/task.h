@@ -37,13 +37,17 @@ struct Subject;
 // The data of a request as its task made them ready.
 using Prepared = std::shared_ptr<const void>;
 
-// Whether a task keeps keys and values of past positions.
-enum class Caches : std::uint8_t { none, where_asked_for, always };
+// Whether a task keeps keys and values of past positions. scoring: always, by weights as they are.
+enum class Caches : std::uint8_t { none, where_asked_for, always, scoring };
+
+// What --data is: a text; rows of JSON; questions with choices, JSON too.
+enum class DataSet : std::uint8_t { text, rows, choices };
 
 struct Task {
-  std::string name;         // of --task
-  std::string in_recipe;    // its member in the "tasks" of a recipe
-  bool plain_text = false;  // it reads a text; else JSON Lines
+  std::string name;       // of --task
+  std::string in_recipe;  // its member in the "tasks" of a recipe
+  DataSet data_set = DataSet::rows;
+  bool folder = false;  // it reads a folder too
   Caches caches = Caches::none;
   // A setting that is a number of worked examples, and the one that says which file has them.
   std::string example_count, example_file;

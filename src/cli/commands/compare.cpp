@@ -14,6 +14,7 @@ void visit_options(compare::Options& o, Visitor& v) {
   v("--text", o.text, "plain text, for perplexity");
   v("--train", o.train, "JSON Lines, for tuning");
   v("--test", o.test, "JSON Lines, for the loss on answers and for problems");
+  v("--choices", o.choices, "questions with choices (mmlu, arc_easy, ...): a file or a folder");
   v("--calibration", o.calibration,
     "a text or JSON Lines, for rows that calibrate, recover or tune on it");
   v("--set", o.set, "change a field of the recipe: tune.steps=20");

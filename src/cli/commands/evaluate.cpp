@@ -52,7 +52,8 @@ std::string shown(const evaluate::ScoreInfo& info, const evaluate::Scores& score
 std::string to_text(const pipeline::EvaluateReport& report) {
   std::vector<std::pair<std::string, std::string>> lines;
   for (const evaluate::ScoreInfo& info : evaluate::task(report.task).scores) {
-    if (!info.label.empty()) lines.emplace_back(info.label, shown(info, report.scores));
+    if (!info.label.empty() && report.scores.find(info.key))
+      lines.emplace_back(info.label, shown(info, report.scores));
   }
   lines.emplace_back("time", clock_time(report.seconds));
   return format_pairs(lines);
@@ -63,7 +64,8 @@ std::string to_text(const pipeline::EvaluateReport& report) {
 Command evaluate_command() {
   return {"evaluate", "Measure perplexity or task accuracy",
           "  qloft evaluate q2 --task perplexity --data wiki.test.txt --window 1024\n"
-          "  qloft evaluate q2 --adapter tuned --task gsm8k --data test.jsonl --limit 200",
+          "  qloft evaluate q2 --adapter tuned --task gsm8k --data test.jsonl --limit 200\n"
+          "  qloft evaluate q2 --task mmlu --data mmlu --limit 20",
           [](CLI::App& app) -> Runner {
             const auto options = std::make_shared<pipeline::EvaluateOptions>();
             add_model_argument(app, options->model.model);

@@ -153,14 +153,14 @@ Scores run_divergence(const Subject& subject, const DivergenceOptions&, const Wi
 Task divergence_task() {
   Task row;
   row.name = row.in_recipe = "divergence";
-  row.plain_text = true;
+  row.data_set = DataSet::text;
   row.teacher = "teacher";
   row.scores = {
       {.key = "divergence",
        .label = "mean KL divergence",
        .decimals = 6,
        .error = "divergence_error",
-       .compared = {{"KL", 4, "Kullback-Leibler divergence", "divergence"}}},
+       .compared = {{"KL", 4, "Kullback-Leibler divergence", "divergence", false}}},
       {.key = "divergence_error"},
       {.key = "divergence_median", .label = "median", .decimals = 6},
       {.key = "divergence_99", .label = "99 % at most", .decimals = 6},
@@ -171,7 +171,7 @@ Task divergence_task() {
        .decimals = 2,
        .higher_is_better = true,
        .error = "agreement_error",
-       .compared = {{"same token %", 1, "Same likeliest token", "agreement"}}},
+       .compared = {{"same token %", 1, "Same likeliest token", "agreement", false}}},
       {.key = "agreement_error"},
       {.key = "perplexity_ratio", .label = "perplexity, by the teacher's", .decimals = 6},
       {.key = "predictions", .label = "tokens", .unit = Unit::count},

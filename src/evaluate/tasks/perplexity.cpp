@@ -94,7 +94,7 @@ Scores run_perplexity(const Subject& subject, const PerplexityOptions&, const Wi
 Task perplexity_task() {
   Task row;
   row.name = row.in_recipe = "perplexity";
-  row.plain_text = true;
+  row.data_set = DataSet::text;
   row.caches = Caches::where_asked_for;
   row.scores = {
       {.key = "nll_mean", .label = "mean loss", .decimals = 6},

@@ -16,7 +16,8 @@
 namespace qloft::evaluate {
 
 // The same option in several tasks has the same words.
-inline constexpr const char* kLimitHelp = "windows, examples or problems at most; 0: all";
+inline constexpr const char* kLimitHelp =
+    "windows, examples, problems or questions (of each subject) at most; 0: all";
 // Sequences that one pass or one engine takes, and positions of one.
 inline constexpr std::int64_t kMostBatch = 1 << 16;
 inline constexpr std::int64_t kMostTokens = 1 << 20;
@@ -102,5 +103,12 @@ Task perplexity_task();
 Task divergence_task();
 Task loss_task();
 Task gsm8k_task();
+Task mmlu_task();
+Task arc_easy_task();
+Task arc_challenge_task();
+Task hellaswag_task();
+Task piqa_task();
+Task winogrande_task();
+Task boolq_task();
 
 }  // namespace qloft::evaluate

@@ -43,8 +43,10 @@ auto find(auto& settings, std::string_view name) {
 }  // namespace
 
 const std::vector<Task>& tasks() {
-  static const std::vector<Task> rows = {perplexity_task(), divergence_task(), loss_task(),
-                                         gsm8k_task()};
+  static const std::vector<Task> rows = {perplexity_task(),    divergence_task(), loss_task(),
+                                         gsm8k_task(),         mmlu_task(),       arc_easy_task(),
+                                         arc_challenge_task(), hellaswag_task(),  piqa_task(),
+                                         winogrande_task(),    boolq_task()};
   return rows;
 }
 
@@ -110,9 +112,10 @@ std::string task_help() {
 }
 
 std::string data_help() {
-  return "a text file (" + list(names_where([](const Task& t) { return t.plain_text; })) +
-         ") or JSON Lines or an array (" +
-         list(names_where([](const Task& t) { return !t.plain_text; })) + ")";
+  const auto reads_text = [](const Task& t) { return t.data_set == DataSet::text; };
+  return "a text file (" + list(names_where(reads_text)) +
+         "), or JSON Lines or an array (the others), or a folder with dev and test (" +
+         list(names_where([](const Task& t) { return t.folder; })) + ")";
 }
 
 std::vector<ScoreInfo> compared_scores() {
