@@ -8,12 +8,12 @@
 
 #include "choices.h"
 #include "finite.h"
+#include "logits_at_once.h"
 
 namespace qloft::evaluate {
 namespace {
 
 constexpr std::int64_t kTokensAtOnce = 1024;  // that a pass takes in at most
-constexpr std::int64_t kLogitsAtOnce = 1 << 24;
 
 // A sum to which log p(id) is added, by row of hidden states.
 struct Target {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "finite.h"
+#include "logits_at_once.h"
 #include "qloft/core/error.h"
 #include "qloft/evaluate.h"
 #include "tasks/row.h"
@@ -23,9 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using at::Tensor;
-
-// Logits of one model held at once: 64 MiB.
-constexpr std::int64_t kLogitsAtOnce = 1 << 24;
 
 struct DivergenceOptions : WindowOptions {
   fs::path teacher;
