@@ -56,9 +56,6 @@ const std::vector<Command>& commands() {
       {"sensitivity",
        "sensitivity {model} --data {in}/text.txt --bits 2 --rank 0 --match layers.0.self_attn "
        "--windows 1 --window 8 -o {out}/x.json"},
-      {"sensitivity",
-       "sensitivity {model} --data {in}/text.txt --bits 2 --rank 0 --match layers.0.self_attn "
-       "--windows 1 --window 8 -o {out}/x"},
       {"finetune", finetune + " --rank 2"},
       {"finetune_full", finetune + " --method full"},
       {"recover",
