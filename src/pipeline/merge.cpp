@@ -107,7 +107,8 @@ std::vector<Item> plan_items(const Input& input) {
       if (saved != input.adapter->saved.end()) item.saved = &saved->second;
     }
     // A head that neither the model nor the adapter has is not written.
-    if (item.saved == nullptr && input.files.tensors(item.id).empty()) continue;
+    const bool absent = item.saved == nullptr && input.files.tensors(item.id).empty();
+    if (parameter.in_head && absent) continue;
     items.push_back(item);
   }
   return items;

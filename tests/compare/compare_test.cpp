@@ -180,8 +180,19 @@ TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModel) {
   std::string text;
   for (int i = 0; i < 100; ++i) text += "Tom has " + std::to_string(i) + " apples and a bell.\n";
   write_file(folder_ / "text.txt", text);
+  fs::create_directory(folder_ / "choices");
+  const io::Json question = {{"subject", "anatomy"},
+                             {"question", "How many?"},
+                             {"choices", {"one", "two", "three", "four"}},
+                             {"answer", 1}};
+  for (const char* part : {"dev.jsonl", "test.jsonl"}) {
+    std::string lines;
+    for (int i = 0; i < 5; ++i) lines += question.dump() + "\n";
+    write_file(folder_ / "choices" / part, lines);
+  }
   for (const auto& entry : fs::directory_iterator(root / "recipes")) {
     Options o = options("{}");
+    o.choices = folder_ / "choices";
     o.recipe = entry.path();
     o.model = (root / "examples/bundled/model").string();
     o.calibration = o.train;

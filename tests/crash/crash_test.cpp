@@ -55,7 +55,7 @@ const std::vector<Command>& commands() {
       {"plan", "plan {model} --bits 3 --rank 0 --candidates {in}/formats.json -o {out}/x.json"},
       {"sensitivity",
        "sensitivity {model} --data {in}/text.txt --bits 2 --rank 0 --match layers.0.self_attn "
-       "--windows 1 --window 8 -o {out}/x.json"},
+       "--windows 1 --window 8 -o {out}/x"},
       {"finetune", finetune + " --rank 2"},
       {"finetune_full", finetune + " --method full"},
       {"recover",

@@ -24,7 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kBundledTensors = 39;  // tensors of the bundled model
+constexpr std::uint64_t kBundledTensors = 38;  // tensors of the bundled model
 
 class SensitivityStage : public ::testing::Test {
  protected:
