@@ -55,7 +55,7 @@ const std::vector<Command>& commands() {
       {"plan", "plan {model} --bits 3 --rank 0 --candidates {in}/formats.json -o {out}/x.json"},
       {"sensitivity",
        "sensitivity {model} --data {in}/text.txt --bits 2 --rank 0 --match layers.0.self_attn "
-       "--windows 1 --window 8 -o {out}/x"},
+       "--windows 1 --window 8 -o {out}/x.json"},
       {"finetune", finetune + " --rank 2"},
       {"finetune_full", finetune + " --method full"},
       {"recover",
@@ -229,7 +229,10 @@ class Crash : public ::testing::TestWithParam<std::tuple<Command, Failure>> {
   }
 
  private:
-  std::string only_file() const { return command().name == "plan" ? "x.json" : "x"; }
+  std::string only_file() const {
+    const bool json = command().name == "plan" || command().name == "sensitivity";
+    return json ? "x.json" : "x";
+  }
 
   std::string filled(std::string word) const {
     const std::pair<std::string, std::string> names[] = {{"{model}", QLOFT_BUNDLED_MODEL},
