@@ -171,9 +171,6 @@ class ColumnEncoder {
   // Rows whose codes may depend on each other: columns are cut at multiples of it. 1 but for
   // trellis codes.
   static std::int64_t rows_together(const Format& format);
-  // What to multiply the scales of nearest codes with where GPTQ feeds errors back into what is to
-  // be coded; measured (docs/methods/trellis.md).
-  static float scale_factor(const Format& format);
   // The codes of `count` elements down a column, and the values that they stand for. For a trellis
   // code the first lies in a row that is a multiple of rows_together, and count is at most that.
   void encode(const float* x, const float* scales, const float* offsets, std::int64_t count,

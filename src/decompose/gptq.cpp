@@ -254,9 +254,7 @@ class Pieces {
 // takes no further product of the matrix's size, since E R is known so far.
 quant::PackedMatrix quantize_gptq(MatrixView<const float> target, Work& work) {
   const quant::Format& format = work.recipe.format;
-  quant::BlockScales scales = quant::find_scales(target, format);
-  const float factor = quant::ColumnEncoder::scale_factor(format);
-  for (float& scale : scales.scales) scale *= factor;
+  const quant::BlockScales scales = quant::find_scales(target, format);
   quant::PackedMatrix packed = quant::store_scales(format, target.rows, target.columns, scales);
   const Blocks blocks = blocks_of(packed);
   if (work.image.empty()) work.image = Matrix(target.rows, target.columns);

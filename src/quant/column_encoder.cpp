@@ -8,11 +8,6 @@ std::int64_t ColumnEncoder::rows_together(const Format& format) {
   return row_of(format.codebook).coding.rows_together;
 }
 
-float ColumnEncoder::scale_factor(const Format& format) {
-  const CodebookRow& row = row_of(format.codebook);
-  return row.scale_factor != nullptr ? row.scale_factor(format.bits) : 1.f;
-}
-
 ColumnEncoder::ColumnEncoder(const Format& format)
     : coding_(row_of(format.codebook).coding),
       book_(kernel_values(format)),

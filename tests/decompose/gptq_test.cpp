@@ -142,22 +142,6 @@ TEST(Gptq, LowersTheErrorOfTheOutputsForEveryCodebook) {
   }
 }
 
-TEST(Gptq, ScalesTrellisCodesOfTwoBitsByWhatMeasuredBest) {
-  const Matrix weight = noise(24, 100);
-  for (const auto& [bits, factor] : {std::pair{1, 1.f}, {2, 0.92f}, {3, 1.f}}) {
-    Recipe recipe = gptq(bits);
-    recipe.format.codebook = quant::Codebook::trellis_short;
-    recipe.format.scale_rule = quant::ScaleRule::mse;
-    const Decomposition found =
-        decompose(weight.view(), recipe, with_gram(correlated_gram(100)), "w");
-    const Matrix scales = quant::block_scales(found.q);
-    const Matrix nearest = quant::block_scales(quant::quantize(weight.view(), recipe.format));
-    for (std::int64_t i = 0; i < scales.size(); ++i) {
-      EXPECT_NEAR(scales.data()[i], factor * nearest.data()[i], 1e-3f * nearest.data()[i]) << bits;
-    }
-  }
-}
-
 TEST(Gptq, ChoosesNearestCodesWhereInputsDoNotLeanOnEachOther) {
   Matrix gram(64, 64);
   for (std::int64_t j = 0; j < 64; ++j) gram(j, j) = static_cast<float>(1 + j % 7);

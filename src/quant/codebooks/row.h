@@ -52,7 +52,6 @@ struct CodebookRow {
   // The scale of `count` values of one block by the format's rule.
   BlockScale (*block_scale)(const kernels::CodeValues& book, const Format& format, const float* x,
                             std::int64_t count);
-  float (*scale_factor)(int bits) = nullptr;  // see ColumnEncoder::scale_factor; null: 1
   const Coding& coding = kElementwise;
 };
 extern const CodebookRow kNormalFloat;

@@ -61,11 +61,6 @@ BlockScale trellis_scale(const kernels::CodeValues&, const Format& format, const
   return {unit * static_cast<float>(root), 0};
 }
 
-float trellis_scale_factor(int bits) {
-  constexpr float kFactors[] = {1.f, 0.92f, 1.f, 1.f};
-  return kFactors[bits - 1];
-}
-
 void search_column(const kernels::CodeValues& book, const float* x, const float* scales,
                    const float*, std::int64_t count, std::byte* workspace, std::uint8_t* codes,
                    float* values) {
@@ -145,7 +140,6 @@ constinit const CodebookRow kTrellis = {.name = "trellis",
                                         .values = trellis_values,
                                         .multiplier = trellis_multiplier<kLong>,
                                         .block_scale = trellis_scale<kLong>,
-                                        .scale_factor = trellis_scale_factor,
                                         .coding = kTrellisCoding};
 
 constinit const CodebookRow kTrellisShort = {.name = "trellis-short",
@@ -154,7 +148,6 @@ constinit const CodebookRow kTrellisShort = {.name = "trellis-short",
                                              .values = trellis_values,
                                              .multiplier = trellis_multiplier<kShort>,
                                              .block_scale = trellis_scale<kShort>,
-                                             .scale_factor = trellis_scale_factor,
                                              .coding = kTrellisCoding};
 
 }  // namespace qloft::quant
