@@ -22,25 +22,6 @@ namespace {
 
 using io::Json;
 
-// The stages of a row, each told with the row that it belongs to.
-class RowProgress : public Progress {
- public:
-  RowProgress(Progress& outer, std::string row) : outer_(outer), row_(std::move(row)) {}
-
-  void begin(std::string_view stage, std::uint64_t total, std::string_view unit) override {
-    outer_.begin(row_ + ": " + std::string(stage), total, unit);
-  }
-  void update(std::uint64_t done, std::string_view note) override { outer_.update(done, note); }
-  void end() override { outer_.end(); }
-  void note(std::string_view message) override { outer_.note(message); }
-  void warn(std::string_view message) override { outer_.warn(message); }
-  bool stop_requested() const override { return outer_.stop_requested(); }
-
- private:
-  Progress& outer_;
-  std::string row_;
-};
-
 const char* data_option(const evaluate::Task& task) {
   switch (task.data_set) {
     case evaluate::DataSet::text:
@@ -185,7 +166,7 @@ Row finished_row(const RowSpec& plan, std::size_t number, const Recipe& recipe,
     return row;
   }
   if (progress.stop_requested()) throw stopped(number - 1, total);
-  RowProgress inner(progress, std::to_string(number) + "/" + total + " " + plan.name);
+  PartProgress inner(progress, std::to_string(number) + "/" + total + " " + plan.name);
   Row row;
   try {
     row = run_row(plan, recipe.tasks, options, inputs, inner);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -46,11 +47,10 @@ std::string block_name(const model::Model& model, std::int64_t block) {
 }
 
 // Takes the states through the block.
-void advance(Stream& stream, std::int64_t block, const char* whose, Progress& progress) {
+void advance(Stream& stream, std::int64_t block, std::string_view whose, Progress& progress) {
   const at::NoGradGuard no_grad;
   const Interruptible interruptible(progress);
-  progress.begin(std::string(whose) + ", " + block_name(stream.model, block), stream.states.size(),
-                 "sequences");
+  progress.begin(whose, stream.states.size(), "sequences");
   std::uint64_t done = 0;
   for (Tensor& state : stream.states) {
     state = stream.model.block(block, state.to(stream.model.device()), stream.adapters).cpu();
@@ -81,25 +81,6 @@ Tensor predicting(const std::vector<Tensor>& states, const train::Batch& batch) 
   }
   return at::cat(out);
 }
-
-// Names the block where a run of its own would say what it does.
-class BlockProgress : public Progress {
- public:
-  BlockProgress(Progress& progress, std::string block)
-      : progress_(progress), block_(std::move(block)) {}
-  void begin(std::string_view stage, std::uint64_t total, std::string_view unit) override {
-    progress_.begin(std::string(stage) + ", " + block_, total, unit);
-  }
-  void update(std::uint64_t done, std::string_view note) override { progress_.update(done, note); }
-  void end() override { progress_.end(); }
-  void note(std::string_view message) override { progress_.note(message); }
-  void warn(std::string_view message) override { progress_.warn(message); }
-  bool stop_requested() const override { return progress_.stop_requested(); }
-
- private:
-  Progress& progress_;
-  std::string block_;
-};
 
 train::Options options_of(const train::Options& all, std::int64_t block) {
   train::Options options = all;
@@ -144,8 +125,9 @@ train::Summary recover_blocks(model::Model& student, model::AdapterId adapter, L
   std::int64_t trained_blocks = 0;
   for (std::int64_t block = 0; block < student.layout().layers(); ++block) {
     const train::Options training = options_of(options, block);
+    PartProgress part(progress, block_name(student, block));
     try {
-      advance(wanted, block, "teacher", progress);
+      advance(wanted, block, "teacher", part);
       const auto trained = student.trainable(block);
       if (!trained.empty()) {
         const train::Objective objective = [&](model::Model& model, const train::Batch& batch) {
@@ -153,12 +135,11 @@ train::Summary recover_blocks(model::Model& student, model::AdapterId adapter, L
                                                    batch.input, batch.loss_mask,
                                                    predicting(wanted.states, batch));
         };
-        BlockProgress named(progress, block_name(student, block));
-        add(summary, train::train(student, adapter, examples, {}, training, save, named, objective,
-                                  trained));
+        add(summary,
+            train::train(student, adapter, examples, {}, training, save, part, objective, trained));
         ++trained_blocks;
       }
-      advance(own, block, "student", progress);
+      advance(own, block, "student", part);
     } catch (const Interrupted&) {
       progress.end();
       std::error_code error;

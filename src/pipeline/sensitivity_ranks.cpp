@@ -2,23 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+
+#include "qloft/metrics.h"
 
 namespace qloft::pipeline {
 namespace {
 
-std::vector<double> ranks_within(const std::vector<double>& values) {
-  std::vector<std::size_t> order(values.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return values[i]; });
-  std::vector<double> ranks(values.size());
-  for (std::size_t first = 0; first < order.size();) {
-    std::size_t end = first + 1;
-    while (end < order.size() && values[order[end]] == values[order[first]]) ++end;
-    const double mean = static_cast<double>(first + end - 1) / 2;
-    for (; first < end; ++first) ranks[order[first]] = mean;
-  }
-  return ranks;
+// Spearman's; empty for fewer than three pairs, and where all of one side are equal.
+std::optional<double> rank_correlation(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() < 3) return std::nullopt;
+  const double correlation = metrics::spearman(a, b);
+  return std::isnan(correlation) ? std::nullopt : std::optional(correlation);
 }
 
 SensitivityRanks ranks_of_kind(const std::string& kind,
@@ -56,20 +50,6 @@ SensitivityRanks ranks_of_kind(const std::string& kind,
 }
 
 }  // namespace
-
-std::optional<double> rank_correlation(const std::vector<double>& a, const std::vector<double>& b) {
-  if (a.size() < 3 || a.size() != b.size()) return std::nullopt;
-  const std::vector<double> x = ranks_within(a), y = ranks_within(b);
-  const double mean = static_cast<double>(a.size() - 1) / 2;
-  double xx = 0, yy = 0, xy = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    xx += (x[i] - mean) * (x[i] - mean);
-    yy += (y[i] - mean) * (y[i] - mean);
-    xy += (x[i] - mean) * (y[i] - mean);
-  }
-  if (!(xx > 0) || !(yy > 0)) return std::nullopt;
-  return xy / std::sqrt(xx * yy);
-}
 
 std::vector<SensitivityRanks> ranks_of(const std::vector<SensitiveMatrix>& matrices) {
   std::vector<const SensitiveMatrix*> all;

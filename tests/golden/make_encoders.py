@@ -130,18 +130,6 @@ def write_checkpoint(folder, row, seed):
     (folder / "config.json").write_text(json.dumps(text, indent=1, sort_keys=True) + "\n")
 
 
-def gradients(model, row):
-    carrier = copy.deepcopy(model)
-    with torch.no_grad():
-        for (_, parameter), (_, source) in zip(carrier.named_parameters(), model.named_parameters(), strict=True):
-            parameter.copy_(torch.zeros_like(source) if source.grad is None else source.grad)
-    out = {}
-    for name, gradient in sorted(named_as_on_disk(carrier, row).items()):
-        if gradient.norm() > 1e-4:
-            out[name] = dict(norm=gradient.norm().item(), first=gradient.flatten()[:6].tolist())
-    return out
-
-
 def listed(rows):
     return {name: [own[name].tolist() for own in rows] for name in rows[0]}
 
@@ -207,7 +195,8 @@ def write(name, row, seed):
     said, loss = run(model, row, rows)
     loss.backward()
     values = dict(transformers=transformers.__version__, kind=kind_of(row), **listed(rows),
-                  **said_and_loss(said, loss), gradients=gradients(model, row))
+                  **said_and_loss(said, loss),
+                  gradients=make_families.gradients(model, lambda own: named_as_on_disk(own, row)))
     (folder / "expected.json").write_text(json.dumps(make_families.digits(values)) + "\n")
     check_that_fields_matter(folder, row, rows, said)
     if row.targets:

@@ -83,14 +83,14 @@ def check_loading(folder):
         assert not [name for name in names or [] if not str(name).endswith(".attn.bias")], f"{folder.name}: {kind} {names}"
 
 
-def gradients(model, spelling):
-    """Of every parameter with a gradient above rounding errors, under the names of the checkpoint."""
+def gradients(model, named):
+    """Of every parameter with a gradient above rounding errors, under the names that `named` gives a model's."""
     carrier = copy.deepcopy(model)
     with torch.no_grad():
         for (_, parameter), (_, source) in zip(carrier.named_parameters(), model.named_parameters(), strict=True):
             parameter.copy_(torch.zeros_like(source) if source.grad is None else source.grad)
     out = {}
-    for name, gradient in sorted(named_as_on_disk(carrier, spelling).items()):
+    for name, gradient in sorted(named(carrier).items()):
         if gradient.norm() > 1e-4:
             out[name] = dict(norm=gradient.norm().item(), first=gradient.flatten()[:6].tolist())
     return out
@@ -117,7 +117,7 @@ def expected(folder, row, seed):
         loss=out.loss.item(),
         positions=make_models.PROBED_POSITIONS,
         logits=[out.logits[1, p].tolist() for p in make_models.PROBED_POSITIONS],
-        gradients=gradients(model, row.spelling),
+        gradients=gradients(model, lambda own: named_as_on_disk(own, row.spelling)),
         greedy=greedy,
         batch=batch,
         batch_greedy=batch_greedy,

@@ -147,7 +147,7 @@ TEST_F(Recover, ABlockThatWasInterruptedResumesToTheSameFile) {
   recover(o, silent_);
   o.output = folder_ / "broken";
   for (const char* stage :
-       {"train, block 1 of 2", "student, block 1 of 2", "train, block 2 of 2"}) {
+       {"block 1 of 2: train", "block 1 of 2: student", "block 2 of 2: train"}) {
     StopIn stopping(stage, 3);
     EXPECT_THROW(recover(o, stopping), Interrupted);
     EXPECT_FALSE(fs::exists(folder_ / "broken"));
