@@ -8,7 +8,7 @@ std::string field_text(double value, const Shown& shown) {
   switch (shown.as) {
     case Shown::As::nothing:
     case Shown::As::absent:
-      return "-";
+      return kNoValue;
     case Shown::As::text:
       return fmt::format("{}", value);
     case Shown::As::fixed:

@@ -25,7 +25,7 @@ std::string field_text(double value, const Shown& shown);
 template <typename T>
 std::string field_text(const T& field, const Shown& shown) {
   if constexpr (is_optional<T>) {
-    return field ? field_text(*field, shown) : "-";
+    return field ? field_text(*field, shown) : kNoValue;
   } else if constexpr (is_vector<T>) {
     return std::to_string(field.size());
   } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
@@ -60,11 +60,12 @@ template <typename Report>
 std::string format_fields(Report report) {
   FieldCells visitor;
   visit_fields(report, visitor);
-  std::erase_if(visitor.cells, [](const auto& cell) { return cell.second == "-"; });
+  std::erase_if(visitor.cells, [](const auto& cell) { return cell.second == kNoValue; });
   return format_pairs(visitor.cells);
 }
 
-// A row of the table an item, a column a field, after those of `names`.
+// A row of the table an item, a column a field, after those of `names`; columns that are empty in
+// all rows are left out.
 template <typename Item>
 std::string format_rows(const std::string& title, const std::vector<std::string>& names,
                         const std::vector<Item>& items) {
@@ -85,6 +86,7 @@ std::string format_rows(const std::string& title, const std::vector<std::string>
       rows.back().push_back(visitor.cells[c].second);
     }
   }
+  drop_empty_columns(columns, rows);
   return format_table(columns, rows);
 }
 template <typename Item>

@@ -32,6 +32,15 @@ std::size_t text_width(const std::string& text) {
   }));
 }
 
+void drop_empty_columns(std::vector<Column>& columns, std::vector<std::vector<std::string>>& rows) {
+  for (std::size_t c = columns.size(); c-- > 0;) {
+    const auto at = static_cast<std::ptrdiff_t>(c);
+    if (!std::ranges::all_of(rows, [&](const auto& row) { return row[c] == kNoValue; })) continue;
+    columns.erase(columns.begin() + at);
+    for (auto& row : rows) row.erase(row.begin() + at);
+  }
+}
+
 std::string format_table(const std::vector<Column>& columns,
                          const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::string> titles, rules;

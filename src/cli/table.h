@@ -13,6 +13,11 @@ struct Column {
   Align align = Align::right;
 };
 
+// What a cell says that has no value.
+inline constexpr const char* kNoValue = "-";
+// Leaves out the columns without a value in any row.
+void drop_empty_columns(std::vector<Column>& columns, std::vector<std::vector<std::string>>& rows);
+
 // A header line, a rule and one line a row; two spaces between columns, none at the end of a line.
 std::string format_table(const std::vector<Column>& columns,
                          const std::vector<std::vector<std::string>>& rows);

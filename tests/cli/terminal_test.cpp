@@ -15,6 +15,13 @@ TEST(Table, LinesUpColumnsByCodePoints) {
       "a       16\n");
 }
 
+TEST(Table, LeavesOutColumnsWithoutAValue) {
+  std::vector<Column> columns = {{"name", Align::left}, {"bits"}, {"gram"}};
+  std::vector<std::vector<std::string>> rows = {{"a", "-", "-"}, {"b", "2", "-"}};
+  drop_empty_columns(columns, rows);
+  EXPECT_EQ(format_table(columns, rows), "name  bits\n----  ----\na        -\nb        2\n");
+}
+
 TEST(ShortNumber, HasThreeSignificantDigits) {
   const struct {
     double value;
