@@ -45,10 +45,6 @@ std::vector<Int8Activations> in_blocks(MatrixView<const float> x) {
 
 }  // namespace
 
-bool int8_is_fast() {
-  return kernels::int8_table().set == InstructionSet::avx512;
-}
-
 Int8Matrix::Int8Matrix(std::int64_t rows, std::int64_t columns)
     : rows_(rows),
       columns_(columns),

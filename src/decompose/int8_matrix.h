@@ -9,9 +9,6 @@
 
 namespace qloft::decompose {
 
-// Whether products in 8 bits are much faster here than those in f32.
-bool int8_is_fast();
-
 // Elements have scales by blocks of 64 along the sum of either product (kernels/int8.h), so that
 // each is off by at most 1/254 of the largest magnitude in its block.
 class Int8Matrix {

@@ -96,8 +96,8 @@ bool multiplies_in_bytes(const Work& work) {
 
 bool solves_in_bytes(const Work& work) {
   if (work.recipe.low_rank != LowRankSolver::truncated_svd) return false;
-  if (work.coordinates.identity()) return multiplies_in_bytes(work) && int8_is_fast();
-  return multiplies_in_bytes(work) && work.recipe.quantizer == Quantizer::gptq;
+  const bool measured = work.coordinates.identity() || work.recipe.quantizer == Quantizer::gptq;
+  return measured && multiplies_in_bytes(work);
 }
 
 double solve_truncated_svd(Work& work, double squared_norm, Decomposition& result) {

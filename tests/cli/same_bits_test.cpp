@@ -8,14 +8,19 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
+#include <vector>
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // false under a sanitizer, GCC bug 105562
 #include <regex>
 #pragma GCC diagnostic pop
 
+#include "qloft/architecture.h"
 #include "qloft/core/cpu.h"
+#include "qloft/core/random.h"
+#include "qloft/io.h"
 #include "temporary_folder.h"
 
 namespace {
@@ -64,6 +69,32 @@ nlohmann::json plan_of_every_format() {
   return plan;
 }
 
+// A model whose matrices are wide enough for products in 8 bits.
+void write_wide_model(const fs::path& folder) {
+  fs::create_directory(folder);
+  const nlohmann::json config = {{"model_type", "llama"},      {"hidden_size", 528},
+                                 {"intermediate_size", 544},   {"num_hidden_layers", 1},
+                                 {"num_attention_heads", 8},   {"num_key_value_heads", 8},
+                                 {"vocab_size", 32},           {"max_position_embeddings", 32},
+                                 {"tie_word_embeddings", true}};
+  std::ofstream(folder / "config.json") << config;
+  const auto layout = qloft::architecture::read_layout(config, "config.json");
+  qloft::Random random(7);
+  std::vector<std::vector<float>> values;
+  std::vector<qloft::io::NamedBytes> tensors;
+  for (const qloft::architecture::Parameter& parameter : layout.parameters) {
+    if (parameter.tied_to != qloft::architecture::kNoParameter) continue;
+    auto& own = values.emplace_back(static_cast<std::size_t>(parameter.elements()));
+    random.fill_normal(own, 0.f, 0.02f);
+    qloft::io::TensorInfo info;
+    info.name = parameter.name;
+    info.type = qloft::ElementType::f32;
+    info.shape = parameter.shape;
+    tensors.push_back({info, std::as_bytes(std::span(own))});
+  }
+  qloft::io::write_safetensors(folder / "model.safetensors", tensors, {});
+}
+
 struct Job {
   const char* name;
   const char* before;  // runs once
@@ -80,6 +111,8 @@ constexpr Job kJobs[] = {
      "quantize $tiny --method qlora --rank 0 --plan $tmp/plan.json -o $out"},
     {"QuantizeAndTheSvdInTurns", "",
      "quantize $tiny --method loftq --codebook lloyd --scale mse --bits 2 --rank 4 -o $out"},
+    {"QuantizeWideMatricesAndTheSvdInTurns", "",
+     "quantize $wide --method loftq --bits 3 --rank 4 --iterations 2 -o $out"},
     {"QuantizeInAMetricByTrellisCodes", kCalibrate,
      "quantize $bundled --method qloft --bits 2 --rank 2 --stats $tmp/stats -o $out "
      "--target-modules layers.0.self_attn.v_proj --iterations 2"},
@@ -97,6 +130,7 @@ class SameBits : public ::testing::TestWithParam<Job> {
   SameBits() {
     std::ofstream(folder_ / "plan.json") << plan_of_every_format();
     std::ofstream text(folder_ / "text.txt");
+    write_wide_model(folder_ / "wide");
     for (int i = 0; i < 9; ++i) text << "Tom has 3 apples and buys 5 more, then gives 2 away.\n";
   }
 
@@ -104,8 +138,8 @@ class SameBits : public ::testing::TestWithParam<Job> {
     const std::string tmp = folder_.path().string();
     const std::string tiny = QLOFT_TEST_DATA "/golden/models/llama_llama3",
                       bundled = QLOFT_TEST_DATA "/../examples/bundled/model",
-                      names = "tmp=" + tmp + " out=" + tmp + "/out tiny=" + tiny +
-                              " bundled=" + bundled,
+                      names = "tmp=" + tmp + " out=" + tmp + "/out wide=" + tmp +
+                              "/wide tiny=" + tiny + " bundled=" + bundled,
                       command = names + "; " + settings + " " QLOFT_PROGRAM " " + arguments +
                                 " --quiet >$tmp/printed 2>&1";
     ASSERT_EQ(std::system(command.c_str()), 0) << command << "\n" << contents(folder_ / "printed");
