@@ -36,6 +36,13 @@ struct Batch {
 using Objective = std::function<objectives::Loss(model::Model& model, const Batch& batch)>;
 Objective next_token();
 
+// What a run is validated by: a number of the model as it stands. Leaves the model out of training
+// mode, gradients off meanwhile.
+struct Validation {
+  std::function<double(model::Model& model)> measure;
+  bool higher_is_better = false;
+};
+
 // Called when the weights as they stand should be written, with the number of steps done. With
 // validation examples: at each new best validation loss, so that what was written last is the best.
 // Without: every save_every steps and at the end.
@@ -50,12 +57,12 @@ std::int64_t warmup_steps(const Options& options, std::int64_t steps);
 
 // AdamW (Loshchilov & Hutter 2019) on the model's trainable tensors, in passes with `adapter`
 // (model::kNoAdapter: none); weight decay on those of two or more dimensions. Validation measures
-// the next-token loss, whatever is learned. Writes to options.folder, which must exist:
-// training_state.safetensors and training_state.json every save_every steps, at a stop and at the
-// end; to options.log_folder metrics.jsonl (a line a step: step, loss, learning_rate,
-// gradient_norm, tokens and seconds since the beginning, tokens_per_second of the step; a line an
-// evaluation: step, validation_loss) and TensorBoard's events.out.tfevents.*. What an earlier run
-// left there is replaced unless options.resume.
+// the next-token loss of `validation`, whatever is learned, or what `measure` says. Writes to
+// options.folder, which must exist: training_state.safetensors and training_state.json every
+// save_every steps, at a stop and at the end; to options.log_folder metrics.jsonl (a line a step:
+// step, loss, learning_rate, gradient_norm, tokens and seconds since the beginning,
+// tokens_per_second of the step; a line an evaluation: step, validation_loss) and TensorBoard's
+// events.out.tfevents.*. What an earlier run left there is replaced unless options.resume.
 //
 // With options.resume the run goes on from the state in the folder: to the same bits as one that
 // was never interrupted, if the number of threads is the same.
@@ -68,7 +75,8 @@ std::int64_t warmup_steps(const Options& options, std::int64_t steps);
 Summary train(model::Model& model, model::AdapterId adapter, Examples examples,
               std::optional<Examples> validation, const Options& options, const Save& save,
               Progress& progress, const Objective& objective = next_token(),
-              const std::vector<std::pair<std::string, at::Tensor>>& trained = {});
+              const std::vector<std::pair<std::string, at::Tensor>>& trained = {},
+              const std::optional<Validation>& measure = std::nullopt);
 
 // Mean loss over the predictions that count of all these examples, `batch` (at least 1) at a time,
 // nothing learned. Leaves the model out of training mode.

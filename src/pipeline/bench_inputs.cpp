@@ -209,14 +209,14 @@ BenchInputs open_bench(const BenchOptions& options) {
       inputs.own_rank = own->config.rank;
     }
   }
-  architecture::expect_next_token(inputs.layout, inputs.files
-                                                     ? inputs.files->folder() / "config.json"
-                                                     : config_file(options.model));
   inputs.variants = variants_of(options, stored);
   inputs.name = bench_name(options.model);
   inputs.tests = tests_of(options, inputs.layout, inputs.own_rank.has_value());
+  const fs::path file =
+      inputs.files ? inputs.files->folder() / "config.json" : config_file(options.model);
   for (BenchTest& test : inputs.tests) {
     const bool trains = test.kind == BenchTest::Kind::train;
+    if (!trains) architecture::expect_next_token(inputs.layout, file);
     if (trains && test.random_rank == 0 && !inputs.own_rank)
       test.random_rank = adapter::Config{}.rank;
     if (test.random_rank > 0) {

@@ -101,8 +101,8 @@ void check_evaluate(const EvaluateOptions& options, Progress& progress) {
 }
 
 void check_data(const EvaluateOptions& options, Progress& progress) {
-  prepare(open_model(options.model), evaluate::task(options.task), {options.data, options.settings},
-          progress);
+  prepare(open_model(options.model, data::find_label_task(options.task)),
+          evaluate::task(options.task), {options.data, options.settings}, progress);
 }
 
 EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
@@ -111,7 +111,7 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   const evaluate::Request request{options.data, options.settings};
 
   const Interruptible interruptible(progress);
-  ModelInputs inputs = open_model(model_of(task, options));
+  ModelInputs inputs = open_model(model_of(task, options), data::find_label_task(task.name));
   const evaluate::Prepared data = prepare(inputs, task, request, progress);
   std::optional<ModelInputs> teacher_inputs = open_teacher(task, options, inputs);
   LoadedModel loaded = load_model(std::move(inputs), progress);

@@ -14,6 +14,8 @@
 #include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/core/fingerprint.h"
+#include "qloft/evaluate/labels.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized/model_files.h"
@@ -78,6 +80,18 @@ std::string setup_of(const FinetuneOptions& options, const adapter::Config* conf
          (config->rslora ? " (rslora)" : "") + ", dropout " + number(config->dropout);
 }
 
+// The first metric of the task.
+train::Validation measure_of(const LabelInputs& labels, model::AdapterId adapter,
+                             std::int64_t batch) {
+  const std::string key = evaluate::label_metrics_of(*labels.task).front().key;
+  return {[&labels, adapter, batch, key](model::Model& model) {
+            const auto scores =
+                evaluate::label_metrics(*labels.task, model, adapter, *labels.validation, batch);
+            return scores.find(key).value_or(0);
+          },
+          /*higher_is_better=*/true};
+}
+
 }  // namespace
 
 FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
@@ -93,7 +107,7 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
   const std::optional<quantized::ModelFiles>& files = inputs.files;
   const Layout& layout = inputs.layout;
   train::Options training = inputs.training;
-  const FinetuneData& data = inputs.data;
+  const std::optional<LabelInputs>& labels = inputs.labels;
 
   refuse(!lora && files && files->quantization(), "method",
          "full fine-tuning needs full-precision weights, found a quantized folder: train its "
@@ -111,10 +125,15 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
 
   OutputFolder output(output_of(options));
   expect_as_asked(output, options);
-  train::Examples examples = train::read_examples(data.set, data.split.train, progress);
+  FinetuneReport report;
+  train::Examples examples =
+      labels ? labels->train.examples()
+             : train::read_examples(inputs.data->set, inputs.data->split.train, progress);
+  report.train_examples = labels ? labels->train.size() : std::ssize(inputs.data->split.train);
   std::optional<train::Examples> validation;
-  if (!data.split.validation.empty()) {
-    validation = train::read_examples(data.set, data.split.validation, progress);
+  if (!labels && !inputs.data->split.validation.empty()) {
+    validation = train::read_examples(inputs.data->set, inputs.data->split.validation, progress);
+    report.validation_examples = std::ssize(inputs.data->split.validation);
   }
   begin_training(output, options.train.resume, [&] { take_up_finished(output); });
   if (!choice.reason.empty()) progress.note(choice.reason);
@@ -126,6 +145,14 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
   if (lora) trained = model.attach(kAdapterName, *adapter, /*train=*/true);
   training.base = files ? weights_fingerprint(folder) : "random weights";
   training.setup = setup_of(options, lora ? &adapter->config : nullptr);
+  std::optional<train::Validation> measure;
+  if (labels) {
+    training.setup += ", " + options.task + " " + hex(labels->train.fingerprint());
+    if (labels->validation) {
+      report.validation_examples = labels->validation->size();
+      measure = measure_of(*labels, trained, training.batch);
+    }
+  }
   training.folder = output.path() / kTrainingFolder;
   training.log_folder = output.path();
   adapter.reset();
@@ -138,10 +165,10 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
       write_weights(model, output.path(), type);
     }
   };
-  FinetuneReport report;
   try {
-    report.summary = train::train(model, trained, std::move(examples), std::move(validation),
-                                  training, save, progress);
+    report.summary =
+        train::train(model, trained, std::move(examples), std::move(validation), training, save,
+                     progress, labels ? labels->train.objective() : train::next_token(), measure);
   } catch (const ComputationError&) {
     std::vector<fs::path> read;
     if (training.resume) read.push_back(training.folder / kTrainingState);
@@ -165,8 +192,6 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
   report.method = options.method;
   report.arithmetic = choice.arithmetic;
   report.trained_parameters = count_parameters(model);
-  report.train_examples = static_cast<std::int64_t>(data.split.train.size());
-  report.validation_examples = static_cast<std::int64_t>(data.split.validation.size());
   report.output = output.target();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

@@ -1,6 +1,8 @@
 #include "finetune_inputs.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -10,6 +12,7 @@
 #include "load.h"
 #include "qloft/adapter.h"
 #include "qloft/checkpoint.h"
+#include "qloft/core/text.h"
 #include "qloft/data/end_tokens.h"
 
 namespace qloft::pipeline {
@@ -41,6 +44,35 @@ FinetuneData read_data(const FinetuneOptions& options, const Tokenization& text,
   return {std::move(all), std::move(split)};
 }
 
+train::Labelled read_labels(const data::LabelTask& task, const std::vector<fs::path>& files,
+                            const Tokenization& text, const architecture::Layout& layout,
+                            std::int64_t length, Progress& progress) {
+  std::vector<data::LabelledExample> all;
+  for (const fs::path& file : files) {
+    auto examples = data::encode_labelled(data::read_labelled(task, file), text.tokenizer, length,
+                                          layout.vocabulary_size);
+    std::ranges::move(examples, std::back_inserter(all));
+  }
+  const auto truncated = std::ranges::count_if(all, &data::LabelledExample::truncated);
+  if (truncated > 0) {
+    progress.warn(std::to_string(truncated) + " of " + std::to_string(all.size()) +
+                  " examples are longer than " + std::to_string(length) +
+                  " tokens: cut (--length)");
+  }
+  return train::Labelled(std::move(all));
+}
+
+// The task that the options name; null: none.
+const data::LabelTask* task_of(const FinetuneOptions& options) {
+  if (options.task.empty()) return nullptr;
+  if (const data::LabelTask* task = data::find_label_task(options.task)) return task;
+  std::vector<std::string> names;
+  for (const data::LabelTask& task : data::label_tasks()) names.push_back(task.name);
+  throw InputError({{}, "task"}, "expected " + alternatives({names.begin(), names.end()}) +
+                                     ", found '" + options.task + "'" +
+                                     suggestion(options.task, names));
+}
+
 // Those beside the adapter that is continued, or of --tokenizer.
 TextSources sources_of(const FinetuneOptions& options, const fs::path& folder,
                        const std::optional<quantized::ModelFiles>& files) {
@@ -60,6 +92,14 @@ void check_finetune(const FinetuneOptions& o) {
   refuse(!lora && o.method != "full", "method", "expected lora or full, found '" + o.method + "'");
   refuse(o.data.empty(), "data", "expected at least one file");
   refuse(o.show < 0, "show", "expected 0 or more");
+  if (task_of(o) != nullptr) {
+    refuse(o.show > 0, "show", "expected none with a task of labels");
+    refuse(o.validation_share != 0, "validation_share",
+           "expected a validation file with a task of labels");
+    refuse(o.from_random, "from_random", "expected a model to begin with for a task of labels");
+    refuse(o.train.batching == data::Batching::packed, "packing",
+           "expected padded rows for a task of labels");
+  }
   refuse(o.validation && o.validation_share != 0, "validation_share",
          "expected a validation file or a share of the data, found both");
   refuse(o.from_random && lora, "from_random", "only --method full trains from random weights");
@@ -86,11 +126,13 @@ FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress) {
   const fs::path folder = checkpoint::resolve(options.model);
   const fs::path config_file = folder / "config.json";
   io::Json config = io::read_json(config_file);
+  const data::LabelTask* task = task_of(options);
   std::optional<quantized::ModelFiles> files;
-  if (!options.from_random) files.emplace(folder);
+  if (!options.from_random) files.emplace(open_files(folder, task, options.train.seed));
   architecture::Layout layout =
       files ? files->layout() : architecture::read_layout(config, config_file);
-  architecture::expect_next_token(layout, config_file);
+  if (task == nullptr) architecture::expect_next_token(layout, config_file);
+  if (files) config = files->config();
   train::Options training = options.train;
   if (layout.max_positions > 0 && training.length > layout.max_positions) {
     training.length = layout.max_positions;
@@ -102,9 +144,25 @@ FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress) {
   }
   const TextSources sources = sources_of(options, folder, files);
   const Tokenization text = load_tokenization(sources, layout.vocabulary_size);
-  FinetuneData data = read_data(options, text, folder, layout.vocabulary_size, training.length);
-  return {folder,  std::move(config), std::move(files), std::move(layout), std::move(training),
-          sources, std::move(data)};
+  FinetuneInputs inputs{folder,
+                        std::move(config),
+                        std::move(files),
+                        std::move(layout),
+                        std::move(training),
+                        sources,
+                        {},
+                        {}};
+  const std::int64_t length = inputs.training.length;
+  if (task == nullptr) {
+    inputs.data = read_data(options, text, folder, inputs.layout.vocabulary_size, length);
+    return inputs;
+  }
+  const auto read = [&](const std::vector<fs::path>& from) {
+    return read_labels(*task, from, text, inputs.layout, length, progress);
+  };
+  inputs.labels.emplace(LabelInputs{task, read(options.data), std::nullopt});
+  if (options.validation) inputs.labels->validation = read({*options.validation});
+  return inputs;
 }
 
 }  // namespace qloft::pipeline

@@ -11,8 +11,10 @@
 #include "qloft/core/error.h"
 #include "qloft/core/progress.h"
 #include "qloft/data.h"
+#include "qloft/data/labelled.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/quantized/model_files.h"
+#include "qloft/train/labelled.h"
 #include "tokenization.h"
 
 namespace qloft::pipeline {
@@ -27,6 +29,13 @@ struct FinetuneData {
   data::DataSet::Split split;
 };
 
+// A task of labels with its examples.
+struct LabelInputs {
+  const data::LabelTask* task = nullptr;
+  train::Labelled train;
+  std::optional<train::Labelled> validation;
+};
+
 struct FinetuneInputs {
   std::filesystem::path folder;
   io::Json config;
@@ -34,7 +43,9 @@ struct FinetuneInputs {
   architecture::Layout layout;
   train::Options training;
   TextSources sources;
-  FinetuneData data;
+  // One of both.
+  std::optional<FinetuneData> data;
+  std::optional<LabelInputs> labels;
 };
 
 FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress);

@@ -25,8 +25,8 @@ ShowReport show_examples(const FinetuneOptions& options, Progress& progress) {
   check_finetune(options);
   refuse(options.show < 1, "show", "expected at least 1");
   const FinetuneInputs inputs = open_inputs(options, progress);
-  const data::DataSet& data = inputs.data.set;
-  const std::vector<std::int64_t>& indices = inputs.data.split.train;
+  const data::DataSet& data = inputs.data->set;
+  const std::vector<std::int64_t>& indices = inputs.data->split.train;
   const tokenizer::Tokenizer& tokenizer = data.reader().tokenizer();
   const train::Placements placements =
       train::place_examples(data, indices, options.show, inputs.training, progress);

@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "qloft/adapter.h"
+#include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/progress.h"
+#include "qloft/data/labelled.h"
 #include "qloft/model.h"
 #include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/model_options.h"
@@ -78,7 +80,15 @@ struct ModelInputs {
   const tokenizer::Tokenizer& tokenizer() const { return text.tokenizer; }
 };
 
-ModelInputs open_model(const ModelOptions& options);
+// `task`: of labels, for which the model gets a head where it has none that fits; null: it must
+// predict next tokens. Throws InputError where neither the model nor its adapter has that head.
+ModelInputs open_model(const ModelOptions& options, const data::LabelTask* task = nullptr);
+// A model for such a task, or for next tokens; `seed`: of a head that is made anew.
+quantized::ModelFiles open_files(const std::filesystem::path& folder, const data::LabelTask* task,
+                                 std::uint64_t seed);
+// What a layout needs to have a head for the task; nullopt: it has one.
+std::optional<architecture::HeadRequest> head_request(const data::LabelTask& task,
+                                                      const architecture::Layout& layout);
 LoadedModel load_model(ModelInputs inputs, Progress& progress);
 
 }  // namespace qloft::pipeline

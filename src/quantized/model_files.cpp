@@ -59,15 +59,33 @@ ModelFiles::ModelFiles(const std::filesystem::path& folder,
         std::make_shared<const io::Json>(architecture::with_head(*config_, layout_, *head, file));
     layout_ = architecture::read_layout(*config_, file);
   }
+  find_packed();
   find_storages(head.has_value());
   check_names();
   untie_where_values_differ();
 }
 
 const MatrixEntry* ModelFiles::packed(ParameterId id) const {
-  if (!quantization_) return nullptr;
-  const auto found = quantization_->matrices.find(layout_.parameter(id).name);
-  return found == quantization_->matrices.end() ? nullptr : &found->second;
+  const std::string& name = packed_names_[static_cast<std::size_t>(id)];
+  return name.empty() ? nullptr : &quantization_->matrices.at(name);
+}
+
+// A folder may have been quantized under another prefix, as a model without a head is.
+void ModelFiles::find_packed() {
+  packed_names_.resize(layout_.parameters.size());
+  if (!quantization_) return;
+  for (const auto& [name, entry] : quantization_->matrices) {
+    ParameterId id = architecture::find(layout_, name);
+    for (const std::string& other : layout_.other_prefixes) {
+      if (id != kNoParameter || !name.starts_with(other)) continue;
+      id = architecture::find(layout_, layout_.prefix + name.substr(other.size()));
+    }
+    if (id == kNoParameter || !layout_.parameter(id).is_matrix()) {
+      throw InputError({folder() / "config.json", "quantization_config"},
+                       "this architecture has no matrix '" + name + "'");
+    }
+    packed_names_[static_cast<std::size_t>(id)] = name;
+  }
 }
 
 // The name under which the checkpoint has what the layout calls `name`.
@@ -92,7 +110,7 @@ void ModelFiles::find_storages(bool head_asked_for) {
                                                          shape_text(parameter.shape) + ", found " +
                                                          shape_text({entry->rows, entry->columns}));
       }
-      for (const auto& part : tensors_of(parameter.name, *entry)) {
+      for (const auto& part : tensors_of(packed_names_[i], *entry)) {
         if (!source_->contains(part.name)) {
           throw InputError({folder(), part.name}, "this tensor is missing");
         }
@@ -140,20 +158,11 @@ void ModelFiles::find_storages(bool head_asked_for) {
                       std::to_string(seed_) + "), to be trained");
 }
 
-// Nothing in the checkpoint or its quantization_config that the layout does not have.
+// Nothing in the checkpoint that the layout does not have.
 void ModelFiles::check_names() const {
   std::set<std::string> known;
   for (std::size_t i = 0; i < storages_.size(); ++i) {
     for (std::string& name : tensors(static_cast<ParameterId>(i))) known.insert(std::move(name));
-  }
-  if (quantization_) {
-    for (const auto& [name, entry] : quantization_->matrices) {
-      const ParameterId id = architecture::find(layout_, name);
-      if (id == kNoParameter || !layout_.parameter(id).is_matrix()) {
-        throw InputError({folder() / "config.json", "quantization_config"},
-                         "this architecture has no matrix '" + name + "'");
-      }
-    }
   }
   for (const std::string& name : source_->names()) {
     if (!known.contains(name) && !matches(layout_, name)) {
@@ -197,7 +206,7 @@ ElementType ModelFiles::type(ParameterId id) const {
 std::vector<std::string> ModelFiles::tensors(ParameterId id) const {
   std::vector<std::string> out;
   if (const MatrixEntry* entry = packed(id)) {
-    for (auto& part : tensors_of(layout_.parameter(id).name, *entry)) {
+    for (auto& part : tensors_of(packed_names_[static_cast<std::size_t>(id)], *entry)) {
       out.push_back(std::move(part.name));
     }
     return out;
@@ -258,7 +267,7 @@ Matrix ModelFiles::made_anew(ParameterId id) const {
 }
 
 quant::PackedMatrix ModelFiles::read_packed(ParameterId id) const {
-  return quantized::read_matrix(*source_, layout_.parameter(id).name, *packed(id));
+  return quantized::read_matrix(*source_, packed_names_[static_cast<std::size_t>(id)], *packed(id));
 }
 
 void ModelFiles::drop(ParameterId id) const {

@@ -1,12 +1,28 @@
 #include "qloft/train/step.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
 
 #include "optimizer.h"
 #include "qloft/objectives.h"
 #include "qloft/train.h"
 
 namespace qloft::train {
+
+namespace {
+
+// Of every token, or of the first label of each sequence.
+objectives::Loss loss_of(model::Model& model, const at::Tensor& ids, model::AdapterId adapter) {
+  const model::Input input{ids, {}, {}, {adapter}};
+  const architecture::Head& head = model.layout().head;
+  if (head.kind == architecture::HeadKind::next_token) return objectives::next_token(model, input);
+  const bool single = head.problem == architecture::Problem::single_label;
+  const auto count = static_cast<std::int64_t>(head.labels.size());
+  return objectives::classification(
+      model, input, single ? at::zeros({ids.size(0)}, at::kLong) : at::zeros({ids.size(0), count}));
+}
+
+}  // namespace
 
 struct Stepper::State {
   model::Model& model;
@@ -21,7 +37,7 @@ Stepper::~Stepper() = default;
 
 double Stepper::step(const at::Tensor& ids, model::AdapterId adapter) {
   const Options defaults;
-  const auto loss = objectives::next_token(state_->model, {ids, {}, {}, {adapter}});
+  const objectives::Loss loss = loss_of(state_->model, ids, adapter);
   const at::Tensor mean = loss.sum / static_cast<double>(loss.count);
   mean.backward();
   AdamW& optimizer = state_->optimizer;

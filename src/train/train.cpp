@@ -61,13 +61,15 @@ class Run {
  public:
   Run(model::Model& model, model::AdapterId adapter, Examples examples,
       std::optional<Examples> validation, const Options& options, const Save& save,
-      Progress& progress, const Objective& objective, const NamedTensors& trained)
+      Progress& progress, const Objective& objective, const NamedTensors& trained,
+      const std::optional<Validation>& measure)
       : model_(model),
         adapter_(adapter),
         options_(options),
         save_(save),
         progress_(progress),
         objective_(objective),
+        measure_(measure),
         examples_(std::move(examples)),
         validation_(std::move(validation)),
         order_(examples_.lengths(), options),
@@ -88,7 +90,7 @@ class Run {
       if (options_.save_every > 0 && state_.step % options_.save_every == 0) save();
       if (progress_.stop_requested()) stop();
     }
-    if (validation_ && state_.evaluated_step != state_.step) evaluate();
+    if (validates() && state_.evaluated_step != state_.step) evaluate();
     save();
     progress_.end();
     return summary();
@@ -199,17 +201,26 @@ class Run {
   bool evaluation_due() const {
     const std::int64_t every =
         options_.evaluate_every > 0 ? options_.evaluate_every : order_.steps_per_epoch();
-    return validation_ && state_.step % every == 0;
+    return validates() && state_.step % every == 0;
+  }
+
+  bool validates() const { return validation_ || measure_; }
+
+  bool is_best(double value) const {
+    if (!state_.best_validation_loss) return true;
+    const bool higher = measure_ && measure_->higher_is_better;
+    return higher ? value > *state_.best_validation_loss : value < *state_.best_validation_loss;
   }
 
   void evaluate() {
-    const double loss = validation_loss(model_, adapter_, *validation_, options_.batch);
+    const double loss = measure_ ? measure_->measure(model_)
+                                 : validation_loss(model_, adapter_, *validation_, options_.batch);
     require_finite(loss, "validation loss", state_.step);
     model_.set_training(true);
     state_.evaluated_step = state_.step;
     state_.seconds = seconds_before_ + seconds_since(start_);
     metrics_->validation(state_.step, loss);
-    if (!state_.best_validation_loss || loss < *state_.best_validation_loss) {
+    if (is_best(loss)) {
       state_.best_validation_loss = loss;
       state_.best_step = state_.step;
       state_.evaluations_without_better = 0;
@@ -225,7 +236,7 @@ class Run {
     const Keeping keeping;
     save_state(options_.folder, state_, identity_, optimizer_);
     saved_step_ = state_.step;
-    if (!validation_ && save_) save_(state_.step);
+    if (!validates() && save_) save_(state_.step);
   }
 
   [[noreturn]] void stop() {
@@ -260,6 +271,7 @@ class Run {
   const Save& save_;
   Progress& progress_;
   const Objective& objective_;
+  const std::optional<Validation>& measure_;
   Examples examples_;
   std::optional<Examples> validation_;
   Order order_;
@@ -285,10 +297,11 @@ Objective next_token() {
 Summary train(model::Model& model, model::AdapterId adapter, Examples examples,
               std::optional<Examples> validation, const Options& options, const Save& save,
               Progress& progress, const Objective& objective,
-              const std::vector<std::pair<std::string, at::Tensor>>& trained) {
+              const std::vector<std::pair<std::string, at::Tensor>>& trained,
+              const std::optional<Validation>& measure) {
   options.validate();
   return Run(model, adapter, std::move(examples), std::move(validation), options, save, progress,
-             objective, trained)
+             objective, trained, measure)
       .run();
 }
 

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "qloft/architecture/layout.h"
 #include "qloft/core/options.h"
 #include "qloft/core/progress.h"
 #include "qloft/evaluate/score.h"
@@ -40,14 +41,18 @@ using Prepared = std::shared_ptr<const void>;
 // Whether a task keeps keys and values of past positions. scoring: always, by weights as they are.
 enum class Caches : std::uint8_t { none, where_asked_for, always, scoring };
 
-// What --data is: a text; rows of JSON; questions with choices, JSON too.
-enum class DataSet : std::uint8_t { text, rows, choices };
+// What --data is: a text; rows of JSON; questions with choices, JSON too; texts with labels, JSON,
+// .tsv or .csv.
+enum class DataSet : std::uint8_t { text, rows, choices, labels };
 
 struct Task {
   std::string name;       // of --task
   std::string in_recipe;  // its member in the "tasks" of a recipe
+  std::string kind = {};  // what help calls it together with others of its kind; empty: by its name
   DataSet data_set = DataSet::rows;
   bool folder = false;  // it reads a folder too
+  // What the model must say: next tokens, or labels of sequences (qloft/data/labelled.h).
+  architecture::HeadKind head = architecture::HeadKind::next_token;
   Caches caches = Caches::none;
   // A setting that is a number of worked examples, and the one that says which file has them.
   std::string example_count, example_file;

@@ -24,6 +24,9 @@ namespace qloft::pipeline {
 struct FinetuneOptions {
   std::string model;                        // a folder, or a hub name
   std::vector<std::filesystem::path> data;  // JSON Lines or arrays
+  // A task of labels (qloft/data/labelled.h), which its files' labels are learned for by a head of
+  // sequences, and validated by its first metric; empty: next tokens are learned.
+  std::string task;
   std::optional<std::filesystem::path> validation;
   double validation_share = 0;  // of the data, in place of a validation file
   // A template, or JSON with chat_template, in place of the adapter's or the model's own.

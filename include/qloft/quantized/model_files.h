@@ -63,6 +63,7 @@ class ModelFiles {
  private:
   const architecture::Storage& storage(architecture::ParameterId id) const;
   std::string stored_name(const std::string& name) const;
+  void find_packed();
   void find_storages(bool head_asked_for);
   void check_names() const;
   void untie_where_values_differ();
@@ -74,7 +75,9 @@ class ModelFiles {
   std::uint64_t seed_ = 0;
   architecture::Layout layout_;
   std::optional<QuantizationConfig> quantization_;
-  std::vector<architecture::Storage> storages_;  // by ParameterId; empty: packed, or tied
+  std::vector<std::string> packed_names_;  // in the folder, by ParameterId; empty: dense
+  std::vector<architecture::Storage>
+      storages_;  // by ParameterId; empty: packed, tied, or made anew
   std::vector<std::string> warnings_;
 };
 

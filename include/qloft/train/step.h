@@ -18,7 +18,7 @@ class Stepper {
   ~Stepper();
 
   // Forward, backward and an update on sequences of ids [rows, length >= 2], of which every token
-  // is learned. Returns the mean loss before the update.
+  // is learned, or by a head of sequences a label of each. Returns the mean loss before the update.
   double step(const at::Tensor& ids, model::AdapterId adapter);
 
  private:

@@ -8,6 +8,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "qloft/core/error.h"
 #include "qloft/core/options.h"
@@ -110,5 +111,6 @@ Task hellaswag_task();
 Task piqa_task();
 Task winogrande_task();
 Task boolq_task();
+std::vector<Task> label_task_rows();
 
 }  // namespace qloft::evaluate

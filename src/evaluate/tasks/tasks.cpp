@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "qloft/core/error.h"
 #include "qloft/core/text.h"
@@ -32,6 +33,20 @@ std::vector<std::string> names_where(bool (*wanted)(const Task&)) {
   return names;
 }
 
+// As help has them: those of a kind once.
+void add_for_help(const Task& task, std::vector<std::string>& names) {
+  const std::string& name = task.kind.empty() ? task.name : task.kind;
+  if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+}
+
+std::vector<std::string> kinds_where(bool (*wanted)(const Task&)) {
+  std::vector<std::string> names;
+  for (const Task& task : tasks()) {
+    if (wanted(task)) add_for_help(task, names);
+  }
+  return names;
+}
+
 auto find(auto& settings, std::string_view name) {
   const auto found = std::ranges::find_if(
       settings, [&](const Setting& s) { return option_name(s.flags) == name; });
@@ -43,10 +58,14 @@ auto find(auto& settings, std::string_view name) {
 }  // namespace
 
 const std::vector<Task>& tasks() {
-  static const std::vector<Task> rows = {perplexity_task(),    divergence_task(), loss_task(),
-                                         gsm8k_task(),         mmlu_task(),       arc_easy_task(),
-                                         arc_challenge_task(), hellaswag_task(),  piqa_task(),
-                                         winogrande_task(),    boolq_task()};
+  static const std::vector<Task> rows = [] {
+    std::vector<Task> out = {perplexity_task(),    divergence_task(), loss_task(),
+                             gsm8k_task(),         mmlu_task(),       arc_easy_task(),
+                             arc_challenge_task(), hellaswag_task(),  piqa_task(),
+                             winogrande_task(),    boolq_task()};
+    for (Task& row : label_task_rows()) out.push_back(std::move(row));
+    return out;
+  }();
   return rows;
 }
 
@@ -62,6 +81,7 @@ const Task& task(std::string_view name) {
 std::vector<Setting> all_settings() {
   std::vector<Setting> settings;
   std::vector<std::vector<std::string>> users;
+  const std::size_t all = kinds_where([](const Task&) { return true; }).size();
   for (const Task& task : tasks()) {
     for (const Setting& setting : task.settings) {
       const auto same = std::ranges::find(settings, setting.flags, &Setting::flags);
@@ -70,12 +90,11 @@ std::vector<Setting> all_settings() {
         settings.push_back(setting);
         users.emplace_back();
       }
-      users[static_cast<std::size_t>(at)].push_back(task.name);
+      add_for_help(task, users[static_cast<std::size_t>(at)]);
     }
   }
   for (std::size_t i = 0; i < settings.size(); ++i) {
-    if (users[i].size() < tasks().size())
-      settings[i].help = list(users[i]) + ": " + settings[i].help;
+    if (users[i].size() < all) settings[i].help = list(users[i]) + ": " + settings[i].help;
   }
   return settings;
 }
@@ -98,9 +117,11 @@ void expect_own_settings(const Task& task, const std::vector<Setting>& settings)
     std::vector<std::string> owners;
     for (const Task& other : tasks()) {
       const auto same = std::ranges::find(other.settings, known.flags, &Setting::flags);
-      if (same != other.settings.end()) owners.push_back(other.name);
+      if (same != other.settings.end()) add_for_help(other, owners);
     }
-    if (std::ranges::find(owners, task.name) != owners.end()) continue;
+    if (std::ranges::find(task.settings, known.flags, &Setting::flags) != task.settings.end()) {
+      continue;
+    }
     throw InputError(
         {{}, option_name(known.flags)},
         "expected it with the task " + alternatives(owners) + ", found it with " + task.name);
@@ -113,9 +134,11 @@ std::string task_help() {
 
 std::string data_help() {
   const auto reads_text = [](const Task& t) { return t.data_set == DataSet::text; };
-  return "a text file (" + list(names_where(reads_text)) +
-         "), or JSON Lines or an array (the others), or a folder with dev and test (" +
-         list(names_where([](const Task& t) { return t.folder; })) + ")";
+  const auto reads_labels = [](const Task& t) { return t.data_set == DataSet::labels; };
+  return "a text file (" + list(kinds_where(reads_text)) +
+         "), or JSON Lines or an array (the others), .tsv or .csv (" +
+         list(kinds_where(reads_labels)) + "), or a folder with dev and test (" +
+         list(kinds_where([](const Task& t) { return t.folder; })) + ")";
 }
 
 std::vector<ScoreInfo> compared_scores() {

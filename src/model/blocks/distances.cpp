@@ -19,8 +19,8 @@ namespace {
 using architecture::Distances;
 using at::Tensor;
 
-// int64 [length, length]: query - key, those far apart by logarithmic buckets (equation 8 of He et
-// al. 2021b, as transformers computes it in f32).
+// int64 [length, length]: query - key, those far apart by logarithmic buckets, as transformers
+// computes them in f32.
 Tensor relative_positions(const Distances& d, std::int64_t length, at::Device device) {
   const Tensor index = at::arange(length, at::TensorOptions(at::kLong).device(device));
   const Tensor distance = index.unsqueeze(1) - index.unsqueeze(0);

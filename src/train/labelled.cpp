@@ -1,0 +1,112 @@
+#include "qloft/train/labelled.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+
+#include <algorithm>
+#include <numeric>
+#include <span>
+#include <utility>
+
+#include "qloft/core/fingerprint.h"
+#include "qloft/objectives.h"
+
+namespace qloft::train {
+
+using at::Tensor;
+
+Labelled::Labelled(std::vector<data::LabelledExample> examples)
+    : examples_(std::make_shared<const std::vector<data::LabelledExample>>(std::move(examples))) {}
+
+std::int64_t Labelled::size() const {
+  return std::ssize(*examples_);
+}
+
+const data::LabelledExample& Labelled::operator[](std::int64_t place) const {
+  return (*examples_)[static_cast<std::size_t>(place)];
+}
+
+Examples Labelled::examples() const {
+  std::vector<data::Example> out;
+  for (const data::LabelledExample& labelled : *examples_) {
+    data::Example& example = out.emplace_back();
+    example.ids = labelled.ids;
+    // A label is one prediction, whatever the length.
+    example.loss_mask.assign(labelled.ids.size(), 0);
+    if (example.loss_mask.size() > 1) example.loss_mask[1] = 1;
+  }
+  return Examples(out);
+}
+
+std::uint64_t Labelled::fingerprint() const {
+  std::uint64_t hash = 0;
+  for (const data::LabelledExample& example : *examples_) {
+    hash = mix(hash, std::as_bytes(std::span(&example.label, 1)));
+    hash = mix(hash, std::as_bytes(std::span(example.types)));
+  }
+  return hash;
+}
+
+model::Input Labelled::input(const std::vector<std::int64_t>& places, const model::Model& model,
+                             model::AdapterId adapter) const {
+  const auto rows = std::ssize(places);
+  std::int64_t length = 0;
+  for (const std::int64_t place : places) length = std::max(length, std::ssize((*this)[place].ids));
+  const bool typed = model.layout().embedding.types != architecture::kNoParameter;
+  const Tensor ids = at::full({rows, length}, 0, at::kLong);
+  const Tensor segments = at::full({rows, length}, -1, at::kLong);
+  const Tensor types = typed ? at::full({rows, length}, 0, at::kLong) : Tensor();
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const data::LabelledExample& example = (*this)[places[static_cast<std::size_t>(row)]];
+    std::copy(example.ids.begin(), example.ids.end(), ids.data_ptr<std::int64_t>() + row * length);
+    std::fill_n(segments.data_ptr<std::int64_t>() + row * length, example.ids.size(), 0);
+    if (!typed) continue;
+    std::copy(example.types.begin(), example.types.end(),
+              types.data_ptr<std::int64_t>() + row * length);
+  }
+  model::Input out;
+  out.ids = ids.to(model.device());
+  out.segments = segments;
+  if (typed) out.types = types.to(model.device());
+  out.adapters = {adapter};
+  return out;
+}
+
+Tensor Labelled::labels(const std::vector<std::int64_t>& places, const model::Model& model) const {
+  std::vector<double> values;
+  for (const std::int64_t place : places) values.push_back((*this)[place].label);
+  const bool single = model.layout().head.problem == architecture::Problem::single_label;
+  return at::tensor(values, at::kDouble).to(single ? at::kLong : at::kFloat);
+}
+
+Objective Labelled::objective() const {
+  return [labelled = *this](model::Model& model, const Batch& batch) {
+    const model::AdapterId adapter = batch.input.adapters.front();
+    return objectives::classification(model, labelled.input(batch.examples, model, adapter),
+                                      labelled.labels(batch.examples, model));
+  };
+}
+
+Tensor label_scores(model::Model& model, model::AdapterId adapter, const Labelled& labelled,
+                    std::int64_t batch) {
+  const at::NoGradGuard no_grad;
+  model.set_training(false);
+  std::vector<std::int64_t> order(static_cast<std::size_t>(labelled.size()));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  std::ranges::stable_sort(order, std::greater<>(),
+                           [&](std::int64_t place) { return labelled[place].ids.size(); });
+  Tensor out;
+  for (std::int64_t begin = 0; begin < labelled.size(); begin += batch) {
+    const std::int64_t end = std::min(begin + batch, labelled.size());
+    const std::vector<std::int64_t> places(order.begin() + begin, order.begin() + end);
+    const Tensor scores = model.scores(labelled.input(places, model, adapter)).cpu();
+    if (!out.defined()) out = at::empty({labelled.size(), scores.size(1)}, at::kFloat);
+    out.index_copy_(0, at::tensor(places, at::kLong), scores);
+  }
+  return out;
+}
+
+}  // namespace qloft::train
