@@ -29,6 +29,9 @@ struct HeadRequest {
   std::vector<std::string> labels = {};  // of sequences and tokens; spans have two by themselves
   Problem problem = Problem::single_label;
 };
+bool has_head(const Layout& layout, const HeadRequest& head);
+// Throws InputError naming `file`, the layout's config.json, where it has none.
+void expect_head(const Layout& layout, const HeadRequest& head, const std::filesystem::path& file);
 // `config`, which `layout` was read from, as transformers writes it for a model with that head.
 // Throws InputError naming `file` for a family that has no such head.
 io::Json with_head(io::Json config, const Layout& layout, const HeadRequest& head,

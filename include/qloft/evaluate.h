@@ -1,6 +1,7 @@
 #pragma once
 // evaluate: a task and a model give named scores by the papers' protocols.
 
+#include <cstdint>
 #include <optional>
 
 #include "qloft/architecture.h"
@@ -11,6 +12,7 @@
 #include "qloft/evaluate/task.h"
 #include "qloft/model.h"
 #include "qloft/tokenizer.h"
+#include "qloft/train.h"
 
 namespace qloft::evaluate {
 
@@ -19,6 +21,12 @@ struct Materials {
   const tokenizer::Tokenizer& tokenizer;
   const std::optional<chat_template::ChatTemplate>& chat;
   const checkpoint::Checkpoint& source;  // of end tokens
+};
+
+struct TrainingSet {
+  train::Examples examples;
+  train::Objective objective;
+  std::uint64_t fingerprint = 0;  // of what the examples' ids do not tell
 };
 
 struct Subject {

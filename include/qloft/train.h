@@ -39,6 +39,7 @@ Objective next_token();
 // What a run is validated by: a number of the model as it stands. Leaves the model out of training
 // mode, gradients off meanwhile.
 struct Validation {
+  std::string name;  // in metrics.jsonl
   std::function<double(model::Model& model)> measure;
   bool higher_is_better = false;
 };

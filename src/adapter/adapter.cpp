@@ -87,11 +87,26 @@ std::optional<std::string> saved_parameter(std::string_view name,
   return parameter;
 }
 
+// Whether a tensor is of a head that this layout lacks, as modules_to_save names it.
+bool of_other_head(std::string_view name, const std::vector<std::string>& modules,
+                   const Layout& layout) {
+  const architecture::HeadKind own = layout.head.kind;
+  if (own != architecture::HeadKind::states && own != architecture::HeadKind::next_token) {
+    return false;
+  }
+  return std::ranges::any_of(modules, [&](const std::string& module) {
+    return name.find("." + module + ".") != std::string_view::npos;
+  });
+}
+
 std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file,
                                     const std::vector<std::string>& saved, const Layout& layout) {
   std::map<std::string, Pair> pairs;
   for (const io::TensorInfo& info : file.tensors()) {
-    if (base_copy(info.name) || saved_parameter(info.name, saved, layout)) continue;
+    if (base_copy(info.name) || saved_parameter(info.name, saved, layout) ||
+        of_other_head(info.name, saved, layout)) {
+      continue;
+    }
     const auto of_scales = without(info.name, kScales);
     const auto key = parse_key(of_scales.value_or(without(info.name, kCodes).value_or(info.name)));
     if (!key) {

@@ -45,6 +45,25 @@ void expect_next_token(const Layout& layout, const std::filesystem::path& file) 
                        layout.family + ", " + std::string(name(layout.head.kind)) + ")");
 }
 
+bool has_head(const Layout& layout, const HeadRequest& head) {
+  if (layout.head.kind != head.kind) return false;
+  if (head.kind != HeadKind::sequence && head.kind != HeadKind::tokens) return true;
+  return layout.head.labels.size() == head.labels.size() && layout.head.problem == head.problem;
+}
+
+void expect_head(const Layout& layout, const HeadRequest& head, const std::filesystem::path& file) {
+  if (has_head(layout, head)) return;
+  const auto described = [](HeadKind kind, const std::vector<std::string>& labels) {
+    std::string text = "a head of the kind " + std::string(name(kind));
+    if (kind == HeadKind::next_token || labels.empty()) return text;
+    return text + " for " + std::to_string(labels.size()) +
+           (labels.size() == 1 ? " label" : " labels");
+  };
+  throw InputError({file, "architectures"}, "expected " + described(head.kind, head.labels) +
+                                                ", found " +
+                                                described(layout.head.kind, layout.head.labels));
+}
+
 io::Json with_head(io::Json config, const Layout& layout, const HeadRequest& head,
                    const std::filesystem::path& file) {
   if (layout.class_stem.empty()) {

@@ -29,6 +29,7 @@ const char* data_option(const evaluate::Task& task) {
     case evaluate::DataSet::choices:
       return "choices";
     case evaluate::DataSet::rows:
+    case evaluate::DataSet::labels:
       break;
   }
   return "test";

@@ -119,6 +119,8 @@ evaluate::Scores measure(const std::vector<TaskSpec>& tasks, const Options& opti
   for (const TaskSpec& spec : tasks) {
     pipeline::EvaluateOptions task = evaluate_options(spec, options, model);
     task.model.adapter = adapter.string();
+    // Before it is tuned a model has no head for the task.
+    if (!pipeline::can_be_evaluated(task)) continue;
     const evaluate::Scores found = pipeline::evaluate(task, progress).scores;
     for (const evaluate::ScoreInfo& info : spec.task->scores) {
       if (!info.compared) continue;
@@ -214,8 +216,7 @@ void check_tuning_data(const RowSpec& row, const Options& options) {
   pipeline::FinetuneOptions tune = *row.tune;
   tune.model = options.model;
   tune.data = {tuning_data(row, options)};
-  tune.show = 1;  // all of them are read
-  pipeline::show_examples(tune, silent);
+  pipeline::check_training_data(tune, silent);
 }
 
 const fs::path& data_of(const TaskSpec& spec, const Options& options) {
@@ -225,6 +226,7 @@ const fs::path& data_of(const TaskSpec& spec, const Options& options) {
     case evaluate::DataSet::choices:
       return options.choices;
     case evaluate::DataSet::rows:
+    case evaluate::DataSet::labels:
       break;
   }
   return options.test;

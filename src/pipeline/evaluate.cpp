@@ -86,7 +86,23 @@ std::optional<ModelInputs> open_teacher(const evaluate::Task& task, const Evalua
   return teacher;
 }
 
+// A head that is made anew says nothing before it is trained.
+void expect_trained_head(const ModelInputs& inputs) {
+  const auto name = untrained_head(inputs.files, inputs.adapter);
+  if (!name) return;
+  throw InputError({inputs.files.folder(), *name},
+                   "neither the model nor an adapter has this part of a head for the task: "
+                   "fine-tune it first");
+}
+
 }  // namespace
+
+bool can_be_evaluated(const EvaluateOptions& options) {
+  const auto& head = evaluate::task(options.task).head;
+  if (!head) return true;
+  const ModelInputs inputs = open_model(options.model, head);
+  return !untrained_head(inputs.files, inputs.adapter);
+}
 
 void check_evaluate(const EvaluateOptions& options, Progress& progress) {
   check_model_options(options.model);
@@ -101,8 +117,8 @@ void check_evaluate(const EvaluateOptions& options, Progress& progress) {
 }
 
 void check_data(const EvaluateOptions& options, Progress& progress) {
-  prepare(open_model(options.model, data::find_label_task(options.task)),
-          evaluate::task(options.task), {options.data, options.settings}, progress);
+  const evaluate::Task& task = evaluate::task(options.task);
+  prepare(open_model(options.model, task.head), task, {options.data, options.settings}, progress);
 }
 
 EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
@@ -111,7 +127,8 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   const evaluate::Request request{options.data, options.settings};
 
   const Interruptible interruptible(progress);
-  ModelInputs inputs = open_model(model_of(task, options), data::find_label_task(task.name));
+  ModelInputs inputs = open_model(model_of(task, options), task.head);
+  if (task.head) expect_trained_head(inputs);
   const evaluate::Prepared data = prepare(inputs, task, request, progress);
   std::optional<ModelInputs> teacher_inputs = open_teacher(task, options, inputs);
   LoadedModel loaded = load_model(std::move(inputs), progress);

@@ -15,7 +15,6 @@
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/core/fingerprint.h"
-#include "qloft/evaluate/labels.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized/model_files.h"
@@ -80,16 +79,21 @@ std::string setup_of(const FinetuneOptions& options, const adapter::Config* conf
          (config->rslora ? " (rslora)" : "") + ", dropout " + number(config->dropout);
 }
 
-// The first metric of the task.
-train::Validation measure_of(const LabelInputs& labels, model::AdapterId adapter,
-                             std::int64_t batch) {
-  const std::string key = evaluate::label_metrics_of(*labels.task).front().key;
-  return {[&labels, adapter, batch, key](model::Model& model) {
-            const auto scores =
-                evaluate::label_metrics(*labels.task, model, adapter, *labels.validation, batch);
-            return scores.find(key).value_or(0);
-          },
-          /*higher_is_better=*/true};
+// The first score of the task.
+std::optional<train::Validation> validation_of(const FinetuneInputs& inputs,
+                                               model::AdapterId adapter) {
+  if (!inputs.task || !inputs.task->validation) return std::nullopt;
+  const evaluate::ScoreInfo& score = inputs.task->task->scores.front();
+  return train::Validation{
+      score.key,
+      [&inputs, adapter, key = score.key](model::Model& model) {
+        const TaskInputs& own = *inputs.task;
+        const evaluate::Subject subject{model, adapter, inputs.text.tokenizer,
+                                        inputs.files->source()};
+        Progress silent;
+        return own.task->run(subject, own.request, own.validation, silent).find(key).value_or(0);
+      },
+      score.higher_is_better};
 }
 
 }  // namespace
@@ -107,7 +111,7 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
   const std::optional<quantized::ModelFiles>& files = inputs.files;
   const Layout& layout = inputs.layout;
   train::Options training = inputs.training;
-  const std::optional<LabelInputs>& labels = inputs.labels;
+  const std::optional<TaskInputs>& task = inputs.task;
 
   refuse(!lora && files && files->quantization(), "method",
          "full fine-tuning needs full-precision weights, found a quantized folder: train its "
@@ -127,16 +131,17 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
   expect_as_asked(output, options);
   FinetuneReport report;
   train::Examples examples =
-      labels ? labels->train.examples()
-             : train::read_examples(inputs.data->set, inputs.data->split.train, progress);
-  report.train_examples = labels ? labels->train.size() : std::ssize(inputs.data->split.train);
+      task ? task->train.examples
+           : train::read_examples(inputs.data->set, inputs.data->split.train, progress);
+  report.train_examples = task ? task->train.examples.size() : std::ssize(inputs.data->split.train);
   std::optional<train::Examples> validation;
-  if (!labels && !inputs.data->split.validation.empty()) {
+  if (!task && !inputs.data->split.validation.empty()) {
     validation = train::read_examples(inputs.data->set, inputs.data->split.validation, progress);
     report.validation_examples = std::ssize(inputs.data->split.validation);
   }
   begin_training(output, options.train.resume, [&] { take_up_finished(output); });
   if (!choice.reason.empty()) progress.note(choice.reason);
+  if (files && !files->head_warning().empty()) progress.note(files->head_warning());
   auto load = load_options(options.device, choice.arithmetic);
   load.train_weights = !lora;
   model::Model model = files ? model::Model::load(*files, load, progress)
@@ -145,14 +150,7 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
   if (lora) trained = model.attach(kAdapterName, *adapter, /*train=*/true);
   training.base = files ? weights_fingerprint(folder) : "random weights";
   training.setup = setup_of(options, lora ? &adapter->config : nullptr);
-  std::optional<train::Validation> measure;
-  if (labels) {
-    training.setup += ", " + options.task + " " + hex(labels->train.fingerprint());
-    if (labels->validation) {
-      report.validation_examples = labels->validation->size();
-      measure = measure_of(*labels, trained, training.batch);
-    }
-  }
+  if (task) training.setup += ", " + options.task + " " + hex(task->train.fingerprint);
   training.folder = output.path() / kTrainingFolder;
   training.log_folder = output.path();
   adapter.reset();
@@ -166,9 +164,9 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
     }
   };
   try {
-    report.summary =
-        train::train(model, trained, std::move(examples), std::move(validation), training, save,
-                     progress, labels ? labels->train.objective() : train::next_token(), measure);
+    report.summary = train::train(
+        model, trained, std::move(examples), std::move(validation), training, save, progress,
+        task ? task->train.objective : train::next_token(), {}, validation_of(inputs, trained));
   } catch (const ComputationError&) {
     std::vector<fs::path> read;
     if (training.resume) read.push_back(training.folder / kTrainingState);
@@ -184,11 +182,15 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
     checkpoint::set_weight_type(saved, type);
     io::write_json(output.path() / "config.json", saved);
     checkpoint::copy_generation_config(folder, output.path());
-    copy_texts(inputs.sources, output.path());
+    copy_texts(inputs.text.sources, output.path());
   } else {
-    copy_texts_beside_adapter(inputs.sources, output.path());
+    copy_texts_beside_adapter(inputs.text.sources, output.path());
   }
   output.commit();
+  if (task && task->validation) {
+    report.best_score = std::exchange(report.summary.best_validation_loss, std::nullopt);
+    report.score = task->task->scores.front().key;
+  }
   report.method = options.method;
   report.arithmetic = choice.arithmetic;
   report.trained_parameters = count_parameters(model);

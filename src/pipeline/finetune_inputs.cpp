@@ -44,33 +44,25 @@ FinetuneData read_data(const FinetuneOptions& options, const Tokenization& text,
   return {std::move(all), std::move(split)};
 }
 
-train::Labelled read_labels(const data::LabelTask& task, const std::vector<fs::path>& files,
-                            const Tokenization& text, const architecture::Layout& layout,
-                            std::int64_t length, Progress& progress) {
-  std::vector<data::LabelledExample> all;
-  for (const fs::path& file : files) {
-    auto examples = data::encode_labelled(data::read_labelled(task, file), text.tokenizer, length,
-                                          layout.vocabulary_size);
-    std::ranges::move(examples, std::back_inserter(all));
-  }
-  const auto truncated = std::ranges::count_if(all, &data::LabelledExample::truncated);
-  if (truncated > 0) {
-    progress.warn(std::to_string(truncated) + " of " + std::to_string(all.size()) +
-                  " examples are longer than " + std::to_string(length) +
-                  " tokens: cut (--length)");
-  }
-  return train::Labelled(std::move(all));
+// The task that the options name; null: none.
+const evaluate::Task* task_of(const FinetuneOptions& options) {
+  return options.task.empty() ? nullptr : &evaluate::learned_task(options.task);
 }
 
-// The task that the options name; null: none.
-const data::LabelTask* task_of(const FinetuneOptions& options) {
-  if (options.task.empty()) return nullptr;
-  if (const data::LabelTask* task = data::find_label_task(options.task)) return task;
-  std::vector<std::string> names;
-  for (const data::LabelTask& task : data::label_tasks()) names.push_back(task.name);
-  throw InputError({{}, "task"}, "expected " + alternatives({names.begin(), names.end()}) +
-                                     ", found '" + options.task + "'" +
-                                     suggestion(options.task, names));
+TaskInputs read_task(const evaluate::Task& task, const FinetuneOptions& options,
+                     const FinetuneInputs& inputs, Progress& progress) {
+  const evaluate::Materials materials{inputs.layout, inputs.text.tokenizer, inputs.text.chat,
+                                      inputs.files->source()};
+  evaluate::Request request{options.validation.value_or(fs::path()), evaluate::all_settings()};
+  evaluate::set(request.settings, "length", inputs.training.length);
+  evaluate::set(request.settings, "batch", inputs.training.batch);
+  evaluate::TrainingSet train = task.learn(materials, options.data, request.settings, progress);
+  evaluate::Prepared validation;
+  if (options.validation) {
+    task.check(request, inputs.layout.max_positions, progress);
+    validation = task.prepare(materials, request, progress);
+  }
+  return {&task, std::move(train), std::move(request), std::move(validation)};
 }
 
 // Those beside the adapter that is continued, or of --tokenizer.
@@ -93,12 +85,11 @@ void check_finetune(const FinetuneOptions& o) {
   refuse(o.data.empty(), "data", "expected at least one file");
   refuse(o.show < 0, "show", "expected 0 or more");
   if (task_of(o) != nullptr) {
-    refuse(o.show > 0, "show", "expected none with a task of labels");
-    refuse(o.validation_share != 0, "validation_share",
-           "expected a validation file with a task of labels");
-    refuse(o.from_random, "from_random", "expected a model to begin with for a task of labels");
-    refuse(o.train.batching == data::Batching::packed, "packing",
-           "expected padded rows for a task of labels");
+    refuse(o.show > 0, "show", "expected none with a task");
+    refuse(o.validation_share != 0, "validation_share", "expected a validation file with a task");
+    refuse(o.from_random, "from_random", "expected a model to begin with for a task");
+    refuse(o.train.batching == data::Batching::packed, "batching",
+           "expected padded rows for a task, found packed");
   }
   refuse(o.validation && o.validation_share != 0, "validation_share",
          "expected a validation file or a share of the data, found both");
@@ -126,9 +117,12 @@ FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress) {
   const fs::path folder = checkpoint::resolve(options.model);
   const fs::path config_file = folder / "config.json";
   io::Json config = io::read_json(config_file);
-  const data::LabelTask* task = task_of(options);
+  const evaluate::Task* task = task_of(options);
   std::optional<quantized::ModelFiles> files;
-  if (!options.from_random) files.emplace(open_files(folder, task, options.train.seed));
+  if (!options.from_random) {
+    files.emplace(
+        open_files(folder, task == nullptr ? std::nullopt : task->head, options.train.seed));
+  }
   architecture::Layout layout =
       files ? files->layout() : architecture::read_layout(config, config_file);
   if (task == nullptr) architecture::expect_next_token(layout, config_file);
@@ -142,27 +136,33 @@ FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress) {
   if (options.method == "lora" && !adapter_folder(files->source(), adapter_options(options))) {
     check_fresh_adapter(layout, options);
   }
-  const TextSources sources = sources_of(options, folder, files);
-  const Tokenization text = load_tokenization(sources, layout.vocabulary_size);
+  Tokenization text = load_tokenization(sources_of(options, folder, files), layout.vocabulary_size);
   FinetuneInputs inputs{folder,
                         std::move(config),
                         std::move(files),
                         std::move(layout),
                         std::move(training),
-                        sources,
+                        std::move(text),
                         {},
                         {}};
-  const std::int64_t length = inputs.training.length;
-  if (task == nullptr) {
-    inputs.data = read_data(options, text, folder, inputs.layout.vocabulary_size, length);
-    return inputs;
+  if (task != nullptr) {
+    inputs.task = read_task(*task, options, inputs, progress);
+  } else {
+    inputs.data = read_data(options, inputs.text, folder, inputs.layout.vocabulary_size,
+                            inputs.training.length);
   }
-  const auto read = [&](const std::vector<fs::path>& from) {
-    return read_labels(*task, from, text, inputs.layout, length, progress);
-  };
-  inputs.labels.emplace(LabelInputs{task, read(options.data), std::nullopt});
-  if (options.validation) inputs.labels->validation = read({*options.validation});
   return inputs;
+}
+
+void check_training_data(const FinetuneOptions& options, Progress& progress) {
+  check_finetune(options);
+  FinetuneOptions asked = options;
+  if (!asked.task.empty()) {
+    open_inputs(asked, progress);
+    return;
+  }
+  asked.show = 1;  // all of them are read
+  show_examples(asked, progress);
 }
 
 }  // namespace qloft::pipeline

@@ -11,10 +11,9 @@
 #include "qloft/core/error.h"
 #include "qloft/core/progress.h"
 #include "qloft/data.h"
-#include "qloft/data/labelled.h"
+#include "qloft/evaluate.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/quantized/model_files.h"
-#include "qloft/train/labelled.h"
 #include "tokenization.h"
 
 namespace qloft::pipeline {
@@ -29,11 +28,12 @@ struct FinetuneData {
   data::DataSet::Split split;
 };
 
-// A task of labels with its examples.
-struct LabelInputs {
-  const data::LabelTask* task = nullptr;
-  train::Labelled train;
-  std::optional<train::Labelled> validation;
+// A task that is learned by its name, and what its best model is found by.
+struct TaskInputs {
+  const evaluate::Task* task = nullptr;
+  evaluate::TrainingSet train;
+  evaluate::Request request;      // of the validation file
+  evaluate::Prepared validation;  // null: there is none
 };
 
 struct FinetuneInputs {
@@ -42,10 +42,10 @@ struct FinetuneInputs {
   std::optional<quantized::ModelFiles> files;  // nullopt: from random weights
   architecture::Layout layout;
   train::Options training;
-  TextSources sources;
+  Tokenization text;
   // One of both.
   std::optional<FinetuneData> data;
-  std::optional<LabelInputs> labels;
+  std::optional<TaskInputs> task;
 };
 
 FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress);

@@ -9,7 +9,6 @@
 #include "qloft/core/error.h"
 #include "qloft/core/text.h"
 #include "qloft/core/threads.h"
-#include "qloft/evaluate/labels.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized.h"
 
@@ -154,47 +153,34 @@ std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const Mode
   return folder ? model_fingerprint(*folder) : std::string();
 }
 
-std::optional<architecture::HeadRequest> head_request(const data::LabelTask& task,
-                                                      const architecture::Layout& layout) {
-  if (evaluate::has_head_for(task, layout)) return std::nullopt;
-  architecture::HeadRequest request;
-  request.labels = task.is_regression() ? std::vector<std::string>{"score"} : task.labels;
-  if (task.is_regression()) request.problem = architecture::Problem::regression;
-  return request;
-}
-
-quantized::ModelFiles open_files(const std::filesystem::path& folder, const data::LabelTask* task,
+quantized::ModelFiles open_files(const std::filesystem::path& folder,
+                                 const std::optional<architecture::HeadRequest>& head,
                                  std::uint64_t seed) {
   const std::filesystem::path file = folder / "config.json";
-  if (task == nullptr) {
+  if (!head) {
     quantized::ModelFiles files(folder);
     architecture::expect_next_token(files.layout(), file);
     return files;
   }
   const checkpoint::Checkpoint source(folder);
   const auto layout = architecture::read_layout(source.config(), file);
-  return quantized::ModelFiles(folder, head_request(*task, layout), seed);
+  const bool has = architecture::has_head(layout, *head);
+  return quantized::ModelFiles(folder, has ? std::nullopt : head, seed);
 }
 
-namespace {
-
-// A head that is made anew says nothing before it is trained.
-void expect_trained_head(const quantized::ModelFiles& files,
-                         const std::optional<adapter::Adapter>& adapter) {
+std::optional<std::string> untrained_head(const quantized::ModelFiles& files,
+                                          const std::optional<adapter::Adapter>& adapter) {
   for (const auto id : architecture::head_parameters(files.layout())) {
     const std::string& name = files.layout().parameter(id).name;
-    if (!files.tensors(id).empty() || (adapter && adapter->saved.contains(name))) continue;
-    throw InputError({files.folder(), name},
-                     "neither the model nor an adapter has this part of a head for the task: "
-                     "fine-tune it first");
+    if (files.tensors(id).empty() && !(adapter && adapter->saved.contains(name))) return name;
   }
+  return std::nullopt;
 }
 
-}  // namespace
-
-ModelInputs open_model(const ModelOptions& options, const data::LabelTask* task) {
+ModelInputs open_model(const ModelOptions& options,
+                       const std::optional<architecture::HeadRequest>& head) {
   check_arithmetic(arithmetic_of(options), options.device);
-  quantized::ModelFiles files = open_files(checkpoint::resolve(options.model), task, 0);
+  quantized::ModelFiles files = open_files(checkpoint::resolve(options.model), head, 0);
   ArithmeticChoice choice = choose(arithmetic_of(options), options.device, files.source());
   auto load = load_options(options.device, choice.arithmetic);
   load.output = model::output_type_from_name(choice.arithmetic.output_type).value_or(load.output);
@@ -202,7 +188,6 @@ ModelInputs open_model(const ModelOptions& options, const data::LabelTask* task)
       text_sources(files.folder(), adapter_folder(files.source(), options), options.chat_template),
       files.layout().vocabulary_size);
   auto adapter = find_adapter(files, options);
-  if (task != nullptr) expect_trained_head(files, adapter);
   return {std::move(files), std::move(text), std::move(adapter), load, std::move(choice)};
 }
 

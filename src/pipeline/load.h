@@ -10,7 +10,6 @@
 #include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/progress.h"
-#include "qloft/data/labelled.h"
 #include "qloft/model.h"
 #include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/model_options.h"
@@ -80,15 +79,17 @@ struct ModelInputs {
   const tokenizer::Tokenizer& tokenizer() const { return text.tokenizer; }
 };
 
-// `task`: of labels, for which the model gets a head where it has none that fits; null: it must
-// predict next tokens. Throws InputError where neither the model nor its adapter has that head.
-ModelInputs open_model(const ModelOptions& options, const data::LabelTask* task = nullptr);
-// A model for such a task, or for next tokens; `seed`: of a head that is made anew.
-quantized::ModelFiles open_files(const std::filesystem::path& folder, const data::LabelTask* task,
+// `head`: that the model is given where it has none that fits; nullopt: it must predict next
+// tokens.
+ModelInputs open_model(const ModelOptions& options,
+                       const std::optional<architecture::HeadRequest>& head = std::nullopt);
+// The same of a folder alone; `seed`: of a head that is made anew.
+quantized::ModelFiles open_files(const std::filesystem::path& folder,
+                                 const std::optional<architecture::HeadRequest>& head,
                                  std::uint64_t seed);
-// What a layout needs to have a head for the task; nullopt: it has one.
-std::optional<architecture::HeadRequest> head_request(const data::LabelTask& task,
-                                                      const architecture::Layout& layout);
+// The first parameter of its head that neither the model nor the adapter has; nullopt: none.
+std::optional<std::string> untrained_head(const quantized::ModelFiles& files,
+                                          const std::optional<adapter::Adapter>& adapter);
 LoadedModel load_model(ModelInputs inputs, Progress& progress);
 
 }  // namespace qloft::pipeline

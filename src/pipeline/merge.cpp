@@ -12,6 +12,7 @@
 #include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
+#include "qloft/evaluate/task.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/quantized/model_files.h"
 #include "suspects.h"
@@ -62,8 +63,30 @@ std::vector<architecture::ParameterId> matrices(const architecture::Layout& layo
   return out;
 }
 
+// Of a head that the model is to have for its adapter.
+quantized::ModelFiles open_for(const MergeOptions& options) {
+  const fs::path folder = checkpoint::resolve(options.model);
+  if (options.task.empty()) return quantized::ModelFiles(folder);
+  const evaluate::Task& task = evaluate::learned_task(options.task);
+  return task.head ? open_files(folder, task.head, 0) : quantized::ModelFiles(folder);
+}
+
+// An adapter that was trained with a head does not say which.
+void expect_head_of(const fs::path& adapter_folder, const architecture::Layout& layout) {
+  const fs::path file = adapter_folder / "adapter_config.json";
+  const io::Json config = io::read_json(file);
+  const auto saved = config.is_object() ? config.find("modules_to_save") : config.end();
+  if (layout.head.kind != architecture::HeadKind::states || saved == config.end() ||
+      !saved->is_array() || saved->empty()) {
+    return;
+  }
+  throw InputError({file, "modules_to_save"},
+                   "the model has no head: expected the task that the adapter was trained for "
+                   "(--task), found none");
+}
+
 Input open_input(const MergeOptions& options) {
-  quantized::ModelFiles files(checkpoint::resolve(options.model));
+  quantized::ModelFiles files = open_for(options);
   Input input{files, files.layout(), {}, {}, {}};
   input.adapter_folder =
       options.adapter.empty() ? files.folder() / "adapter" : fs::path(options.adapter);
@@ -72,6 +95,7 @@ Input open_input(const MergeOptions& options) {
     throw InputError({{}, "bare"}, "expected an adapter or none, found both");
   }
   if (!options.bare && (!options.adapter.empty() || inside)) {
+    expect_head_of(input.adapter_folder, input.layout);
     input.adapter = adapter::load(input.adapter_folder, input.layout);
     expect_fits(*input.adapter, input.adapter_folder, input.layout, matrices(input.layout));
     if (!options.any_base) expect_base(*input.adapter, input.adapter_folder, files);

@@ -184,6 +184,7 @@ QuantizeReport quantize_only(const QuantizeOptions& asked, Progress& progress) {
   const QuantizeOptions& options = resolved.options;
   const quantized::ModelFiles files = open_dense(checkpoint::resolve(options.model));
   for (const std::string& warning : files.warnings()) progress.warn(warning);
+  if (!files.head_warning().empty()) progress.warn(files.head_warning());
   const checkpoint::Checkpoint& source = files.source();
   const QuantizeJob job = job_of(options, files);
   io::Json work = to_json(job);

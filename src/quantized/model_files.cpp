@@ -154,8 +154,8 @@ void ModelFiles::find_storages(bool head_asked_for) {
     }
   }
   if (made_anew.empty()) return;
-  warnings_.push_back("the checkpoint has no " + made_anew + " for its head: made anew (seed " +
-                      std::to_string(seed_) + "), to be trained");
+  head_warning_ = "the checkpoint has no " + made_anew + " for its head: made anew (seed " +
+                  std::to_string(seed_) + "), to be trained";
 }
 
 // Nothing in the checkpoint that the layout does not have.

@@ -11,6 +11,7 @@
 #include <span>
 #include <utility>
 
+#include "qloft/core/error.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/objectives.h"
 
@@ -91,21 +92,25 @@ Objective Labelled::objective() const {
 }
 
 Tensor label_scores(model::Model& model, model::AdapterId adapter, const Labelled& labelled,
-                    std::int64_t batch) {
+                    std::int64_t batch, const std::string& stage, Progress& progress) {
   const at::NoGradGuard no_grad;
   model.set_training(false);
   std::vector<std::int64_t> order(static_cast<std::size_t>(labelled.size()));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   std::ranges::stable_sort(order, std::greater<>(),
                            [&](std::int64_t place) { return labelled[place].ids.size(); });
+  progress.begin(stage, static_cast<std::uint64_t>(labelled.size()), "examples");
   Tensor out;
   for (std::int64_t begin = 0; begin < labelled.size(); begin += batch) {
+    if (progress.stop_requested()) throw Interrupted({}, "stopped while examples were scored");
     const std::int64_t end = std::min(begin + batch, labelled.size());
     const std::vector<std::int64_t> places(order.begin() + begin, order.begin() + end);
     const Tensor scores = model.scores(labelled.input(places, model, adapter)).cpu();
     if (!out.defined()) out = at::empty({labelled.size(), scores.size(1)}, at::kFloat);
     out.index_copy_(0, at::tensor(places, at::kLong), scores);
+    progress.update(static_cast<std::uint64_t>(end), {});
   }
+  progress.end();
   return out;
 }
 

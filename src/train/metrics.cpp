@@ -69,9 +69,9 @@ void Metrics::step(const StepMetrics& metrics) {
                {"train/tokens_per_second", static_cast<float>(metrics.tokens_per_second)}});
 }
 
-void Metrics::validation(std::int64_t step, double loss) {
-  lines_.append(io::Json{{"step", step}, {"validation_loss", loss}}.dump() + "\n");
-  events_.add(step, {{"validation/loss", static_cast<float>(loss)}});
+void Metrics::validation(std::int64_t step, const std::string& name, double value) {
+  lines_.append(io::Json{{"step", step}, {"validation_" + name, value}}.dump() + "\n");
+  events_.add(step, {{"validation/" + name, static_cast<float>(value)}});
 }
 
 }  // namespace qloft::train

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "event_file.h"
 #include "log_file.h"
@@ -29,7 +30,8 @@ class Metrics {
   Metrics(const std::filesystem::path& folder, std::int64_t step);
 
   void step(const StepMetrics& metrics);
-  void validation(std::int64_t step, double loss);
+  // A line {"step", name: value}.
+  void validation(std::int64_t step, const std::string& name, double value);
 
  private:
   LogFile lines_;

@@ -219,7 +219,7 @@ class Run {
     model_.set_training(true);
     state_.evaluated_step = state_.step;
     state_.seconds = seconds_before_ + seconds_since(start_);
-    metrics_->validation(state_.step, loss);
+    metrics_->validation(state_.step, measure_ ? measure_->name : "loss", loss);
     if (is_best(loss)) {
       state_.best_validation_loss = loss;
       state_.best_step = state_.step;

@@ -174,7 +174,13 @@ struct StopAtOnce : Progress {
   bool stop_requested() const override { return true; }
 };
 
-TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModel) {
+// With a vocabulary of its own.
+void write_encoder(const fs::path& folder) {
+  fs::copy(fs::path(QLOFT_TEST_DATA) / "golden/encoders/bert_states", folder);
+  write_file(folder / "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nfilm\n");
+}
+
+TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModelOrAnEncoder) {
   const fs::path root = fs::path(QLOFT_TEST_DATA) / "..";
   StopAtOnce stop;
   std::string text;
@@ -197,6 +203,12 @@ TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModel) {
     o.model = (root / "examples/bundled/model").string();
     o.calibration = o.train;
     write_file(o.train, R"({"question": "How many?", "answer": "#### 1"})");
+    if (entry.path().filename() == "glue.json") {
+      write_encoder(folder_ / "encoder");
+      o.model = (folder_ / "encoder").string();
+      o.train = o.test = folder_ / "labels.jsonl";
+      write_file(o.train, R"({"sentence": "good film", "label": 1})");
+    }
     EXPECT_THROW(run(o, stop), Interrupted) << o.recipe;
   }
 }

@@ -17,7 +17,7 @@ TEST(Metrics, WritesALineAStepAndALineAnEvaluation) {
   const test::TemporaryFolder folder;
   Metrics metrics(folder.path(), 0);
   metrics.step({1, 2.5, 1e-3, 0.75, 100, 50, 2});
-  metrics.validation(1, 2.25);
+  metrics.validation(1, "loss", 2.25);
   EXPECT_EQ(read_file(folder / "metrics.jsonl"),
             "{\"step\":1,\"loss\":2.5,\"learning_rate\":0.001,\"gradient_norm\":0.75,"
             "\"tokens\":100,\"tokens_per_second\":50.0,\"seconds\":2.0}\n"

@@ -17,16 +17,18 @@ namespace qloft::data {
 // counts.
 struct LabelTask {
   std::string name;                 // "sst2"
+  std::string title;                // "SST-2"
   std::vector<std::string> first;   // columns of the text
   std::vector<std::string> second;  // of the text that it is held against; empty: there is none
   std::vector<std::string> label;
   std::vector<std::string> labels;   // their names, in the order of a head; empty: numbers
+  std::vector<std::string> aliases;  // other names of them, in this order
   std::vector<std::string> columns;  // of files without a line of names
   bool is_regression() const { return labels.empty(); }
 };
 
-// GLUE's (Wang et al. 2019), in its own files and as JSON of the hub.
-inline constexpr std::size_t kLabelTasks = 9;
+// GLUE's (Wang et al. 2019) and ANLI (Nie et al. 2020), in their own files and as JSON of the hub.
+inline constexpr std::size_t kLabelTasks = 11;
 const std::vector<LabelTask>& label_tasks();
 // nullptr where none has this name.
 const LabelTask* find_label_task(std::string_view name);

@@ -5,12 +5,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
-#include "qloft/architecture/layout.h"
+#include "qloft/architecture.h"
 #include "qloft/core/options.h"
 #include "qloft/core/progress.h"
 #include "qloft/evaluate/score.h"
@@ -34,6 +35,8 @@ struct Request {
 // What belongs to a model, and the model with it, loaded (qloft/evaluate.h).
 struct Materials;
 struct Subject;
+// What a task is learned from (qloft/evaluate.h).
+struct TrainingSet;
 
 // The data of a request as its task made them ready.
 using Prepared = std::shared_ptr<const void>;
@@ -51,8 +54,8 @@ struct Task {
   std::string kind = {};  // what help calls it together with others of its kind; empty: by its name
   DataSet data_set = DataSet::rows;
   bool folder = false;  // it reads a folder too
-  // What the model must say: next tokens, or labels of sequences (qloft/data/labelled.h).
-  architecture::HeadKind head = architecture::HeadKind::next_token;
+  // What the model must have, and is given to be tuned; nullopt: it must predict next tokens.
+  std::optional<architecture::HeadRequest> head = {};
   Caches caches = Caches::none;
   // A setting that is a number of worked examples, and the one that says which file has them.
   std::string example_count, example_file;
@@ -71,11 +74,18 @@ struct Task {
   // data, where a loss is not finite.
   Scores (*run)(const Subject& subject, const Request& request, const Prepared& prepared,
                 Progress& progress) = nullptr;
+  // Of tasks that finetune takes by name: the files as they are learned, by the same settings. The
+  // best model is the one whose first score is best.
+  TrainingSet (*learn)(const Materials& materials, const std::vector<std::filesystem::path>& files,
+                       const std::vector<Setting>& settings, Progress& progress) = nullptr;
 };
 
 const std::vector<Task>& tasks();
 // Throws InputError for a name that is not known.
 const Task& task(std::string_view name);
+
+// Throws InputError for a name that is not one of a task that is learned.
+const Task& learned_task(std::string_view name);
 
 // The settings of all tasks, those of one name once, each with the tasks that it is for in its
 // help.

@@ -33,6 +33,9 @@ struct EvaluateReport {
 EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress);
 // Throws InputError for what evaluate refuses before the model is loaded; warns as it does.
 void check_evaluate(const EvaluateOptions& options, Progress& progress);
+// Whether the model or its adapter has a head for the task, if it needs one. Throws InputError for
+// a model that cannot have one.
+bool can_be_evaluated(const EvaluateOptions& options);
 // What check_evaluate leaves: all of the data by the model's tokenizer. Warns as evaluate does.
 void check_data(const EvaluateOptions& options, Progress& progress);
 

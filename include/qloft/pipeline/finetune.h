@@ -24,8 +24,8 @@ namespace qloft::pipeline {
 struct FinetuneOptions {
   std::string model;                        // a folder, or a hub name
   std::vector<std::filesystem::path> data;  // JSON Lines or arrays
-  // A task of labels (qloft/data/labelled.h), which its files' labels are learned for by a head of
-  // sequences, and validated by its first metric; empty: next tokens are learned.
+  // A task (qloft/evaluate/task.h) that its files are learned for, with the head that it needs, and
+  // validated by its first score; empty: next tokens are learned.
   std::string task;
   std::optional<std::filesystem::path> validation;
   double validation_share = 0;  // of the data, in place of a validation file
@@ -67,6 +67,9 @@ struct FinetuneOptions {
 
 struct FinetuneReport {
   train::Summary summary;
+  // Of a task: the score that the best weights were found by, and its best value.
+  std::string score;
+  std::optional<double> best_score;
   std::string method;
   Arithmetic arithmetic;  // without auto
   std::int64_t trained_parameters = 0;
@@ -89,6 +92,8 @@ struct FinetuneReport {
 FinetuneReport finetune(const FinetuneOptions& options, Progress& progress);
 // Throws InputError for options that finetune refuses whatever the model and the data are.
 void check_finetune(const FinetuneOptions& options);
+// Reads all of the data as finetune does, and throws what it throws for them.
+void check_training_data(const FinetuneOptions& options, Progress& progress);
 // Throws InputError for target modules that a model of this layout lacks, or a rank above theirs.
 void check_fresh_adapter(const architecture::Layout& layout, const FinetuneOptions& options);
 // What an adapter that is continued has settled cannot be asked for otherwise: throws InputError at

@@ -12,6 +12,7 @@ namespace qloft::pipeline {
 struct MergeOptions {
   std::string model;      // plain or quantized: a folder, or a hub name
   std::string adapter;    // a PEFT folder; empty: the one inside a quantized folder
+  std::string task;       // that the adapter was trained for (qloft/evaluate/task.h), for its head
   bool bare = false;      // Q alone: no adapter, not even the one inside
   bool any_base = false;  // take an adapter that names another base than this model
   std::filesystem::path output;

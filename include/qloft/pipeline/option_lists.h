@@ -289,6 +289,8 @@ void visit_options(MergeOptions& o, Visitor& v) {
   v("-o,--output", o.output, "the folder to write");
   v("--overwrite", o.overwrite, "replace it if it is not empty");
   v("--adapter", o.adapter, "PEFT adapter folder; default: the one inside a quantized folder");
+  v("--task", o.task,
+    "the task that the adapter was trained for, where the model has no head for it");
   v("--bare", o.bare, "write Q alone, without the adapter inside a quantized folder");
   v("--any-base", o.any_base, "take an adapter that names another base than this model");
   v("--dtype", o.dtype, "f32, bf16 or f16; default: config.json's");

@@ -136,7 +136,10 @@ void visit_fields(FinetuneReport& r, Visitor& v) {
   v("first_loss", s.first_loss, show::fixed("first loss", 4));
   v("last_loss", s.last_loss, show::fixed("last loss", 4));
   v("best_validation_loss", s.best_validation_loss, show::fixed("best validation loss", 4));
-  v("best_step", s.best_step, s.best_validation_loss ? show::text("at step") : Shown{});
+  v("score", r.score);
+  v("best_score", r.best_score, show::fixed("best " + r.score, 4));
+  const bool validated = s.best_validation_loss || r.best_score;
+  v("best_step", s.best_step, validated ? show::text("at step") : Shown{});
   v("stopped_early", s.stopped_early);
   v("truncated_examples", s.truncated_examples);
   v("skipped_examples", s.skipped_examples);

@@ -25,7 +25,7 @@ class ModelFiles {
   // naming folder and tensor for one that is missing, misshapen, of no float type, or that this
   // architecture does not have. `head`: in place of the one that config.json names. A head's
   // parameters that the checkpoint lacks, or has for other labels than asked for, are made anew
-  // from `seed`, normal by initializer_range, and warnings() says so.
+  // from `seed`, normal by initializer_range, and head_warning() says so.
   explicit ModelFiles(const std::filesystem::path& folder,
                       const std::optional<architecture::HeadRequest>& head = std::nullopt,
                       std::uint64_t seed = 0);
@@ -40,6 +40,8 @@ class ModelFiles {
   const std::optional<QuantizationConfig>& quantization() const { return quantization_; }
   // What the person should know, a line each.
   const std::vector<std::string>& warnings() const { return warnings_; }
+  // Which parameters of its head are made anew; empty: none.
+  const std::string& head_warning() const { return head_warning_; }
 
   // How a packed parameter is stored; null: it is dense.
   const MatrixEntry* packed(architecture::ParameterId id) const;
@@ -79,6 +81,7 @@ class ModelFiles {
   std::vector<architecture::Storage>
       storages_;  // by ParameterId; empty: packed, tied, or made anew
   std::vector<std::string> warnings_;
+  std::string head_warning_;
 };
 
 // The tensors that a full-precision checkpoint of this parameter is written as, in `type`.

@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "qloft/core/progress.h"
 #include "qloft/data/labelled.h"
 #include "qloft/model.h"
 #include "qloft/train.h"
@@ -37,8 +39,9 @@ class Labelled {
 };
 
 // What the model's head says of each, in their order: f32 CPU [examples, labels]; `batch` (at least
-// 1) at a time, those of like length together. Leaves the model out of training mode.
+// 1) at a time, those of like length together. Leaves the model out of training mode. `stage`: what
+// progress is told. Throws Interrupted where progress asks to stop.
 at::Tensor label_scores(model::Model& model, model::AdapterId adapter, const Labelled& labelled,
-                        std::int64_t batch);
+                        std::int64_t batch, const std::string& stage, Progress& progress);
 
 }  // namespace qloft::train

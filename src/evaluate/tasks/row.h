@@ -2,6 +2,7 @@
 // What a task's file needs to become a row: its options are a struct with visit_options, declared
 // as all options are (qloft/core/options.h).
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -23,6 +24,12 @@ inline constexpr const char* kLimitHelp =
 inline constexpr std::int64_t kMostBatch = 1 << 16;
 inline constexpr std::int64_t kMostTokens = 1 << 20;
 inline constexpr const char* kBatchHelp = "examples at once";
+inline constexpr const char* kLengthHelp = "tokens of an example at most";
+
+// `asked`, and not more than the model's positions.
+inline std::int64_t length_of(std::int64_t asked, const architecture::Layout& layout) {
+  return layout.max_positions > 0 ? std::min(asked, layout.max_positions) : asked;
+}
 
 class SettingLister {
  public:
@@ -64,38 +71,46 @@ inline void expect_at_least(std::int64_t least, std::int64_t found, const char* 
 }
 
 template <typename Options>
-Options options_of(const Request& request) {
+Options options_of(const std::vector<Setting>& settings) {
   Options options;
-  SettingReader reader(request.settings);
+  SettingReader reader(settings);
   visit_options(options, reader);
   return options;
 }
 
 // kCheck(options, data, positions, progress), kPrepare(materials, options, data, progress) and,
-// with what that gave, kRun(subject, options, prepared, progress) make the row whole.
-template <typename Options, auto kCheck, auto kPrepare, auto kRun>
+// with what that gave, kRun(subject, options, prepared, progress) make the row whole; where it is
+// learned, with kLearn(materials, options, files, progress).
+template <typename Options, auto kCheck, auto kPrepare, auto kRun, auto kLearn = nullptr>
 Task make_task(Task row) {
   Options defaults;
   SettingLister lister;
   visit_options(defaults, lister);
   row.settings = std::move(lister.settings);
   row.check = [](const Request& request, std::int64_t positions, Progress& progress) {
-    const auto options = options_of<Options>(request);
+    const auto options = options_of<Options>(request.settings);
     expect_at_least(0, options.limit, "limit");
     kCheck(options, request.data, positions, progress);
   };
   row.prepare = [](const Materials& materials, const Request& request,
                    Progress& progress) -> Prepared {
-    auto prepared = kPrepare(materials, options_of<Options>(request), request.data, progress);
+    auto prepared =
+        kPrepare(materials, options_of<Options>(request.settings), request.data, progress);
     return std::make_shared<decltype(prepared)>(std::move(prepared));
   };
   row.run = [](const Subject& subject, const Request& request, const Prepared& prepared,
                Progress& progress) {
     using Data = decltype(kPrepare(std::declval<const Materials&>(), Options(),
                                    std::filesystem::path(), progress));
-    return kRun(subject, options_of<Options>(request), *static_cast<const Data*>(prepared.get()),
-                progress);
+    return kRun(subject, options_of<Options>(request.settings),
+                *static_cast<const Data*>(prepared.get()), progress);
   };
+  if constexpr (!std::is_null_pointer_v<decltype(kLearn)>) {
+    row.learn = [](const Materials& materials, const std::vector<std::filesystem::path>& files,
+                   const std::vector<Setting>& settings, Progress& progress) {
+      return kLearn(materials, options_of<Options>(settings), files, progress);
+    };
+  }
   return row;
 }
 

@@ -78,6 +78,16 @@ const Task& task(std::string_view name) {
                        suggestion(name, names_where([](const Task&) { return true; })));
 }
 
+const Task& learned_task(std::string_view name) {
+  const auto learned = [](const Task& t) { return t.learn != nullptr; };
+  for (const Task& task : tasks()) {
+    if (learned(task) && task.name == name) return task;
+  }
+  throw InputError({{}, "task"}, "expected " + alternatives(names_where(learned)) + ", found '" +
+                                     std::string(name) + "'" +
+                                     suggestion(name, names_where(learned)));
+}
+
 std::vector<Setting> all_settings() {
   std::vector<Setting> settings;
   std::vector<std::vector<std::string>> users;
