@@ -2,6 +2,7 @@
 // architecture: config.json to a Layout. Needs no torch, so that quantizing starts at once.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,8 @@ struct HeadRequest {
   std::vector<std::string> labels = {};  // of sequences and tokens; spans have two by themselves
   Problem problem = Problem::single_label;
 };
+// That of the layout; nullopt: it predicts next tokens.
+std::optional<HeadRequest> own_head(const Layout& layout);
 bool has_head(const Layout& layout, const HeadRequest& head);
 // Throws InputError naming `file`, the layout's config.json, where it has none.
 void expect_head(const Layout& layout, const HeadRequest& head, const std::filesystem::path& file);

@@ -13,6 +13,7 @@
 #include "qloft/core/progress.h"
 #include "qloft/data.h"
 #include "qloft/model.h"
+#include "qloft/objectives.h"
 
 namespace qloft::calibrate {
 
@@ -62,6 +63,13 @@ std::int64_t gram_bytes(const architecture::Layout& layout);
 // pass are added to these. The model's observer is replaced and then removed.
 void add_fisher(model::Model& model, model::AdapterId adapter, const data::Example& example,
                 Fisher& fisher, GramSums* grams = nullptr);
+
+// Takes one sequence through the model and gives its loss, of which nothing counts where there is
+// none.
+using SequenceLoss = std::function<objectives::Loss(model::Model& model)>;
+// The same for any loss, of an encoder's or of a task's; null sums are left out. Inputs of the
+// output matrix are those of what is foretold.
+void add_sequence(model::Model& model, const SequenceLoss& loss, Fisher* fisher, GramSums* grams);
 
 // Mean of x x^T, by the names of GramSums: the upper triangle row by row.
 using GramSink = std::function<void(const std::string& module, std::span<const float> triangle)>;

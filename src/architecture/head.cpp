@@ -45,6 +45,11 @@ void expect_next_token(const Layout& layout, const std::filesystem::path& file) 
                        layout.family + ", " + std::string(name(layout.head.kind)) + ")");
 }
 
+std::optional<HeadRequest> own_head(const Layout& layout) {
+  if (predicts_next_token(layout)) return std::nullopt;
+  return HeadRequest{layout.head.kind, layout.head.labels, layout.head.problem};
+}
+
 bool has_head(const Layout& layout, const HeadRequest& head) {
   if (layout.head.kind != head.kind) return false;
   if (head.kind != HeadKind::sequence && head.kind != HeadKind::tokens) return true;

@@ -3,12 +3,11 @@
 #include "qloft/backend/statistics.h"
 #include "qloft/calibrate.h"
 #include "qloft/objectives.h"
+#include "squares.h"
 #include "tensors.h"
 
 namespace qloft::calibrate {
-namespace {
 
-// The means of the squares of g = gradient^T input by row and by column; of a slice its share.
 void add_squares(const at::Tensor& input, const model::Observer::OutputGradient& gradient,
                  FisherSums& sums) {
   const backend::SquareSums squares = backend::squared_products(gradient.values, input);
@@ -23,8 +22,6 @@ void add_squares(const at::Tensor& input, const model::Observer::OutputGradient&
     sums.columns[j] += factor * squares.columns[j] / static_cast<double>(gradient.outputs);
   }
 }
-
-}  // namespace
 
 void add_fisher(model::Model& model, model::AdapterId adapter, const data::Example& example,
                 Fisher& fisher, GramSums* grams) {

@@ -31,7 +31,7 @@ std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
       architecture::read_layout(io::read_json(model / "config.json"), model / "config.json")
           .max_positions;
   if (positions > 0) length = std::min(length, positions);
-  if (o.random_tokens) return length;
+  if (o.random_tokens || !o.task.empty()) return length;
   if (data::is_rows_file(o.data)) return length;
   const auto ids = tokenizer::Tokenizer::load(model).encode(read_file(o.data));
   return std::clamp<std::int64_t>(std::ssize(ids), 2, length);
@@ -96,6 +96,7 @@ void check(const QuantizeOptions& o) {
          "expected a text or the statistics of one (--stats), found both");
   refuse(o.random_tokens && (!o.data.empty() || !o.stats.empty()), "random_tokens",
          "expected these, a text or the statistics of one, found two of them");
+  refuse(!o.task.empty() && o.data.empty(), "task", "expected its data (--data), found none");
   refuse(!o.chat_template.empty() && o.data.empty(), "chat_template",
          "expected none without --data: only conversations need one");
   refuse(o.recover < 0, "recover", "expected 0 or more, found " + std::to_string(o.recover));
@@ -138,6 +139,7 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
   calibration.model.model = o.model;
   calibration.model.chat_template = o.chat_template;
   calibration.data = o.data;
+  calibration.task = o.task;
   calibration.random_tokens = o.random_tokens;
   if (o.random_tokens) calibration.samples = kRandomSequences;
   calibration.length = sequence_length(o, model);
@@ -194,6 +196,7 @@ Resolved worked_out(const QuantizeOptions& options, Progress& progress) {
   if (has_data) o.stats = make_statistics(o, progress);
   o.data.clear();
   o.random_tokens = false;
+  o.task.clear();
   if (has_plan) {
     o.plan = make_plan(o, progress);
     o.bits.reset();

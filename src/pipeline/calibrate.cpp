@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "calibrate_inputs.h"
+#include "calibrate_sequences.h"
 #include "calibrate_sums.h"
 #include "clock.h"
 #include "load.h"
@@ -15,6 +16,7 @@
 #include "qloft/checkpoint/finite.h"
 #include "qloft/core.h"
 #include "qloft/data/omissions.h"
+#include "qloft/evaluate/task.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/statistics.h"
 #include "suspects.h"
@@ -36,17 +38,28 @@ std::span<const std::byte> bytes_of(const auto& values) {
   return std::as_bytes(std::span(values));
 }
 
+// A task's head gives the names of a model's parameters another beginning than the folder's own.
+struct WrittenNames {
+  std::string computed, written;
+
+  std::string operator()(const std::string& name) const {
+    return name.starts_with(computed) ? written + name.substr(computed.size()) : name;
+  }
+};
+
 // Of the linear layers and the output matrix.
-std::vector<io::TensorInfo> tensors_of(const architecture::Layout& layout, bool gram, bool fisher) {
+std::vector<io::TensorInfo> tensors_of(const architecture::Layout& layout,
+                                       const WrittenNames& written, bool gram, bool fisher) {
   std::vector<io::TensorInfo> out;
   for (const architecture::ParameterId id : architecture::multiplied(layout)) {
     const architecture::Parameter& linear = layout.parameter(id);
+    const std::string name = written(linear.name);
     if (gram && linear.input_of == id) {
-      out.push_back(statistics::gram_tensor(linear.name, linear.columns()));
+      out.push_back(statistics::gram_tensor(name, linear.columns()));
     }
     if (!fisher) continue;
-    out.push_back(statistics::fisher_rows_tensor(linear.name, linear.rows()));
-    out.push_back(statistics::fisher_columns_tensor(linear.name, linear.columns()));
+    out.push_back(statistics::fisher_rows_tensor(name, linear.rows()));
+    out.push_back(statistics::fisher_columns_tensor(name, linear.columns()));
   }
   return out;
 }
@@ -95,23 +108,27 @@ bool keeps_activations(const model::Model& model, const std::vector<data::Exampl
          kMostActivations;
 }
 
-auto gram_sink(io::SafetensorsWriter& writer) {
-  return [&writer](const std::string& module, std::span<const float> triangle) {
-    write_finite(writer, module + ".weight.gram", triangle);
+auto gram_sink(io::SafetensorsWriter& writer, const WrittenNames& written) {
+  return [&writer, written](const std::string& module, std::span<const float> triangle) {
+    write_finite(writer, written(module) + ".weight.gram", triangle);
   };
 }
 
-// Gram matrices too, where these are given.
-void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examples,
-                    OutputFolder& folder, io::SafetensorsWriter& writer, calibrate::GramSums* grams,
-                    Progress& progress) {
+// One of both, or both.
+void collect_in_one_pass(LoadedModel& loaded, const Sequences& sequences,
+                         const WrittenNames& written, OutputFolder& folder,
+                         io::SafetensorsWriter& writer, bool with_fisher,
+                         calibrate::GramSums* grams, Progress& progress) {
+  const std::vector<data::Example>& examples = sequences.examples;
   calibrate::Fisher fisher;
   const fs::path state = folder.path() / kFisherFile;
   const std::int64_t total = std::ssize(examples);
   std::int64_t done = read_sums(state, total, loaded.model.layout(), fisher, grams), tokens = 0;
   for (const data::Example& example : examples) tokens += std::ssize(example.ids);
   loaded.model.set_checkpointing(!keeps_activations(loaded.model, examples));
-  progress.begin(grams == nullptr ? "Fisher information" : "Fisher information and Gram matrices",
+  progress.begin(grams == nullptr ? "Fisher information"
+                 : with_fisher    ? "Fisher information and Gram matrices"
+                                  : "Gram matrices",
                  static_cast<std::uint64_t>(total), "sequences");
   if (done > 0) progress.update(static_cast<std::uint64_t>(done), "resumed");
   while (done < total) {
@@ -123,8 +140,7 @@ void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examp
                                 " sequences are finished and kept; the same command goes on from "
                                 "there");
     }
-    calibrate::add_fisher(loaded.model, loaded.adapter, examples[static_cast<std::size_t>(done)],
-                          fisher, grams);
+    sequences.add(loaded.model, loaded.adapter, done, with_fisher ? &fisher : nullptr, grams);
     progress.update(static_cast<std::uint64_t>(++done), "");
     // After the last one Gram matrices layer by layer still take long; all other results do not.
     if (done == total ? grams != nullptr : done % kSequencesBetweenSaves != 0) continue;
@@ -134,11 +150,11 @@ void collect_fisher(LoadedModel& loaded, const std::vector<data::Example>& examp
   progress.end();
   loaded.model.set_checkpointing(false);
   for (const auto& [name, sums] : fisher) {
-    write_finite(writer, name + ".weight.fisher_rows", root_means(sums.rows, total));
-    write_finite(writer, name + ".weight.fisher_columns", root_means(sums.columns, total));
+    write_finite(writer, written(name) + ".weight.fisher_rows", root_means(sums.rows, total));
+    write_finite(writer, written(name) + ".weight.fisher_columns", root_means(sums.columns, total));
   }
-  if (grams != nullptr) calibrate::finish_grams(*grams, tokens, gram_sink(writer));
-  say_what_nothing_reached(loaded.model.layout(), fisher, progress);
+  if (grams != nullptr) calibrate::finish_grams(*grams, tokens, gram_sink(writer, written));
+  if (with_fisher) say_what_nothing_reached(loaded.model.layout(), fisher, progress);
 }
 
 // The first layer whose Gram matrices are not safely in the file.
@@ -163,7 +179,7 @@ void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& example
   std::int64_t done = first;
   try {
     calibrate::collect_gram(
-        loaded.model, loaded.adapter, examples, first, gram_sink(writer),
+        loaded.model, loaded.adapter, examples, first, gram_sink(writer, {}),
         [&](std::int64_t layer) {
           writer.flush();
           folder.journal().add({{"layer", layer}});
@@ -221,25 +237,46 @@ io::SafetensorsWriter open_file(const std::vector<io::TensorInfo>& tensors,
   return writer;
 }
 
-void collect(LoadedModel& loaded, const std::vector<data::Example>& examples,
+void collect(LoadedModel& loaded, const Sequences& sequences, const WrittenNames& written,
              const statistics::Origin& origin, OutputFolder& folder, CalibrateReport& report,
              Progress& progress) {
   io::SafetensorsWriter writer =
-      open_file(tensors_of(loaded.model.layout(), report.gram, report.fisher),
+      open_file(tensors_of(loaded.model.layout(), written, report.gram, report.fisher),
                 statistics::to_metadata(origin), folder, report.resumed);
-  if (report.fisher) {
+  if (report.fisher || report.one_pass) {
     const auto start = Clock::now();
     std::optional<calibrate::GramSums> grams;
-    if (report.one_pass) grams.emplace(loaded.model);
-    collect_fisher(loaded, examples, folder, writer, grams ? &*grams : nullptr, progress);
-    report.fisher_seconds = seconds_since(start);
+    if (report.one_pass && report.gram) grams.emplace(loaded.model);
+    collect_in_one_pass(loaded, sequences, written, folder, writer, report.fisher,
+                        grams ? &*grams : nullptr, progress);
+    (report.fisher ? report.fisher_seconds : report.gram_seconds) = seconds_since(start);
   }
   if (report.gram && !report.one_pass) {
     const auto start = Clock::now();
-    collect_gram(loaded, examples, folder, writer, progress);
+    collect_gram(loaded, sequences.examples, folder, writer, progress);
     report.gram_seconds = seconds_since(start);
   }
   writer.flush();
+}
+
+// Of an encoder without a task its own.
+std::optional<architecture::HeadRequest> head_of(const CalibrateOptions& options) {
+  if (!options.task.empty()) return evaluate::learned_task(options.task).head;
+  const fs::path file = checkpoint::resolve(options.model.model) / "config.json";
+  return architecture::own_head(architecture::read_layout(io::read_json(file), file));
+}
+
+// Where there is no loss, Fisher factors must not have been asked for.
+void settle_statistics(const CalibrateOptions& options, const Sequences& sequences,
+                       CalibrateReport& report, Progress& progress) {
+  if (sequences.has_loss || !report.fisher) return;
+  if (options.fisher) {
+    throw InputError({{}, "fisher"},
+                     "the model has no loss on a text: expected Gram matrices (--gram) or a task "
+                     "(--task)");
+  }
+  report.fisher = false;
+  progress.note("Gram matrices only: the model has no loss on a text (--task)");
 }
 
 }  // namespace
@@ -256,6 +293,12 @@ void check_calibrate(const CalibrateOptions& options) {
   expect(options.gram_memory >= 0, "gram_memory", "at least 0", options.gram_memory);
   if (options.random_tokens && !options.data.empty()) {
     throw InputError({{}, "random_tokens"}, "expected these or data, found both");
+  }
+  if (!options.task.empty()) {
+    evaluate::learned_task(options.task);
+    if (options.random_tokens) {
+      throw InputError({{}, "random_tokens"}, "expected none with a task");
+    }
   }
   const fs::path config = checkpoint::resolve(options.model.model) / "config.json";
   const std::int64_t longest =
@@ -284,18 +327,22 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   ModelOptions exact = options.model;
   exact.adapter_type = "f32";
   exact.output_type = "stored";
-  ModelInputs model = open_model(exact);
+  ModelInputs model = open_model(exact, head_of(options));
   report.arithmetic = model.choice.arithmetic;
   data::Omissions omissions;
-  const std::vector<data::Example> examples = draw(options, model, omissions);
+  const Sequences sequences = draw_sequences(options, model, omissions, progress);
+  const std::vector<data::Example>& examples = sequences.examples;
+  settle_statistics(options, sequences, report, progress);
   if (!report.fisher) {  // Gram matrices are of all inputs
     omissions.left_out = 0;
     omissions.first_left_out.reset();
   }
   for (const std::string& note : omissions.notes()) progress.warn(note);
+  const quantized::ModelFiles plain(model.files.folder());
+  const WrittenNames written{model.files.layout().prefix, plain.layout().prefix};
   statistics::Origin origin{
       .model = options.model.model,
-      .identity = identity_of(model.files),
+      .identity = identity_of(plain),
       .data = options.random_tokens ? "random tokens" : options.data.filename().string(),
       .samples = std::ssize(examples),
       .length = 0,
@@ -307,9 +354,10 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   }
   const architecture::Layout layout = model.files.layout();
   if (report.gram) say_where_tokens_are_few(layout, origin.tokens, progress);
-  report.one_pass = report.gram && report.fisher &&
-                    static_cast<double>(calibrate::gram_bytes(layout)) <=
-                        static_cast<double>(options.gram_memory) * kMegabyte;
+  report.one_pass =
+      !sequences.next_tokens || (report.gram && report.fisher &&
+                                 static_cast<double>(calibrate::gram_bytes(layout)) <=
+                                     static_cast<double>(options.gram_memory) * kMegabyte);
 
   io::Json work = {{"model", weights_fingerprint(model.files.folder())},
                    {"adapter", adapter_fingerprint(model.files.source(), options.model)},
@@ -319,13 +367,14 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
                    {"gram", report.gram},
                    {"fisher", report.fisher},
                    {"one_pass", report.one_pass}};
+  if (!options.task.empty()) work["task"] = options.task;
   OutputFolder folder(output_of(options), work, progress);
   report.resumed = folder.finished();
   if (!folder.finished()) {
     checkpoint::expect_finite(model.files.source());
     LoadedModel loaded = load_model(std::move(model), progress);
     try {
-      collect(loaded, examples, origin, folder, report, progress);
+      collect(loaded, sequences, written, origin, folder, report, progress);
     } catch (const ComputationError&) {
       rethrow_at_largest(weights_read(loaded.source(), options.model));
     }

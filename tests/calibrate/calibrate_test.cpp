@@ -247,6 +247,60 @@ TEST(Gram, HasItsSizeForetold) {
   EXPECT_EQ(gram_bytes(model.layout()), static_cast<std::int64_t>(bytes));
 }
 
+quantized::ModelFiles encoder() {
+  return quantized::ModelFiles(QLOFT_TEST_DATA "/golden/encoders/bert_sequence");
+}
+
+// torch's own gradients of all weights are the reference.
+TEST(Sequence, AddsTheSquaresOfTorchsGradientsOfAnyLoss) {
+  Progress silent;
+  auto trained = model::Model::load(encoder(), {.train_weights = true}, silent);
+  auto frozen = model::Model::load(encoder(), {}, silent);
+  const model::Input input{tensor_of(std::vector<int>{1, 7, 20, 33, 2})};
+  const SequenceLoss loss_of = [&](model::Model& model) {
+    return objectives::classification(model, input, at::zeros({1}, at::kLong));
+  };
+  loss_of(trained).sum.backward();
+  Fisher fisher;
+  add_sequence(frozen, loss_of, &fisher, nullptr);
+  EXPECT_EQ(fisher.size(), 12u);  // none of the head
+  for (const auto& [name, weight] : trained.dense_weights()) {
+    const auto found = fisher.find(name.substr(0, name.rfind('.')));
+    if (found == fisher.end() || !name.ends_with(".weight")) continue;
+    const at::Tensor rows = weight.grad().to(at::kDouble).pow(2).mean(1);
+    for (std::int64_t i = 0; i < rows.size(0); ++i) {
+      EXPECT_NEAR(found->second.rows[static_cast<std::size_t>(i)], rows[i].item<double>(),
+                  1e-3 * rows.max().item<double>())
+          << name;
+    }
+  }
+}
+
+TEST(Sequence, AddsTheSameGramMatricesWithAndWithoutTheFisherInformation) {
+  Progress silent;
+  auto model = model::Model::load(encoder(), {}, silent);
+  const model::Input input{tensor_of(std::vector<int>{1, 7, 20, 33, 2})};
+  const SequenceLoss loss_of = [&](model::Model& own) {
+    return objectives::classification(own, input, at::zeros({1}, at::kLong));
+  };
+  std::map<std::string, std::vector<float>> found[2];
+  for (const bool checkpointing : {false, true}) {
+    model.set_checkpointing(checkpointing);
+    GramSums grams(model);
+    Fisher fisher;
+    add_sequence(model, loss_of, checkpointing ? &fisher : nullptr, &grams);
+    finish_grams(grams, 5, into(found[checkpointing ? 1 : 0]));
+  }
+  ASSERT_EQ(found[0].size(), 8u);  // q, o, and both of the MLP, of two layers
+  for (const auto& [name, gram] : found[0]) {
+    EXPECT_GT(gram[0], 0.f) << name;
+    const float largest = *std::ranges::max_element(gram);
+    for (std::size_t i = 0; i < gram.size(); ++i) {
+      ASSERT_NEAR(gram[i], found[1].at(name)[i], 1e-5f * largest) << name;
+    }
+  }
+}
+
 TEST(RandomSequences, AreOfTheVocabularyAloneAndTheSameForOneSeed) {
   const std::vector<tokenizer::TokenId> vocabulary = {3, 5, 8};
   const auto found = random_sequences(vocabulary, 2, 50, 1);

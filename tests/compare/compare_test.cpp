@@ -206,7 +206,8 @@ TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModelOrAnEncoder) {
     if (entry.path().filename() == "glue.json") {
       write_encoder(folder_ / "encoder");
       o.model = (folder_ / "encoder").string();
-      o.train = o.test = folder_ / "labels.jsonl";
+      o.train = o.test = o.calibration = folder_ / "labels.jsonl";
+      o.set = {"calibrate.length=32"};
       write_file(o.train, R"({"sentence": "good film", "label": 1})");
     }
     EXPECT_THROW(run(o, stop), Interrupted) << o.recipe;

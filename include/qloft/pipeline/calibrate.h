@@ -16,7 +16,10 @@ struct CalibrateOptions {
   // A full-precision or a quantized folder. An adapter (that of a quantized folder, or one named)
   // takes part.
   ModelOptions model;
-  std::filesystem::path data;    // a text, or JSON Lines or an array (.jsonl, .json)
+  std::filesystem::path data;  // a text, or JSON Lines or an array (.jsonl, .json)
+  // A task (qloft/evaluate/task.h) whose examples `data` has: the Fisher information is of its
+  // loss.
+  std::string task;
   bool random_tokens = false;    // in place of data: tokens of the vocabulary, drawn at random
   std::filesystem::path output;  // one safetensors file
   bool overwrite = false;
@@ -49,6 +52,8 @@ struct CalibrateReport {
 
 // Text is cut into sequences of `length` tokens, of which `samples` are drawn; of JSON Lines
 // or an array, `samples` rows are drawn, and the Fisher information is that of the loss on answers.
+// The Fisher information of an encoder is of a task's loss, or, where it has a head for masked
+// tokens, of 15 % of the tokens of a text (Devlin et al. 2019); else there are Gram matrices only.
 // Random tokens are all of the vocabulary but the special ones, with equal chances.
 // OUTPUT is built in OUTPUT.partial and renamed when it is whole; an interrupted run of the same
 // options is taken up at the next 16 sequences (Fisher, and both in one pass) and at the next layer

@@ -107,6 +107,7 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   visit_method(o, v);
   v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
   v("--data", o.data, "in place of --stats: a text, JSON Lines or an array, to calibrate on");
+  v("--task", o.task, "of an encoder: the task that --data are of (finetune --task)");
   v("--random-tokens", o.random_tokens,
     "in place of --data, where there is none: calibrate on "
     "tokens of the vocabulary, drawn at random");
@@ -301,6 +302,7 @@ void visit_options(CalibrateOptions& o, Visitor& v) {
   v("--data", o.data, "a text, or JSON Lines or an array (.jsonl, .json) as finetune takes them");
   v("--random-tokens", o.random_tokens,
     "in place of --data: tokens of the vocabulary, drawn at random");
+  v("--task", o.task, "of an encoder: the task that the data are of (finetune --task)");
   v("-o,--output", o.output, "the file to write (safetensors)");
   v("--overwrite", o.overwrite, "replace it");
   v("--gram", o.gram, "Gram matrices only (default: these and Fisher factors)");

@@ -29,6 +29,7 @@ struct QuantizeOptions {
   std::optional<double> damping;        // of Gram matrices, in parts of the diagonal's mean
   std::filesystem::path stats;          // what calibrate wrote; the metrics but frobenius need it
   std::filesystem::path data;           // in place of stats: a text, or JSON Lines, to calibrate on
+  std::string task;                     // that data are of: CalibrateOptions'
   bool random_tokens = false;           // in place of data: CalibrateOptions', 64 sequences
   std::filesystem::path chat_template;  // for conversations in data, in place of the model's own
 
