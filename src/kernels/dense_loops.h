@@ -359,6 +359,34 @@ void swiglu_gradient(const float* g, const float* u, const float* d, std::int64_
   });
 }
 
+void gelu(const float* x, std::int64_t count, float* value, float* slope) {
+  for_lanes<1, 2>(count, {x}, {value, slope}, [](const Lanes* a, Lanes* b) {
+    const Lanes size = a[0] < 0.f ? -a[0] : a[0];
+    const Lanes e = exponential(-0.5f * a[0] * a[0]);
+    const Lanes t = 1.f / (1.f + 0.23164190f * size);
+    Lanes p = all(0.530702716f);
+    p = p * t - 0.726576014f;
+    p = p * t + 0.710706871f;
+    p = p * t - 0.142248368f;
+    p = p * t + 0.127414796f;
+    const Lanes above = p * t * e;  // of the distribution beyond |x|
+    const Lanes phi = a[0] < 0.f ? above : 1.f - above;
+    b[0] = a[0] * phi;
+    b[1] = phi + a[0] * e * 0.398942280f;
+  });
+}
+
+void gelu_tanh(const float* x, std::int64_t count, float* value, float* slope) {
+  for_lanes<1, 2>(count, {x}, {value, slope}, [](const Lanes* a, Lanes* b) {
+    const Lanes square = a[0] * a[0];
+    // 0.5 (1 + tanh(z)) = 1 / (1 + e^(-2 z))
+    const Lanes twice = a[0] * (1.59576912f + 0.0713548163f * square);
+    const Lanes phi = 1.f / (1.f + exponential(-twice));
+    b[0] = a[0] * phi;
+    b[1] = phi + a[0] * phi * (1.f - phi) * (1.59576912f + 0.214064449f * square);
+  });
+}
+
 constexpr DenseTable table_of(InstructionSet set) {
   return {
       .set = set,
@@ -375,5 +403,7 @@ constexpr DenseTable table_of(InstructionSet set) {
       .softmax_gradient = softmax_gradient,
       .swiglu = swiglu,
       .swiglu_gradient = swiglu_gradient,
+      .gelu = gelu,
+      .gelu_tanh = gelu_tanh,
   };
 }

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include "qloft/core/random.h"
@@ -252,6 +253,10 @@ TEST(DenseKernels, KeepWhatIsNotANumber) {
       EXPECT_TRUE(std::isnan(out[at])) << at;
       table.swiglu_gradient(g.data(), d.data(), d.data(), count, out.data(), du.data());
       EXPECT_TRUE(std::isnan(out[at]) && std::isnan(du[at])) << at;
+      for (const auto kernel : {table.gelu, table.gelu_tanh}) {
+        kernel(g.data(), count, out.data(), du.data());
+        EXPECT_TRUE(std::isnan(out[at]) && std::isnan(du[at])) << at;
+      }
     }
   });
 }
@@ -272,6 +277,33 @@ TEST(DenseKernels, GateByTheSigmoidLinearUnit) {
       EXPECT_NEAR(out[j], g[j] * s * u[j], 1e-5 * std::abs(g[j] * u[j]));
       EXPECT_NEAR(dg[j], d[j] * u[j] * s * (1 + g[j] * (1 - s)), 1e-5 * (1 + std::abs(g[j])));
       EXPECT_NEAR(du[j], d[j] * g[j] * s, 1e-5 * std::abs(g[j] * d[j]));
+    }
+  });
+}
+
+TEST(DenseKernels, GateByTheNormalDistribution) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    auto x = normals(count, 7, 3.f);
+    if (count > 1) {
+      x[0] = -200.f;
+      x[1] = 200.f;
+    }
+    std::vector<float> value(x.size()), slope(x.size());
+    table.gelu(x.data(), count, value.data(), slope.data());
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      const double at = x[j], phi = 0.5 * std::erfc(-at * std::numbers::sqrt2 / 2),
+                   density =
+                       std::exp(-at * at / 2) * std::numbers::inv_sqrtpi / std::numbers::sqrt2;
+      EXPECT_NEAR(value[j], at * phi, 2e-7 * (1 + std::abs(at))) << at;
+      EXPECT_NEAR(slope[j], phi + at * density, 1e-6) << at;
+    }
+    table.gelu_tanh(x.data(), count, value.data(), slope.data());
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      const double at = x[j], scale = std::sqrt(2 / std::numbers::pi),
+                   t = std::tanh(scale * (at + 0.044715 * at * at * at)),
+                   inner = scale * (1 + 3 * 0.044715 * at * at);
+      EXPECT_NEAR(value[j], 0.5 * at * (1 + t), 2e-7 * (1 + std::abs(at))) << at;
+      EXPECT_NEAR(slope[j], 0.5 * (1 + t) + 0.5 * at * (1 - t * t) * inner, 2e-6) << at;
     }
   });
 }

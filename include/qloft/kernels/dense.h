@@ -58,6 +58,12 @@ struct DenseTable {
   // With s = sigmoid(g): dg = d u s (1 + g (1 - s)), du = d g s.
   void (*swiglu_gradient)(const float* g, const float* u, const float* d, std::int64_t count,
                           float* dg, float* du);
+
+  // value[j] = x[j] P(x[j]) and its slope at x[j] (Hendrycks & Gimpel 2016): gelu by the normal
+  // distribution's P, within 2e-7 (1 + |x|) (Abramowitz & Stegun 1964, 7.1.26); gelu_tanh by
+  // 0.5 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+  void (*gelu)(const float* x, std::int64_t count, float* value, float* slope);
+  void (*gelu_tanh)(const float* x, std::int64_t count, float* value, float* slope);
 };
 
 // The table of one instruction set. It may only be called where this machine supports the set.

@@ -2,8 +2,8 @@
 #include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "elementwise.h"
 #include "qloft/kernels/dense.h"
@@ -16,69 +16,77 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// An activation's value and slope at x.
-struct ValueAndSlope {
-  float value, slope;
-};
-
-ValueAndSlope silu_at(float x) {
-  const float s = 1.f / (1.f + std::exp(-x));
-  return {x * s, s * (1.f + x * (1.f - s))};
+// An activation's values and slopes at x.
+void silu(const float* x, std::int64_t n, float* value, float* slope) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float s = 1.f / (1.f + std::exp(-x[i]));
+    value[i] = x[i] * s;
+    slope[i] = s * (1.f + x[i] * (1.f - s));
+  }
 }
 
-// x Phi(x) with the normal distribution's Phi (Hendrycks & Gimpel 2016).
-ValueAndSlope gelu_at(float x) {
-  constexpr auto kRoot = static_cast<float>(1 / std::numbers::sqrt2);
-  constexpr auto kDensity = static_cast<float>(std::numbers::inv_sqrtpi / std::numbers::sqrt2);
-  const float phi = 0.5f * (1.f + std::erf(x * kRoot));
-  return {x * phi, phi + x * kDensity * std::exp(-0.5f * x * x)};
+void relu(const float* x, std::int64_t n, float* value, float* slope) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const bool off = x[i] <= 0.f;  // NaN stays NaN
+    value[i] = off ? 0.f : x[i];
+    slope[i] = off ? 0.f : 1.f;
+  }
 }
 
-// The same with 0.5 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) for Phi.
-ValueAndSlope gelu_tanh_at(float x) {
-  constexpr auto kScale = static_cast<float>(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
-  constexpr float kCubic = 0.044715f;
-  const float t = std::tanh(kScale * (x + kCubic * x * x * x));
-  const float inner = kScale * (1.f + 3.f * kCubic * x * x);
-  return {0.5f * x * (1.f + t), 0.5f * (1.f + t) + 0.5f * x * (1.f - t * t) * inner};
+void tanh(const float* x, std::int64_t n, float* value, float* slope) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    value[i] = std::tanh(x[i]);
+    slope[i] = 1.f - value[i] * value[i];
+  }
 }
 
-ValueAndSlope relu_at(float x) {
-  return x <= 0.f ? ValueAndSlope{0.f, 0.f} : ValueAndSlope{x, 1.f};  // NaN stays NaN
-}
+using ActivationFunction = void (*)(const float* x, std::int64_t n, float* value, float* slope);
 
-ValueAndSlope tanh_at(float x) {
-  const float t = std::tanh(x);
-  return {t, 1.f - t * t};
-}
-
-// body(at) with the function of `activation`, so that a loop over it can be inlined.
-template <typename Body>
-void with_function(Activation activation, const Body& body) {
+ActivationFunction function_of(Activation activation) {
   switch (activation) {
     case Activation::silu:
-      return body(silu_at);
+      break;
     case Activation::gelu:
-      return body(gelu_at);
+      return kernels::dense_table().gelu;
     case Activation::gelu_tanh:
-      return body(gelu_tanh_at);
+      return kernels::dense_table().gelu_tanh;
     case Activation::relu:
-      return body(relu_at);
+      return relu;
     case Activation::tanh:
-      return body(tanh_at);
+      return tanh;
+  }
+  return silu;
+}
+
+// Values and slopes are made and used a piece at a time.
+constexpr std::int64_t kActivationPiece = 512;
+struct ActivationPiece {
+  float value[kActivationPiece], slope[kActivationPiece];
+};
+
+// body(begin, piece, count) for the pieces of x.
+template <typename Body>
+void for_pieces(ActivationFunction function, const float* x, std::int64_t n, const Body& body) {
+  ActivationPiece piece;
+  for (std::int64_t begin = 0; begin < n; begin += kActivationPiece) {
+    const std::int64_t count = std::min(kActivationPiece, n - begin);
+    function(x + begin, count, piece.value, piece.slope);
+    body(begin, piece, count);
   }
 }
 
 Tensor activated(const Tensor& x, Activation activation) {
   Tensor out = at::empty_like(x);
   const std::int64_t n = x.size(-1);
-  with_function(activation, [&](auto at) {
-    for_rows(x.numel() / n, n, [&](std::int64_t row, RowBuffers& buffers) {
-      const float* from = read_row(x, row, n, buffers.a(n));
-      float* to = row_to_write(out, row, n, buffers.b(n));
-      for (std::int64_t i = 0; i < n; ++i) to[i] = at(from[i]).value;
-      write_row(out, row, n, to);
-    });
+  const ActivationFunction function = function_of(activation);
+  for_rows(x.numel() / n, n, [&](std::int64_t row, RowBuffers& buffers) {
+    const float* from = read_row(x, row, n, buffers.a(n));
+    float* to = row_to_write(out, row, n, buffers.b(n));
+    for_pieces(function, from, n,
+               [&](std::int64_t begin, const ActivationPiece& piece, std::int64_t count) {
+                 std::copy_n(piece.value, count, to + begin);
+               });
+    write_row(out, row, n, to);
   });
   return out;
 }
@@ -95,14 +103,19 @@ struct ActivateFunction : torch::autograd::Function<ActivateFunction> {
     const Tensor dy = gradients[0].contiguous();
     Tensor dx = at::empty_like(x);
     const std::int64_t n = x.size(-1);
-    with_function(static_cast<Activation>(ctx->saved_data["activation"].toInt()), [&](auto at) {
-      for_rows(x.numel() / n, n, [&](std::int64_t row, RowBuffers& buffers) {
-        const float* from = read_row(x, row, n, buffers.a(n));
-        const float* d = read_row(dy, row, n, buffers.b(n));
-        float* to = row_to_write(dx, row, n, buffers.c(n));
-        for (std::int64_t i = 0; i < n; ++i) to[i] = d[i] * at(from[i]).slope;
-        write_row(dx, row, n, to);
-      });
+    const ActivationFunction function =
+        function_of(static_cast<Activation>(ctx->saved_data["activation"].toInt()));
+    for_rows(x.numel() / n, n, [&](std::int64_t row, RowBuffers& buffers) {
+      const float* from = read_row(x, row, n, buffers.a(n));
+      const float* d = read_row(dy, row, n, buffers.b(n));
+      float* to = row_to_write(dx, row, n, buffers.c(n));
+      for_pieces(function, from, n,
+                 [&](std::int64_t begin, const ActivationPiece& piece, std::int64_t count) {
+                   for (std::int64_t i = 0; i < count; ++i) {
+                     to[begin + i] = d[begin + i] * piece.slope[i];
+                   }
+                 });
+      write_row(dx, row, n, to);
     });
     return {dx, Tensor()};
   }
@@ -114,9 +127,12 @@ void gate_row(Activation activation, const float* g, const float* u, std::int64_
     kernels::dense_table().swiglu(g, u, n, to);
     return;
   }
-  with_function(activation, [&](auto at) {
-    for (std::int64_t i = 0; i < n; ++i) to[i] = at(g[i]).value * u[i];
-  });
+  for_pieces(function_of(activation), g, n,
+             [&](std::int64_t begin, const ActivationPiece& piece, std::int64_t count) {
+               for (std::int64_t i = 0; i < count; ++i) {
+                 to[begin + i] = piece.value[i] * u[begin + i];
+               }
+             });
 }
 
 // d activation(g) u by g and by u.
@@ -126,13 +142,15 @@ void gate_row_gradient(Activation activation, const float* g, const float* u, co
     kernels::dense_table().swiglu_gradient(g, u, d, n, dg, du);
     return;
   }
-  with_function(activation, [&](auto at) {
-    for (std::int64_t i = 0; i < n; ++i) {
-      const ValueAndSlope f = at(g[i]);
-      dg[i] = d[i] * u[i] * f.slope;
-      du[i] = d[i] * f.value;
-    }
-  });
+  for_pieces(function_of(activation), g, n,
+             [&](std::int64_t begin, const ActivationPiece& piece, std::int64_t count) {
+               for (std::int64_t i = 0; i < count; ++i) {
+                 const std::int64_t at = begin + i;
+                 const float slope = d[at] * u[at] * piece.slope[i];
+                 du[at] = d[at] * piece.value[i];
+                 dg[at] = slope;
+               }
+             });
 }
 
 // Of contiguous tensors.
