@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "conversation.h"
+#include "open_assistant.h"
 #include "qloft/core/error.h"
 #include "qloft/data.h"
 #include "qloft/data/known_ids.h"
@@ -103,7 +104,9 @@ Example ExampleReader::encode(const RowContent& row, const RowLocation& at) cons
   if (const auto* pair = std::get_if<Pair>(&row.form)) {
     example = encode_pair(tokenizer_, pair->prompt, pair->completion);
   } else {
-    example = encode_text(tokenizer_, std::get<Text>(row.form).text);
+    const std::string& text = std::get<Text>(row.form).text;
+    example = is_guanaco(text) ? encode_marked(tokenizer_, guanaco_turns(text))
+                               : encode_text(tokenizer_, text);
   }
   if (end_ && (example.ids.empty() || example.ids.back() != *end_)) {
     example.ids.push_back(*end_);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "messages.h"
+#include "open_assistant.h"
 #include "qloft/core/error.h"
 
 namespace qloft::data {
@@ -87,14 +88,33 @@ RowContent read_prompt(const io::Json& row, const RowLocation& at, const DataOpt
 }
 
 // The prompt that Alpaca's data came with (Taori et al. 2023).
-RowContent read_alpaca(const io::Json& row, const RowLocation& at, const DataOptions&) {
-  const std::string input = has(row, "input") ? text_of(row, "input", at) : std::string();
+RowContent of_alpaca(const io::Json& row, const char* context, const char* answer,
+                     const RowLocation& at) {
+  const std::string input = has(row, context) ? text_of(row, context, at) : std::string();
   std::string prompt = "Below is an instruction that describes a task";
   if (!input.empty()) prompt += ", paired with an input that provides further context";
   prompt += ". Write a response that appropriately completes the request.\n\n### Instruction:\n" +
             text_of(row, "instruction", at);
   if (!input.empty()) prompt += "\n\n### Input:\n" + input;
-  return {Pair{prompt + "\n\n### Response:\n", text_of(row, "output", at)}};
+  return {Pair{prompt + "\n\n### Response:\n", text_of(row, answer, at)}};
+}
+
+RowContent read_alpaca(const io::Json& row, const RowLocation& at, const DataOptions&) {
+  return of_alpaca(row, "input", "output", at);
+}
+
+RowContent read_dolly(const io::Json& row, const RowLocation& at, const DataOptions&) {
+  return of_alpaca(row, "context", "response", at);
+}
+
+RowContent read_flan(const io::Json& row, const RowLocation& at, const DataOptions&) {
+  return {Pair{text_of(row, "inputs", at), text_of(row, "targets", at)}};
+}
+
+RowContent read_tree(const io::Json& row, const RowLocation& at, const DataOptions&) {
+  io::Json messages = best_path(row.at("prompt"), at);
+  std::vector<bool> in_loss = messages_in_loss(messages, "prompt", at);
+  return {conversation_of(row, std::move(messages), std::move(in_loss), at)};
 }
 
 RowContent read_question(const io::Json& row, const RowLocation& at, const DataOptions& options) {
@@ -113,9 +133,15 @@ struct Form {
 
 const std::vector<Form>& forms() {
   static const std::vector<Form> table = {
-      {{"messages"}, read_messages_column},    {{"conversations"}, read_conversations_column},
-      {{"prompt", "completion"}, read_prompt}, {{"instruction", "output"}, read_alpaca},
-      {{"question", "answer"}, read_question}, {{"text"}, read_text},
+      {{"messages"}, read_messages_column},
+      {{"conversations"}, read_conversations_column},
+      {{"message_tree_id", "prompt"}, read_tree},
+      {{"prompt", "completion"}, read_prompt},
+      {{"instruction", "output"}, read_alpaca},
+      {{"instruction", "response"}, read_dolly},
+      {{"inputs", "targets"}, read_flan},
+      {{"question", "answer"}, read_question},
+      {{"text"}, read_text},
   };
   return table;
 }
@@ -162,8 +188,10 @@ RowContent read_row(const io::Json& json, const RowLocation& at, const DataOptio
   }
   at.fail(
       {},
-      "expected \"messages\", \"conversations\", \"prompt\" and \"completion\", \"instruction\" "
-      "and \"output\", \"question\" and \"answer\", or \"text\"; found none of them");
+      "expected \"messages\", \"conversations\", \"message_tree_id\" and \"prompt\", \"prompt\" "
+      "and "
+      "\"completion\", \"instruction\" and \"output\" or \"response\", \"inputs\" and \"targets\", "
+      "\"question\" and \"answer\", or \"text\"; found none of them");
 }
 
 }  // namespace qloft::data

@@ -43,8 +43,9 @@ struct RowContent {
 };
 
 // The first form whose columns are all there and not null: messages; conversations (ShareGPT);
-// prompt and completion, as texts or as messages; instruction, input and output (Alpaca); question
-// and answer; text. Throws InputError naming file, line and field.
+// message_tree_id and prompt (OpenAssistant's trees); prompt and completion, as texts or as
+// messages; instruction, input and output (Alpaca), or context and response (Dolly); inputs and
+// targets (FLAN); question and answer; text. Throws InputError naming file, line and field.
 RowContent read_row(const io::Json& json, const RowLocation& at, const DataOptions& options);
 
 // True where an object with these names has the columns of one of the forms.

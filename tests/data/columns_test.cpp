@@ -86,6 +86,55 @@ TEST(Columns, ReadsAlpacaWithItsOwnPrompt) {
   EXPECT_EQ(plain.in_loss, "la");
 }
 
+TEST(Columns, ReadsDollyWithAlpacasPrompt) {
+  const Read found = read(R"({"instruction": "Add.", "context": "1 2", "response": "3"})");
+  EXPECT_THAT(found.text,
+              HasSubstr("### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:\n3"));
+  EXPECT_EQ(found.in_loss, "3");
+}
+
+TEST(Columns, ReadsInputsAndTargets) {
+  const Read found = read(R"({"inputs": "Is it so? ", "targets": "yes", "task": "x"})");
+  EXPECT_EQ(found.text, "Is it so? yes");
+  EXPECT_EQ(found.in_loss, "yes");
+}
+
+TEST(Columns, TakesTheBestRankedPathOfATree) {
+  const Read found = read(R"({"message_tree_id": "1", "prompt": {"role": "prompter", "text": "Hi",
+      "replies": [
+        {"role": "assistant", "text": "worse", "rank": 1, "replies": []},
+        {"role": "assistant", "text": "better", "rank": 0, "replies": [
+          {"role": "prompter", "text": "And?", "replies": [
+            {"role": "assistant", "text": "unranked"}, {"role": "assistant", "text": "late"}]},
+          {"role": "prompter", "text": "Oh?", "rank": null}]}]}})");
+  EXPECT_EQ(found.text,
+            "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nbetter<|im_end|>\n"
+            "<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\nunranked<|im_end|>\n");
+  EXPECT_EQ(found.in_loss, "better<|im_end|>\nunranked<|im_end|>\n");
+}
+
+TEST(Columns, EndsATreesPathAtItsLastAnswer) {
+  EXPECT_EQ(read(R"({"message_tree_id": "1", "prompt": {"role": "prompter", "text": "Hi",
+      "replies": [{"role": "assistant", "text": "Yes", "replies": [
+        {"role": "prompter", "text": "unanswered"}]}]}})")
+                .text,
+            "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYes<|im_end|>\n");
+  EXPECT_THAT(error_of(R"({"message_tree_id": "1", "prompt": {"role": "prompter", "text": "Hi"}})"),
+              HasSubstr("prompt.replies: expected an answer, found none"));
+  EXPECT_THAT(error_of(R"({"message_tree_id": "1", "prompt": {"role": "prompter", "text": "Hi",
+      "replies": [{"role": "bot", "text": "Yes"}]}})"),
+              HasSubstr("prompt.replies[0].role: expected prompter or assistant, found 'bot'"));
+}
+
+TEST(Columns, CountsTheAnswersOfGuanacosTexts) {
+  const Read found =
+      read(R"({"text": "### Human: Hi### Assistant: Hello.### Human: Why?### Assistant: So."})");
+  EXPECT_EQ(found.text, "### Human: Hi### Assistant: Hello.### Human: Why?### Assistant: So.");
+  EXPECT_THAT(found.in_loss, HasSubstr(" Hello."));
+  EXPECT_THAT(found.in_loss, HasSubstr(" So."));
+  EXPECT_THAT(found.in_loss, ::testing::Not(HasSubstr("Why")));
+}
+
 TEST(Columns, CountsOnlyTheCompletionOfAConversation) {
   const Read found = read(R"({"prompt": [{"role": "user", "content": "a"},
       {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}],
