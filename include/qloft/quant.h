@@ -51,7 +51,9 @@ enum class Codebook : std::uint8_t {
   trellis_short
 };
 // absmax: the block's largest magnitude. mse: the scale that minimises the block's squared error.
-enum class ScaleRule : std::uint8_t { absmax, mse };
+// deviation: one range for the whole matrix, its mean and two standard deviations to either side,
+// as LoftQ's uniform quantizer has it (Li et al. 2023, section 3.1); with offsets, one block a row.
+enum class ScaleRule : std::uint8_t { absmax, mse, deviation };
 
 // dynamic: bitsandbytes' signed 8-bit dynamic map around the mean of all scales (QLoRA's double
 // quantization; the weights' codes are chosen with the scales before they are quantized, as there).

@@ -10,7 +10,7 @@
 namespace qloft::quant {
 namespace {
 
-constexpr std::array<std::string_view, 2> kScaleRules = {"absmax", "mse"};
+constexpr std::array<std::string_view, 3> kScaleRules = {"absmax", "mse", "deviation"};
 constexpr std::array<std::string_view, 2> kScaleCodes = {"dynamic", "uniform"};
 
 template <typename Enum, std::size_t N>
@@ -69,7 +69,7 @@ std::optional<ScaleCode> scale_code_from_name(std::string_view name) {
 void Format::validate() const {
   require(!name(codebook).empty(), "codebook", "a known code book",
           std::to_string(static_cast<int>(codebook)));
-  require(!name(scale_rule).empty(), "scale", "absmax or mse",
+  require(!name(scale_rule).empty(), "scale", "absmax, mse or deviation",
           std::to_string(static_cast<int>(scale_rule)));
   const CodebookRow& row = row_of(codebook);
   const auto [least, most] = row.bits;
@@ -79,6 +79,12 @@ void Format::validate() const {
           range + " for the code book " + std::string(row.name), std::to_string(bits));
   require(!row.fitted_only || scale_rule == ScaleRule::mse, "scale",
           "mse for the code book " + std::string(row.name), std::string(name(scale_rule)));
+  if (scale_rule == ScaleRule::deviation) {
+    require(row.has_offsets, "scale", "absmax or mse for the code book " + std::string(row.name),
+            "deviation");
+    require(block == 0, "block", "0, one block a row, for the scale deviation",
+            std::to_string(block));
+  }
   check_block(block, "block", true);
   if (!second_level) {
     check_type(scale_type, "scale_type");

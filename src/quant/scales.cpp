@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
 
 #include "codebooks/row.h"
@@ -30,11 +31,40 @@ void store_scales(const BlockScales& found, PackedMatrix& packed) {
   }
 }
 
+void expect_finite(MatrixView<const float> weight, std::int64_t row) {
+  if (std::isfinite(kernels::table().absmax(weight.row(row), weight.columns))) return;
+  throw InputError("expected finite weights, found infinity or NaN in row " + std::to_string(row));
+}
+
+// Of all weights, summed row by row: the mean, and twice the standard deviation (of n - 1).
+BlockScale deviation_scale(MatrixView<const float> weight) {
+  const auto rows = static_cast<std::size_t>(weight.rows);
+  const double count = static_cast<double>(weight.rows) * static_cast<double>(weight.columns);
+  std::vector<double> sums(rows);
+  // The sum of f of every weight, the same for any number of threads.
+  const auto total = [&](const auto& f) {
+    parallel_for(weight.rows, rows_a_task(weight.columns),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t i = begin; i < end; ++i) {
+                     double sum = 0;
+                     for (std::int64_t j = 0; j < weight.columns; ++j) sum += f(weight.row(i)[j]);
+                     sums[static_cast<std::size_t>(i)] = sum;
+                   }
+                 });
+    return std::accumulate(sums.begin(), sums.end(), 0.0);
+  };
+  for (std::int64_t i = 0; i < weight.rows; ++i) expect_finite(weight, i);
+  if (count == 0) return {};
+  const double mean = total([](double x) { return x; }) / count;
+  const double squares = total([mean](double x) { return (x - mean) * (x - mean); });
+  const double deviation = count > 1 ? std::sqrt(squares / (count - 1)) : 0;
+  return {static_cast<float>(2 * deviation), static_cast<float>(mean)};
+}
+
 }  // namespace
 
 BlockScales find_scales(MatrixView<const float> weight, const Format& format) {
   format.validate();
-  const kernels::Table& table = kernels::table();
   const kernels::CodeValues& book = kernel_values(format);
   const CodebookRow& codebook = row_of(format.codebook);
   const std::int64_t blocks = format.blocks_per_row(weight.columns);
@@ -42,12 +72,15 @@ BlockScales find_scales(MatrixView<const float> weight, const Format& format) {
   BlockScales out;
   out.scales.resize(static_cast<std::size_t>(weight.rows * blocks));
   if (codebook.has_offsets) out.offsets.resize(out.scales.size());
+  if (format.scale_rule == ScaleRule::deviation) {
+    const BlockScale all = deviation_scale(weight);
+    std::ranges::fill(out.scales, all.scale);
+    std::ranges::fill(out.offsets, all.offset);
+    return out;
+  }
   parallel_for(weight.rows, rows_a_task(weight.columns), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      if (!std::isfinite(table.absmax(weight.row(i), weight.columns))) {
-        throw InputError("expected finite weights, found infinity or NaN in row " +
-                         std::to_string(i));
-      }
+      expect_finite(weight, i);
       for (std::int64_t b = 0; b < blocks; ++b) {
         const std::int64_t first = b * block;
         const BlockScale s = codebook.block_scale(book, format, weight.row(i) + first,
@@ -64,8 +97,8 @@ BlockScales find_scales(MatrixView<const float> weight, const Format& format) {
 bool share_scales(const Format& a, const Format& b) {
   if (a.block != b.block || a.scale_rule != b.scale_rule) return false;
   if (row_of(a.codebook).has_offsets != row_of(b.codebook).has_offsets) return false;
-  // The largest magnitude is the same under any code; a fitted scale depends on it.
-  return a.scale_rule == ScaleRule::absmax || (a.codebook == b.codebook && a.bits == b.bits);
+  // Extremes and deviations are the same under any code; a fitted scale depends on it.
+  return a.scale_rule != ScaleRule::mse || (a.codebook == b.codebook && a.bits == b.bits);
 }
 
 PackedMatrix store_scales(const Format& format, std::int64_t rows, std::int64_t columns,

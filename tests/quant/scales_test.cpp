@@ -2,7 +2,10 @@
 
 #include "qloft/quant/scales.h"
 
+#include <gmock/gmock.h>
+
 #include <algorithm>
+#include <cmath>
 
 #include "qloft/core/error.h"
 #include "support.h"
@@ -35,6 +38,33 @@ TEST(FindScales, GivesEveryFormatThatSharesThemWhatItFindsAlone) {
     }
   }
   EXPECT_GT(shared, static_cast<int>(all_formats().size()));
+}
+
+// Li et al. 2023's uniform quantizer, as torch.std has the deviation.
+TEST(FindScales, GivesAllRowsTheRangeOfTwoDeviationsAroundTheMean) {
+  Matrix w(2, 3);
+  const float values[] = {1, 2, 3, 4, 5, 15};  // mean 5, of squares 130 / 5
+  std::ranges::copy(values, w.values().begin());
+  Format f = format(2, Codebook::uniform_asymmetric, ScaleRule::deviation);
+  f.block = 0;
+  const BlockScales scales = find_scales(w.view(), f);
+  EXPECT_THAT(scales.scales, ::testing::Each(::testing::FloatEq(2 * std::sqrt(26.f))));
+  EXPECT_THAT(scales.offsets, ::testing::Each(5.f));
+  const float low = 5 - 2 * std::sqrt(26.f), step = 4 * std::sqrt(26.f) / 3;
+  Matrix read(2, 3);
+  dequantize(quantize(w.view(), f), read.view());
+  EXPECT_NEAR(read(0, 0), low + step, 1e-5);
+  EXPECT_NEAR(read(1, 2), low + 3 * step, 1e-5);
+}
+
+TEST(FindScales, OfDeviationsNeedOffsetsAndOneBlockARow) {
+  Format f = format(2, Codebook::uniform_asymmetric, ScaleRule::deviation);
+  f.block = 64;
+  EXPECT_THROW(f.validate(), InputError);
+  f.block = 0;
+  f.validate();
+  f.codebook = Codebook::nf;
+  EXPECT_THROW(f.validate(), InputError);
 }
 
 TEST(FindScales, RefusesThoseOfAnotherShape) {

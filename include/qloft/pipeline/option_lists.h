@@ -92,7 +92,9 @@ template <typename Visitor>
 void visit_format(QuantizeOptions& o, Visitor& v) {
   v("--codebook", o.codebook, alternatives(quant::codebook_names()));
   v("--block", o.block, "weights that share a scale: 16 to 4096; 0: a row");
-  v("--scale", o.scale, "absmax, or mse: the scale of the least squared error");
+  v("--scale", o.scale,
+    "absmax, mse: the scale of the least squared error, or deviation: two standard deviations of "
+    "the matrix");
   v("--scale-type", o.scale_type, "f32, bf16, f16, or double: quantized themselves");
   v("--second-bits", o.second_bits, "double: bits of a scale (8)");
   v("--second-block", o.second_block, "double: scales that share a scale (256)");

@@ -41,7 +41,7 @@ struct QuantizeOptions {
   std::optional<std::string> size;        // in place of bits: as PlanOptions', by a plan
   std::optional<std::string> codebook;    // "nf", "uniform", ...
   std::optional<std::int64_t> block;      // 16 to 4096; 0: one block a row
-  std::optional<std::string> scale;       // "absmax" or "mse"
+  std::optional<std::string> scale;       // "absmax", "mse" or "deviation"
   std::optional<std::string> scale_type;  // "f32", "bf16", "f16", or "double": a second level
   // The second level; 8 bits, 256, f32, dynamic where nothing is said. Fewer bits mean uniform.
   std::optional<int> second_bits;
