@@ -17,11 +17,11 @@ int main(int count, char** arguments) {
   options.model.model = arguments[1];
   if (count == 4) options.model.adapter = arguments[3];
   options.prompt = "Question: " + std::string(arguments[2]) + "\nAnswer: ";
-  options.sampling.temperature = 0;
+  options.settings.temperature = 0;
   options.max_tokens = 48;
   try {
     qloft::Progress silent;
-    std::cout << qloft::pipeline::generate(options, {}, silent).result.text << '\n';
+    std::cout << qloft::pipeline::generate(options, {}, silent).results.front().text << '\n';
   } catch (const qloft::Error& error) {
     std::cerr << error.what() << '\n';
     return 1;

@@ -42,6 +42,8 @@ class Engine {
   bool finished(SequenceId id) const;
   // What a finished sequence has come to; of a running one, so far.
   const Result& result(SequenceId id) const;
+  // The same, and after beam search the num_return_sequences best, best first.
+  const std::vector<Result>& results(SequenceId id) const;
   // Ends and forgets a sequence, running or finished.
   void remove(SequenceId id);
 
@@ -59,7 +61,10 @@ class Engine {
 // Throws InputError for a request that add refuses, before a model of this layout is loaded.
 void check_request(const Request& request, const architecture::Layout& layout);
 
-// One request by an engine of its own.
+// One request by an engine of its own; the results as Engine::results has them.
+std::vector<Result> generate_all(model::Model& model, const tokenizer::Tokenizer& tokenizer,
+                                 Request request);
+// The first of them.
 Result generate(model::Model& model, const tokenizer::Tokenizer& tokenizer, Request request);
 
 // Token ids that end a text: generation_config.json's eos_token_id (one or a list), else

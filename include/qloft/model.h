@@ -63,6 +63,11 @@ class KeyValueCache {
   void reserve(std::int64_t capacity);
   // Forgets all positions from `length` on (a conversation that goes back).
   void truncate(std::int64_t length);
+  // Another cache of the same capacity and content, which goes its own way from here.
+  KeyValueCache fork() const;
+  // Becomes what `other` is, a cache of the same model and type whose first `common` positions this
+  // one holds too. Throws InputError where it holds fewer, or lacks room.
+  void follow(const KeyValueCache& other, std::int64_t common);
 
   struct State;
   explicit KeyValueCache(std::shared_ptr<State> state);

@@ -46,12 +46,17 @@ CachedHeads grown(const CachedHeads& cache, std::int64_t capacity, std::int64_t 
   CachedHeads larger = make_cached_heads(cache.type(), cache.heads(), capacity, cache.head_dim(),
                                          cache.values.device());
   // Only what is filled: the rest of the capacity stays untouched memory.
-  const auto copy = [&](const at::Tensor& from, const at::Tensor& to) {
-    to.narrow(2, 0, filled).copy_(from.narrow(2, 0, filled));
-  };
-  copy(cache.values, larger.values);
-  if (cache.scales.defined()) copy(cache.scales, larger.scales);
+  copy_positions(cache, larger, 0, filled);
   return larger;
+}
+
+void copy_positions(const CachedHeads& from, const CachedHeads& to, std::int64_t first,
+                    std::int64_t end) {
+  const auto copy = [&](const at::Tensor& source, const at::Tensor& target) {
+    target.narrow(2, first, end - first).copy_(source.narrow(2, first, end - first));
+  };
+  copy(from.values, to.values);
+  if (from.scales.defined()) copy(from.scales, to.scales);
 }
 
 }  // namespace qloft::backend

@@ -12,6 +12,8 @@ namespace qloft::generate {
 // Positions that the model never learned give no sense, or nothing at all: a prompt has to fit.
 void check_request(const Request& request, const architecture::Layout& layout) {
   request.options.sampling.validate();
+  request.options.processors.validate();
+  request.options.beams.validate();
   if (request.prompt.empty()) {
     throw InputError({{}, "prompt"}, "expected at least one token, found none");
   }
@@ -20,12 +22,20 @@ void check_request(const Request& request, const architecture::Layout& layout) {
                      "expected 0 or more, found " + std::to_string(request.options.max_tokens));
   }
   const std::int64_t vocabulary = layout.vocabulary_size;
-  for (const tokenizer::TokenId id : request.prompt) {
-    if (id >= 0 && id < vocabulary) continue;
-    throw InputError({{}, "prompt"}, "token " + std::to_string(id) +
-                                         " is outside the model's vocabulary of " +
-                                         std::to_string(vocabulary));
+  const auto expect_known = [&](std::span<const tokenizer::TokenId> ids, const char* field) {
+    for (const tokenizer::TokenId id : ids) {
+      if (id >= 0 && id < vocabulary) continue;
+      throw InputError({{}, field}, "token " + std::to_string(id) +
+                                        " is outside the model's vocabulary of " +
+                                        std::to_string(vocabulary));
+    }
+  };
+  expect_known(request.prompt, "prompt");
+  const LogitsProcessors& processors = request.options.processors;
+  if (const auto& bos = processors.forced_bos_token_id) {
+    expect_known({&*bos, 1}, "forced_bos_token_id");
   }
+  expect_known(processors.forced_eos_token_id, "forced_eos_token_id");
   const std::int64_t most = layout.max_positions, prompt = std::ssize(request.prompt);
   if (most > 0 && prompt > most) {
     throw InputError({{}, "prompt"}, "expected at most the model's " + std::to_string(most) +
@@ -76,13 +86,16 @@ void Engine::go_on(SequenceId id, Request request) {
   fit_positions(request, *model_);
   const Sequence& before = at(id);
   if (!before.finished) throw Error({{}, "sequence"}, "expected a finished one");
-  model::KeyValueCache cache = before.cache;
   // At least the last token of the prompt is computed again: its logits are what is wanted.
-  const std::int64_t most = std::min(cache.length(), std::ssize(request.prompt) - 1);
-  const auto end = before.seen.begin() + most;
-  const auto common = std::mismatch(before.seen.begin(), end, request.prompt.begin()).first;
+  const std::int64_t most = std::ssize(request.prompt) - 1;
+  const auto common = [&](const Row& row) {
+    const auto end = row.seen.begin() + std::min(most, row.cache.length());
+    return std::mismatch(row.seen.begin(), end, request.prompt.begin()).first - row.seen.begin();
+  };
+  const Row& row = *std::ranges::max_element(before.rows, {}, common);
   const bool same_adapter = before.request.options.adapter == request.options.adapter;
-  cache.truncate(same_adapter ? common - before.seen.begin() : 0);
+  model::KeyValueCache cache = row.cache;
+  cache.truncate(same_adapter ? common(row) : 0);
   cache.reserve(positions_of(request));
   sequences_[id] = std::make_unique<Sequence>(std::move(request), *tokenizer_, std::move(cache));
 }
@@ -91,9 +104,11 @@ std::vector<SequenceId> Engine::step() {
   const at::NoGradGuard no_gradients;
   std::vector<SequenceId> done;
   std::vector<model::Continuation> continuations;
-  std::vector<SequenceId> ready;        // those that have taken in all their tokens by this step
-  std::vector<std::int64_t> ready_row;  // and where they are among the continuations
-  std::vector<model::AdapterId> ready_adapter;
+  // Those that have taken in all their tokens by this step, and where their rows are among the
+  // continuations.
+  std::vector<SequenceId> ready;
+  std::vector<std::int64_t> ready_rows;
+  std::vector<model::AdapterId> ready_adapters;
   std::int64_t room = prompt_tokens_;
   for (const auto& [id, sequence] : sequences_) {
     if (sequence->finished) continue;
@@ -102,29 +117,35 @@ std::vector<SequenceId> Engine::step() {
       done.push_back(id);
       continue;
     }
-    const bool prompt = sequence->missing() > 1;
-    auto ids = sequence->next_tokens(prompt ? room : 1);
-    if (ids.empty()) continue;
-    if (prompt) room -= std::ssize(ids);
     const model::AdapterId adapter = sequence->request.options.adapter;
-    if (std::ssize(ids) == sequence->missing()) {
-      ready.push_back(id);
-      ready_row.push_back(std::ssize(continuations));
-      ready_adapter.push_back(adapter);
+    for (Row& row : sequence->rows) {
+      const bool prompt = row.missing() > 1;
+      auto ids = row.next_tokens(prompt ? room : 1);
+      if (ids.empty()) continue;
+      if (prompt) room -= std::ssize(ids);
+      if (std::ssize(ids) == row.missing()) {
+        if (ready.empty() || ready.back() != id) ready.push_back(id);
+        ready_rows.push_back(std::ssize(continuations));
+        ready_adapters.push_back(adapter);
+      }
+      continuations.push_back({&row.cache, std::move(ids), adapter});
     }
-    continuations.push_back({&sequence->cache, std::move(ids), adapter});
   }
   if (continuations.empty()) return done;
   at::Tensor last = model_->extend(continuations);
   if (ready.empty()) return done;
-  last = last.index_select(0, at::tensor(ready_row, at::kLong).to(last.device()));
+  if (std::ssize(ready_rows) < last.size(0)) {
+    last = last.index_select(0, at::tensor(ready_rows, at::kLong).to(last.device()));
+  }
   const at::Tensor logits =
-      model_->logits(last, ready_adapter).to(at::kCPU, at::kFloat).contiguous();
-  const auto width = static_cast<std::size_t>(logits.size(1));
-  for (std::size_t i = 0; i < ready.size(); ++i) {
-    Sequence& sequence = at(ready[i]);
-    sequence.choose({logits.data_ptr<float>() + i * width, width});
-    if (sequence.finished) done.push_back(ready[i]);
+      model_->logits(last, ready_adapters).to(at::kCPU, at::kFloat).contiguous();
+  std::int64_t first = 0;
+  for (const SequenceId id : ready) {
+    Sequence& sequence = at(id);
+    const std::int64_t rows = std::ssize(sequence.rows);
+    sequence.choose(logits.narrow(0, first, rows));
+    first += rows;
+    if (sequence.finished) done.push_back(id);
   }
   return done;
 }
@@ -138,7 +159,11 @@ bool Engine::finished(SequenceId id) const {
 }
 
 const Result& Engine::result(SequenceId id) const {
-  return at(id).result;
+  return at(id).results.front();
+}
+
+const std::vector<Result>& Engine::results(SequenceId id) const {
+  return at(id).results;
 }
 
 void Engine::remove(SequenceId id) {

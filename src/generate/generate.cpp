@@ -4,11 +4,16 @@
 
 namespace qloft::generate {
 
-Result generate(model::Model& model, const tokenizer::Tokenizer& tokenizer, Request request) {
+std::vector<Result> generate_all(model::Model& model, const tokenizer::Tokenizer& tokenizer,
+                                 Request request) {
   Engine engine(model, tokenizer);
   const SequenceId id = engine.add(std::move(request));
   while (!engine.finished(id)) engine.step();
-  return engine.result(id);
+  return engine.results(id);
+}
+
+Result generate(model::Model& model, const tokenizer::Tokenizer& tokenizer, Request request) {
+  return generate_all(model, tokenizer, std::move(request)).front();
 }
 
 std::vector<tokenizer::TokenId> end_tokens(const checkpoint::Checkpoint& source,

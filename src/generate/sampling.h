@@ -1,6 +1,7 @@
 #pragma once
-// From the logits of one position to the next id.
+// From the scores of one position to the next id.
 
+#include <cstdint>
 #include <span>
 
 #include "qloft/core/random.h"
@@ -8,13 +9,12 @@
 
 namespace qloft::generate {
 
-// Divides the positive and multiplies the negative logits of the ids in `seen` by the penalty, each
-// id once (Keskar et al. 2019; transformers' RepetitionPenaltyLogitsProcessor).
-void penalize_repetition(std::span<float> logits, std::span<const tokenizer::TokenId> seen,
-                         double penalty);
+// The next id: the first largest logit where temperature is 0, else drawn from those that the
+// filters leave. Throws ComputationError on a logit that is NaN.
+tokenizer::TokenId sample(std::span<const float> logits, const Sampling& sampling, Random& random);
 
-// The next id: the first largest logit where temperature is 0, else drawn after temperature, top-k,
-// top-p and min-p in this order. Changes `logits`. Throws ComputationError on a logit that is NaN.
-tokenizer::TokenId sample(std::span<float> logits, const Sampling& sampling, Random& random);
+// Divides the scores by the temperature, which is above 0, and makes those that a filter drops
+// negative infinity; each filter leaves at least `keep`. transformers' logits warpers.
+void filter(std::span<float> scores, const Sampling& sampling, std::int64_t keep);
 
 }  // namespace qloft::generate

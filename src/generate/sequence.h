@@ -1,40 +1,55 @@
 #pragma once
-// One sequence of the engine: from logits to text, and what its cache holds.
+// One sequence of the engine: from logits to text, and what its caches hold.
+
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "beam_search.h"
 #include "qloft/core/random.h"
 #include "qloft/generate.h"
 #include "writer.h"
 
 namespace qloft::generate {
 
-struct Engine::Sequence {
-  Sequence(Request wanted, const tokenizer::Tokenizer& tokenizer, model::KeyValueCache past)
-      : request(std::move(wanted)),
-        seen(request.prompt),
-        cache(std::move(past)),
-        writer(tokenizer, request.options.stop, request.sink),
-        random(request.options.sampling.seed, request.stream) {}
-  Sequence(const Sequence&) = delete;
+// Ids, the first of which a cache holds.
+struct Row {
+  std::vector<tokenizer::TokenId> seen;  // prompt and new ids
+  model::KeyValueCache cache;
 
-  // Takes the next id from `logits` [vocabulary], which it changes; after it `finished` may be set.
-  void choose(std::span<float> logits);
-  void finish(StopReason reason);
+  std::int64_t missing() const { return std::ssize(seen) - cache.length(); }
   // The first tokens that are neither in the cache nor more than `most`.
   std::vector<std::int64_t> next_tokens(std::int64_t most) const;
-  std::int64_t missing() const { return std::ssize(seen) - cache.length(); }
+};
+
+struct Engine::Sequence {
+  Sequence(Request wanted, const tokenizer::Tokenizer& tokenizer, model::KeyValueCache past);
+  Sequence(const Sequence&) = delete;
+
+  // Takes the next id of each row from `logits`, f32 [rows, vocabulary] on the CPU, which it
+  // changes; after it `finished` may be set.
+  void choose(at::Tensor logits);
+  void finish(StopReason reason);
 
   Request request;
-  std::vector<tokenizer::TokenId> seen;  // prompt and new ids, of which the cache holds the first
-  model::KeyValueCache cache;
+  const tokenizer::Tokenizer& tokenizer;
+  std::vector<Row> rows;  // one; in a search, once it has begun, one for each beam
   TextWriter writer;
   Random random;
-  Result result;
+  std::optional<BeamSearch> search;
+  std::vector<Result> results;  // one while it runs
   bool finished = false;
+
+ private:
+  void process_row(std::span<const tokenizer::TokenId> ids, std::span<float> scores) const;
+  void choose_one(std::span<float> logits);
+  void choose_beams(const at::Tensor& logits);
+  void follow_beams();
+  void finish_search(StopReason reason);
+  bool ends(tokenizer::TokenId id) const;
 };
 
 }  // namespace qloft::generate

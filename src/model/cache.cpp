@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <string>
+
 #include "qloft/core/error.h"
 #include "state.h"
 
@@ -38,6 +41,31 @@ void KeyValueCache::truncate(std::int64_t length) {
                                         std::to_string(length));
   }
   state_->length = length;
+}
+
+KeyValueCache KeyValueCache::fork() const {
+  auto state = std::make_shared<State>(*state_);
+  for (auto* tensors : {&state->keys, &state->values}) {
+    for (backend::CachedHeads& heads : *tensors) {
+      heads = grown(heads, state->capacity, state->length);
+    }
+  }
+  return KeyValueCache(std::move(state));
+}
+
+void KeyValueCache::follow(const KeyValueCache& other, std::int64_t common) {
+  const State& leader = *other.state_;
+  if (common < 0 || common > std::min(state_->length, leader.length) ||
+      leader.length > state_->capacity) {
+    throw InputError({{}, "cache"}, "expected at most " + std::to_string(state_->capacity) +
+                                        " positions, of which it holds the first " +
+                                        std::to_string(common));
+  }
+  for (std::size_t i = 0; i < leader.keys.size(); ++i) {
+    copy_positions(leader.keys[i], state_->keys[i], common, leader.length);
+    copy_positions(leader.values[i], state_->values[i], common, leader.length);
+  }
+  state_->length = leader.length;
 }
 
 void Model::set_cache_type(StoredType type) {

@@ -35,6 +35,8 @@ model::AdapterId adapter_id(const model::Model& model, const std::string& name) 
   return name == "base" ? model::kNoAdapter : model.find_adapter(name);
 }
 
+constexpr std::int64_t kMaxTokens = 128;
+
 void refuse_below_one(std::int64_t value, const char* option) {
   if (value >= 1) return;
   throw InputError({{}, option}, "expected at least 1, found " + std::to_string(value));
@@ -55,7 +57,7 @@ std::vector<tokenizer::TokenId> ends_of_turns(const checkpoint::Checkpoint& sour
 GenerateReport generate(const GenerateOptions& options, const generate::Sink& sink,
                         Progress& progress) {
   check_model_options(options.model);
-  options.sampling.validate();
+  generate::check_settings(options.settings);
   std::string prompt = options.prompt;
   if (!options.prompt_file.empty()) {
     if (!prompt.empty()) {
@@ -71,13 +73,17 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
   } else {
     report.prompt_ids = inputs.tokenizer().encode(prompt);
   }
-  generate::Options settings;
+  report.settings =
+      generate::over(options.settings, generate::read_settings(inputs.files.folder()));
+  generate::Options settings = generate::options_of(report.settings);
   settings.eos = options.chat ? ends_of_turns(inputs.files.source(), inputs.text)
                               : generate::end_tokens(inputs.files.source(), inputs.tokenizer());
-  settings.sampling = options.sampling;
-  settings.max_tokens = options.max_tokens;
+  settings.max_tokens =
+      options.max_tokens
+          ? *options.max_tokens
+          : generate::max_tokens_of(report.settings, std::ssize(report.prompt_ids), kMaxTokens);
   settings.ignore_eos = options.ignore_eos;
-  settings.stop = options.stop;
+  settings.stop.insert(settings.stop.end(), options.stop.begin(), options.stop.end());
   generate::check_request({report.prompt_ids, settings}, inputs.files.layout());
   LoadedModel loaded = load_model(std::move(inputs), progress);
   report.arithmetic = loaded.arithmetic;
@@ -93,8 +99,8 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
     return sink ? sink(piece) : true;
   };
   try {
-    report.result =
-        generate::generate(loaded.model, loaded.tokenizer(), {report.prompt_ids, settings, timed});
+    report.results = generate::generate_all(loaded.model, loaded.tokenizer(),
+                                            {report.prompt_ids, settings, timed});
   } catch (const ComputationError&) {
     rethrow_at_largest(weights_read(loaded.source(), options.model));
   }
@@ -128,6 +134,19 @@ std::vector<NamedAdapter> read_adapters(const ChatOptions& options,
     out.push_back({std::move(name), folder, std::move(adapter)});
   }
   return out;
+}
+
+}  // namespace
+
+namespace {
+
+generate::Settings chat_settings(const ChatOptions& options, const std::filesystem::path& folder) {
+  generate::Settings settings = generate::over(options.settings, generate::read_settings(folder));
+  if (!settings.temperature) {
+    settings.temperature = 0.7;
+    if (!settings.top_p) settings.top_p = 0.95;
+  }
+  return settings;
 }
 
 }  // namespace
@@ -168,11 +187,12 @@ struct Conversation::State {
 
 Conversation::Conversation(const ChatOptions& options, Progress& progress) {
   check_model_options(options.model);
-  options.sampling.validate();
+  generate::check_settings(options.settings);
   refuse_below_one(options.max_tokens, "max_tokens");
   refuse_below_one(options.context, "context");
   ModelInputs inputs = open_model(options.model);
   need_chat_template(inputs.text);
+  const auto settings = generate::options_of(chat_settings(options, inputs.files.folder()));
   const auto further = read_adapters(options, inputs.files,
                                      inputs.adapter ? std::vector<std::string>{"base", "default"}
                                                     : std::vector<std::string>{"base"});
@@ -191,7 +211,7 @@ Conversation::Conversation(const ChatOptions& options, Progress& progress) {
     s.adapters.push_back(name);
   }
   s.loaded.model.set_training(false);
-  s.settings.sampling = options.sampling;
+  s.settings = settings;
   s.settings.max_tokens = options.max_tokens;
   s.activate(s.loaded.adapter == model::kNoAdapter ? "base" : s.adapters.front());
   clear();

@@ -56,6 +56,8 @@ TEST(Sample, EachFilterKeepsOnlyItsTokens) {
       {"top-p of almost nothing", {.temperature = 1, .top_p = 1e-9}, {1}},
       {"min-p 0.25", {.temperature = 1, .min_p = 0.25}, {1, 2, 3}},
       {"min-p 1", {.temperature = 1, .min_p = 1}, {1}},
+      {"epsilon 0.12", {.temperature = 1, .epsilon_cutoff = 0.12}, {1, 2, 3}},
+      {"typical-p 0.2", {.temperature = 1, .typical_p = 0.2}, {2}},
   };
   for (const auto& c : cases) {
     std::vector<tokenizer::TokenId> seen;
@@ -70,16 +72,11 @@ TEST(Sample, ALogitThatIsNotANumberStopsTheRun) {
   EXPECT_THROW(sample(logits, {}, random), ComputationError);
 }
 
-TEST(PenalizeRepetition, WeakensEachSeenIdOnce) {
-  std::vector<float> logits = {2, -2, 3, 1};
-  penalize_repetition(logits, std::vector<tokenizer::TokenId>{0, 1, 0, 99}, 2.0);
-  EXPECT_EQ(logits, (std::vector<float>{1, -4, 3, 1}));
-}
-
 TEST(Sampling, RefusesWhatIsOutOfRange) {
   for (const Sampling& wrong :
        {Sampling{.temperature = -1}, Sampling{.top_k = -1}, Sampling{.top_p = 0},
-        Sampling{.top_p = 1.1}, Sampling{.min_p = 2}, Sampling{.repetition_penalty = 0}}) {
+        Sampling{.top_p = 1.1}, Sampling{.min_p = 2}, Sampling{.top_h = 2},
+        Sampling{.typical_p = 0}, Sampling{.epsilon_cutoff = 1}, Sampling{.eta_cutoff = -1}}) {
     EXPECT_THROW(wrong.validate(), InputError);
   }
 }

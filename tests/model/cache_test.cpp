@@ -53,6 +53,29 @@ TEST(Cache, OfFewerBitsGivesNearlyTheLogitsOfF32) {
   EXPECT_LE(int8, 0.02);
 }
 
+TEST(Cache, ThatIsForkedGoesItsOwnWayAndFollowsAnother) {
+  const Tensor ids = random_ids(1, 10);
+  for (const StoredType type : kCacheTypes) {
+    Model model = small_model({.cache = type});
+    auto whole = model.make_cache(10);
+    const Tensor expected = model.extend({{&whole, part(ids, 0, 10)}}, NewTokens::all)[9];
+    auto first = model.make_cache(10);
+    model.extend({{&first, part(ids, 0, 6)}});
+    auto second = first.fork();
+    model.extend({{&second, {3, 4, 5}}});
+    model.extend({{&first, part(ids, 6, 2)}});
+    second.follow(first, 6);
+    EXPECT_EQ(second.length(), 8);
+    for (auto* cache : {&first, &second}) {
+      EXPECT_LE(distance(model.extend({{cache, part(ids, 8, 2)}})[0], expected), 1e-5)
+          << name(type);
+    }
+    auto small = model.make_cache(4);
+    EXPECT_THROW(small.follow(first, 0), InputError);
+    EXPECT_THROW(second.follow(first, 11), InputError);
+  }
+}
+
 TEST(Cache, GivesTheSameTokenByTokenAndAtOnce) {
   const Tensor ids = random_ids(1, 10);
   for (const StoredType type : kCacheTypes) {

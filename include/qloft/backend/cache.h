@@ -34,6 +34,9 @@ CachedHeads make_cached_heads(StoredType type, std::int64_t key_value_heads, std
                               std::int64_t head_dim, at::Device device);
 // A larger one that holds the first `filled` positions of `cache`.
 CachedHeads grown(const CachedHeads& cache, std::int64_t capacity, std::int64_t filled);
+// The positions [first, end) of `from` become those of `to`, a cache of the same heads and type.
+void copy_positions(const CachedHeads& from, const CachedHeads& to, std::int64_t first,
+                    std::int64_t end);
 
 // x f32 or bf16 [1, count, key_value_heads, head_dim] becomes the positions [first, first + count).
 void store(const CachedHeads& cache, std::int64_t first, const at::Tensor& x);

@@ -11,6 +11,7 @@
 
 #include "qloft/core/progress.h"
 #include "qloft/generate/options.h"
+#include "qloft/generate/settings.h"
 #include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/model_options.h"
 
@@ -21,17 +22,18 @@ struct GenerateOptions {
   std::string prompt;
   std::filesystem::path prompt_file;  // in place of prompt
   bool chat = false;                  // wrap the prompt as a user's message in the chat template
-  generate::Sampling sampling;
-  std::int64_t max_tokens = 128;
+  generate::Settings settings;        // before those of the model's generation_config.json
+  std::optional<std::int64_t> max_tokens;  // none: as there, else 128
   bool ignore_eos = false;
   std::vector<std::string> stop;
 };
 
 struct GenerateReport {
-  Arithmetic arithmetic;  // without auto
+  Arithmetic arithmetic;        // without auto
+  generate::Settings settings;  // that were in force
   std::vector<tokenizer::TokenId> prompt_ids;
-  generate::Result result;
-  double prompt_seconds = 0;  // until the first new token
+  std::vector<generate::Result> results;  // num_return_sequences, best first
+  double prompt_seconds = 0;              // until the first new token
   double seconds = 0;
 };
 
@@ -43,7 +45,9 @@ struct ChatOptions {
   std::vector<std::string>
       adapters;  // further ones to switch to: NAME=DIR, or DIR (its last part is the name)
   std::string system;
-  generate::Sampling sampling{.temperature = 0.7, .top_p = 0.95};
+  // Before those of the model's generation_config.json; a temperature that neither gives is 0.7,
+  // and top_p 0.95.
+  generate::Settings settings;
   std::int64_t max_tokens = 512;
   std::int64_t context = 4096;  // positions held; at most the model's
 };

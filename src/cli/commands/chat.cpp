@@ -23,11 +23,11 @@ void visit_options(pipeline::ChatOptions& o, Visitor& v) {
   v("--system", o.system, "the system message");
   v("-n,--max-tokens", at_most(o.max_tokens, train::kMostLength), "tokens a reply may have");
   v("--context", at_most(o.context, train::kMostLength), "positions of the conversation held");
-  visit(o.sampling, v);
   visit_options(o.model, v);
   v("--cache-type", o.model.cache_type, pipeline::kCacheTypeHelp);
   v("--adapter-type", o.model.adapter_type, pipeline::kAdapterTypeHelp);
   v("--output-type", o.model.output_type, pipeline::kOutputTypeHelp);
+  visit_options(o.settings, v);
 }
 
 std::string list_adapters(const pipeline::Conversation& conversation) {
