@@ -1,84 +1,5 @@
-// The loops of DenseTable, written once over GCC's vector types. Each dense_<set>.cpp includes this
-// within an unnamed namespace, after naming kLanes, in a region compiled for its instruction set;
-// it has no guard and includes nothing.
-
-typedef float Lanes __attribute__((vector_size(4 * kLanes)));
-typedef std::int32_t Ints __attribute__((vector_size(4 * kLanes)));
-typedef float LooseLanes __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
-typedef std::uint16_t Halves __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
-typedef std::int8_t Bytes __attribute__((vector_size(kLanes), aligned(1), may_alias));
-typedef std::uint32_t Words __attribute__((vector_size(4 * kLanes)));
-
-inline Lanes load(const float* x) {
-  return *reinterpret_cast<const LooseLanes*>(x);
-}
-inline Lanes load(const BFloat16* x) {
-  const Words wide = __builtin_convertvector(*reinterpret_cast<const Halves*>(x), Words) << 16;
-  return reinterpret_cast<Lanes>(wide);
-}
-inline void store(float* x, Lanes v) {
-  *reinterpret_cast<LooseLanes*>(x) = v;
-}
-inline Lanes all(float x) {
-  return x - Lanes{};
-}
-inline float value(float x) {
-  return x;
-}
-inline float value(BFloat16 x) {
-  return x.to_float();
-}
-
-// Four lanes at a time: one after the other they would wait for each other.
-inline float sum_of(Lanes v) {
-  typedef float Four __attribute__((vector_size(16), may_alias));
-  const Four* parts = reinterpret_cast<const Four*>(&v);
-  Four sum = parts[0];
-  for (int i = 1; i < kLanes / 4; ++i) sum += parts[i];
-  return (sum[0] + sum[2]) + (sum[1] + sum[3]);
-}
-
-// Cephes' expf: x = n ln 2 + r, a polynomial of degree 6 in r, times 2^n.
-inline Lanes exponential(Lanes x) {
-  const Lanes round = all(12582912.f);  // 1.5 * 2^23: adding it rounds to a whole number
-  x = x < -87.f ? all(-87.f) : x;
-  x = x > 88.f ? all(88.f) : x;
-  const Lanes shifted = x * 1.44269504088896341f + round;
-  const Lanes n = shifted - round;
-  const Lanes r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  Lanes p = all(1.9875691500e-4f);
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.f;
-  const Ints power = (reinterpret_cast<Ints>(shifted) - reinterpret_cast<Ints>(round) + 127) << 23;
-  return p * reinterpret_cast<Lanes>(power);
-}
-
-// `body(j, load, store)` over whole vectors, then once over the rest through padded copies.
-template <int kInputs, int kOutputs, typename Body>
-inline void for_lanes(std::int64_t count, const float* const (&in)[kInputs],
-                      float* const (&out)[kOutputs], const Body& body) {
-  Lanes a[kInputs], b[kOutputs];
-  std::int64_t j = 0;
-  for (; j + kLanes <= count; j += kLanes) {
-    for (int i = 0; i < kInputs; ++i) a[i] = load(in[i] + j);
-    body(a, b);
-    for (int i = 0; i < kOutputs; ++i) store(out[i] + j, b[i]);
-  }
-  if (j == count) return;
-  const std::int64_t rest = count - j;
-  for (int i = 0; i < kInputs; ++i) {
-    a[i] = Lanes{};
-    for (std::int64_t k = 0; k < rest; ++k) a[i][k] = in[i][j + k];
-  }
-  body(a, b);
-  for (int i = 0; i < kOutputs; ++i) {
-    for (std::int64_t k = 0; k < rest; ++k) out[i][j + k] = b[i][k];
-  }
-}
+// The loops of DenseTable, written once over GCC's vector types (dense_lanes.h, which each
+// dense_<set>.cpp includes before this, in the same place).
 
 // Rows whose sums run beside each other, so that loads of x are shared and latencies overlap.
 constexpr int kRowsAtOnce = 4;
@@ -91,44 +12,68 @@ inline void fetch_ahead(const T* values) {
   for (int i = 0; i < kCount; i += kLine) __builtin_prefetch(values + i);
 }
 
-template <int kRows, typename T>
-inline void some_rows_dot(const T* w, std::int64_t stride, const float* x, std::int64_t count,
-                          float* y) {
-  Lanes sums[kRows] = {};
-  Lanes more[kRows] = {};
+// y[k][i] = row i of w times row k of x; each sum in the same order whatever stands beside it.
+template <int kRows, int kInputs, typename T>
+inline void some_rows_dot(const T* w, std::int64_t stride, const float* x, std::int64_t x_stride,
+                          std::int64_t count, float* y, std::int64_t y_stride) {
+  Lanes sums[kInputs][kRows] = {};
+  Lanes more[kInputs][kRows] = {};
   std::int64_t j = 0;
   for (; j + 2 * kLanes <= count; j += 2 * kLanes) {
-    const Lanes a = load(x + j), b = load(x + j + kLanes);
     for (int i = 0; i < kRows; ++i) {
-      if constexpr (kRows > 1) fetch_ahead<2 * kLanes>(w + (kRows + i) * stride + j);
-      sums[i] += load(w + i * stride + j) * a;
-      more[i] += load(w + i * stride + j + kLanes) * b;
+      if constexpr (kRows * kInputs > 1) fetch_ahead<2 * kLanes>(w + (kRows + i) * stride + j);
+      const Lanes a = load(w + i * stride + j), b = load(w + i * stride + j + kLanes);
+      for (int k = 0; k < kInputs; ++k) {
+        sums[k][i] += a * load(x + k * x_stride + j);
+        more[k][i] += b * load(x + k * x_stride + j + kLanes);
+      }
     }
   }
-  for (int i = 0; i < kRows; ++i) {
-    float sum = sum_of(sums[i] + more[i]);
-    for (std::int64_t k = j; k < count; ++k) sum += value(w[i * stride + k]) * x[k];
-    y[i] = sum;
+  for (int k = 0; k < kInputs; ++k) {
+    for (int i = 0; i < kRows; ++i) {
+      float sum = sum_of(sums[k][i] + more[k][i]);
+      for (std::int64_t n = j; n < count; ++n)
+        sum += value(w[i * stride + n]) * x[k * x_stride + n];
+      y[k * y_stride + i] = sum;
+    }
   }
 }
 
-template <typename T>
+template <int kRows, int kInputs, typename T>
 inline void rows_dot(const T* w, std::int64_t stride, std::int64_t rows, const float* x,
-                     std::int64_t count, float* y) {
+                     std::int64_t x_stride, std::int64_t count, float* y, std::int64_t y_stride) {
   std::int64_t i = 0;
-  for (; i + kRowsAtOnce <= rows; i += kRowsAtOnce) {
-    some_rows_dot<kRowsAtOnce>(w + i * stride, stride, x, count, y + i);
+  for (; i + kRows <= rows; i += kRows) {
+    some_rows_dot<kRows, kInputs>(w + i * stride, stride, x, x_stride, count, y + i, y_stride);
   }
-  for (; i < rows; ++i) some_rows_dot<1>(w + i * stride, stride, x, count, y + i);
+  for (; i < rows; ++i) {
+    some_rows_dot<1, kInputs>(w + i * stride, stride, x, x_stride, count, y + i, y_stride);
+  }
+}
+
+// Inputs share what is loaded of w: four of them with two rows fill the registers of 16 lanes.
+template <typename T>
+inline void rows_dot_each(const T* w, std::int64_t stride, std::int64_t rows, const float* x,
+                          std::int64_t inputs, std::int64_t count, float* y) {
+  constexpr int kTogether = 4, kBeside = kLanes == 16 ? 2 : 1;
+  std::int64_t k = 0;
+  for (; k + kTogether <= inputs; k += kTogether) {
+    rows_dot<kBeside, kTogether>(w, stride, rows, x + k * count, count, count, y + k * rows, rows);
+  }
+  for (; k + 2 <= inputs; k += 2) {
+    rows_dot<2, 2>(w, stride, rows, x + k * count, count, count, y + k * rows, rows);
+  }
+  if (k < inputs)
+    rows_dot<kRowsAtOnce, 1>(w, stride, rows, x + k * count, 0, count, y + k * rows, 0);
 }
 
 void rows_dot_f32(const float* w, std::int64_t stride, std::int64_t rows, const float* x,
-                  std::int64_t count, float* y) {
-  rows_dot(w, stride, rows, x, count, y);
+                  std::int64_t inputs, std::int64_t count, float* y) {
+  rows_dot_each(w, stride, rows, x, inputs, count, y);
 }
 void rows_dot_bf16(const BFloat16* w, std::int64_t stride, std::int64_t rows, const float* x,
-                   std::int64_t count, float* y) {
-  rows_dot(w, stride, rows, x, count, y);
+                   std::int64_t inputs, std::int64_t count, float* y) {
+  rows_dot_each(w, stride, rows, x, inputs, count, y);
 }
 
 void add_weighted_rows(const float* w, std::int64_t stride, std::int64_t rows, const float* p,

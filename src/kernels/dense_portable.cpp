@@ -7,6 +7,7 @@ namespace qloft::kernels {
 namespace {
 
 constexpr int kLanes = 4;
+#include "dense_lanes.h"
 #include "dense_loops.h"
 
 constexpr DenseTable kTable = table_of(InstructionSet::portable);

@@ -43,8 +43,8 @@ TEST(DenseKernels, MultiplyRowsByAVector) {
     std::vector<BFloat16> half;
     for (const float value : w) half.push_back(BFloat16::from_float(value));
     float y[kRows], z[kRows];
-    table.rows_dot_f32(w.data(), stride, kRows, x.data(), count, y);
-    table.rows_dot_bf16(half.data(), stride, kRows, x.data(), count, z);
+    table.rows_dot_f32(w.data(), stride, kRows, x.data(), 1, count, y);
+    table.rows_dot_bf16(half.data(), stride, kRows, x.data(), 1, count, z);
     for (std::int64_t i = 0; i < kRows; ++i) {
       double sum = 0, sum_of_half = 0;
       for (std::int64_t j = 0; j < count; ++j) {
@@ -55,6 +55,25 @@ TEST(DenseKernels, MultiplyRowsByAVector) {
       EXPECT_NEAR(y[i], sum, 2e-5);
       EXPECT_NEAR(z[i], sum_of_half, 2e-5);
     }
+  });
+}
+
+TEST(DenseKernels, MultiplyRowsByManyVectorsToTheBitsOfEach) {
+  for_all([](const DenseTable& table, std::int64_t count) {
+    constexpr std::int64_t kRows = 7, kMost = 11;
+    const std::int64_t stride = count + 3;
+    const auto w = normals(kRows * stride, 1), x = normals(kMost * count, 2);
+    std::vector<BFloat16> half;
+    for (const float value : w) half.push_back(BFloat16::from_float(value));
+    std::vector<float> alone(2 * kMost * kRows), together(alone.size());
+    const auto multiply = [&](std::int64_t first, std::int64_t inputs, float* y) {
+      const float* from = x.data() + first * count;
+      table.rows_dot_f32(w.data(), stride, kRows, from, inputs, count, y);
+      table.rows_dot_bf16(half.data(), stride, kRows, from, inputs, count, y + kMost * kRows);
+    };
+    for (std::int64_t k = 0; k < kMost; ++k) multiply(k, 1, alone.data() + k * kRows);
+    multiply(0, kMost, together.data());
+    EXPECT_EQ(together, alone);
   });
 }
 

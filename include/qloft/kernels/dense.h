@@ -15,11 +15,12 @@ inline constexpr std::int64_t kCodeBlock = 32;
 struct DenseTable {
   InstructionSet set = InstructionSet::portable;
 
-  // y[i] = sum over j of w[i * stride + j] * x[j], i < rows, j < count.
+  // y[k * rows + i] = sum over j of w[i * stride + j] * x[k * count + j], i < rows, k < inputs, j <
+  // count. The same bits however many rows and inputs there are.
   void (*rows_dot_f32)(const float* w, std::int64_t stride, std::int64_t rows, const float* x,
-                       std::int64_t count, float* y);
+                       std::int64_t inputs, std::int64_t count, float* y);
   void (*rows_dot_bf16)(const BFloat16* w, std::int64_t stride, std::int64_t rows, const float* x,
-                        std::int64_t count, float* y);
+                        std::int64_t inputs, std::int64_t count, float* y);
   // y[j] += sum over i of p[i] * w[i * stride + j], i < rows, j < count.
   void (*add_weighted_rows)(const float* w, std::int64_t stride, std::int64_t rows, const float* p,
                             std::int64_t count, float* y);

@@ -34,7 +34,7 @@ void multiply_by_keys(MatrixView<const float> queries, MatrixView<const float> k
   }
   for (std::int64_t i = 0; i < queries.rows; ++i) {
     float* out = scores.row(i);
-    kernels::dense_table().rows_dot_f32(keys.data, keys.stride, keys.rows, queries.row(i),
+    kernels::dense_table().rows_dot_f32(keys.data, keys.stride, keys.rows, queries.row(i), 1,
                                         keys.columns, out);
     for (std::int64_t j = 0; j < keys.rows; ++j) out[j] *= scale;
   }

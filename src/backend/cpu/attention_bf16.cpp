@@ -249,7 +249,7 @@ void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int
       std::array<float, kBlockRows> dots{};
       for (std::int64_t i = 0; i < count; ++i) {
         kernels::table().bf16_to_f32(results.row(first + i), dim, result.data());
-        kernels::dense_table().rows_dot_bf16(gradient_rows.row(i), dim, 1, result.data(), dim,
+        kernels::dense_table().rows_dot_bf16(gradient_rows.row(i), dim, 1, result.data(), 1, dim,
                                              &dots[static_cast<std::size_t>(i)]);
       }
       if (own.empty()) std::fill_n(query_gradient, block, 0.f);

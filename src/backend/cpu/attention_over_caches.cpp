@@ -72,7 +72,7 @@ void attend_few(const CachedQueries& all, std::int64_t window, const Scores& rul
   for_positions(s.keys, shared, range, Scratch::key,
                 [&](std::int64_t first, MatrixView<const float> keys) {
                   for (std::int64_t i = 0; i < rows; ++i) {
-                    dense.rows_dot_f32(keys.data, keys.stride, keys.rows, queries.row(i), dim,
+                    dense.rows_dot_f32(keys.data, keys.stride, keys.rows, queries.row(i), 1, dim,
                                        scores.row(i) + first);
                   }
                 });

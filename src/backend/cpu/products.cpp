@@ -83,21 +83,20 @@ void multiply_few_rows(MatrixView<const float> x, const at::Tensor& weight, Matr
   const bool f32 = weight.scalar_type() == at::kFloat;
   const std::int64_t grain = std::max<std::int64_t>(16, kElementsAtOnce / (x.columns + 1));
   parallel_for(y.columns, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::array<float, kAtOnce> sums;
+    std::array<float, kAtOnce * kFewRows> sums;
     for (std::int64_t first = begin; first < end; first += kAtOnce) {
-      const std::int64_t count = std::min(kAtOnce, end - first);
+      const std::int64_t count = std::min(kAtOnce, end - first), at = first * x.columns;
+      if (f32) {
+        table.rows_dot_f32(weight.data_ptr<float>() + at, x.columns, count, x.data, x.rows,
+                           x.columns, sums.data());
+      } else {
+        const auto* rows = reinterpret_cast<const BFloat16*>(weight.data_ptr<at::BFloat16>());
+        table.rows_dot_bf16(rows + at, x.columns, count, x.data, x.rows, x.columns, sums.data());
+      }
       for (std::int64_t i = 0; i < x.rows; ++i) {
-        if (f32) {
-          table.rows_dot_f32(weight.data_ptr<float>() + first * x.columns, x.columns, count,
-                             x.row(i), x.columns, sums.data());
-        } else {
-          const auto* rows = reinterpret_cast<const BFloat16*>(weight.data_ptr<at::BFloat16>());
-          table.rows_dot_bf16(rows + first * x.columns, x.columns, count, x.row(i), x.columns,
-                              sums.data());
-        }
         float* out = y.row(i) + first;
         for (std::int64_t j = 0; j < count; ++j) {
-          const float sum = scale * sums[static_cast<std::size_t>(j)];
+          const float sum = scale * sums[static_cast<std::size_t>(i * count + j)];
           out[j] = add ? out[j] + sum : sum;
         }
       }

@@ -21,8 +21,8 @@ MatrixView<const float> read_tile(const Weight& weight, std::int64_t first, std:
 // Up to this many rows of x a weight is read once, as it is stored, by matrix-vector kernels
 // (decoding).
 inline constexpr std::int64_t kFewRows = 4;
-// y = scale * x weight^T (+ y) for few rows x [n, columns]; weight [rows, columns] in f32 or bf16,
-// contiguous, on the CPU.
+// y = scale * x weight^T (+ y) for few rows x [n, columns], contiguous; weight [rows, columns] in
+// f32 or bf16, contiguous, on the CPU. A row is the same to the bit whatever rows stand beside it.
 void multiply_few_rows(MatrixView<const float> x, const at::Tensor& weight, MatrixView<float> y,
                        float scale, bool add);
 

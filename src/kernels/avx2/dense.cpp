@@ -13,6 +13,7 @@ namespace qloft::kernels {
 namespace {
 
 constexpr int kLanes = 8;
+#include "dense_lanes.h"
 #include "dense_loops.h"
 
 constexpr DenseTable kTable = table_of(InstructionSet::avx2);
