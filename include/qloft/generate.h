@@ -40,7 +40,7 @@ class Engine {
   // How many are not finished.
   std::int64_t running() const;
   bool finished(SequenceId id) const;
-  // What a finished sequence has come to; of a running one, so far.
+  // What a finished sequence has come to; of a running one, so far, but nothing of a beam search.
   const Result& result(SequenceId id) const;
   // The same, and after beam search the num_return_sequences best, best first.
   const std::vector<Result>& results(SequenceId id) const;

@@ -22,6 +22,12 @@ inline void store(float* x, Lanes v) {
 inline Lanes all(float x) {
   return x - Lanes{};
 }
+// Both stay in registers, where the compiler would read them again for each use.
+inline void keep([[maybe_unused]] Lanes& a, [[maybe_unused]] Lanes& b) {
+#if defined(__x86_64__)
+  if constexpr (kLanes == 16) __asm__("" : "+v"(a), "+v"(b));
+#endif
+}
 inline float value(float x) {
   return x;
 }

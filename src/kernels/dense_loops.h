@@ -4,12 +4,14 @@
 // Rows whose sums run beside each other, so that loads of x are shared and latencies overlap.
 constexpr int kRowsAtOnce = 4;
 
-// The processor follows one stream of rows by itself, but not several beside each other. Reaching
-// beyond the end of memory does no harm.
+// The processor follows one stream of rows by itself, but not several beside each other. Into the
+// second cache: few loads into the first may wait for memory at a time. Reaching beyond the end of
+// memory does no harm.
+constexpr int kRowsAhead = 8;
 template <int kCount, typename T>
 inline void fetch_ahead(const T* values) {
   constexpr int kLine = 64 / sizeof(T);
-  for (int i = 0; i < kCount; i += kLine) __builtin_prefetch(values + i);
+  for (int i = 0; i < kCount; i += kLine) __builtin_prefetch(values + i, 0, 2);
 }
 
 // y[k][i] = row i of w times row k of x; each sum in the same order whatever stands beside it.
@@ -20,12 +22,18 @@ inline void some_rows_dot(const T* w, std::int64_t stride, const float* x, std::
   Lanes more[kInputs][kRows] = {};
   std::int64_t j = 0;
   for (; j + 2 * kLanes <= count; j += 2 * kLanes) {
+    Lanes first[kInputs], second[kInputs];
+    for (int k = 0; k < kInputs; ++k) {
+      first[k] = load(x + k * x_stride + j);
+      second[k] = load(x + k * x_stride + j + kLanes);
+      if constexpr (kInputs > 1) keep(first[k], second[k]);
+    }
     for (int i = 0; i < kRows; ++i) {
-      if constexpr (kRows * kInputs > 1) fetch_ahead<2 * kLanes>(w + (kRows + i) * stride + j);
+      if constexpr (kRows * kInputs > 1) fetch_ahead<2 * kLanes>(w + (kRowsAhead + i) * stride + j);
       const Lanes a = load(w + i * stride + j), b = load(w + i * stride + j + kLanes);
       for (int k = 0; k < kInputs; ++k) {
-        sums[k][i] += a * load(x + k * x_stride + j);
-        more[k][i] += b * load(x + k * x_stride + j + kLanes);
+        sums[k][i] += a * first[k];
+        more[k][i] += b * second[k];
       }
     }
   }

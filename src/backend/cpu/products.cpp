@@ -39,7 +39,7 @@ void multiply_transposed_f32(MatrixView<const float> x, const Weight& weight, Ma
     quant::multiply_transposed(x, weight.packed(), y);
     return;
   }
-  if (x.rows <= kFewRows && weight.dense().scalar_type() != at::kHalf) {
+  if (!weight.is_packed() && x.rows <= kFewDenseRows && weight.dense().scalar_type() != at::kHalf) {
     multiply_few_rows(x, weight.dense(), y, 1.f, false);
     return;
   }
@@ -83,7 +83,7 @@ void multiply_few_rows(MatrixView<const float> x, const at::Tensor& weight, Matr
   const bool f32 = weight.scalar_type() == at::kFloat;
   const std::int64_t grain = std::max<std::int64_t>(16, kElementsAtOnce / (x.columns + 1));
   parallel_for(y.columns, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::array<float, kAtOnce * kFewRows> sums;
+    std::array<float, kAtOnce * kFewDenseRows> sums;
     for (std::int64_t first = begin; first < end; first += kAtOnce) {
       const std::int64_t count = std::min(kAtOnce, end - first), at = first * x.columns;
       if (f32) {

@@ -21,8 +21,11 @@ MatrixView<const float> read_tile(const Weight& weight, std::int64_t first, std:
 // Up to this many rows of x a weight is read once, as it is stored, by matrix-vector kernels
 // (decoding).
 inline constexpr std::int64_t kFewRows = 4;
-// y = scale * x weight^T (+ y) for few rows x [n, columns], contiguous; weight [rows, columns] in
-// f32 or bf16, contiguous, on the CPU. A row is the same to the bit whatever rows stand beside it.
+// The same of a dense matrix in f32: of so many its reading is what takes the time.
+inline constexpr std::int64_t kFewDenseRows = 8;
+// y = scale * x weight^T (+ y) for up to kFewDenseRows rows x [n, columns], contiguous; weight
+// [rows, columns] in f32 or bf16, contiguous, on the CPU. A row is the same to the bit whatever
+// rows stand beside it.
 void multiply_few_rows(MatrixView<const float> x, const at::Tensor& weight, MatrixView<float> y,
                        float scale, bool add);
 
