@@ -174,6 +174,10 @@ std::vector<SpanWindow> windows_of(const std::vector<SpanQuestion>& questions, s
   for (Encoding& next : further) out.push_back(window_of(std::move(next), place, question));
   for (const SpanWindow& window : out) {
     expect_known_ids(window.ids, options.vocabulary_size, tokenizer, question.where);
+    if (window.ids.size() < 3) {
+      throw InputError(question.where, "expected at least three tokens, found " +
+                                           std::to_string(window.ids.size()));
+    }
   }
   return out;
 }

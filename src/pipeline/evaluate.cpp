@@ -1,8 +1,11 @@
 #include "qloft/pipeline/evaluate.h"
 
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "clock.h"
 #include "load.h"
@@ -17,17 +20,28 @@
 namespace qloft::pipeline {
 namespace {
 
-// That of the answers, for tasks that write them.
-void check_predictions(const EvaluateOptions& options) {
+// What a task writes beside its scores.
+constexpr std::array kWritten = {"--predictions", "--nbest", "--null-odds"};
+
+void check_written(const EvaluateOptions& options) {
+  std::vector<std::filesystem::path> written;
   for (const evaluate::Setting& setting : options.settings) {
     const auto* file = std::get_if<std::filesystem::path>(&setting.value);
-    if (file == nullptr || file->empty() || setting.flags != "--predictions") continue;
+    if (file == nullptr || file->empty()) continue;
+    if (std::ranges::find(kWritten, setting.flags) == kWritten.end()) continue;
     expect_output({.output = *file,
                    .overwrite = true,
                    .command = "evaluate",
                    .inputs = {options.data, checkpoint::resolve(options.model.model),
                               options.model.adapter, options.model.chat_template},
                    .kind = OutputRequest::Kind::file});
+    const auto name = file->lexically_normal();
+    if (std::ranges::find(written, name) != written.end()) {
+      throw InputError(
+          {{}, option_name(setting.flags)},
+          "expected another file than the others that are written, found " + file->string());
+    }
+    written.push_back(name);
   }
 }
 
@@ -110,7 +124,7 @@ void check_evaluate(const EvaluateOptions& options, Progress& progress) {
   evaluate::expect_own_settings(task, options.settings);
   check_cache_type(task, options);
   if (options.data.empty()) throw InputError({{}, "data"}, "expected a file, found none");
-  check_predictions(options);
+  check_written(options);
   const std::filesystem::path config = checkpoint::resolve(options.model.model) / "config.json";
   task.check({options.data, options.settings},
              architecture::read_layout(io::read_json(config), config).max_positions, progress);

@@ -49,6 +49,12 @@ const evaluate::Task* task_of(const FinetuneOptions& options) {
   return options.task.empty() ? nullptr : &evaluate::learned_task(options.task);
 }
 
+bool has_windows(const evaluate::Task* task) {
+  return task != nullptr && std::ranges::any_of(task->settings, [](const evaluate::Setting& one) {
+           return one.flags == "--stride";
+         });
+}
+
 TaskInputs read_task(const evaluate::Task& task, const FinetuneOptions& options,
                      const FinetuneInputs& inputs, Progress& progress) {
   const evaluate::Materials materials{inputs.layout, inputs.text.tokenizer, inputs.text.chat,
@@ -56,6 +62,7 @@ TaskInputs read_task(const evaluate::Task& task, const FinetuneOptions& options,
   evaluate::Request request{options.validation.value_or(fs::path()), evaluate::all_settings()};
   evaluate::set(request.settings, "length", inputs.training.length);
   evaluate::set(request.settings, "batch", inputs.training.batch);
+  evaluate::set(request.settings, "stride", options.stride);
   evaluate::TrainingSet train = task.learn(materials, options.data, request.settings, progress);
   evaluate::Prepared validation;
   if (options.validation) {
@@ -91,6 +98,9 @@ void check_finetune(const FinetuneOptions& o) {
     refuse(o.train.batching == data::Batching::packed, "batching",
            "expected padded rows for a task, found packed");
   }
+  refuse(o.stride < 0, "stride", "expected 0 or more, found " + std::to_string(o.stride));
+  refuse(o.stride != FinetuneOptions().stride && !has_windows(task_of(o)), "stride",
+         "expected it with the task squad or squad_v2");
   refuse(o.validation && o.validation_share != 0, "validation_share",
          "expected a validation file or a share of the data, found both");
   refuse(o.from_random && lora, "from_random", "only --method full trains from random weights");

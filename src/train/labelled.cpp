@@ -3,7 +3,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <span>
 #include <utility>
 
+#include "padded_rows.h"
 #include "qloft/core/error.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/objectives.h"
@@ -53,27 +53,11 @@ std::uint64_t Labelled::fingerprint() const {
 
 model::Input Labelled::input(const std::vector<std::int64_t>& places, const model::Model& model,
                              model::AdapterId adapter) const {
-  const auto rows = std::ssize(places);
-  std::int64_t length = 0;
-  for (const std::int64_t place : places) length = std::max(length, std::ssize((*this)[place].ids));
-  const bool typed = model.layout().embedding.types != architecture::kNoParameter;
-  const Tensor ids = at::full({rows, length}, 0, at::kLong);
-  const Tensor segments = at::full({rows, length}, -1, at::kLong);
-  const Tensor types = typed ? at::full({rows, length}, 0, at::kLong) : Tensor();
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const data::LabelledExample& example = (*this)[places[static_cast<std::size_t>(row)]];
-    std::copy(example.ids.begin(), example.ids.end(), ids.data_ptr<std::int64_t>() + row * length);
-    std::fill_n(segments.data_ptr<std::int64_t>() + row * length, example.ids.size(), 0);
-    if (!typed) continue;
-    std::copy(example.types.begin(), example.types.end(),
-              types.data_ptr<std::int64_t>() + row * length);
+  std::vector<TypedIds> rows;
+  for (const std::int64_t place : places) {
+    rows.push_back({(*this)[place].ids, (*this)[place].types});
   }
-  model::Input out;
-  out.ids = ids.to(model.device());
-  out.segments = segments;
-  if (typed) out.types = types.to(model.device());
-  out.adapters = {adapter};
-  return out;
+  return padded_input(rows, model, adapter);
 }
 
 Tensor Labelled::labels(const std::vector<std::int64_t>& places, const model::Model& model) const {

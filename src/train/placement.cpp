@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "order.h"
+#include "qloft/train/examples.h"
 
 namespace qloft::train {
 namespace {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "../pipeline/trained_toy.h"
@@ -196,6 +197,11 @@ TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModelOrAnEncoder) {
     for (int i = 0; i < 5; ++i) lines += question.dump() + "\n";
     write_file(folder_ / "choices" / part, lines);
   }
+  write_encoder(folder_ / "encoder");
+  const std::map<std::string, const char*> of_encoders = {
+      {"glue.json", R"({"sentence": "good film", "label": 1})"},
+      {"squad.json", R"({"id": "1", "context": "good film", "question": "film",)"
+                     R"( "answers": {"text": ["good"], "answer_start": [0]}})"}};
   for (const auto& entry : fs::directory_iterator(root / "recipes")) {
     Options o = options("{}");
     o.choices = folder_ / "choices";
@@ -203,12 +209,12 @@ TEST_F(Compare, EveryCommittedRecipeFitsTheBundledModelOrAnEncoder) {
     o.model = (root / "examples/bundled/model").string();
     o.calibration = o.train;
     write_file(o.train, R"({"question": "How many?", "answer": "#### 1"})");
-    if (entry.path().filename() == "glue.json") {
-      write_encoder(folder_ / "encoder");
+    const auto row = of_encoders.find(entry.path().filename().string());
+    if (row != of_encoders.end()) {
       o.model = (folder_ / "encoder").string();
-      o.train = o.test = o.calibration = folder_ / "labels.jsonl";
+      o.train = o.test = o.calibration = folder_ / "rows.jsonl";
       o.set = {"calibrate.length=32"};
-      write_file(o.train, R"({"sentence": "good film", "label": 1})");
+      write_file(o.train, row->second);
     }
     EXPECT_THROW(run(o, stop), Interrupted) << o.recipe;
   }

@@ -50,7 +50,7 @@ struct SpanWindow {
 // In the order of the questions, those of one side by side. Windows and positions are those of
 // transformers' run_qa.py, but that an answer in the last word of a window begins there, not behind
 // it. On all threads. Throws InputError naming the question that leaves no room for its context, or
-// has an id that the model lacks.
+// has an id that the model lacks or fewer than three.
 std::vector<SpanWindow> encode_span_questions(const std::vector<SpanQuestion>& questions,
                                               const tokenizer::Tokenizer& tokenizer,
                                               const WindowOptions& options);

@@ -18,10 +18,12 @@
 
 namespace qloft::evaluate {
 
+using SettingValue = std::variant<std::int64_t, double, std::string, std::filesystem::path>;
+
 // An option of a task, as core/options.h declares options, with its value.
 struct Setting {
   std::string flags;  // "--few-shot"
-  std::variant<std::int64_t, std::string, std::filesystem::path> value;
+  SettingValue value;
   std::string help;
   std::int64_t most = kMostOfAnOption;  // of a number
 };
@@ -92,8 +94,7 @@ const Task& learned_task(std::string_view name);
 std::vector<Setting> all_settings();
 // Throws std::out_of_range where there is no such setting; std::bad_variant_access for another
 // type.
-void set(std::vector<Setting>& settings, std::string_view name,
-         std::variant<std::int64_t, std::string, std::filesystem::path> value);
+void set(std::vector<Setting>& settings, std::string_view name, SettingValue value);
 const Setting& setting(const std::vector<Setting>& settings, std::string_view name);
 
 // Throws InputError naming a setting that is set to something else than its default and belongs to

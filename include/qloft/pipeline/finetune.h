@@ -27,6 +27,7 @@ struct FinetuneOptions {
   // A task (qloft/evaluate/task.h) that its files are learned for, with the head that it needs, and
   // validated by its first score; empty: next tokens are learned.
   std::string task;
+  std::int64_t stride = 128;  // of squad and squad_v2, as they have it
   std::optional<std::filesystem::path> validation;
   double validation_share = 0;  // of the data, in place of a validation file
   // A template, or JSON with chat_template, in place of the adapter's or the model's own.

@@ -179,7 +179,11 @@ void visit_fresh_adapter(Options& o, Visitor& v) {
 template <typename Visitor>
 void visit_options(FinetuneOptions& o, Visitor& v) {
   v("--data", o.data, "JSON Lines or an array: text, prompt+completion, messages, ...");
-  v("--task", o.task, "learn the labels of GLUE's cola, sst2, mrpc, ... (.tsv, .csv or JSON)");
+  v("--task", o.task,
+    "learn the labels of GLUE's cola, sst2, mrpc, ... (.tsv, .csv or JSON), or the answers of "
+    "squad or squad_v2");
+  v("--stride", at_most(o.stride, train::kMostLength),
+    "squad, squad_v2: tokens of the context that a window shares with the one before");
   v("-o,--output", o.output, "the folder to write");
   v("--overwrite", o.overwrite, "replace it if it is not empty");
   v("--validation", o.validation, "JSON Lines or an array to validate on");

@@ -24,7 +24,7 @@ void visit_options(ChoiceOptions& o, Visitor& v) {
   v("--shots", o.shots, "worked examples before each question; -1: 5 in mmlu, else none");
   v("--shots-data", o.shots_data, "where they come from, in the form of --data");
   v("--batch", at_most(o.batch, kMostBatch), kBatchHelp);
-  v("--predictions", o.predictions, "write what the model answered (JSON Lines)");
+  v("--predictions", o.predictions, kPredictionsHelp);
 }
 
 inline std::int64_t shots_of(const ChoiceOptions& options, std::int64_t otherwise) {

@@ -41,7 +41,7 @@ void visit_options(Gsm8kOptions& o, Visitor& v) {
   v("--few-shot-data", o.few_shot_data, "where they come from (JSON Lines)");
   v("--max-tokens", at_most(o.max_tokens, kMostTokens), "tokens an answer may have");
   v("--batch", at_most(o.batch, kMostBatch), kBatchHelp);
-  v("--predictions", o.predictions, "write what the model answered (JSON Lines)");
+  v("--predictions", o.predictions, kPredictionsHelp);
 }
 
 AnswerRule rule_of(const std::string& name) {

@@ -25,8 +25,10 @@ namespace fs = std::filesystem;
 struct LabelOptions {
   std::int64_t limit = 0;
   std::int64_t batch = 16;
-  std::int64_t length = 128;
+  std::int64_t length = 0;
 };
+
+constexpr std::int64_t kLabelLength = 128;
 
 template <typename Visitor>
 void visit_options(LabelOptions& o, Visitor& v) {
@@ -37,7 +39,7 @@ void visit_options(LabelOptions& o, Visitor& v) {
 
 void check_rows(const LabelOptions& options, const fs::path& data, std::int64_t, Progress&) {
   expect_at_least(1, options.batch, "batch");
-  expect_at_least(2, options.length, "length");
+  if (options.length != 0) expect_at_least(2, options.length, "length");
   if (!fs::is_regular_file(data)) throw InputError({data, {}}, "no such file");
 }
 
@@ -51,7 +53,7 @@ struct LabelData {
 LabelData read_labels(const data::LabelTask& task, const Materials& materials,
                       const LabelOptions& options, const std::vector<fs::path>& files,
                       Progress& progress) {
-  const std::int64_t length = length_of(options.length, materials.layout);
+  const std::int64_t length = length_of(options.length, kLabelLength, materials.layout);
   std::vector<data::LabelledExample> all;
   for (const fs::path& file : files) {
     auto examples = data::encode_labelled(data::read_labelled(task, file), materials.tokenizer,

@@ -24,11 +24,16 @@ inline constexpr const char* kLimitHelp =
 inline constexpr std::int64_t kMostBatch = 1 << 16;
 inline constexpr std::int64_t kMostTokens = 1 << 20;
 inline constexpr const char* kBatchHelp = "examples at once";
-inline constexpr const char* kLengthHelp = "tokens of an example at most";
+inline constexpr const char* kLengthHelp =
+    "tokens of an example at most; 0: 384 of squad, else 128";
+inline constexpr const char* kPredictionsHelp =
+    "write what the model answered (JSON Lines; of squad an object of ids and texts)";
 
-// `asked`, and not more than the model's positions.
-inline std::int64_t length_of(std::int64_t asked, const architecture::Layout& layout) {
-  return layout.max_positions > 0 ? std::min(asked, layout.max_positions) : asked;
+// `asked`, where that is 0 the task's own, and not more than the model's positions.
+inline std::int64_t length_of(std::int64_t asked, std::int64_t own,
+                              const architecture::Layout& layout) {
+  const std::int64_t length = asked > 0 ? asked : own;
+  return layout.max_positions > 0 ? std::min(length, layout.max_positions) : length;
 }
 
 class SettingLister {
@@ -127,5 +132,7 @@ Task piqa_task();
 Task winogrande_task();
 Task boolq_task();
 std::vector<Task> label_task_rows();
+Task squad_task();
+Task squad_v2_task();
 
 }  // namespace qloft::evaluate

@@ -64,6 +64,8 @@ const std::vector<Task>& tasks() {
                              arc_challenge_task(), hellaswag_task(),  piqa_task(),
                              winogrande_task(),    boolq_task()};
     for (Task& row : label_task_rows()) out.push_back(std::move(row));
+    out.push_back(squad_task());
+    out.push_back(squad_v2_task());
     return out;
   }();
   return rows;
@@ -109,8 +111,7 @@ std::vector<Setting> all_settings() {
   return settings;
 }
 
-void set(std::vector<Setting>& settings, std::string_view name,
-         std::variant<std::int64_t, std::string, std::filesystem::path> value) {
+void set(std::vector<Setting>& settings, std::string_view name, SettingValue value) {
   Setting& setting = *find(settings, name);
   if (setting.value.index() != value.index()) throw std::bad_variant_access();
   setting.value = std::move(value);
