@@ -8,8 +8,21 @@ LayoutBuilder::LayoutBuilder(std::string family, std::string blocks) : blocks_(s
   layout_.family = std::move(family);
 }
 
+void LayoutBuilder::begin_encoder() {
+  stack_ = "encoder";
+  layout_.encoder.emplace();
+}
+void LayoutBuilder::begin_decoder(std::string blocks) {
+  stack_ = "decoder";
+  blocks_ = std::move(blocks);
+  first_ = layout_.encoder->blocks = layout_.layers();
+}
+Embedding& LayoutBuilder::embedding() {
+  return stack_ == "encoder" ? layout_.encoder->embedding : layout_.embedding;
+}
+
 void LayoutBuilder::begin_block() {
-  block_ = layout_.layers();
+  block_ = layout_.layers() - first_;
 }
 void LayoutBuilder::end_blocks() {
   block_ = -1;
@@ -28,8 +41,8 @@ ParameterId LayoutBuilder::add(Parameter parameter) {
   if (parameter.role == Role::linear || parameter.role == Role::output) {
     if (parameter.input_of == kNoParameter) parameter.input_of = id;
   }
-  parameter.stack = "decoder";
-  parameter.layer = block_;
+  parameter.stack = stack_;
+  parameter.layer = block_ < 0 ? -1 : first_ + block_;
   parameter.in_head = in_head_;
   layout_.parameters.push_back(std::move(parameter));
   return id;
@@ -101,18 +114,17 @@ ParameterId LayoutBuilder::add_rows(std::string_view name, std::int64_t rows, st
 }
 
 ParameterId LayoutBuilder::token_embedding(std::string_view name, std::int64_t width) {
-  return layout_.embedding.tokens =
-             add_rows(name, layout_.vocabulary_size, width, Role::token_embedding);
+  return embedding().tokens = add_rows(name, layout_.vocabulary_size, width, Role::token_embedding);
 }
 
 ParameterId LayoutBuilder::type_embedding(std::string_view name, std::int64_t rows,
                                           std::int64_t width) {
-  return layout_.embedding.types = add_rows(name, rows, width, Role::type_embedding);
+  return embedding().types = add_rows(name, rows, width, Role::type_embedding);
 }
 
 ParameterId LayoutBuilder::position_embedding(std::string_view name, std::int64_t rows,
                                               std::int64_t width) {
-  return layout_.embedding.positions = add_rows(name, rows, width, Role::position_embedding);
+  return embedding().positions = add_rows(name, rows, width, Role::position_embedding);
 }
 
 ParameterId LayoutBuilder::distance_embedding(std::string_view name, std::int64_t rows,

@@ -16,11 +16,19 @@ class LayoutBuilder {
   // Names within a block begin with `blocks`, its number and a dot.
   LayoutBuilder(std::string family, std::string blocks);
 
+  // Of an encoder-decoder: what follows is the encoder's, until its decoder begins, whose blocks'
+  // names begin with `blocks`.
+  void begin_encoder();
+  void begin_decoder(std::string blocks);
+
   Layout& layout() { return layout_; }
+  // Of the encoder or the decoder, which was begun last.
+  Embedding& embedding();
   // From here on names belong to the next block.
   void begin_block();
   // From here on names stand by themselves.
   void end_blocks();
+  // Which block of the encoder or the decoder it is; -1: none.
   std::int64_t block() const { return block_; }
 
   struct LinearOptions {
@@ -42,7 +50,7 @@ class LayoutBuilder {
   ParameterId token_embedding(std::string_view name, std::int64_t width);
   ParameterId type_embedding(std::string_view name, std::int64_t rows, std::int64_t width);
   ParameterId position_embedding(std::string_view name, std::int64_t rows, std::int64_t width);
-  // A row a distance between tokens.
+  // A row a distance between tokens, or a group of distances.
   ParameterId distance_embedding(std::string_view name, std::int64_t rows, std::int64_t width);
   // `name`.weight, with the embedding's values where it is tied.
   ParameterId output_matrix(std::string_view name, std::int64_t width, bool tied,
@@ -68,6 +76,8 @@ class LayoutBuilder {
 
   Layout layout_;
   std::string blocks_;
+  std::string stack_ = "decoder";
+  std::int64_t first_ = 0;  // of its blocks
   std::int64_t block_ = -1;
   bool in_head_ = false;
 };

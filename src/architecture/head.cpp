@@ -18,6 +18,7 @@ const char* class_end(HeadKind kind) {
     case HeadKind::tokens:
       return "ForTokenClassification";
     case HeadKind::next_token:
+    case HeadKind::sequence_to_sequence:
     case HeadKind::states:
       break;
   }
@@ -41,8 +42,9 @@ const char* problem_name(Problem problem) {
 void expect_next_token(const Layout& layout, const std::filesystem::path& file) {
   if (predicts_next_token(layout)) return;
   throw InputError({file, "architectures"},
-                   "expected a model that predicts next tokens, found an encoder (" +
-                       layout.family + ", " + std::string(name(layout.head.kind)) + ")");
+                   "expected a model that predicts next tokens, found an encoder" +
+                       std::string(layout.encoder ? "-decoder (" : " (") + layout.family + ", " +
+                       std::string(name(layout.head.kind)) + ")");
 }
 
 std::optional<HeadRequest> own_head(const Layout& layout) {

@@ -88,8 +88,9 @@ std::vector<ParameterId> head_parameters(const Layout& layout) {
 }
 
 std::string_view name(HeadKind kind) {
-  static constexpr std::array<std::string_view, 6> kNames = {
-      "next_token", "masked_token", "sequence", "spans", "tokens", "states"};
+  static constexpr std::array<std::string_view, 7> kNames = {
+      "next_token", "masked_token",        "sequence", "spans", "tokens",
+      "states",     "sequence_to_sequence"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

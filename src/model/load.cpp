@@ -52,12 +52,14 @@ class Reader {
     const Tensor stored = mapped(id);
     count(id);
     return stored.to(options_.device, at::kFloat, false, true)
-        .set_requires_grad(options_.train_weights || trains(files_->layout().parameter(id)));
+        .set_requires_grad(trains(files_->layout().parameter(id)));
   }
 
  private:
   bool trains(const architecture::Parameter& vector) const {
-    return vector.role == architecture::Role::bias ? options_.train_biases : options_.train_norms;
+    if (vector.constant) return false;
+    const bool bias = vector.role == architecture::Role::bias;
+    return options_.train_weights || (bias ? options_.train_biases : options_.train_norms);
   }
 
   void count(ParameterId id) { progress_.update(++done_, files_->layout().parameter(id).name); }

@@ -135,7 +135,7 @@ void ModelFiles::find_storages(bool head_asked_for) {
       made_anew += (made_anew.empty() ? "" : ", ") + parameter.name;
       continue;
     }
-    if (storages_[i].empty() && parameter.tied_to == kNoParameter) {
+    if (storages_[i].empty() && parameter.tied_to == kNoParameter && !parameter.constant) {
       const std::string name = architecture::storages_of(parameter).front().front().tensor;
       throw InputError({folder(), name}, "this tensor is missing");
     }

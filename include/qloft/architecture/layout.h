@@ -47,8 +47,8 @@ struct Parameter {
   std::string name;                 // "model.layers.0.self_attn.q_proj.weight"
   std::vector<std::int64_t> shape;  // as products use it: matrices [out, in]
   Role role = Role::linear;
-  std::string stack;                    // "decoder"; of blocks that follow each other
-  std::int64_t layer = -1;              // which block of its stack; -1: outside of blocks
+  std::string stack;                    // "encoder" or "decoder"
+  std::int64_t layer = -1;              // which of Layout::blocks; -1: outside of blocks
   std::int64_t expert = -1;             // which routed expert of its block; -1: none
   bool transposed = false;              // checkpoints store [in, out] (GPT-2's Conv1D)
   ParameterId bias = kNoParameter;      // of a linear layer or output matrix
@@ -57,6 +57,7 @@ struct Parameter {
   ParameterId tied_to = kNoParameter;   // has that parameter's values; checkpoints may leave it out
   // Of the head: a checkpoint may lack it, and it is trained whole beside an adapter.
   bool in_head = false;
+  bool constant = false;  // never trained, and zero where a checkpoint lacks it
   // How checkpoints may store it: the first is how they are published and what is written. Empty:
   // as one tensor of its own name.
   std::vector<Storage> storages;
@@ -106,8 +107,17 @@ struct Distances {
   ParameterId query = kNoParameter;
 };
 
+// A bias on the score of each pair by how far the key is behind the query (Raffel et al. 2020, T5):
+// near distances have a row each, far ones share rows on a logarithmic scale up to `longest`. Where
+// attention is not causal, half of the rows are of keys behind the query.
+struct DistanceBias {
+  ParameterId table = kNoParameter;  // [buckets, heads], of all blocks of a stack
+  std::int64_t longest = 0;
+};
+
 struct Attention {
-  RowSlice query, key, value;
+  RowSlice query, key, value;  // keys and values are of the encoder's states in a cross-attention
+  bool cross = false;          // all of these are seen but padding
   ParameterId output = kNoParameter;
   std::int64_t heads = 0;
   std::int64_t key_value_heads = 0;
@@ -124,6 +134,7 @@ struct Attention {
   std::int64_t window = 0;                   // it sees so many to each side, its own too; 0: all
   bool alibi = false;                        // a bias linear in the distance (Press et al. 2022)
   std::optional<Distances> distances;
+  std::optional<DistanceBias> bias;
 };
 
 // down(activation(gate(x)) * up(x)), or down(activation(up(x))) without a gate.
@@ -162,7 +173,9 @@ struct Block {
 struct Embedding {
   ParameterId tokens = kNoParameter;
   ParameterId positions = kNoParameter;  // learned positions, added
-  std::int64_t position_offset = 0;      // row of position 0
+  // Fixed positions in their place, added: the sines of p / 10000^(2 i / width), then the cosines.
+  bool sinusoids = false;
+  std::int64_t position_offset = 0;  // row of position 0
   // Tokens of this id take no position, where none are given: theirs is the row before position 0.
   std::int64_t uncounted = -1;            // -1: all tokens count
   double multiplier = 1;                  // of the token's row
@@ -188,8 +201,17 @@ struct HeadLayer {
 };
 
 // What a model says: of the next token; of a masked one; of a sequence as a whole, a label or a
-// number; where a span begins and ends; a label of each token; its hidden states and no more.
-enum class HeadKind : std::uint8_t { next_token, masked_token, sequence, spans, tokens, states };
+// number; where a span begins and ends; a label of each token; its hidden states and no more; of
+// the next token of a target that is made of a source.
+enum class HeadKind : std::uint8_t {
+  next_token,
+  masked_token,
+  sequence,
+  spans,
+  tokens,
+  states,
+  sequence_to_sequence
+};
 // By what a sequence's labels are learned: squared error, or cross entropy of one label of many or
 // of each by itself.
 enum class Problem : std::uint8_t { regression, single_label, multi_label };
@@ -206,6 +228,16 @@ struct Head {
   Problem problem = Problem::single_label;
 };
 
+// Of an encoder-decoder: what reads a source. The layout's embedding, output and head are the
+// decoder's, which reads its target moved one token to the right.
+struct SourceEncoder {
+  Embedding embedding;
+  std::int64_t blocks = 0;         // the first of Layout::blocks; the decoder's follow
+  std::optional<Norm> norm;        // of the states behind them
+  std::int64_t start_token = -1;   // what the decoder reads first; -1: the target's last token
+  std::int64_t padding_token = 0;  // what it reads in place of a token that does not count
+};
+
 struct Layout {
   std::string family;      // config.json's model_type
   std::string class_stem;  // of an encoder: what transformers' classes of it begin with ("Bert")
@@ -217,6 +249,7 @@ struct Layout {
 
   std::vector<Parameter> parameters;  // in the order of the forward pass
   Embedding embedding;
+  std::optional<SourceEncoder> encoder;
   std::vector<Block> blocks;
   Output output;
   Head head;
@@ -232,6 +265,8 @@ struct Layout {
     return parameters[static_cast<std::size_t>(id)];
   }
   std::int64_t layers() const { return static_cast<std::int64_t>(blocks.size()); }
+  // The decoder's first block, or an encoder's where there is no decoder.
+  std::int64_t first_block() const { return encoder ? encoder->blocks : 0; }
 };
 
 // The parameter's own, or that of a tensor with its name where it has none.
@@ -253,6 +288,7 @@ std::vector<ParameterId> adaptable(const Layout& layout);
 std::vector<ParameterId> head_parameters(const Layout& layout);
 // "next_token", "sequence", ...
 std::string_view name(HeadKind kind);
+// Whether it goes on from its own text: a decoder.
 inline bool predicts_next_token(const Layout& layout) {
   return layout.head.kind == HeadKind::next_token;
 }

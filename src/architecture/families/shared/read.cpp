@@ -46,7 +46,7 @@ Sizes read_sizes(const io::Field& config, const SizeNames& names) {
     }
   }
   const auto head_dim =
-      names.reads_head_dim ? config.integer("head_dim", 2, kMaxSize) : std::nullopt;
+      names.reads_head_dim ? config.integer(names.head_dim, 2, kMaxSize) : std::nullopt;
   if (!head_dim && names.default_head_dim == 0 && out.hidden % out.heads != 0) {
     config.fail(names.hidden, "expected a multiple of " + std::string(names.heads) + " (" +
                                   std::to_string(out.heads) + "), found " +
@@ -55,12 +55,12 @@ Sizes read_sizes(const io::Field& config, const SizeNames& names) {
   out.head_dim = head_dim.value_or(names.default_head_dim != 0 ? names.default_head_dim
                                                                : out.hidden / out.heads);
   if (out.head_dim % 2 != 0) {
-    config.fail("head_dim", "expected an even number, found " + std::to_string(out.head_dim));
+    config.fail(names.head_dim, "expected an even number, found " + std::to_string(out.head_dim));
   }
   if (out.heads * out.head_dim > kMaxSize) {
-    config.fail("head_dim", "expected at most " + std::to_string(kMaxSize) +
-                                " for all heads together, found " +
-                                std::to_string(out.heads * out.head_dim));
+    config.fail(names.head_dim, "expected at most " + std::to_string(kMaxSize) +
+                                    " for all heads together, found " +
+                                    std::to_string(out.heads * out.head_dim));
   }
   return out;
 }
@@ -82,13 +82,16 @@ bool read_flag(const io::Field& config, const char* key, bool fallback) {
 }
 
 Activation read_activation(const io::Field& config, const char* key, std::string_view fallback) {
-  const std::string name = config.string(key).value_or(std::string(fallback));
+  return activation_of(config, key, config.string(key).value_or(std::string(fallback)));
+}
+
+Activation activation_of(const io::Field& config, const char* key, std::string_view name) {
   std::string known;
   for (const auto& [candidate, activation] : kActivations) {
     if (candidate == name) return activation;
     known += (known.empty() ? "" : ", ") + std::string(candidate);
   }
-  config.fail(key, "expected one of " + known + ", found \"" + name + "\"");
+  config.fail(key, "expected one of " + known + ", found \"" + std::string(name) + "\"");
 }
 
 std::int64_t read_window(const io::Field& config, std::int64_t fallback) {

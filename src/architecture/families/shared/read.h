@@ -35,6 +35,7 @@ struct SizeNames {
   std::int64_t default_key_value_heads = 0;             // 0: as many as heads
   std::int64_t default_head_dim = 0;                    // 0: hidden / heads
   bool reads_head_dim = true;
+  const char* head_dim = "head_dim";
 };
 Sizes read_sizes(const io::Field& config, const SizeNames& names = {});
 
@@ -46,6 +47,8 @@ bool read_flag(const io::Field& config, const char* key, bool fallback);
 
 // One of silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, tanh.
 Activation read_activation(const io::Field& config, const char* key, std::string_view fallback);
+// The one that is called so; an error names `key`.
+Activation activation_of(const io::Field& config, const char* key, std::string_view name);
 
 // The sliding window under sliding_window: `fallback` where the field is missing, 0 where it is
 // null.
