@@ -21,7 +21,7 @@ std::vector<std::string_view> families();
 Layout read_layout(const io::Json& config, const std::filesystem::path& file);
 
 // Throws InputError naming `file`, the layout's config.json, for a model that predicts no next
-// tokens: an encoder.
+// tokens: an encoder, or an encoder-decoder.
 void expect_next_token(const Layout& layout, const std::filesystem::path& file);
 
 // A head in place of the one that config.json names.
@@ -30,7 +30,7 @@ struct HeadRequest {
   std::vector<std::string> labels = {};  // of sequences and tokens; spans have two by themselves
   Problem problem = Problem::single_label;
 };
-// That of the layout; nullopt: it predicts next tokens.
+// That of an encoder's layout; nullopt: it is none.
 std::optional<HeadRequest> own_head(const Layout& layout);
 bool has_head(const Layout& layout, const HeadRequest& head);
 // Throws InputError naming `file`, the layout's config.json, where it has none.

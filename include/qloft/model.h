@@ -1,7 +1,7 @@
 #pragma once
-// model: a decoder or an encoder as its Layout describes it. Matrices are dense or packed; adapters
-// are attached by name, and which one a row of a batch uses is said in each pass. Never writes
-// files.
+// model: a decoder, an encoder or both as its Layout describes it. Matrices are dense or packed;
+// adapters are attached by name, and which one a row of a batch uses is said in each pass. Never
+// writes files.
 
 #include <ATen/core/Tensor.h>
 
@@ -41,6 +41,13 @@ struct LoadOptions {
   at::ScalarType stored = at::kFloat;  // of dense weights that Model::random makes
 };
 
+// What an encoder-decoder's encoder reads: ids, segments int64 [rows, length]. Segment -1 is
+// padding; undefined: there is none.
+struct Source {
+  at::Tensor ids = {};
+  at::Tensor segments = {};
+};
+
 // The input of one forward pass. ids, positions: int64 [rows, length]. segments: int64 [rows,
 // length] or undefined; positions of different segments (or of segment -1, padding) do not attend
 // to each other.
@@ -50,15 +57,17 @@ struct Input {
   at::Tensor segments = {};
   std::vector<AdapterId> adapters = {};  // of each row; one: of all rows; none: the bare base model
   at::Tensor types = {};  // int64 [rows, length]: of tokens, for a model that tells them; none: 0
+  Source source = {};     // of an encoder-decoder, whose decoder reads the above: as many rows
 };
 
-// Keys and values of the past positions of one sequence, one pair a block.
+// Keys and values of the past positions of one sequence, one pair a block, and of its source where
+// the model is an encoder-decoder.
 class KeyValueCache {
  public:
   StoredType type() const;
   std::int64_t capacity() const;
   std::int64_t length() const;  // positions filled
-  std::int64_t bytes() const;   // of the whole capacity
+  std::int64_t bytes() const;   // of the whole capacity, and of the source
   // Makes room for at least `capacity` positions; what is filled stays.
   void reserve(std::int64_t capacity);
   // Forgets all positions from `length` on (a conversation that goes back).
@@ -151,7 +160,8 @@ class Model {
   // Error where there is none, for another shape, and where the output matrix is kept in 8 bits.
   at::Tensor exchange(architecture::ParameterId id, at::Tensor dense);
 
-  // What the output matrix is applied to: f32 or bf16 [rows, length, its columns].
+  // What the output matrix is applied to: f32 or bf16 [rows, length, its columns]. Throws
+  // InputError for an input that the model cannot have, as an encoder-decoder's without a source.
   at::Tensor hidden(const Input& input);
   // What a head says of the input, f32: of sequences [rows, labels], of spans and tokens [rows,
   // length, labels]. Throws InputError for a model without such a head.
@@ -170,10 +180,11 @@ class Model {
   at::Tensor logits(const at::Tensor& hidden, const std::vector<AdapterId>& adapters = {});
   // -sum over i of log softmax(logits of hidden[positions_i])[targets_i], natural log, without the
   // logits of all positions at once. hidden [n, columns], positions and targets int64 CPU; position
-  // p is of row p / length, whose adapter `adapters` names as in Input.
+  // p is of row p / length, whose adapter `adapters` names as in Input. `smoothing` as in
+  // backend::summed_cross_entropy; without an observer.
   at::Tensor cross_entropy(const at::Tensor& hidden, const at::Tensor& positions,
                            const at::Tensor& targets, const std::vector<AdapterId>& adapters,
-                           std::int64_t length);
+                           std::int64_t length, double smoothing = 0);
   // (1 - w) times the sum over i of the Kullback-Leibler divergence of softmax(logits of
   // hidden[positions_i]) from row i of `teacher` (qloft/model/teacher.h), plus w times the above.
   at::Tensor divergence(const at::Tensor& hidden, const at::Tensor& positions,
@@ -193,13 +204,16 @@ class Model {
   void observe(Observer observer);
   // The forward pass in pieces, for those who take many inputs through one block after the other:
   // hidden(input) is finish(block(layers - 1, ... block(0, embed(input)))). Positions are 0, 1, 2,
-  // ...; embed and finish are without gradients.
+  // ...; embed and finish are without gradients. Not of an encoder-decoder: throws Error.
   at::Tensor embed(const Input& input);
   at::Tensor block(std::int64_t index, const at::Tensor& x, const std::vector<AdapterId>& adapters);
   at::Tensor finish(const at::Tensor& x, const std::vector<AdapterId>& adapters);
 
-  // An empty cache for a sequence of up to `capacity` positions.
-  KeyValueCache make_cache(std::int64_t capacity) const;
+  // An empty cache for a sequence of up to `capacity` positions; an encoder-decoder's for a target
+  // of the source `ids`, whose keys and values are computed here, without gradients. Throws
+  // InputError for a source without ids, or for one where the model reads none.
+  KeyValueCache make_cache(std::int64_t capacity, const std::vector<std::int64_t>& source = {},
+                           AdapterId adapter = kNoAdapter) const;
   // Of the caches that are made from here on; at first LoadOptions::cache.
   void set_cache_type(StoredType type);
   // Of the adapters that are attached from here on; at first LoadOptions::factors.

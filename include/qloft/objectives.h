@@ -49,6 +49,18 @@ Loss token_labels(model::Model& model, const model::Input& input, const at::Tens
 // where nothing is foretold.
 Loss masked_token(model::Model& model, const model::Input& input, const at::Tensor& labels);
 
+// What an encoder-decoder's decoder reads to foretell `labels`, int64 [rows, length]: these moved
+// one to the right, behind the model's start token, and padding where they are negative.
+at::Tensor decoder_input(const architecture::Layout& layout, const at::Tensor& labels);
+
+// The cross entropy of targets that an encoder-decoder makes of `source`, by teacher forcing:
+// labels int64 [rows, length], negative where none counts. `smoothing` from 0 to 1: the share of a
+// target that the whole vocabulary has alike. `adapters` as in model::Input. Throws InputError for
+// another model.
+Loss sequence_to_sequence(model::Model& model, const model::Source& source,
+                          const at::Tensor& labels, double smoothing = 0,
+                          const std::vector<model::AdapterId>& adapters = {});
+
 // The predictions of next_token, in the order of the rows: what a teacher says of each, the `count`
 // greatest of its probabilities. Logits are made and dropped in chunks of rows. Without gradients.
 model::TeacherRows teacher_rows(model::Model& model, const model::Input& input,

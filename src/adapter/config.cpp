@@ -24,7 +24,8 @@ struct TaskName {
   HeadKind kind;
   const char* name;
 };
-constexpr std::array<TaskName, 5> kTasks = {{{HeadKind::next_token, "CAUSAL_LM"},
+constexpr std::array<TaskName, 6> kTasks = {{{HeadKind::next_token, "CAUSAL_LM"},
+                                             {HeadKind::sequence_to_sequence, "SEQ_2_SEQ_LM"},
                                              {HeadKind::sequence, "SEQ_CLS"},
                                              {HeadKind::tokens, "TOKEN_CLS"},
                                              {HeadKind::spans, "QUESTION_ANS"},
@@ -45,12 +46,13 @@ void refuse_unsupported(const io::Field& config, const Layout& layout) {
   const io::Field type = config.at("peft_type");
   if (type.json() != "LORA") type.refuse("\"LORA\"");
   if (const auto task = config.find("task_type")) {
-    const bool decodes = architecture::predicts_next_token(layout);
+    // Encoders take the adapters of each other's heads.
+    const io::Json own = architecture::encodes(layout) ? io::Json() : task_of(layout.head.kind);
     const auto fits = [&](const TaskName& row) {
-      return (row.kind == HeadKind::next_token) == decodes && task->json() == row.name;
+      return architecture::encodes(row.kind) && task->json() == row.name;
     };
-    if (std::ranges::none_of(kTasks, fits)) {
-      task->refuse(decodes ? "\"CAUSAL_LM\"" : "the task of an encoder");
+    if (own.is_null() ? std::ranges::none_of(kTasks, fits) : task->json() != own) {
+      task->refuse(own.is_null() ? "the task of an encoder" : own.dump());
     }
   }
   const auto bias = config.find("bias");

@@ -48,7 +48,7 @@ void expect_next_token(const Layout& layout, const std::filesystem::path& file) 
 }
 
 std::optional<HeadRequest> own_head(const Layout& layout) {
-  if (predicts_next_token(layout)) return std::nullopt;
+  if (!encodes(layout)) return std::nullopt;
   return HeadRequest{layout.head.kind, layout.head.labels, layout.head.problem};
 }
 

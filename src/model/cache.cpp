@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <string>
 
+#include "encode.h"
 #include "qloft/core/error.h"
-#include "state.h"
 
 namespace qloft::model {
 
@@ -19,7 +19,8 @@ std::int64_t KeyValueCache::length() const {
 }
 std::int64_t KeyValueCache::bytes() const {
   std::int64_t bytes = 0;
-  for (const auto* tensors : {&state_->keys, &state_->values}) {
+  for (const auto* tensors :
+       {&state_->keys, &state_->values, &state_->source_keys, &state_->source_values}) {
     for (const backend::CachedHeads& heads : *tensors) bytes += heads.bytes();
   }
   return bytes;
@@ -72,21 +73,29 @@ void Model::set_cache_type(StoredType type) {
   state_->cache = type;
 }
 
-KeyValueCache Model::make_cache(std::int64_t capacity) const {
+KeyValueCache Model::make_cache(std::int64_t capacity, const std::vector<std::int64_t>& source,
+                                AdapterId adapter) const {
   if (capacity < 1) throw InputError({{}, "cache"}, "expected at least one position");
   auto state = std::make_shared<KeyValueCache::State>();
   state->type = state_->cache;
   state->capacity = capacity;
-  for (const auto& block : state_->layout.blocks) {
-    for (const auto& branch : block.branches) {
+  const Layout& layout = state_->layout;
+  if (source.empty() == layout.encoder.has_value()) {
+    throw InputError({{}, "source"},
+                     layout.encoder ? "expected at least one id"
+                                    : "expected none: " + layout.family + " is no encoder-decoder");
+  }
+  for (std::int64_t i = layout.first_block(); i < layout.layers(); ++i) {
+    for (const auto& branch : layout.blocks[static_cast<std::size_t>(i)].branches) {
       const auto* a = std::get_if<architecture::Attention>(&branch.body);
-      if (a == nullptr) continue;
+      if (a == nullptr || a->cross) continue;
       for (auto* tensors : {&state->keys, &state->values}) {
         tensors->push_back(backend::make_cached_heads(state->type, a->key_value_heads, capacity,
                                                       a->head_dim, state_->device));
       }
     }
   }
+  if (!source.empty()) store_source(*state_, source, adapter, *state);
   return KeyValueCache(std::move(state));
 }
 

@@ -20,12 +20,15 @@ namespace {
 
 using at::Tensor;
 
-void check(const std::vector<Continuation>& sequences) {
+void check(const std::vector<Continuation>& sequences, const Layout& layout) {
   if (sequences.empty()) throw InputError({{}, "sequences"}, "expected at least one");
   std::set<const KeyValueCache::State*> caches;
   for (const Continuation& sequence : sequences) {
     if (sequence.cache == nullptr || !caches.insert(&sequence.cache->state()).second) {
       throw InputError({{}, "cache"}, "expected one for each sequence");
+    }
+    if (layout.encoder && sequence.cache->state().source_length == 0) {
+      throw InputError({{}, "cache"}, "expected one that holds a source");
     }
     const std::int64_t room = sequence.cache->capacity() - sequence.cache->length();
     const std::int64_t count = std::ssize(sequence.ids);
@@ -73,8 +76,8 @@ backend::Rotation rotation_of(const architecture::Rope& rope, const Tensor& posi
 }  // namespace
 
 Tensor Model::extend(const std::vector<Continuation>& sequences, NewTokens wanted) {
-  check(sequences);
-  if (!architecture::predicts_next_token(state_->layout)) {
+  check(sequences, state_->layout);
+  if (!architecture::predicts_next_token(state_->layout) && !state_->layout.encoder) {
     throw InputError({{}, "model_type"}, "expected a model that predicts next tokens, found " +
                                              state_->layout.family + " without caches");
   }
@@ -97,8 +100,11 @@ Tensor Model::extend(const std::vector<Continuation>& sequences, NewTokens wante
   for (const architecture::Rope& rope : state_->layout.ropes) {
     pass.rotations.push_back(rotation_of(rope, tokens.positions, pass.cached));
   }
-  Tensor x = model::embed(pass, {tokens.ids, tokens.positions, {}});
-  for (std::int64_t i = 0; i < state_->layout.layers(); ++i) x = forward_block(pass, i, x);
+  const Layout& layout = state_->layout;
+  Tensor x = model::embed(pass, layout.embedding, {tokens.ids, tokens.positions, {}});
+  for (std::int64_t i = layout.first_block(); i < layout.layers(); ++i) {
+    x = forward_block(pass, i, x);
+  }
   for (const CachedTokens& part : pass.cached) part.cache->length += part.count;
   if (wanted == NewTokens::all) return model::finish(pass, x[0]);
   return model::finish(over_tokens(pass, tokens.last), x[0].index_select(0, tokens.last));

@@ -11,6 +11,7 @@
 #include "blocks/block.h"
 #include "blocks/ends.h"
 #include "blocks/positions.h"
+#include "encode.h"
 #include "qloft/core.h"
 #include "qloft/core/text.h"
 #include "state.h"
@@ -35,6 +36,7 @@ void check_input(const Input& input, const Layout& layout) {
   if (input.positions.defined()) check_like_ids(input.positions, ids, "positions");
   if (input.segments.defined()) check_like_ids(input.segments, ids, "segments");
   if (input.types.defined()) check_like_ids(input.types, ids, "types");
+  check_source(input.source, ids.size(0), layout);
 }
 
 // The positions of an input where it names none.
@@ -68,6 +70,12 @@ void check_activations(const Tensor& x, const Layout& layout) {
   throw Error({{}, "block"}, "expected activations [rows, length, " +
                                  std::to_string(layout.hidden_size) + "], found " +
                                  shape_text(x.sizes().vec()));
+}
+
+// Blocks one by one are a decoder's or an encoder's: what an encoder-decoder's see is not there.
+void expect_one_stack(const Layout& layout) {
+  if (!layout.encoder) return;
+  throw Error({{}, "block"}, "expected a decoder or an encoder, found " + layout.family);
 }
 
 Tensor counted_positions(const Tensor& x) {
@@ -106,14 +114,16 @@ void Model::observe(Observer observer) {
 }
 
 Tensor Model::embed(const Input& input) {
+  expect_one_stack(state_->layout);
   check_input(input, state_->layout);
   const at::NoGradGuard no_grad;
   const Tensor positions = positions_of(input, state_->layout);
-  return model::embed(begin_pass(*state_, positions, input.adapters),
+  return model::embed(begin_pass(*state_, positions, input.adapters), state_->layout.embedding,
                       {input.ids, positions, types_of(input)});
 }
 
 Tensor Model::block(std::int64_t index, const Tensor& x, const std::vector<AdapterId>& adapters) {
+  expect_one_stack(state_->layout);
   check_activations(x, state_->layout);
   if (index < 0 || index >= state_->layout.layers()) {
     throw Error({{}, "block"}, "expected a block below " + std::to_string(state_->layout.layers()) +
@@ -123,6 +133,7 @@ Tensor Model::block(std::int64_t index, const Tensor& x, const std::vector<Adapt
 }
 
 Tensor Model::finish(const Tensor& x, const std::vector<AdapterId>& adapters) {
+  expect_one_stack(state_->layout);
   check_activations(x, state_->layout);
   const at::NoGradGuard no_grad;
   return model::finish(begin_pass(*state_, counted_positions(x), adapters), x);
@@ -138,15 +149,13 @@ Tensor Model::hidden(const Input& input) {
     constexpr std::uint64_t kCallStride = 0xd1342543de82ef95ull;
     pass.dropout_seed = (state.dropout_seed + ++state.dropout_calls * kCallStride) | 1u;
   }
+  if (state.layout.encoder) encode(input.source, input.adapters, pass);
 
-  Tensor x = model::embed(pass, {input.ids, positions, types_of(input)});
+  Tensor x = model::embed(pass, state.layout.embedding, {input.ids, positions, types_of(input)});
   if (state.observer != nullptr && state.observer->gradient && at::GradMode::is_enabled()) {
     x.requires_grad_(true);
   }
-  const bool checkpointed = state.checkpointing && at::GradMode::is_enabled();
-  for (std::int64_t i = 0; i < state.layout.layers(); ++i) {
-    x = checkpointed ? forward_block_checkpointed(pass, i, x) : forward_block(pass, i, x);
-  }
+  x = forward_blocks(pass, state.layout.first_block(), state.layout.layers(), x);
   return model::finish(pass, x);
 }
 

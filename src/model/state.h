@@ -83,7 +83,10 @@ struct KeyValueCache::State {
   StoredType type = StoredType::f32;
   std::int64_t capacity = 0;
   std::int64_t length = 0;
-  std::vector<backend::CachedHeads> keys, values;  // by block
+  std::vector<backend::CachedHeads> keys, values;  // by block of the decoder
+  // Of an encoder-decoder's source, which no pass changes.
+  std::int64_t source_length = 0;
+  std::vector<backend::CachedHeads> source_keys, source_values;
 };
 
 }  // namespace qloft::model

@@ -171,7 +171,8 @@ TEST(Layout, NamesTheFieldThatIsWrong) {
     const char* message;
   };
   const Case cases[] = {
-      {{{"model_type", "gpt1"}}, "m/config.json: model_type: expected one of bart, bert, deberta_v2, "},
+      {{{"model_type", "gpt1"}},
+       "m/config.json: model_type: expected one of bart, bert, deberta_v2, "},
       {{{"model_type", "gpt1"}}, ", xlm_roberta, found \"gpt1\""},
       {{{"model_type", nullptr}}, "model_type: expected one of"},
       {{{"hidden_size", nullptr}}, "hidden_size: expected a value, found none"},

@@ -172,6 +172,7 @@ struct Block {
 // tokens' rows, else behind it.
 struct Embedding {
   ParameterId tokens = kNoParameter;
+  std::int64_t padding = -1;             // looking this id up trains nothing; -1: none such
   ParameterId positions = kNoParameter;  // learned positions, added
   // Fixed positions in their place, added: the sines of p / 10000^(2 i / width), then the cosines.
   bool sinusoids = false;
@@ -288,6 +289,13 @@ std::vector<ParameterId> adaptable(const Layout& layout);
 std::vector<ParameterId> head_parameters(const Layout& layout);
 // "next_token", "sequence", ...
 std::string_view name(HeadKind kind);
+// Whether a model with such a head reads texts and writes none: an encoder.
+inline bool encodes(HeadKind kind) {
+  return kind != HeadKind::next_token && kind != HeadKind::sequence_to_sequence;
+}
+inline bool encodes(const Layout& layout) {
+  return encodes(layout.head.kind);
+}
 // Whether it goes on from its own text: a decoder.
 inline bool predicts_next_token(const Layout& layout) {
   return layout.head.kind == HeadKind::next_token;

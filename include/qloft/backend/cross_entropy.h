@@ -26,10 +26,11 @@ struct LogitsRule {
 // gradients of the hidden states and of a weight, bias and factors that are trained, and dropped;
 // the backward pass only scales these. `product_gradients`, where given, [n, vocabulary] in
 // hidden's type and where it is, becomes the result's gradient by the products of hidden and
-// weight.
+// weight. With `smoothing` s, from 0 to 1, targets are 1 - s at their id and s shared by the whole
+// vocabulary (Szegedy et al. 2016).
 at::Tensor summed_cross_entropy(const at::Tensor& hidden, const Weight& weight,
                                 const LogitsRule& rule, const at::Tensor& targets,
-                                const at::Tensor& product_gradients = {});
+                                const at::Tensor& product_gradients = {}, double smoothing = 0);
 
 // The gradients [n, count] of outputs [first, first + count), in the hidden states' type and where
 // they are.

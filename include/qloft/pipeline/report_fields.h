@@ -306,6 +306,8 @@ void visit_fields(InspectReport& r, Visitor& v) {
   v("parameters", r.parameters, show::count("parameters"));
   v("linear_parameters", r.linear_parameters, show::count("of linear layers"));
   v("layers", layout.layers(), show::text("layers"));
+  v("encoder_layers", layout.first_block(),
+    layout.encoder ? show::text("of the encoder") : Shown{});
   v("hidden_size", layout.hidden_size, show::text("hidden size"));
   v("intermediate_size", down.columns(), show::text("inner size"));
   v("heads", attention.heads, show::text("query heads"));
@@ -314,7 +316,8 @@ void visit_fields(InspectReport& r, Visitor& v) {
   v("window", attention.window, attention.window > 0 ? show::text("sliding window") : Shown{});
   v("vocabulary_size", layout.vocabulary_size, show::text("vocabulary"));
   v("tied_embeddings", architecture::has_tied_output(layout), show::text("tied embeddings"));
-  v("max_positions", layout.max_positions, show::text("positions"));
+  v("max_positions", layout.max_positions,
+    layout.max_positions > 0 ? show::text("positions") : Shown{});
   v("memory_dtype", r.dtype);
   v("tensor_bytes", r.tensor_bytes, show::bytes("tensors on disk"));
   if (r.matrices.empty()) return;

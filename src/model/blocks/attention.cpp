@@ -5,6 +5,8 @@
 #include <array>
 #include <cmath>
 
+#include "cross_attention.h"
+#include "distance_bias.h"
 #include "distances.h"
 #include "norm.h"
 
@@ -57,9 +59,9 @@ struct Heads {
 };
 
 // Keys and values go to the caches first, so that the tokens of a pass see each other there.
-Tensor over_caches(const Pass& pass, const Attention& a, std::int64_t block, const Heads& heads,
-                   const backend::Scores& scores) {
-  const auto at = static_cast<std::size_t>(block);
+std::vector<backend::CachedSequence> store_in_caches(const Pass& pass, std::int64_t block,
+                                                     const Heads& heads) {
+  const auto at = static_cast<std::size_t>(block - pass.layout().first_block());
   std::vector<backend::CachedSequence> sequences;
   for (const CachedTokens& tokens : pass.cached) {
     const std::int64_t past = tokens.cache->length;
@@ -69,12 +71,28 @@ Tensor over_caches(const Pass& pass, const Attention& a, std::int64_t block, con
     backend::store(values, past, heads.v.narrow(1, tokens.first, tokens.count));
     sequences.push_back({keys, values, tokens.first, tokens.count, past});
   }
-  return backend::attention_over_caches(heads.q, sequences, a.window, scores);
+  return sequences;
+}
+
+Tensor attend(const Pass& pass, const Attention& a, std::int64_t block, const Heads& heads) {
+  const auto& [q, k, v] = heads;
+  if (a.distances) return attention_by_distances(pass, a, q, k, v);
+  if (a.bias) {
+    return pass.cached.empty() ? attend_with_bias(pass, a, q, k, v)
+                               : attend_with_bias(pass, a, q, store_in_caches(pass, block, heads));
+  }
+  backend::Scores scores{static_cast<float>(a.scale), static_cast<float>(a.soft_cap), {}};
+  if (a.alibi) scores.slopes = alibi_slopes(a);
+  if (pass.cached.empty()) {
+    return backend::attention(q, k, v, {a.window, pass.segments, a.causal}, scores);
+  }
+  return backend::attention_over_caches(q, store_in_caches(pass, block, heads), a.window, scores);
 }
 
 }  // namespace
 
 Tensor forward(const Pass& pass, const Attention& a, std::int64_t block, const Tensor& x) {
+  if (a.cross) return attend_across(pass, a, block, x);
   const std::int64_t rows = x.size(0), length = x.size(1);
   const std::array slices = {&a.query, &a.key, &a.value};
   const auto projected = apply_slices(pass, slices, x);
@@ -82,15 +100,7 @@ Tensor forward(const Pass& pass, const Attention& a, std::int64_t block, const T
   const Tensor k = make_heads(pass, a, projected[1], a.key_value_heads, a.key_norms);
   const Tensor v = projected[2].reshape({rows, length, a.key_value_heads, a.head_dim});
 
-  if (a.distances) {
-    const Tensor out = attention_by_distances(pass, a, q, k, v);
-    return apply(pass, a.output, out.reshape({rows, length, a.heads * a.head_dim}));
-  }
-  backend::Scores scores{static_cast<float>(a.scale), static_cast<float>(a.soft_cap), {}};
-  if (a.alibi) scores.slopes = alibi_slopes(a);
-  const Tensor out = pass.cached.empty()
-                         ? backend::attention(q, k, v, {a.window, pass.segments, a.causal}, scores)
-                         : over_caches(pass, a, block, {q, k, v}, scores);
+  const Tensor out = attend(pass, a, block, {q, k, v});
   return apply(pass, a.output, out.reshape({rows, length, a.heads * a.head_dim}));
 }
 

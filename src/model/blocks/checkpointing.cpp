@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "block.h"
+#include "qloft/backend/tensor.h"
 
 namespace qloft::model {
 namespace {
@@ -19,7 +20,9 @@ std::set<ParameterId> used_from_outside(const Layout& layout, std::int64_t index
   std::set<ParameterId> out;
   for (const auto& branch : layout.blocks[static_cast<std::size_t>(index)].branches) {
     const auto* attention = std::get_if<architecture::Attention>(&branch.body);
-    if (attention == nullptr || !attention->distances) continue;
+    if (attention == nullptr) continue;
+    if (attention->bias) out.insert(attention->bias->table);
+    if (!attention->distances) continue;
     out.insert(attention->distances->table);
     if (!attention->distances->norm) continue;
     out.insert({attention->distances->norm->weight, attention->distances->norm->bias});
@@ -55,36 +58,44 @@ struct CheckpointedCall : torch::CustomClassHolder {
   Pass pass;
 };
 
-// The block's trained tensors are inputs of this node, so that their gradients pass through it.
+// The block's trained tensors are inputs of this node, so that their gradients pass through it, as
+// are x and what the encoder of an encoder-decoder ended with.
 struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const at::TensorList& trained,
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const backend::MaybeTensor& encoded,
+                        const at::TensorList& trained,
                         const c10::intrusive_ptr<CheckpointedCall>& call) {
-    variable_list saved = {x};
+    variable_list saved = {x, encoded.value_or(Tensor())};
     saved.insert(saved.end(), trained.begin(), trained.end());
     ctx->save_for_backward(std::move(saved));
     ctx->saved_data["call"] = c10::IValue::make_capsule(call);
     ctx->saved_data["needs_x"] = x.requires_grad();
-    return forward_block(call->pass, call->index, x);
+    ctx->saved_data["needs_encoded"] = encoded && encoded->requires_grad();
+    Pass pass = call->pass;
+    pass.encoded = encoded.value_or(Tensor());
+    return forward_block(pass, call->index, x);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
-    variable_list inputs = ctx->get_saved_variables();
+    const variable_list saved = ctx->get_saved_variables();
     const auto capsule = ctx->saved_data["call"].toCapsule();
     const CheckpointedCall& call = static_cast<const CheckpointedCall&>(*capsule);
     const bool needs_x = ctx->saved_data["needs_x"].toBool();
-    const Tensor x = inputs[0].detach().requires_grad_(needs_x);
-    if (needs_x) {
-      inputs[0] = x;
-    } else {
-      inputs.erase(inputs.begin());
-    }
+    const bool needs_encoded = ctx->saved_data["needs_encoded"].toBool();
+    Pass pass = call.pass;
+    const Tensor x = saved[0].detach().requires_grad_(needs_x);
+    if (saved[1].defined()) pass.encoded = saved[1].detach().requires_grad_(needs_encoded);
+    variable_list inputs;
+    if (needs_x) inputs.push_back(x);
+    if (needs_encoded) inputs.push_back(pass.encoded);
+    inputs.insert(inputs.end(), saved.begin() + 2, saved.end());
     variable_list out;
     {
       const at::AutoGradMode with_grad(true);
-      const Tensor y = forward_block(call.pass, call.index, x);
+      const Tensor y = forward_block(pass, call.index, x);
       out = torch::autograd::grad({y}, inputs, {gradients[0]}, std::nullopt, false, true);
     }
     if (!needs_x) out.insert(out.begin(), Tensor());
+    if (!needs_encoded) out.insert(out.begin() + 1, Tensor());
     out.emplace_back();  // the call
     return out;
   }
@@ -96,8 +107,17 @@ Tensor forward_block_checkpointed(const Pass& pass, std::int64_t index, const Te
   auto call = c10::make_intrusive<CheckpointedCall>();
   call->index = index;
   call->pass = pass;
+  call->pass.encoded.reset();
   const variable_list trained = trained_in(pass, index);
-  return CheckpointFunction::apply(x, at::TensorList(trained), call);
+  return CheckpointFunction::apply(x, backend::maybe(pass.encoded), at::TensorList(trained), call);
+}
+
+Tensor forward_blocks(const Pass& pass, std::int64_t first, std::int64_t end, Tensor x) {
+  const bool checkpointed = pass.state->checkpointing && at::GradMode::is_enabled();
+  for (std::int64_t i = first; i < end; ++i) {
+    x = checkpointed ? forward_block_checkpointed(pass, i, x) : forward_block(pass, i, x);
+  }
+  return x;
 }
 
 }  // namespace qloft::model

@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "norm.h"
+#include "pairs.h"
 #include "qloft/core/error.h"
 
 namespace qloft::model {
@@ -42,14 +43,6 @@ Tensor project(const Pass& pass, const architecture::Attention& a, const Tensor&
   return flat.view({table.size(0), a.heads, a.head_dim}).transpose(0, 1);
 }
 
-// bool [rows, 1, length, length] or undefined: all is seen.
-Tensor visible(const Pass& pass, at::Device device) {
-  if (!pass.segments.defined()) return {};
-  const Tensor segments = pass.segments.to(device);
-  const Tensor own = segments.unsqueeze(2);
-  return (own == segments.unsqueeze(1)).logical_and(own >= 0).unsqueeze(1);
-}
-
 }  // namespace
 
 Tensor attention_by_distances(const Pass& pass, const architecture::Attention& a, const Tensor& q,
@@ -79,7 +72,7 @@ Tensor attention_by_distances(const Pass& pass, const architecture::Attention& a
     scores = scores + far.gather(-1, place(distance.neg())).transpose(2, 3);
   }
   scores = scores.to(at::kFloat) * a.scale;
-  const Tensor seen = visible(pass, q.device());
+  const Tensor seen = seen_by_segments(pass.segments, q.device());
   if (seen.defined()) {
     scores = scores.masked_fill(seen.logical_not(), std::numeric_limits<float>::lowest());
   }

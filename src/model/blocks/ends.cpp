@@ -1,7 +1,11 @@
 #include "ends.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
+#include <ATen/ops/pow.h>
+#include <ATen/ops/where.h>
 
 #include <string>
 
@@ -57,13 +61,25 @@ void expect_within(std::int64_t least, std::int64_t end, const Tensor& values, c
                                    std::to_string(low < least ? low : high));
 }
 
+// [rows, length, width], in f64 as transformers makes them.
+Tensor sinusoids(const Tensor& positions, std::int64_t width) {
+  const auto doubles = at::TensorOptions(at::kDouble).device(positions.device());
+  const Tensor exponents = at::arange(0, width, 2, doubles) / static_cast<double>(width);
+  const Tensor angles =
+      positions.to(at::kDouble).unsqueeze(-1) / at::pow(at::Scalar(10000.0), exponents);
+  return at::cat({angles.sin(), angles.cos()}, -1);
+}
+
 }  // namespace
 
-Tensor embed(const Pass& pass, const TokenPlaces& places) {
+Tensor embed(const Pass& pass, const architecture::Embedding& embedding,
+             const TokenPlaces& places) {
   const Model::State& state = *pass.state;
-  const auto& embedding = state.layout.embedding;
   const Linear& tokens = state.linear(embedding.tokens);
   Tensor x = backend::look_up(tokens.weight, places.ids, state.dtype);
+  if (embedding.padding >= 0 && x.requires_grad()) {
+    x = at::where(places.ids.eq(embedding.padding).unsqueeze(-1), x.detach(), x);
+  }
   for (const AdapterTokens& group : pass.adapters) {
     if (const LowRank* factors = tokens.factors(group.adapter)) {
       x = add_low_rank(x, places.ids, *factors, group.tokens);
@@ -89,6 +105,10 @@ Tensor embed(const Pass& pass, const TokenPlaces& places) {
       const std::int64_t rows = state.layout.parameter(embedding.positions).rows();
       expect_within(embedding.uncounted < 0 ? 0 : -1, rows - offset, places.positions, "positions");
       x = add_rows(pass, x, embedding.positions, places.positions + offset);
+    }
+    if (embedding.sinusoids) {
+      expect_within(0, state.layout.max_positions, places.positions, "positions");
+      x = x + sinusoids(places.positions, width).to(x.scalar_type());
     }
     if (embedding.norm && state.layout.parameter(embedding.norm->weight).columns() == width) {
       x = normalize(pass, *embedding.norm, x);

@@ -12,9 +12,9 @@ struct TokenPlaces {
   at::Tensor ids, positions, types;
 };
 
-// Embeddings of ids and, where the model has learned ones, of positions and types: [rows, length,
-// hidden_size].
-at::Tensor embed(const Pass& pass, const TokenPlaces& places);
+// Embeddings of ids and, where there are such, of positions and types: [rows, length, hidden_size].
+at::Tensor embed(const Pass& pass, const architecture::Embedding& embedding,
+                 const TokenPlaces& places);
 
 // What the output matrix, or a head, is applied to: the last norm of x [..., hidden_size] and,
 // where the model has them, a projection and the layers of a head of masked tokens.

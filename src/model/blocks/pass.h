@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -33,6 +34,10 @@ struct Pass {
   std::uint64_t dropout_seed = 0;            // 0: no dropout
   std::vector<AdapterTokens> adapters;
   at::Tensor adapter_of_token;  // int64 CPU [n]; undefined: all tokens use the same
+  // Of an encoder-decoder's decoder: the encoder's pass, and the states that it ended with, [rows,
+  // source length, hidden_size].
+  std::shared_ptr<const Pass> source;
+  at::Tensor encoded;
 
   const Layout& layout() const { return state->layout; }
 };

@@ -34,6 +34,7 @@ void add_bart_embedding(LayoutBuilder& builder, const Bart& bart, std::int64_t h
                         ParameterId tokens, const std::string& stem) {
   Embedding& embedding = builder.embedding();
   embedding.tokens = tokens;
+  embedding.padding = builder.layout().encoder->padding_token;
   embedding.multiplier = bart.multiplier;
   embedding.sinusoids = bart.family.sinusoids;
   if (!bart.family.sinusoids) {
