@@ -67,17 +67,15 @@ TokenSizes sizes_of(const Experts& experts, const Layout& layout) {
   return out;
 }
 
-// With the residual stream before each norm, and the norm's result.
+// With the residual stream, and what each norm makes or takes.
 TokenSizes sizes_of(const Block& block, const Layout& layout) {
   TokenSizes out;
   for (const Branch& branch : block.branches) {
     out += std::visit([&](const auto& body) { return sizes_of(body, layout); }, branch.body);
-    out.elements += 2 * static_cast<double>(layout.hidden_size);
-    out.floats += 1;
-    if (branch.after || branch.after_sum) {
-      out.elements += static_cast<double>(layout.hidden_size);
-      out.floats += 1;
-    }
+    const double norms =
+        (branch.before ? 1 : 0) + (branch.after ? 1 : 0) + (branch.after_sum ? 1 : 0);
+    out.elements += (1 + norms) * static_cast<double>(layout.hidden_size);
+    out.floats += norms;
   }
   return out;
 }
