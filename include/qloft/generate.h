@@ -67,6 +67,12 @@ std::vector<Result> generate_all(model::Model& model, const tokenizer::Tokenizer
 // The first of them.
 Result generate(model::Model& model, const tokenizer::Tokenizer& tokenizer, Request request);
 
+// The token that targets of an encoder-decoder begin with: decoder_start_token_id of
+// generation_config.json, else of config.json and what the family has otherwise, else bos_token_id.
+// Throws InputError where none says so.
+tokenizer::TokenId target_start(const checkpoint::Checkpoint& source,
+                                const architecture::Layout& layout);
+
 // Token ids that end a text: generation_config.json's eos_token_id (one or a list), else
 // config.json's, else the tokenizer's.
 std::vector<tokenizer::TokenId> end_tokens(const checkpoint::Checkpoint& source,

@@ -6,6 +6,7 @@
 
 #include "qloft/core/error.h"
 #include "sequence.h"
+#include "source.h"
 
 namespace qloft::generate {
 
@@ -36,6 +37,7 @@ void check_request(const Request& request, const architecture::Layout& layout) {
     expect_known({&*bos, 1}, "forced_bos_token_id");
   }
   expect_known(processors.forced_eos_token_id, "forced_eos_token_id");
+  check_source(request, layout);
   const std::int64_t most = layout.max_positions, prompt = std::ssize(request.prompt);
   if (most > 0 && prompt > most) {
     throw InputError({{}, "prompt"}, "expected at most the model's " + std::to_string(most) +
@@ -58,6 +60,11 @@ std::int64_t positions_of(const Request& request) {
   return std::ssize(request.prompt) + request.options.max_tokens;
 }
 
+model::KeyValueCache fresh_cache(const model::Model& model, const Request& request) {
+  return model.make_cache(positions_of(request), {request.source.begin(), request.source.end()},
+                          request.options.adapter);
+}
+
 }  // namespace
 
 Engine::Engine(model::Model& model, const tokenizer::Tokenizer& tokenizer,
@@ -75,7 +82,7 @@ Engine::~Engine() = default;
 SequenceId Engine::add(Request request) {
   check_request(request, model_->layout());
   fit_positions(request, *model_);
-  auto cache = model_->make_cache(positions_of(request));
+  auto cache = fresh_cache(*model_, request);
   const SequenceId id{next_id_++};
   sequences_[id] = std::make_unique<Sequence>(std::move(request), *tokenizer_, std::move(cache));
   return id;
@@ -94,8 +101,10 @@ void Engine::go_on(SequenceId id, Request request) {
   };
   const Row& row = *std::ranges::max_element(before.rows, {}, common);
   const bool same_adapter = before.request.options.adapter == request.options.adapter;
-  model::KeyValueCache cache = row.cache;
-  cache.truncate(same_adapter ? common(row) : 0);
+  const bool other_source =
+      model_->layout().encoder && (!same_adapter || request.source != before.request.source);
+  model::KeyValueCache cache = other_source ? fresh_cache(*model_, request) : row.cache;
+  cache.truncate(same_adapter && !other_source ? common(row) : 0);
   cache.reserve(positions_of(request));
   sequences_[id] = std::make_unique<Sequence>(std::move(request), *tokenizer_, std::move(cache));
 }

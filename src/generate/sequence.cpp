@@ -70,8 +70,8 @@ void Engine::Sequence::process_row(std::span<const TokenId> ids, std::span<float
   const Options& options = request.options;
   const std::int64_t prompt = std::ssize(request.prompt);
   const auto eos = eos_of(options);
-  process(options.processors, {ids, prompt, prompt + options.max_tokens, eos, request.prompt},
-          scores);
+  const auto& source = request.source.empty() ? request.prompt : request.source;
+  process(options.processors, {ids, prompt, prompt + options.max_tokens, eos, source}, scores);
   if (!search) return;
   // At least one continuation that does not end.
   const std::int64_t keep = std::max<std::int64_t>(2, std::ssize(eos) + 1);

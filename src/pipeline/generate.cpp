@@ -65,7 +65,7 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
     }
     prompt = read_file(options.prompt_file);
   }
-  ModelInputs inputs = open_model(options.model);
+  ModelInputs inputs = open_model(options.model, std::nullopt, /*takes_source=*/true);
 
   GenerateReport report;
   if (options.chat) {
@@ -75,16 +75,22 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
   }
   report.settings =
       generate::over(options.settings, generate::read_settings(inputs.files.folder()));
-  generate::Options settings = generate::options_of(report.settings);
+  generate::Request request{report.prompt_ids, generate::options_of(report.settings)};
+  const architecture::Layout& layout = inputs.files.layout();
+  if (layout.encoder) {
+    request.source = std::move(request.prompt);
+    request.prompt = {generate::target_start(inputs.files.source(), layout)};
+  }
+  generate::Options& settings = request.options;
   settings.eos = options.chat ? ends_of_turns(inputs.files.source(), inputs.text)
                               : generate::end_tokens(inputs.files.source(), inputs.tokenizer());
   settings.max_tokens =
       options.max_tokens
           ? *options.max_tokens
-          : generate::max_tokens_of(report.settings, std::ssize(report.prompt_ids), kMaxTokens);
+          : generate::max_tokens_of(report.settings, std::ssize(request.prompt), kMaxTokens);
   settings.ignore_eos = options.ignore_eos;
   settings.stop.insert(settings.stop.end(), options.stop.begin(), options.stop.end());
-  generate::check_request({report.prompt_ids, settings}, inputs.files.layout());
+  generate::check_request(request, layout);
   LoadedModel loaded = load_model(std::move(inputs), progress);
   report.arithmetic = loaded.arithmetic;
   if (loaded.adapter == model::kNoAdapter) report.arithmetic.adapter_type.clear();
@@ -92,15 +98,14 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
 
   const auto start = Clock::now();
   bool first = true;
-  const generate::Sink timed = [&](std::string_view piece) {
+  request.sink = [&](std::string_view piece) {
     if (first) report.prompt_seconds = seconds_since(start);
     first = false;
     if (progress.stop_requested()) return false;
     return sink ? sink(piece) : true;
   };
   try {
-    report.results = generate::generate_all(loaded.model, loaded.tokenizer(),
-                                            {report.prompt_ids, settings, timed});
+    report.results = generate::generate_all(loaded.model, loaded.tokenizer(), std::move(request));
   } catch (const ComputationError&) {
     rethrow_at_largest(weights_read(loaded.source(), options.model));
   }

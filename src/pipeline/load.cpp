@@ -155,11 +155,13 @@ std::string adapter_fingerprint(const checkpoint::Checkpoint& source, const Mode
 
 quantized::ModelFiles open_files(const std::filesystem::path& folder,
                                  const std::optional<architecture::HeadRequest>& head,
-                                 std::uint64_t seed) {
+                                 std::uint64_t seed, bool takes_source) {
   const std::filesystem::path file = folder / "config.json";
   if (!head) {
     quantized::ModelFiles files(folder);
-    architecture::expect_next_token(files.layout(), file);
+    if (!takes_source || !files.layout().encoder) {
+      architecture::expect_next_token(files.layout(), file);
+    }
     return files;
   }
   const checkpoint::Checkpoint source(folder);
@@ -178,9 +180,10 @@ std::optional<std::string> untrained_head(const quantized::ModelFiles& files,
 }
 
 ModelInputs open_model(const ModelOptions& options,
-                       const std::optional<architecture::HeadRequest>& head) {
+                       const std::optional<architecture::HeadRequest>& head, bool takes_source) {
   check_arithmetic(arithmetic_of(options), options.device);
-  quantized::ModelFiles files = open_files(checkpoint::resolve(options.model), head, 0);
+  quantized::ModelFiles files =
+      open_files(checkpoint::resolve(options.model), head, 0, takes_source);
   ArithmeticChoice choice = choose(arithmetic_of(options), options.device, files.source());
   auto load = load_options(options.device, choice.arithmetic);
   load.output = model::output_type_from_name(choice.arithmetic.output_type).value_or(load.output);

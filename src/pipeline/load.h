@@ -80,13 +80,14 @@ struct ModelInputs {
 };
 
 // `head`: that the model is given where it has none that fits; nullopt: it must predict next
-// tokens.
+// tokens, with `takes_source` of a text or of a target that it makes of one.
 ModelInputs open_model(const ModelOptions& options,
-                       const std::optional<architecture::HeadRequest>& head = std::nullopt);
+                       const std::optional<architecture::HeadRequest>& head = std::nullopt,
+                       bool takes_source = false);
 // The same of a folder alone; `seed`: of a head that is made anew.
 quantized::ModelFiles open_files(const std::filesystem::path& folder,
                                  const std::optional<architecture::HeadRequest>& head,
-                                 std::uint64_t seed);
+                                 std::uint64_t seed, bool takes_source = false);
 // The first parameter of its head that neither the model nor the adapter has; nullopt: none.
 std::optional<std::string> untrained_head(const quantized::ModelFiles& files,
                                           const std::optional<adapter::Adapter>& adapter);

@@ -6,7 +6,8 @@ f32.
 
 Each folder holds config.json, model.safetensors and expected.json: ids of two sources, one shorter than the other, and
 of their targets; logits of some positions, the loss plain and with smoothed labels, gradients of the plain one, and
-greedy continuations; adapter and adapter.json: an adapter with random factors, and the same of it.
+greedy and searched targets; adapter and adapter.json: an adapter with random factors, and the same of it. Some have a
+tokenizer, and what becomes of a text.
 """
 
 import copy
@@ -17,6 +18,7 @@ import sys
 import tempfile
 
 import peft
+import tokenizers
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -33,6 +35,8 @@ SMOOTHING = 0.1
 LEAST_CHANGE = 5e-4
 LEAST_GAP = 1e-3  # between the likeliest next ids
 RANK, ALPHA = 4, 6
+TEXT = "ba der ku lo mi nor fa ge"
+WITH_TEXT = ("bart", "t5")  # have a tokenizer
 
 
 def fresh(folder, row, config=None):
@@ -127,6 +131,43 @@ def greedy(model, rows):
     return out
 
 
+def searched(model, rows):
+    """The two best of each source by beam search, without the token that begins them and what fills them up."""
+    out = []
+    for own in rows:
+        made = model.generate(own["ids"][None], num_beams=3, num_return_sequences=2, no_repeat_ngram_size=2,
+                              do_sample=False, max_new_tokens=NEW_TOKENS, return_dict_in_generate=True,
+                              output_scores=True)
+        out.append(dict(ids=made.sequences[:, 1:].tolist(), scores=made.sequences_scores.tolist()))
+    return out
+
+
+def write_tokenizer(folder, row):
+    """One word a token, so that the program can be held to a text: its ids are those of the whole vocabulary."""
+    special = ["<s>", "<pad>", "</s>"] if row.model_type == "bart" else ["<pad>", "</s>", "<s>"]
+    size = row.fields["vocab_size"]
+    words = special + ["<unk>"] + [a + b for a in "bdfgklmn" for b in ("a", "e", "i", "o", "u", "ar", "er", "or")]
+    inner = tokenizers.Tokenizer(tokenizers.models.WordPiece(
+        {word: i for i, word in enumerate(words[:size])}, unk_token="<unk>"))
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    inner.decoder = tokenizers.decoders.WordPiece()
+    before = "<s> " if row.model_type == "bart" else ""
+    inner.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"{before}$A </s>", special_tokens=[(name, special.index(name)) for name in ("<s>", "</s>")])
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>",
+                                                     pad_token="<pad>", unk_token="<unk>")
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def text_of(folder, row, model):
+    """What the model makes of a text."""
+    tokenizer = write_tokenizer(folder, row)
+    source = tokenizer(TEXT, return_tensors="pt")["input_ids"]
+    made = model.generate(source, num_beams=1, do_sample=False, max_new_tokens=NEW_TOKENS)
+    return dict(prompt_ids=source[0].tolist(), text=tokenizer.decode(made[0], skip_special_tokens=True))
+
+
 def check_that_fields_matter(folder, row, rows, logits):
     for change in row.matters:
         config = AutoConfig.for_model(row.model_type, **(copy.deepcopy(row.fields) | change))
@@ -185,6 +226,9 @@ def write(name, row, first_seed):
                       gradients=make_families.gradients(model, lambda own: trained(own, row)))
         try:
             values["greedy"] = greedy(model, rows)
+            values["beams"] = searched(model, rows)
+            if name in WITH_TEXT:
+                values["of_text"] = text_of(folder, row, model)
             if row.targets:
                 write_adapter(folder, row, rows, 5000 + seed)
         except AssertionError as error:

@@ -102,12 +102,14 @@ struct Result {
 // end.
 using Sink = std::function<bool(std::string_view piece)>;
 
-// A prompt to be continued.
+// A prompt to be continued; an encoder-decoder's, what a target begins with: one token, as
+// target_start has it.
 struct Request {
   std::vector<tokenizer::TokenId> prompt;
   Options options;
   Sink sink = nullptr;
   std::uint64_t stream = 0;  // requests of one seed and different streams draw differently
+  std::vector<tokenizer::TokenId> source = {};  // what an encoder-decoder makes the target of
 };
 
 }  // namespace qloft::generate

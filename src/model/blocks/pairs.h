@@ -6,7 +6,7 @@ namespace qloft::model {
 // Attention by torch's own operators, which keeps the scores of all pairs: q [rows, queries, heads,
 // head_dim], k and v [rows, keys, heads, head_dim] -> as q. `bias` f32 [heads, queries, keys] is
 // added to scale * query . key; `seen` bool, which may be broadcast to [rows, heads, queries,
-// keys], says which keys a query sees, at least one; both may be undefined.
+// keys], says which keys a query sees; both may be undefined. What sees none gets the mean.
 at::Tensor attend_to_pairs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                            double scale, const at::Tensor& bias, const at::Tensor& seen);
 
