@@ -197,8 +197,8 @@ void check_dense(Bytes& bytes, const DenseTable& t, const DenseTable& plain, std
   const std::vector<float> w = bytes.values(2 * columns), x = bytes.values(columns);
   const double size = norm(w) * norm(x);
   float a[2], b[2];
-  t.rows_dot_f32(w.data(), columns, 2, x.data(), columns, a);
-  plain.rows_dot_f32(w.data(), columns, 2, x.data(), columns, b);
+  t.rows_dot_f32(w.data(), columns, 2, x.data(), 1, columns, a);
+  plain.rows_dot_f32(w.data(), columns, 2, x.data(), 1, columns, b);
   for (int i = 0; i < 2; ++i) expect_near(a[i], b[i], 4e-6 * size + 1e-6);
   expect(t.largest(x.data(), columns) == plain.largest(x.data(), columns));
 
