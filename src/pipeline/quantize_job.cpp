@@ -53,7 +53,8 @@ quant::Format format_of(const QuantizeOptions& o, quant::Format format) {
   if (o.bits) format.bits = whole_bits(*o.bits);
   if (o.block) format.block = *o.block;
   if (o.scale) {
-    format.scale_rule = named(*o.scale, "scale", quant::scale_rule_from_name, {"absmax", "mse"});
+    format.scale_rule =
+        named(*o.scale, "scale", quant::scale_rule_from_name, {"absmax", "mse", "deviation"});
   }
   if (o.scale_type && *o.scale_type == "double") {
     format.second_level = quant::SecondLevel{};
