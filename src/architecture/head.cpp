@@ -73,6 +73,9 @@ void expect_head(const Layout& layout, const HeadRequest& head, const std::files
 
 io::Json with_head(io::Json config, const Layout& layout, const HeadRequest& head,
                    const std::filesystem::path& file) {
+  if (head.kind == HeadKind::sequence_to_sequence) {
+    throw InputError({file, "model_type"}, "expected an encoder-decoder, found " + layout.family);
+  }
   if (layout.class_stem.empty()) {
     throw InputError({file, "model_type"}, "expected an encoder, found " + layout.family +
                                                ", which has no head of the kind " +

@@ -295,7 +295,11 @@ void check_calibrate(const CalibrateOptions& options) {
     throw InputError({{}, "random_tokens"}, "expected these or data, found both");
   }
   if (!options.task.empty()) {
-    evaluate::learned_task(options.task);
+    const auto& head = evaluate::learned_task(options.task).head;
+    if (head && head->kind == architecture::HeadKind::sequence_to_sequence) {
+      throw InputError({{}, "task"}, "expected one of an encoder, found " + options.task +
+                                         ": encoder-decoders are not calibrated");
+    }
     if (options.random_tokens) {
       throw InputError({{}, "random_tokens"}, "expected none with a task");
     }

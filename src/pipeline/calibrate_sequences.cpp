@@ -39,7 +39,7 @@ Sequences of_task(const CalibrateOptions& options, const ModelInputs& model, Pro
                                       model.files.source()};
   std::vector<evaluate::Setting> settings = evaluate::all_settings();
   evaluate::set(settings, "length", options.length);
-  const evaluate::TrainingSet all = task.learn(materials, {options.data}, settings, progress);
+  const evaluate::TrainingSet all = task.learn(materials, {options.data}, settings, {}, progress);
   std::vector<std::int64_t> places(static_cast<std::size_t>(all.examples.size()));
   std::iota(places.begin(), places.end(), std::int64_t{0});
   Random(options.seed).shuffle(std::span(places));

@@ -49,10 +49,27 @@ const evaluate::Task* task_of(const FinetuneOptions& options) {
   return options.task.empty() ? nullptr : &evaluate::learned_task(options.task);
 }
 
-bool has_windows(const evaluate::Task* task) {
-  return task != nullptr && std::ranges::any_of(task->settings, [](const evaluate::Setting& one) {
-           return one.flags == "--stride";
-         });
+bool has_setting(const evaluate::Task* task, std::string_view flags) {
+  return task != nullptr &&
+         std::ranges::any_of(task->settings, [&](const auto& one) { return one.flags == flags; });
+}
+
+// Options that are those of some tasks alone.
+void check_task_options(const FinetuneOptions& o, const evaluate::Task* task) {
+  const FinetuneOptions defaults;
+  refuse(o.stride < 0, "stride", "expected 0 or more, found " + std::to_string(o.stride));
+  refuse(o.stride != defaults.stride && !has_setting(task, "--stride"), "stride",
+         "expected it with the task squad or squad_v2");
+  refuse(o.summary_length < 0, "summary_length",
+         "expected 0 or more, found " + std::to_string(o.summary_length));
+  refuse(o.summary_length != defaults.summary_length && !has_setting(task, "--summary-length"),
+         "summary_length", "expected it with the task summarization");
+  refuse(!o.prefix.empty() && !has_setting(task, "--prefix"), "prefix",
+         "expected it with the task summarization");
+  refuse(!(o.label_smoothing >= 0 && o.label_smoothing < 1), "label_smoothing",
+         "expected a number from 0 to below 1");
+  refuse(o.label_smoothing > 0 && !(task != nullptr && task->label_smoothing), "label_smoothing",
+         "expected it with the task summarization");
 }
 
 TaskInputs read_task(const evaluate::Task& task, const FinetuneOptions& options,
@@ -63,7 +80,10 @@ TaskInputs read_task(const evaluate::Task& task, const FinetuneOptions& options,
   evaluate::set(request.settings, "length", inputs.training.length);
   evaluate::set(request.settings, "batch", inputs.training.batch);
   evaluate::set(request.settings, "stride", options.stride);
-  evaluate::TrainingSet train = task.learn(materials, options.data, request.settings, progress);
+  evaluate::set(request.settings, "summary_length", options.summary_length);
+  evaluate::set(request.settings, "prefix", options.prefix);
+  evaluate::TrainingSet train =
+      task.learn(materials, options.data, request.settings, {options.label_smoothing}, progress);
   evaluate::Prepared validation;
   if (options.validation) {
     task.check(request, inputs.layout.max_positions, progress);
@@ -98,9 +118,7 @@ void check_finetune(const FinetuneOptions& o) {
     refuse(o.train.batching == data::Batching::packed, "batching",
            "expected padded rows for a task, found packed");
   }
-  refuse(o.stride < 0, "stride", "expected 0 or more, found " + std::to_string(o.stride));
-  refuse(o.stride != FinetuneOptions().stride && !has_windows(task_of(o)), "stride",
-         "expected it with the task squad or squad_v2");
+  check_task_options(o, task_of(o));
   refuse(o.validation && o.validation_share != 0, "validation_share",
          "expected a validation file or a share of the data, found both");
   refuse(o.from_random && lora, "from_random", "only --method full trains from random weights");

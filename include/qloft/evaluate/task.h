@@ -40,6 +40,11 @@ struct Subject;
 // What a task is learned from (qloft/evaluate.h).
 struct TrainingSet;
 
+// How a task is learned, beside its settings.
+struct Learning {
+  double label_smoothing = 0;  // of tasks that have it: the share of a target that all tokens have
+};
+
 // The data of a request as its task made them ready.
 using Prepared = std::shared_ptr<const void>;
 
@@ -62,6 +67,7 @@ struct Task {
   // A setting that is a number of worked examples, and the one that says which file has them.
   std::string example_count, example_file;
   std::string teacher;  // the setting that names a second model, which is loaded too; empty: none
+  bool label_smoothing = false;  // its loss can be smoothed (Learning)
   std::vector<ScoreInfo> scores;
   std::vector<Setting> settings;
 
@@ -79,7 +85,8 @@ struct Task {
   // Of tasks that finetune takes by name: the files as they are learned, by the same settings. The
   // best model is the one whose first score is best.
   TrainingSet (*learn)(const Materials& materials, const std::vector<std::filesystem::path>& files,
-                       const std::vector<Setting>& settings, Progress& progress) = nullptr;
+                       const std::vector<Setting>& settings, const Learning& learning,
+                       Progress& progress) = nullptr;
 };
 
 const std::vector<Task>& tasks();

@@ -28,6 +28,10 @@ struct FinetuneOptions {
   // validated by its first score; empty: next tokens are learned.
   std::string task;
   std::int64_t stride = 128;  // of squad and squad_v2, as they have it
+  // Of summarization, as it has them.
+  std::int64_t summary_length = 0;
+  std::string prefix;
+  double label_smoothing = 0;  // the share of a target that all tokens have alike, below 1
   std::optional<std::filesystem::path> validation;
   double validation_share = 0;  // of the data, in place of a validation file
   // A template, or JSON with chat_template, in place of the adapter's or the model's own.

@@ -180,10 +180,18 @@ template <typename Visitor>
 void visit_options(FinetuneOptions& o, Visitor& v) {
   v("--data", o.data, "JSON Lines or an array: text, prompt+completion, messages, ...");
   v("--task", o.task,
-    "learn the labels of GLUE's cola, sst2, mrpc, ... (.tsv, .csv or JSON), or the answers of "
-    "squad or squad_v2");
+    "learn the labels of GLUE's cola, sst2, mrpc, ... (.tsv, .csv or JSON), the answers of squad "
+    "or "
+    "squad_v2, or the summaries of summarization");
   v("--stride", at_most(o.stride, train::kMostLength),
     "squad, squad_v2: tokens of the context that a window shares with the one before");
+  v("--summary-length", at_most(o.summary_length, train::kMostLength),
+    "summarization: tokens of a summary at most; 0: 128");
+  v("--prefix", o.prefix,
+    "summarization: a text before each document (task_specific_params.summarization.prefix of "
+    "config.json)");
+  v("--label-smoothing", o.label_smoothing,
+    "summarization: share of a target, from 0 to below 1, that all tokens have alike");
   v("-o,--output", o.output, "the folder to write");
   v("--overwrite", o.overwrite, "replace it if it is not empty");
   v("--validation", o.validation, "JSON Lines or an array to validate on");

@@ -79,7 +79,7 @@ LabelData read_rows_of(const Materials& materials, const LabelOptions& options,
 
 template <std::size_t kTask>
 TrainingSet learn_rows_of(const Materials& materials, const LabelOptions& options,
-                          const std::vector<fs::path>& files, Progress& progress) {
+                          const std::vector<fs::path>& files, const Learning&, Progress& progress) {
   const LabelData data =
       read_labels(data::label_tasks()[kTask], materials, options, files, progress);
   return {data.examples.examples(), data.examples.objective(), data.examples.fingerprint()};

@@ -25,7 +25,8 @@ inline constexpr std::int64_t kMostBatch = 1 << 16;
 inline constexpr std::int64_t kMostTokens = 1 << 20;
 inline constexpr const char* kBatchHelp = "examples at once";
 inline constexpr const char* kLengthHelp =
-    "tokens of an example at most; 0: 384 of squad, else 128";
+    "tokens of an example (of summarization: of a document) at most; 0: 384 of squad, 1024 of "
+    "summarization, else 128";
 inline constexpr const char* kPredictionsHelp =
     "write what the model answered (JSON Lines; of squad an object of ids and texts)";
 
@@ -85,7 +86,7 @@ Options options_of(const std::vector<Setting>& settings) {
 
 // kCheck(options, data, positions, progress), kPrepare(materials, options, data, progress) and,
 // with what that gave, kRun(subject, options, prepared, progress) make the row whole; where it is
-// learned, with kLearn(materials, options, files, progress).
+// learned, with kLearn(materials, options, files, learning, progress).
 template <typename Options, auto kCheck, auto kPrepare, auto kRun, auto kLearn = nullptr>
 Task make_task(Task row) {
   Options defaults;
@@ -112,8 +113,9 @@ Task make_task(Task row) {
   };
   if constexpr (!std::is_null_pointer_v<decltype(kLearn)>) {
     row.learn = [](const Materials& materials, const std::vector<std::filesystem::path>& files,
-                   const std::vector<Setting>& settings, Progress& progress) {
-      return kLearn(materials, options_of<Options>(settings), files, progress);
+                   const std::vector<Setting>& settings, const Learning& learning,
+                   Progress& progress) {
+      return kLearn(materials, options_of<Options>(settings), files, learning, progress);
     };
   }
   return row;
@@ -134,5 +136,6 @@ Task boolq_task();
 std::vector<Task> label_task_rows();
 Task squad_task();
 Task squad_v2_task();
+Task summarization_task();
 
 }  // namespace qloft::evaluate

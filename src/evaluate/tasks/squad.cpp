@@ -116,7 +116,7 @@ SquadData prepare_questions(const Materials& materials, const Options& options,
 
 template <typename Options>
 TrainingSet learn_questions(const Materials& materials, const Options& options,
-                            const std::vector<fs::path>& files, Progress&) {
+                            const std::vector<fs::path>& files, const Learning&, Progress&) {
   const train::Spans windows = read_squad(materials, options, files).windows;
   return {windows.examples(), windows.objective(), windows.fingerprint()};
 }

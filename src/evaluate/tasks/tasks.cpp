@@ -66,6 +66,7 @@ const std::vector<Task>& tasks() {
     for (Task& row : label_task_rows()) out.push_back(std::move(row));
     out.push_back(squad_task());
     out.push_back(squad_v2_task());
+    out.push_back(summarization_task());
     return out;
   }();
   return rows;
