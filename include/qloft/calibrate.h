@@ -17,6 +17,10 @@
 
 namespace qloft::calibrate {
 
+// `samples` of the places below `count`, or all where there are fewer, drawn without replacement
+// and in order.
+std::vector<std::int64_t> draw_places(std::int64_t count, std::int64_t samples, std::uint64_t seed);
+
 // Consecutive windows of `length` ids, of which `samples` are drawn without replacement and left in
 // order; fewer where the text has no more. Throws InputError where it has not one.
 std::vector<data::Example> windows(std::span<const tokenizer::TokenId> ids, std::int64_t samples,

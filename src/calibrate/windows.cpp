@@ -7,6 +7,16 @@
 
 namespace qloft::calibrate {
 
+std::vector<std::int64_t> draw_places(std::int64_t count, std::int64_t samples,
+                                      std::uint64_t seed) {
+  std::vector<std::int64_t> chosen(static_cast<std::size_t>(count));
+  std::iota(chosen.begin(), chosen.end(), 0);
+  Random(seed).shuffle(std::span(chosen));
+  if (count > samples) chosen.resize(static_cast<std::size_t>(samples));
+  std::ranges::sort(chosen);
+  return chosen;
+}
+
 std::vector<data::Example> windows(std::span<const tokenizer::TokenId> ids, std::int64_t samples,
                                    std::int64_t length, std::uint64_t seed) {
   if (length < 2) {
@@ -21,14 +31,8 @@ std::vector<data::Example> windows(std::span<const tokenizer::TokenId> ids, std:
                                          " tokens, less than one sequence of " +
                                          std::to_string(length));
   }
-  std::vector<std::int64_t> chosen(static_cast<std::size_t>(count));
-  std::iota(chosen.begin(), chosen.end(), 0);
-  Random random(seed);
-  random.shuffle(std::span(chosen));
-  if (count > samples) chosen.resize(static_cast<std::size_t>(samples));
-  std::ranges::sort(chosen);
   std::vector<data::Example> out;
-  for (const std::int64_t window : chosen) {
+  for (const std::int64_t window : draw_places(count, samples, seed)) {
     data::Example example;
     example.ids.assign(ids.begin() + window * length, ids.begin() + (window + 1) * length);
     example.loss_mask.assign(example.ids.size(), 1);

@@ -1,7 +1,6 @@
 #include "calibrate_inputs.h"
 
 #include <algorithm>
-#include <numeric>
 #include <span>
 
 #include "qloft/calibrate.h"
@@ -42,11 +41,7 @@ std::vector<data::Example> draw(const CalibrateOptions& options, const ModelInpu
   format.end_token = data::end_tokens(model.files.folder(), model.tokenizer()).appended;
   const data::DataSet data({options.data},
                            data::ExampleReader(model.tokenizer(), model.text.chat, format));
-  std::vector<std::int64_t> chosen(static_cast<std::size_t>(data.size()));
-  std::iota(chosen.begin(), chosen.end(), 0);
-  Random(options.seed).shuffle(std::span(chosen));
-  chosen.resize(std::min(chosen.size(), static_cast<std::size_t>(options.samples)));
-  std::ranges::sort(chosen);
+  const auto chosen = calibrate::draw_places(data.size(), options.samples, options.seed);
   std::vector<data::Example> examples = data.get(chosen);
   for (std::size_t i = 0; i < chosen.size(); ++i) omissions.add(data, chosen[i], examples[i]);
   return examples;

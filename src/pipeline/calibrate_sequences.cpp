@@ -3,10 +3,8 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 
-#include <algorithm>
-#include <numeric>
 #include <optional>
-#include <span>
+#include <utility>
 
 #include "calibrate_inputs.h"
 #include "qloft/core.h"
@@ -40,11 +38,7 @@ Sequences of_task(const CalibrateOptions& options, const ModelInputs& model, Pro
   std::vector<evaluate::Setting> settings = evaluate::all_settings();
   evaluate::set(settings, "length", options.length);
   const evaluate::TrainingSet all = task.learn(materials, {options.data}, settings, {}, progress);
-  std::vector<std::int64_t> places(static_cast<std::size_t>(all.examples.size()));
-  std::iota(places.begin(), places.end(), std::int64_t{0});
-  Random(options.seed).shuffle(std::span(places));
-  places.resize(std::min(places.size(), static_cast<std::size_t>(options.samples)));
-  std::ranges::sort(places);
+  const auto places = calibrate::draw_places(all.examples.size(), options.samples, options.seed);
   Sequences out;
   for (const std::int64_t place : places) {
     out.examples.push_back(
@@ -86,13 +80,10 @@ std::vector<data::Example> encoder_windows(const CalibrateOptions& options,
   for (const tokenizer::Encoding& window : found.overflow) {
     if (window.size() == found.size()) take(window);
   }
-  std::vector<std::int64_t> places(all.size());
-  std::iota(places.begin(), places.end(), std::int64_t{0});
-  Random(options.seed).shuffle(std::span(places));
-  places.resize(std::min(places.size(), static_cast<std::size_t>(options.samples)));
-  std::ranges::sort(places);
   std::vector<data::Example> out;
-  for (const std::int64_t place : places) out.push_back(all[static_cast<std::size_t>(place)]);
+  for (const auto place : calibrate::draw_places(std::ssize(all), options.samples, options.seed)) {
+    out.push_back(std::move(all[static_cast<std::size_t>(place)]));
+  }
   return out;
 }
 

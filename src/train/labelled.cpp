@@ -14,6 +14,7 @@
 #include "qloft/core/error.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/objectives.h"
+#include "with_predictions.h"
 
 namespace qloft::train {
 
@@ -33,11 +34,7 @@ const data::LabelledExample& Labelled::operator[](std::int64_t place) const {
 Examples Labelled::examples() const {
   std::vector<data::Example> out;
   for (const data::LabelledExample& labelled : *examples_) {
-    data::Example& example = out.emplace_back();
-    example.ids = labelled.ids;
-    // A label is one prediction, whatever the length.
-    example.loss_mask.assign(labelled.ids.size(), 0);
-    if (example.loss_mask.size() > 1) example.loss_mask[1] = 1;
+    out.push_back(with_predictions(labelled.ids, 1));
   }
   return Examples(out);
 }

@@ -13,6 +13,7 @@
 #include "qloft/core/error.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/objectives.h"
+#include "with_predictions.h"
 
 namespace qloft::train {
 
@@ -32,13 +33,7 @@ const data::SpanWindow& Spans::operator[](std::int64_t place) const {
 Examples Spans::examples() const {
   std::vector<data::Example> out;
   for (const data::SpanWindow& window : *windows_) {
-    data::Example& example = out.emplace_back();
-    example.ids = window.ids;
-    // Two predictions, whatever the length.
-    example.loss_mask.assign(window.ids.size(), 0);
-    for (std::size_t i = 1; i < std::min<std::size_t>(3, window.ids.size()); ++i) {
-      example.loss_mask[i] = 1;
-    }
+    out.push_back(with_predictions(window.ids, 2));
   }
   return Examples(out);
 }
