@@ -71,8 +71,8 @@ void add_fisher(model::Model& model, model::AdapterId adapter, const data::Examp
 // Takes one sequence through the model and gives its loss, of which nothing counts where there is
 // none.
 using SequenceLoss = std::function<objectives::Loss(model::Model& model)>;
-// The same for any loss, of an encoder's or of a task's; null sums are left out. Inputs of the
-// output matrix are those of what is foretold.
+// The same for any loss, of an encoder's or of a task's; null sums are left out. Inputs of an
+// encoder's output matrix are those of what is foretold; a decoder's loss adds its own.
 void add_sequence(model::Model& model, const SequenceLoss& loss, Fisher* fisher, GramSums* grams);
 
 // Mean of x x^T, by the names of GramSums: the upper triangle row by row.

@@ -27,25 +27,14 @@ void add_fisher(model::Model& model, model::AdapterId adapter, const data::Examp
                 Fisher& fisher, GramSums* grams) {
   if (example.ids.empty()) return;
   const std::string output = model.layout().parameter(model.layout().output.matrix).module();
-  // A block that is recomputed in the backward pass shows its inputs again, and the output matrix
-  // those of predictions that count alone.
-  bool forward = grams != nullptr;
-  const Observed observed(model, {.input =
-                                      [&](const std::string& name, const at::Tensor& input) {
-                                        if (forward && name != output) grams->add(name, input);
-                                      },
-                                  .gradient =
-                                      [&](const std::string& name, const at::Tensor& input,
-                                          const model::Observer::OutputGradient& gradient) {
-                                        add_squares(input, gradient, fisher[name]);
-                                      }});
-  const model::Input input{.ids = ids_of(example, model), .adapters = {adapter}};
-  const at::Tensor states = model.hidden(input);
-  const at::Tensor flat = states.view({-1, states.size(-1)});
-  if (forward) grams->add(output, flat.detach());
-  forward = false;
-  const auto loss = objectives::next_token_of(model, flat, input, loss_mask_of(example));
-  if (loss.count > 0) (loss.sum / static_cast<double>(loss.count)).backward();
+  const SequenceLoss loss_of = [&](model::Model& own) {
+    const model::Input input{.ids = ids_of(example, own), .adapters = {adapter}};
+    const at::Tensor states = own.hidden(input);
+    const at::Tensor flat = states.view({-1, states.size(-1)});
+    if (grams != nullptr) grams->add(output, flat.detach());
+    return objectives::next_token_of(own, flat, input, loss_mask_of(example));
+  };
+  add_sequence(model, loss_of, &fisher, grams);
 }
 
 }  // namespace qloft::calibrate

@@ -11,6 +11,10 @@ namespace qloft::calibrate {
 
 void add_sequence(model::Model& model, const SequenceLoss& loss_of, Fisher* fisher,
                   GramSums* grams) {
+  // Where next tokens are foretold all inputs of the output matrix count, which only the loss sees.
+  const bool decodes = architecture::predicts_next_token(model.layout());
+  const std::string output =
+      decodes ? model.layout().parameter(model.layout().output.matrix).module() : "";
   std::set<std::string> known;  // a head's layers are none of them
   for (const architecture::ParameterId id : architecture::multiplied(model.layout())) {
     known.insert(model.layout().parameter(id).module());
@@ -18,7 +22,7 @@ void add_sequence(model::Model& model, const SequenceLoss& loss_of, Fisher* fish
   bool forward = grams != nullptr;  // a block that is recomputed shows its inputs again
   model::Observer observer;
   observer.input = [&](const std::string& name, const at::Tensor& input) {
-    if (forward) grams->add(name, input);
+    if (forward && name != output) grams->add(name, input);
   };
   if (fisher != nullptr) {
     observer.gradient = [&](const std::string& name, const at::Tensor& input,

@@ -1,12 +1,10 @@
 #include "qloft/train/labelled.h"
 
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
-#include <numeric>
 #include <span>
 #include <utility>
 
@@ -14,6 +12,7 @@
 #include "qloft/core/error.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/objectives.h"
+#include "score_batches.h"
 #include "with_predictions.h"
 
 namespace qloft::train {
@@ -74,24 +73,19 @@ Objective Labelled::objective() const {
 
 Tensor label_scores(model::Model& model, model::AdapterId adapter, const Labelled& labelled,
                     std::int64_t batch, const std::string& stage, Progress& progress) {
-  const at::NoGradGuard no_grad;
-  model.set_training(false);
-  std::vector<std::int64_t> order(static_cast<std::size_t>(labelled.size()));
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  std::ranges::stable_sort(order, std::greater<>(),
-                           [&](std::int64_t place) { return labelled[place].ids.size(); });
-  progress.begin(stage, static_cast<std::uint64_t>(labelled.size()), "examples");
-  Tensor out;
-  for (std::int64_t begin = 0; begin < labelled.size(); begin += batch) {
-    if (progress.stop_requested()) throw Interrupted({}, "stopped while examples were scored");
-    const std::int64_t end = std::min(begin + batch, labelled.size());
-    const std::vector<std::int64_t> places(order.begin() + begin, order.begin() + end);
-    const Tensor scores = model.scores(labelled.input(places, model, adapter)).cpu();
-    if (!out.defined()) out = at::empty({labelled.size(), scores.size(1)}, at::kFloat);
-    out.index_copy_(0, at::tensor(places, at::kLong), scores);
-    progress.update(static_cast<std::uint64_t>(end), {});
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t i = 0; i < labelled.size(); ++i) {
+    lengths.push_back(std::ssize(labelled[i].ids));
   }
-  progress.end();
+  Tensor out;
+  score_batches(model, lengths, batch, stage, "examples", progress,
+                [&](const std::vector<std::int64_t>& places) {
+                  const Tensor scores = model.scores(labelled.input(places, model, adapter)).cpu();
+                  if (!out.defined()) {
+                    out = at::empty({labelled.size(), scores.size(1)}, at::kFloat);
+                  }
+                  out.index_copy_(0, at::tensor(places, at::kLong), scores);
+                });
   return out;
 }
 

@@ -1,11 +1,9 @@
 #include "qloft/train/spans.h"
 
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <span>
 #include <utility>
 
@@ -13,6 +11,7 @@
 #include "qloft/core/error.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/objectives.h"
+#include "score_batches.h"
 #include "with_predictions.h"
 
 namespace qloft::train {
@@ -82,18 +81,10 @@ std::vector<float> first_of(const Tensor& values, std::size_t count) {
 std::vector<SpanScores> span_scores(model::Model& model, model::AdapterId adapter,
                                     const Spans& spans, std::int64_t batch,
                                     const std::string& stage, Progress& progress) {
-  const at::NoGradGuard no_grad;
-  model.set_training(false);
-  std::vector<std::int64_t> order(static_cast<std::size_t>(spans.size()));
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  std::ranges::stable_sort(order, std::greater<>(),
-                           [&](std::int64_t place) { return spans[place].ids.size(); });
-  progress.begin(stage, static_cast<std::uint64_t>(spans.size()), "windows");
-  std::vector<SpanScores> out(order.size());
-  for (std::int64_t begin = 0; begin < spans.size(); begin += batch) {
-    if (progress.stop_requested()) throw Interrupted({}, "stopped while windows were scored");
-    const std::int64_t end = std::min(begin + batch, spans.size());
-    const std::vector<std::int64_t> places(order.begin() + begin, order.begin() + end);
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t i = 0; i < spans.size(); ++i) lengths.push_back(std::ssize(spans[i].ids));
+  std::vector<SpanScores> out(lengths.size());
+  const auto score = [&](const std::vector<std::int64_t>& places) {
     // [2, rows, length]
     const Tensor scores =
         model.scores(spans.input(places, model, adapter)).cpu().permute({2, 0, 1}).contiguous();
@@ -107,9 +98,8 @@ std::vector<SpanScores> span_scores(model::Model& model, model::AdapterId adapte
         throw ComputationError({{}, stage}, "a score of the head is not finite");
       }
     }
-    progress.update(static_cast<std::uint64_t>(end), {});
-  }
-  progress.end();
+  };
+  score_batches(model, lengths, batch, stage, "windows", progress, score);
   return out;
 }
 

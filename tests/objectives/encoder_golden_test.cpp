@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "folder_names.h"
 #include "gradients.h"
 #include "qloft/adapter.h"
 #include "qloft/objectives.h"
@@ -207,16 +208,7 @@ TEST_P(Encoder, AnAdapterIsWrittenAsPeftWroteIt) {
   }
 }
 
-std::vector<std::string> encoders() {
-  std::vector<std::string> out;
-  for (const auto& entry : std::filesystem::directory_iterator(kEncoders)) {
-    out.push_back(entry.path().filename());
-  }
-  std::ranges::sort(out);
-  return out;
-}
-
-INSTANTIATE_TEST_SUITE_P(Models, Encoder, testing::ValuesIn(encoders()),
+INSTANTIATE_TEST_SUITE_P(Models, Encoder, testing::ValuesIn(test::names_in(kEncoders)),
                          [](const auto& test) { return test.param; });
 
 }  // namespace

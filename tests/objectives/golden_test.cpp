@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "folder_names.h"
 #include "gradients.h"
 #include "qloft/objectives.h"
 
@@ -156,17 +157,9 @@ TEST_P(Golden, GreedyContinuationsOfABatchOfUnequalLengthsAreTheSame) {
   EXPECT_EQ(continue_greedily(model, prompts, expected[0].size()), expected);
 }
 
-std::vector<std::string> golden_models() {
-  std::vector<std::string> out;
-  const auto folder = std::filesystem::path(QLOFT_TEST_DATA) / "golden/models";
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    out.push_back(entry.path().filename());
-  }
-  std::ranges::sort(out);
-  return out;
-}
-
-INSTANTIATE_TEST_SUITE_P(Models, Golden, testing::ValuesIn(golden_models()),
+INSTANTIATE_TEST_SUITE_P(Models, Golden,
+                         testing::ValuesIn(test::names_in(std::filesystem::path(QLOFT_TEST_DATA) /
+                                                          "golden/models")),
                          [](const auto& test) { return test.param; });
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "folder_names.h"
 #include "gradients.h"
 #include "qloft/adapter.h"
 #include "qloft/objectives.h"
@@ -221,16 +222,7 @@ TEST_P(EncoderDecoder, RefusesATargetWithoutASource) {
   EXPECT_THROW(model.make_cache(4), InputError);
 }
 
-std::vector<std::string> pairs() {
-  std::vector<std::string> out;
-  for (const auto& entry : std::filesystem::directory_iterator(kPairs)) {
-    out.push_back(entry.path().filename());
-  }
-  std::ranges::sort(out);
-  return out;
-}
-
-INSTANTIATE_TEST_SUITE_P(Models, EncoderDecoder, testing::ValuesIn(pairs()),
+INSTANTIATE_TEST_SUITE_P(Models, EncoderDecoder, testing::ValuesIn(test::names_in(kPairs)),
                          [](const auto& test) { return test.param; });
 
 }  // namespace
