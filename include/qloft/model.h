@@ -38,6 +38,7 @@ struct LoadOptions {
   bool train_weights = false;          // full fine-tuning: dense weights require gradients
   bool train_norms = false;            // of norms the weights and biases do
   bool train_biases = false;           // of linear layers and the output matrix
+  bool train_scales = false;           // of packed linear layers (backend::TrainedScales)
   at::ScalarType stored = at::kFloat;  // of dense weights that Model::random makes
 };
 
@@ -154,6 +155,9 @@ class Model {
   std::vector<std::pair<std::string, at::Tensor>> trainable(std::int64_t block) const;
   // Every dense weight under its checkpoint name (full fine-tuning writes these).
   std::vector<std::pair<std::string, at::Tensor>> dense_weights() const;
+  // The packed matrices whose scales are trained, as they stand now.
+  std::vector<std::pair<architecture::ParameterId, std::shared_ptr<const quant::PackedMatrix>>>
+  rescaled_weights() const;
 
   // Puts `dense` [out, in], of any type that weights have and on the model's device, in the place
   // of the dense matrix `id` and of those tied to it, and gives back the one that was there. Throws

@@ -61,17 +61,18 @@ variable_list complete(Tensor& y, const Tensor& x, const Tensor& bias, const Lin
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   // `factors`: A and B of each of call->factors.
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const MaybeTensor& dense_or_none,
-                        const MaybeTensor& bias_or_none, const at::TensorList& factors,
-                        const c10::intrusive_ptr<LinearCall>& call) {
+                        const MaybeTensor& bias_or_none, const MaybeTensor& scales_or_none,
+                        const at::TensorList& factors, const c10::intrusive_ptr<LinearCall>& call) {
     const Tensor dense = dense_or_none.value_or(Tensor()), bias = bias_or_none.value_or(Tensor());
     const Tensor flat = x.reshape({-1, call->weight.columns()}).contiguous();
     Tensor y = multiply_transposed(flat, call->weight);
     variable_list h = complete(y, flat, bias, *call);
 
     const bool trains_weight = dense.defined() && dense.requires_grad();
+    const bool trains_scales = scales_or_none.has_value();
     std::vector<bool> trains = {x.requires_grad(), trains_weight,
-                                bias.defined() && bias.requires_grad()};
-    bool needs_input = trains_weight;
+                                bias.defined() && bias.requires_grad(), trains_scales};
+    bool needs_input = trains_weight || trains_scales;
     for (std::size_t i = 0; i < factors.size(); ++i) {
       trains.push_back(factors[i].requires_grad());
       if (i % 2 == 0) needs_input = needs_input || factors[i].requires_grad();
@@ -98,12 +99,12 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const std::size_t adapters = call.factors.size();
     const Tensor dy = gradients[0].reshape({-1, call.weight.rows()}).contiguous();
 
-    Tensor dx, dweight, dbias;
+    Tensor dx, dweight, dbias, dscales;
     if (trains[0]) dx = multiply(dy, call.weight);
     variable_list dfactors;
     for (std::size_t i = 0; i < adapters; ++i) {
       const Tensor &a = saved[2 + 2 * i], &b = saved[3 + 2 * i], &h = saved[2 + 2 * adapters + i];
-      const LowRankOperations::Wanted wanted{trains[0], trains[3 + 2 * i], trains[4 + 2 * i]};
+      const LowRankOperations::Wanted wanted{trains[0], trains[4 + 2 * i], trains[5 + 2 * i]};
       auto [part, da, db] = backward_of(call, call.factors[i], wanted, dy, flat, h, a, b, dx);
       if (trains[0]) dx = part;
       dfactors.push_back(da);
@@ -111,8 +112,9 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     }
     if (trains[1]) dweight = as_f32(dy).t().mm(as_f32(flat)).to(dense.scalar_type());
     if (trains[2]) dbias = as_f32(dy).sum(0);
+    if (trains[3]) dscales = scale_gradients(dy, flat, call.weight);
     if (trains[0]) dx = dx.view(ctx->saved_data["shape"].toIntVector());
-    variable_list out = {dx, dweight, dbias};
+    variable_list out = {dx, dweight, dbias, dscales};
     out.insert(out.end(), dfactors.begin(), dfactors.end());
     out.emplace_back();  // the call
     return out;
@@ -166,8 +168,10 @@ Tensor linear(const Tensor& x, const Weight& weight, const Tensor& bias,
     tensors.push_back(rows.factors.a);
     tensors.push_back(rows.factors.b);
   }
-  return LinearFunction::apply(x, maybe(weight.dense()), maybe(bias), at::TensorList(tensors),
-                               call);
+  store_scales(weight);
+  return LinearFunction::apply(x, maybe(weight.dense()), maybe(bias),
+                               maybe(weight.scales ? weight.scales->factors : Tensor()),
+                               at::TensorList(tensors), call);
 }
 
 std::vector<Tensor> linear_together(const std::vector<LinearUse>& uses, const Tensor& x) {
@@ -183,6 +187,7 @@ std::vector<Tensor> linear_together(const std::vector<LinearUse>& uses, const Te
   std::vector<LinearCall> calls(uses.size());
   for (std::size_t i = 0; i < uses.size(); ++i) {
     const LinearUse& use = uses[i];
+    store_scales(*use.weight);
     calls[i].seed = use.dropout_seed;
     weights.push_back({use.weight});
     const bool of_all_rows = use.factors.size() == 1 && !use.factors.front().rows.defined();

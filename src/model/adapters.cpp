@@ -186,6 +186,10 @@ std::vector<std::pair<std::string, Tensor>> Model::trainable() const {
   for (auto& [name, tensor] : dense_weights()) {
     if (tensor.requires_grad()) out.emplace_back(name, tensor);
   }
+  for (const Linear& linear : state_->linears) {
+    if (linear.weight.scales == nullptr) continue;
+    out.emplace_back(linear.module + ".scale_factors", linear.weight.scales->factors);
+  }
   for (std::size_t i = 0; i < state_->adapters.size(); ++i) {
     const State::Attached& attached = state_->adapters[i];
     if (attached.name.empty() || !attached.train) continue;
@@ -211,6 +215,7 @@ std::vector<std::pair<std::string, Tensor>> Model::trainable(std::int64_t block)
     const Linear& linear = state_->linears[i];
     const Tensor& tensor = parameters[i].is_matrix() ? linear.weight.dense() : state_->vectors[i];
     if (tensor.defined()) within.insert(tensor.data_ptr());
+    if (linear.weight.scales) within.insert(linear.weight.scales->factors.data_ptr());
     for (const auto& factors : linear.adapters) {
       if (factors && factors->a.defined())
         within.insert({factors->a.data_ptr(), factors->b.data_ptr()});

@@ -66,4 +66,16 @@ std::vector<std::pair<std::string, at::Tensor>> Model::dense_weights() const {
   return out;
 }
 
+std::vector<std::pair<ParameterId, std::shared_ptr<const quant::PackedMatrix>>>
+Model::rescaled_weights() const {
+  std::vector<std::pair<ParameterId, std::shared_ptr<const quant::PackedMatrix>>> out;
+  for (std::size_t i = 0; i < state_->linears.size(); ++i) {
+    const Weight& weight = state_->linears[i].weight;
+    if (weight.scales == nullptr) continue;
+    backend::store_scales(weight);
+    out.emplace_back(static_cast<ParameterId>(i), weight.scales->matrix);
+  }
+  return out;
+}
+
 }  // namespace qloft::model

@@ -40,8 +40,11 @@ class Reader {
         throw InputError({files_->folder(), files_->layout().parameter(id).name},
                          "a quantized matrix cannot be trained; train an adapter");
       }
-      out = backend::packed_weight(
-          std::make_shared<const quant::PackedMatrix>(files_->read_packed(id)), options_.device);
+      auto packed = std::make_shared<quant::PackedMatrix>(files_->read_packed(id));
+      const bool linear = files_->layout().parameter(id).role == architecture::Role::linear;
+      out = options_.train_scales && linear
+                ? backend::with_trained_scales(std::move(packed), options_.device)
+                : backend::packed_weight(std::move(packed), options_.device);
       files_->drop(id);
     }
     count(id);

@@ -24,6 +24,7 @@
 #include "recover_blocks.h"
 #include "recover_inputs.h"
 #include "recover_stage.h"
+#include "recovered_folder.h"
 #include "suspects.h"
 #include "teacher.h"
 #include "training_output.h"
@@ -33,8 +34,6 @@ namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kAdapterFolder = "adapter";
-constexpr const char* kBlockLogs = "blocks";
 // What the names of files in the work folder begin with.
 constexpr std::string_view kTeacherFiles[] = {"teacher-"};
 
@@ -72,83 +71,6 @@ ElementType save_type(const RecoverOptions& options, const fs::path& model) {
     if (!tensor.name.ends_with("scales")) return tensor.type;
   }
   return ElementType::f32;
-}
-
-// What the adapter's own files are, and what a run writes of itself.
-bool is_replaced(const fs::path& name) {
-  const std::string file = name.filename().string();
-  if (name.parent_path() == kAdapterFolder) {
-    return file == "adapter_config.json" || file == "adapter_model.safetensors";
-  }
-  return name == "config.json" || name == "metrics.jsonl" || *name.begin() == kBlockLogs ||
-         *name.begin() == kTrainingFolder || file.starts_with("events.out.tfevents.") ||
-         name == kLockFile;
-}
-
-bool holds_weights(const fs::path& name) {
-  const std::string file = name.filename().string();
-  return name.parent_path().empty() && file.starts_with("model") &&
-         (file.ends_with(".safetensors") || file.ends_with(".safetensors.index.json"));
-}
-
-// The tensors of the folder, the trained ones as f32: a step of training is less than bf16 shows.
-void write_weights(const quantized::ModelFiles& files, const model::Model& model,
-                   const std::vector<architecture::ParameterId>& trained, const fs::path& folder) {
-  const checkpoint::Checkpoint& source = files.source();
-  std::map<std::string, at::Tensor> values;  // by the stored names
-  const auto weights = model.dense_weights();
-  const std::map<std::string, at::Tensor> by_name(weights.begin(), weights.end());
-  for (const architecture::ParameterId id : trained) {
-    const std::string& name = files.layout().parameter(id).name;
-    values[files.tensors(id).front()] = by_name.at(name).detach().cpu().contiguous();
-  }
-  std::vector<io::TensorInfo> tensors;
-  for (const std::string& name : source.names()) {
-    tensors.push_back(source.info(name));
-    if (values.contains(name)) tensors.back().type = ElementType::f32;
-  }
-  const fs::path beside = folder / "weights.partial";
-  remove_whole(beside);
-  make_folders(beside);
-  checkpoint::Writer writer(beside, tensors, checkpoint::Writer::Mode::create);
-  for (const io::TensorInfo& tensor : tensors) {
-    const auto found = values.find(tensor.name);
-    if (found == values.end()) {
-      writer.write(tensor.name, source.bytes(tensor.name));
-      source.drop(tensor.name);
-      continue;
-    }
-    writer.write(tensor.name,
-                 {static_cast<const std::byte*>(found->second.data_ptr()), found->second.nbytes()});
-  }
-  writer.finish();
-  for (const auto& entry : fs::directory_iterator(beside)) {
-    rename_whole(entry.path(), folder / entry.path().filename());
-  }
-  remove_whole(beside);
-}
-
-// Links files of tensors, which nothing writes to in place; a small one is worth no link.
-void link_or_copy(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  if (from.extension() == ".safetensors") {
-    remove_whole(to);
-    fs::create_hard_link(fs::canonical(from, error), to, error);
-    if (!error) return;
-  }
-  copy_file_whole(from, to);
-}
-
-void take_over(const fs::path& from, const fs::path& to, bool with_weights) {
-  for (const auto& entry : fs::recursive_directory_iterator(from)) {
-    const fs::path name = entry.path().lexically_relative(from);
-    if (is_replaced(name) || (!with_weights && holds_weights(name))) continue;
-    if (entry.is_directory()) {
-      make_folders(to / name);
-    } else if (entry.is_regular_file()) {
-      link_or_copy(entry.path(), to / name);
-    }
-  }
 }
 
 void write_config(const RecoverOptions& options, const checkpoint::Checkpoint& source,
@@ -231,6 +153,7 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   load.factors = model::StoredType::f32;  // untrained ones are written as they were
   load.train_norms = trains(options, "norms");
   load.train_biases = trains(options, "biases");
+  load.train_scales = trains(options, "scales");
   const auto vectors = trained_vectors(options, files.layout());
   model::Model model = model::Model::load(files, load, progress);
   const model::AdapterId trained = model.attach(kAdapterName, adapter, trains(options, "adapter"));
@@ -265,8 +188,7 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
     own.bare = options.fresh;
     rethrow_at_largest(weights_read(files.source(), own));
   }
-  take_over(files.folder(), output.path(), vectors.empty());
-  if (!vectors.empty()) write_weights(files, model, vectors, output.path());
+  write_recovered(files, model, vectors, output.path());
   write_config(options, files.source(), report.summary, output.path());
   if (teacher) {
     report.cache_bytes = teacher->bytes();

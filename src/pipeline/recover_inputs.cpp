@@ -21,6 +21,8 @@ namespace {
 using architecture::Layout;
 using architecture::Parameter;
 
+constexpr std::string_view kTrainableParts[] = {"adapter", "norms", "biases", "scales"};
+
 ModelOptions model_options(const RecoverOptions& options, const std::string& model) {
   ModelOptions out;
   out.model = model;
@@ -142,10 +144,11 @@ std::vector<architecture::ParameterId> trained_vectors(const RecoverOptions& opt
 
 void check_recover(const RecoverOptions& o) {
   check_finetune(as_finetune(o));
-  refuse(o.train_parts.empty(), "train", "expected adapter, norms or biases, found none");
+  const std::string parts = "expected adapter, norms, biases or scales, found ";
+  refuse(o.train_parts.empty(), "train", parts + "none");
   for (const std::string& part : o.train_parts) {
-    refuse(part != "adapter" && part != "norms" && part != "biases", "train",
-           "expected adapter, norms or biases, found '" + part + "'");
+    refuse(std::ranges::find(kTrainableParts, part) == std::ranges::end(kTrainableParts), "train",
+           parts + "'" + part + "'");
   }
   refuse(o.teacher.empty(), "teacher", "expected the model that the folder was quantized from");
   refuse(o.samples && *o.samples < 1, "samples",

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -111,6 +112,53 @@ TEST(Linear, HasTheSlopesOfCentralDifferencesUnderDropout) {
   for (Tensor leaf : {x, pair.linear.factors.a, pair.linear.factors.b}) {
     expect_slope(leaf, loss, 0.05, 2e-3);  // quadratic in each: no truncation error
   }
+}
+
+// Of a block whose factor is f the values are f times what they were: the loss is linear in it.
+TEST(Linear, TrainsTheScalesOfBlocks) {
+  const auto format = [](quant::Codebook codebook, std::int64_t block) {
+    quant::Format out;
+    out.bits = 2;
+    out.codebook = codebook;
+    out.block = block;
+    if (codebook == quant::Codebook::trellis) out.scale_rule = quant::ScaleRule::mse;
+    return out;
+  };
+  for (const quant::Format& stored :
+       {format(quant::Codebook::nf, 16), format(quant::Codebook::nf, 64),
+        format(quant::Codebook::lloyd, 0), format(quant::Codebook::trellis, 64),
+        format(quant::Codebook::uniform_asymmetric, 32)}) {
+    const quant::PackedMatrix packed = packed_matrix(kOut, kIn, stored);
+    const Weight weight =
+        with_trained_scales(std::make_shared<quant::PackedMatrix>(packed), at::kCPU);
+    at::manual_seed(16);
+    const Tensor x = at::randn({130, kIn}), weights = at::randn({130, kOut});
+    const Tensor factors = weight.scales->factors;
+    const auto loss = [&] { return (linear(x, weight, {}, {}, 0) * weights).mean(); };
+    EXPECT_LE(distance(linear(x, weight, {}, {}, 0).detach(), x.matmul(dequantized(packed).t())),
+              1e-3);
+    expect_slope(factors, loss, 0.05, 2e-3);
+    {
+      const at::NoGradGuard no_grad;
+      factors.mul_(2);
+      const Tensor doubled = linear(x, weight, {}, {}, 0);
+      EXPECT_GT(distance(doubled, x.matmul(dequantized(packed).t())), 0.1);
+      EXPECT_LE(distance(doubled, x.matmul(dequantized(*weight.scales->matrix).t())), 1e-3);
+    }
+  }
+}
+
+TEST(Linear, ATrainedScaleThatIsStoredAsZeroHasNoSlope) {
+  quant::PackedMatrix packed = packed_matrix(kOut, kIn, {});
+  Matrix zeros = quant::block_scales(packed);
+  std::ranges::fill(zeros.values(), 0.f);
+  quant::set_scales(packed, zeros.view());
+  const Weight weight =
+      with_trained_scales(std::make_shared<quant::PackedMatrix>(packed), at::kCPU);
+  const Tensor x = at::randn({5, kIn});
+  const auto slopes =
+      torch::autograd::grad({linear(x, weight, {}, {}, 0).sum()}, {weight.scales->factors});
+  EXPECT_TRUE(slopes.front().equal(at::zeros_like(slopes.front())));
 }
 
 TEST(Linear, TrainsADenseWeight) {

@@ -197,7 +197,40 @@ TEST_F(Recover, TrainsNormsWhereItIsAsked) {
   o.output = folder_ / "none";
   EXPECT_THAT(refused(o), testing::HasSubstr("train: the model has no biases to train"));
   o.train_parts = {"norm"};
-  EXPECT_THAT(refused(o), testing::HasSubstr("train: expected adapter, norms or biases"));
+  EXPECT_THAT(refused(o), testing::HasSubstr("train: expected adapter, norms, biases or scales"));
+}
+
+TEST_F(Recover, TrainsTheScalesOfBlocksAndKeepsTheirCodes) {
+  RecoverOptions o = options("back");
+  o.train_parts = {"scales"};
+  o.train.max_steps = 60;
+  const RecoverReport report = recover(o, silent_);
+  EXPECT_LT(report.summary.last_loss, 0.9 * report.summary.first_loss);
+  EXPECT_LT(loss_of("back"), loss_of("low"));
+  const checkpoint::Checkpoint before(folder_ / "low"), after(folder_ / "back");
+  const std::string matrix = "model.layers.0.self_attn.q_proj.weight";
+  EXPECT_TRUE(std::ranges::equal(after.bytes(matrix + ".codes"), before.bytes(matrix + ".codes")));
+  EXPECT_FALSE(
+      std::ranges::equal(after.bytes(matrix + ".scales"), before.bytes(matrix + ".scales")));
+}
+
+TEST_F(Recover, TrainedScalesResumeToTheSameFile) {
+  for (const RecoveryLoss loss : {RecoveryLoss::kl, RecoveryLoss::blocks}) {
+    RecoverOptions o = options("whole");
+    o.overwrite = true;
+    o.loss = loss;
+    o.train_parts = {"adapter", "scales"};
+    o.train.save_every = 2;
+    recover(o, silent_);
+    o.output = folder_ / "broken";
+    StopIn stopping(loss == RecoveryLoss::kl ? "train" : "block 2 of 2: train", 3);
+    EXPECT_THROW(recover(o, stopping), Interrupted);
+    o.train.resume = true;
+    recover(o, silent_);
+    EXPECT_EQ(read_file(folder_ / "whole/model.safetensors"),
+              read_file(folder_ / "broken/model.safetensors"));
+    fs::remove_all(folder_ / "broken");
+  }
 }
 
 TEST_F(Recover, AFolderThatWasRecoveredIsRecoveredAgain) {

@@ -43,9 +43,9 @@ struct RowFactors {
 };
 
 // x [..., in], f32 or bf16 -> [..., out] of the same type. Gradients go to x, to factors and to a
-// dense weight and bias that require them; a frozen or packed weight gets none. `bias` f32 [out] or
-// undefined. `dropout_seed`: nonzero draws the masks from it, the same ones whenever the seed is
-// the same; zero: no dropout.
+// dense weight and bias that require them, and to trained scales; else a weight gets none. `bias`
+// f32 [out] or undefined. `dropout_seed`: nonzero draws the masks from it, the same ones whenever
+// the seed is the same; zero: no dropout.
 at::Tensor linear(const at::Tensor& x, const Weight& weight, const at::Tensor& bias,
                   const std::vector<RowFactors>& factors, std::uint64_t dropout_seed);
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <variant>
 
+#include "qloft/core/matrix.h"
 #include "qloft/quant.h"
 
 namespace qloft::backend {
@@ -15,6 +16,7 @@ namespace qloft::backend {
 using Dense = at::Tensor;  // [rows, columns] in f32, bf16 or f16
 using Packed = std::shared_ptr<const quant::PackedMatrix>;
 struct PackedTensors;  // a packed matrix on another device than the CPU, unpacked there
+struct TrainedScales;
 
 // A matrix [rows, columns]. On the CPU it is read a tile of rows at a time, so that a 16-bit or
 // packed weight is never held as f32 as a whole.
@@ -22,6 +24,7 @@ struct Weight {
   std::variant<Dense, Packed> storage;
   bool int8 = false;                                  // its products on the CPU are in 8 bits
   std::shared_ptr<const PackedTensors> tensors = {};  // of a packed one, for activations elsewhere
+  std::shared_ptr<const TrainedScales> scales = {};   // of a packed one whose scales are trained
 
   bool is_packed() const { return std::holds_alternative<Packed>(storage); }
   const quant::PackedMatrix& packed() const { return *std::get<Packed>(storage); }
@@ -40,6 +43,24 @@ struct Weight {
 // as f32, and is unpacked a matrix at a time for each product; one whose columns are no multiple of
 // 32 is unpacked on the CPU.
 Weight packed_weight(Packed packed, at::Device device);
+
+// Block scales that are trained (the step sizes of EfficientQAT, Chen et al. 2024): those that the
+// matrix had, times factors, which begin at 1.
+struct TrainedScales {
+  std::shared_ptr<quant::PackedMatrix> matrix;  // the weight's own
+  Matrix initial;                               // [rows, blocks of a row]
+  at::Tensor factors;  // f32, as many, where the activations are; requires gradients
+};
+
+// packed_weight() of a matrix with trained scales.
+Weight with_trained_scales(std::shared_ptr<quant::PackedMatrix> packed, at::Device device);
+// Puts the scales as their factors have them now into the matrix, rounded as its format stores
+// them. linear() does so before it multiplies; nothing where no scales are trained.
+void store_scales(const Weight& weight);
+// The gradient of the factors where the product of activations x [n, columns] with the weight has
+// the gradient dy [n, rows]: sums over blocks of dy^T x times the codes' values and the scale, as
+// if storing scales did not round. A slice of rows of dy^T x is made at a time.
+at::Tensor scale_gradients(const at::Tensor& dy, const at::Tensor& x, const Weight& weight);
 
 // A dense matrix on the CPU, not trained, as decoding reads it soonest where bytes are looked up:
 // in 8 bits (NF8 in blocks of 64, 8.5 bits a weight). Any other is given back as it is.

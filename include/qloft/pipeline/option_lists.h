@@ -239,7 +239,7 @@ void visit_options(RecoverOptions& o, Visitor& v) {
     "kl: the greatest of the teacher's that are kept a position; the others are one bucket");
   v("--next-token-weight", o.next_token_weight,
     "share of the next-token loss, from 0 to 1; the rest is the teacher's");
-  v("--train", o.train_parts, "what is trained: adapter, norms, biases");
+  v("--train", o.train_parts, "what is trained: adapter, norms, biases, scales");
   v.group("Adapter");
   v("--fresh", o.fresh, "do not begin with the adapter inside the folder: A random, B zero");
   visit_fresh_adapter(o, v);

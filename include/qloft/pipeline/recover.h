@@ -45,7 +45,8 @@ struct RecoverOptions {
   std::int64_t teacher_logits = 64;  // the greatest of the teacher's that are kept, or all
   double next_token_weight = 0;      // of the next-token loss, from 0 to 1; the rest is the teacher
 
-  // Of "adapter", "norms" (their weights and biases) and "biases" (of linear layers).
+  // Of "adapter", "norms" (their weights and biases), "biases" (of linear layers) and "scales" (of
+  // the blocks of packed linear layers).
   std::vector<std::string> train_parts = {"adapter"};
   // It begins with the adapter inside the folder, else (or with `fresh`) with a fresh one, as
   // FinetuneOptions has it.
