@@ -146,4 +146,13 @@ std::vector<double> format_errors(MatrixView<const float> weight, const Recipe& 
                                   std::span<const quant::Format> formats,
                                   const Statistics& statistics, std::string_view name);
 
+// For each format and each of the ranks (those of a format together) the squared error in
+// recipe.metric where both parts are chosen for each other once: Q the nearest codes of W - s B A,
+// s B A being the best of this rank, then the best of this rank for W - Q in its place. What a rank
+// is worth beside these codes shows in the latter alone. Throws as decompose, for each rank.
+std::vector<double> format_errors(MatrixView<const float> weight, const Recipe& recipe,
+                                  std::span<const quant::Format> formats,
+                                  std::span<const std::int64_t> ranks, const Statistics& statistics,
+                                  std::string_view name);
+
 }  // namespace qloft::decompose

@@ -1,6 +1,7 @@
 #pragma once
-// plan: a format for every matrix under a budget of stored bytes, so that the errors add up to the
-// least (LQ-LoRA: Guo, Greengard, Xing & Kim 2023, arXiv:2311.12023, section 3.2):
+// plan: a format for every matrix, and where it is asked a rank of the adapter beside it, under a
+// budget of stored bytes, so that the errors add up to the least (LQ-LoRA: Guo, Greengard, Xing &
+// Kim 2023, arXiv:2311.12023, section 3.2):
 //
 //   minimise   sum over matrices of error[matrix][format of the matrix]
 //   such that  sum over matrices of bytes(matrix, format of the matrix) <= budget
@@ -33,16 +34,25 @@ struct MatrixRow {
   std::string name;  // "model.layers.0.self_attn.q_proj.weight"
   std::int64_t rows = 0;
   std::int64_t columns = 0;
-  int layer = 0;      // by the order of the forward pass
-  std::string group;  // for Constraints::same_in_group; empty: in none. All of one layer.
+  int layer = 0;        // by the order of the forward pass
+  std::string group;    // for Constraints::same_in_group; empty: in none. All of one layer.
+  bool adapted = true;  // whether a rank of the table takes bytes here
   // Of each format of the table; finite and not negative. Errors of different matrices must be
   // comparable: squared errors in one metric.
   std::vector<double> errors;
 };
 
+// What each matrix may be stored as.
 struct Table {
   std::vector<quant::Format> formats;
   std::vector<MatrixRow> matrices;
+  // Of each format the rank of the adapter beside it, whose factors, of `factor_bits` a number,
+  // are part of the bytes; a format may stand there many times, with many ranks. Empty: adapters
+  // are no part of the budget.
+  std::vector<std::int64_t> ranks = {};
+  double factor_bits = 0;
+
+  std::int64_t rank_of(std::size_t format) const { return ranks.empty() ? 0 : ranks[format]; }
 };
 
 struct Constraints {

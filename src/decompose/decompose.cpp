@@ -175,4 +175,52 @@ std::vector<double> format_errors(MatrixView<const float> weight, const Recipe& 
   return errors;
 }
 
+std::vector<double> format_errors(MatrixView<const float> weight, const Recipe& wanted,
+                                  std::span<const quant::Format> formats,
+                                  std::span<const std::int64_t> ranks, const Statistics& statistics,
+                                  std::string_view name) {
+  Recipe recipe = wanted;  // which `work` refers to: its rank is that at hand
+  recipe.quantizer = Quantizer::nearest;
+  for (const std::int64_t rank : ranks) {
+    recipe.rank = rank;
+    check(weight, recipe, name);
+  }
+  for (const quant::Format& format : formats) format.validate();
+  if (ranks.empty()) return {};
+  recipe.rank = std::ranges::max(ranks);
+  Work work = begin_work(weight, recipe, statistics, name);
+  const auto factors = [&](std::int64_t rank) {
+    Decomposition out;
+    out.a = Matrix(rank, weight.columns);
+    out.b = Matrix(weight.rows, rank);
+    return out;
+  };
+  // The squared norm that the best factors of recipe.rank leave of work.residual.
+  const auto solve = [&](double squared_norm, Decomposition& result) {
+    return recipe.rank > 0 ? solve_truncated_svd(work, squared_norm, result) : squared_norm;
+  };
+  Decomposition largest = factors(recipe.rank);
+  take_weight(work);
+  solve(enter_metric(work, work.weight_norm * work.weight_norm), largest);
+
+  std::vector<double> errors(formats.size() * ranks.size());
+  for (std::size_t r = 0; r < ranks.size(); ++r) {
+    recipe.rank = ranks[r];
+    work.basis = Matrix();  // of another width
+    Decomposition part = factors(recipe.rank);
+    for (std::int64_t k = 0; k < recipe.rank; ++k) {
+      std::copy_n(largest.a.view().row(k), weight.columns, part.a.view().row(k));
+      for (std::int64_t i = 0; i < weight.rows; ++i) part.b(i, k) = largest.b(i, k);
+    }
+    take_weight(work);
+    subtract_product(work, part);
+    const Matrix target = work.residual;
+    for (std::size_t f = 0; f < formats.size(); ++f) {
+      const auto q = quant::quantize(target.view(), formats[f]);
+      errors[f * ranks.size() + r] = solve(enter_metric(work, take_residual(q, work)), part);
+    }
+  }
+  return errors;
+}
+
 }  // namespace qloft::decompose

@@ -82,7 +82,7 @@ bool names_format(const QuantizeOptions& o) {
 }
 // Whether formats come from a plan that quantize makes itself.
 bool plans(const QuantizeOptions& o) {
-  return !o.plan && (o.size || (o.bits && !whole(*o.bits)));
+  return !o.plan && (o.size || !o.ranks.empty() || (o.bits && !whole(*o.bits)));
 }
 
 void check(const QuantizeOptions& o) {
@@ -92,6 +92,10 @@ void check(const QuantizeOptions& o) {
   refuse(o.bits && !(std::isfinite(*o.bits) && *o.bits > 0), "bits", "expected a number above 0");
   refuse(o.bits && o.size, "size", "expected bits or a size, found both");
   refuse(o.plan && o.size, "size", "expected none beside --plan, which says it for each matrix");
+  refuse(o.plan && !o.ranks.empty(), "ranks",
+         "expected none beside --plan, which says it for each matrix");
+  refuse(!o.ranks.empty() && !o.bits && !o.size, "ranks",
+         "expected a budget for codes and adapters together: bits or a size");
   refuse(!o.data.empty() && !o.stats.empty(), "data",
          "expected a text or the statistics of one (--stats), found both");
   refuse(o.random_tokens && (!o.data.empty() || !o.stats.empty()), "random_tokens",
@@ -172,6 +176,7 @@ PlanOptions planning_of(const QuantizeOptions& o) {
   planning.stats = o.stats;
   planning.damping = o.damping.value_or(preset.damping);
   planning.rank = o.rank;
+  planning.ranks = o.ranks;
   planning.adapter_dtype = o.adapter_dtype;
   planning.target_modules = o.target_modules;
   return planning;
@@ -201,6 +206,7 @@ Resolved worked_out(const QuantizeOptions& options, Progress& progress) {
     o.plan = make_plan(o, progress);
     o.bits.reset();
     o.size.reset();
+    o.ranks.clear();
     o.target_modules.clear();  // the plan has them
   }
   if (options.method == kAuto) {
@@ -231,10 +237,12 @@ QuantizeOptions without_work(const QuantizeOptions& options) {
   if (plans(options)) {
     o.bits.reset();
     o.size.reset();
+    o.ranks.clear();
     if (names_format(o)) {
-      throw InputError({{}, "bits"},
-                       "expected a whole number beside options of one format; a plan, which others "
-                       "need, chooses among formats of its own");
+      throw InputError(
+          {{}, "bits"},
+          "expected a whole number, and no ranks, beside options of one format; a plan, "
+          "which others need, chooses among formats of its own");
     }
     QuantizeOptions as_asked = with_method(options);
     as_asked.metric = "frobenius";  // statistics are not made yet

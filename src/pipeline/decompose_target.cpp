@@ -13,6 +13,8 @@ namespace {
 decompose::Recipe recipe_of(const QuantizeTarget& target, const QuantizeJob& job) {
   decompose::Recipe recipe = job.recipe;
   recipe.format = target.format;
+  recipe.rank = target.rank.value_or(job.recipe.rank);
+  if (target.adapted && recipe.rank > 0) recipe.scale = job.adapter.scale_of(target.module);
   if (!target.adapted) {
     recipe.rank = 0;
     recipe.low_rank = decompose::LowRankSolver::none;

@@ -61,6 +61,13 @@ void check(const PlanOptions& o) {
   if (o.rank < 0) {
     throw InputError({{}, "rank"}, "expected 0 or more, found " + std::to_string(o.rank));
   }
+  for (std::size_t i = 0; i < o.ranks.size(); ++i) {
+    const std::int64_t rank = o.ranks[i];
+    if (rank < 0 || std::ranges::count(o.ranks, rank) > 1) {
+      throw InputError({{}, "ranks"}, "expected different ranks from 0 on, found " +
+                                          std::to_string(rank) + (rank < 0 ? "" : " twice"));
+    }
+  }
   if (o.adjacent && o.first_last_bits != 0) {
     throw InputError({{}, "first_last_bits"},
                      "expected none beside adjacent, which leaves two widths to choose from");
@@ -91,18 +98,33 @@ fs::path folder_of(const PlanOptions& o) {
   return folder;
 }
 
-// The tensors that stay as they are, and the adapter's.
+ElementType adapter_type(const PlanOptions& o) {
+  return named(o.adapter_dtype, "adapter_dtype", adapter::storage_from_name,
+               {"f32", "bf16", "f16", "nf8"});
+}
+
+Candidates candidates_of(const PlanOptions& o, std::vector<quant::Format> formats) {
+  constexpr double kEightBitFactor = 8.25;  // codes, and scales of bf16 for blocks of 64
+  const ElementType type = adapter_type(o);
+  const double bits =
+      type == ElementType::i8 ? kEightBitFactor : 8.0 * static_cast<double>(byte_size(type));
+  return {std::move(formats), o.ranks, o.ranks.empty() ? 0 : bits};
+}
+
+std::int64_t largest_rank(const PlanOptions& o) {
+  return o.ranks.empty() ? o.rank : std::ranges::max(o.ranks);
+}
+
+// The tensors that stay as they are, and the adapter's where its rank is not planned.
 std::uint64_t other_bytes(const PlanOptions& o, const quantized::ModelFiles& files,
                           const std::vector<QuantizeTarget>& targets) {
   std::uint64_t bytes = 0;
   const auto add = [&bytes](std::uint64_t more) { bytes = checked_add(bytes, more, "size"); };
-  const auto element = static_cast<std::uint64_t>(
-      byte_size(named(o.adapter_dtype, "adapter_dtype", adapter::storage_from_name,
-                      {"f32", "bf16", "f16", "nf8"})));
+  const auto element = static_cast<std::uint64_t>(byte_size(adapter_type(o)));
   std::set<std::string> quantized_names;
   for (const QuantizeTarget& target : targets) {
     for (std::string& name : files.tensors(target.id)) quantized_names.insert(std::move(name));
-    if (!target.adapted) continue;
+    if (!target.adapted || !o.ranks.empty()) continue;
     add(static_cast<std::uint64_t>(o.rank) *
         static_cast<std::uint64_t>(target.rows + target.columns) * element);
   }
@@ -175,15 +197,18 @@ std::uint64_t budget_of(const PlanOptions& o, const plan::Table& table,
 void add_formats(const std::vector<QuantizeTarget>& targets, PlanReport& report) {
   std::map<std::string, PlannedFormat> formats;
   for (const QuantizeTarget& target : targets) {
-    PlannedFormat& format = formats[target.format.describe()];
+    const std::string description = target.format.describe();
+    PlannedFormat& format =
+        formats[target.rank ? description + " rank " + std::to_string(*target.rank) : description];
+    format.format = description;
+    format.rank = target.rank;
     const std::int64_t weights = target.rows * target.columns;
     format.matrices += 1;
     format.weights += weights;
     format.bits_per_weight += target.format.bits_per_weight(target.rows, target.columns) *
                               static_cast<double>(weights);  // the sum, until all are in
   }
-  for (auto& [description, format] : formats) {
-    format.format = description;
+  for (auto& [key, format] : formats) {
     format.bits_per_weight /= static_cast<double>(format.weights);
     report.formats.push_back(format);
   }
@@ -199,7 +224,11 @@ void write_plan(const PlanOptions& o, const PlanReport& report,
   json["candidates"] = o.candidates;
   json["adjacent"] = o.adjacent;
   json["metric"] = o.metric;
-  json["rank"] = o.rank;
+  if (o.ranks.empty()) {
+    json["rank"] = o.rank;
+  } else {
+    json["planned_ranks"] = o.ranks;
+  }
   if (o.bits) json["budget"]["bits"] = *o.bits;
   if (o.size) json["budget"]["size"] = *o.size;
   json["constraints"] = {{"first_last_bits", o.first_last_bits}, {"same_qkv", o.same_qkv}};
@@ -219,13 +248,14 @@ void write_plan(const PlanOptions& o, const PlanReport& report,
 void check_plan(const PlanOptions& o, const std::vector<quant::Format>& listed) {
   check(o);
   named(o.strategy, "strategy", plan::strategy_from_name, plan::strategy_names());
-  const auto formats = listed.empty() ? candidates_of(o.candidates) : listed;
+  const Candidates candidates =
+      candidates_of(o, listed.empty() ? candidates_of(o.candidates) : listed);
   if (o.size) parse_size(*o.size);
   recipe_of(o);
   const quantized::ModelFiles files = open_dense(checkpoint::resolve(o.model));
   const auto targets = targets_of(o.target_modules, files.layout(), {{}, "target_modules"});
-  check_targets(targets, o.rank, files);
-  budget_of(o, table_of(targets, files.layout(), formats),
+  check_targets(targets, largest_rank(o), files);
+  budget_of(o, table_of(targets, files.layout(), candidates),
             {.first_and_last_bits = o.first_last_bits, .same_in_group = o.same_qkv},
             other_bytes(o, files, targets));
 }
@@ -235,7 +265,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   check(o);
   const plan::Strategy strategy =
       named(o.strategy, "strategy", plan::strategy_from_name, plan::strategy_names());
-  std::vector<quant::Format> formats = candidates_of(o.candidates);
+  Candidates candidates = candidates_of(o, candidates_of(o.candidates));
   if (o.size) parse_size(*o.size);
   const decompose::Recipe recipe = recipe_of(o);
   const fs::path folder = folder_of(o);
@@ -243,45 +273,49 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   const quantized::ModelFiles files = open_dense(checkpoint::resolve(o.model));
   std::vector<QuantizeTarget> targets =
       targets_of(o.target_modules, files.layout(), {{}, "target_modules"});
-  check_targets(targets, o.rank, files);
+  check_targets(targets, largest_rank(o), files);
   const std::uint64_t others = other_bytes(o, files, targets);
-  plan::Table table = table_of(targets, files.layout(), formats);
+  plan::Table table = table_of(targets, files.layout(), candidates);
   const plan::Constraints constraints{.first_and_last_bits = o.first_last_bits,
                                       .same_in_group = o.same_qkv};
   const std::uint64_t budget = budget_of(o, table, constraints, others);
   if (o.adjacent) {
-    formats = adjacent_formats(table, budget);
-    table.formats = formats;
+    candidates.formats = adjacent_formats(targets, files.layout(), candidates, budget);
+    table = table_of(targets, files.layout(), candidates);
   }
 
   const auto statistics = open_statistics(o.stats, recipe.metric, files);
   if (statistics) refuse_unknown_inputs(targets, o.metric);
   io::Json key = {
       {"model", weights_fingerprint(files.folder())}, {"rank", o.rank}, {"metric", o.metric}};
+  if (!o.ranks.empty()) key["rank"] = o.ranks;
   if (statistics) {
     key["statistics"] = file_fingerprint(o.stats);
     key["damping"] = recipe.damping;
     if (recipe.metric == decompose::Metric::fisher_gram) key["unit"] = "nats";
   }
-  for (const quant::Format& format : formats) {
+  for (const quant::Format& format : candidates.formats) {
     key["formats"].push_back(quantized::format_to_json(format));
   }
   say_what_is_unreached(statistics, targets, recipe.metric, progress);
   AtomicFile output(o.output, "plan");  // from here on no other run writes it
-  ErrorFile file(folder, key, formats.size());
+  ErrorFile file(folder, key, table.formats.size());
   PlanReport report;
   report.known = std::ranges::count_if(
       targets, [&](const QuantizeTarget& t) { return file.errors().contains(t.weight()); });
-  find_errors(files, targets, formats, recipe, statistics, file, progress);
+  find_errors(files, targets, candidates, recipe, statistics, file, progress);
 
   for (plan::MatrixRow& matrix : table.matrices) matrix.errors = file.errors().at(matrix.name);
   const plan::Allocation found = plan::allocate(table, budget, strategy, constraints, o.time_limit);
-  for (std::size_t m = 0; m < targets.size(); ++m) targets[m].format = formats[found.formats[m]];
+  for (std::size_t m = 0; m < targets.size(); ++m) {
+    targets[m].format = table.formats[found.formats[m]];
+    if (!o.ranks.empty() && targets[m].adapted) targets[m].rank = table.ranks[found.formats[m]];
+  }
 
   report.output = o.output;
   report.strategy = o.strategy;
   report.matrices = static_cast<std::int64_t>(targets.size());
-  report.candidates = static_cast<std::int64_t>(formats.size());
+  report.candidates = static_cast<std::int64_t>(table.formats.size());
   report.bits_per_weight = found.bits_per_weight;
   report.bytes = found.bytes;
   report.model_bytes = found.bytes + others;

@@ -1,5 +1,6 @@
 #include "plan_candidates.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iterator>
 #include <map>
@@ -49,29 +50,51 @@ std::vector<quant::Format> candidates_of(const std::string& text) {
 }
 
 plan::Table table_of(const std::vector<QuantizeTarget>& targets, const architecture::Layout& layout,
-                     const std::vector<quant::Format>& formats) {
-  plan::Table table{formats, {}};
+                     const Candidates& candidates) {
+  plan::Table table{candidates.formats, {}, {}, candidates.factor_bits};
+  if (!candidates.ranks.empty()) {
+    table.formats.clear();
+    for (const quant::Format& format : candidates.formats) {
+      for (const std::int64_t rank : candidates.ranks) {
+        table.formats.push_back(format);
+        table.ranks.push_back(rank);
+      }
+    }
+  }
   for (const QuantizeTarget& target : targets) {
     table.matrices.push_back({.name = target.weight(),
                               .rows = target.rows,
                               .columns = target.columns,
                               .layer = layer_of(layout.parameter(target.id), layout.layers()),
                               .group = layout.parameter(target.id).group,
+                              .adapted = target.adapted,
                               .errors = {}});
   }
   return table;
 }
 
-std::vector<quant::Format> adjacent_formats(const plan::Table& table, std::uint64_t budget) {
+std::vector<quant::Format> adjacent_formats(const std::vector<QuantizeTarget>& targets,
+                                            const architecture::Layout& layout,
+                                            const Candidates& candidates, std::uint64_t budget) {
   std::map<int, std::vector<quant::Format>> widths;
-  for (const quant::Format& format : table.formats) widths[format.bits].push_back(format);
-  auto lower = widths.begin();
+  for (const quant::Format& format : candidates.formats) widths[format.bits].push_back(format);
+  const auto fits = [&](const std::vector<quant::Format>& formats, bool largest) {
+    Candidates some{formats, candidates.ranks, candidates.factor_bits};
+    if (!some.ranks.empty()) {
+      const auto [least, most] = std::ranges::minmax(some.ranks);
+      some.ranks = {largest ? most : least};
+    }
+    return plan::reachable(table_of(targets, layout, some), {}).least <= budget;
+  };
+  auto lower = widths.begin(), upper = widths.begin();
   for (auto width = widths.begin(); width != widths.end(); ++width) {
-    if (plan::reachable({width->second, table.matrices}, {}).least <= budget) lower = width;
+    if (fits(width->second, true)) lower = width;
+    if (fits(width->second, false)) upper = width;
   }
-  std::vector<quant::Format> formats = lower->second;
-  if (const auto upper = std::next(lower); upper != widths.end()) {
-    formats.insert(formats.end(), upper->second.begin(), upper->second.end());
+  if (std::next(upper) != widths.end()) ++upper;
+  std::vector<quant::Format> formats;
+  for (auto width = lower; width != std::next(upper); ++width) {
+    formats.insert(formats.end(), width->second.begin(), width->second.end());
   }
   return formats;
 }

@@ -15,12 +15,23 @@ namespace qloft::pipeline {
 // Of a name of plan::candidate_sets, or a JSON file: an array of formats as in quantization_config.
 std::vector<quant::Format> candidates_of(const std::string& text);
 
-// The targets with these formats, without errors.
-plan::Table table_of(const std::vector<QuantizeTarget>& targets, const architecture::Layout& layout,
-                     const std::vector<quant::Format>& formats);
+// What a plan may give a matrix: each of the formats, beside each of the ranks where they are
+// planned, whose factors take `factor_bits` a number.
+struct Candidates {
+  std::vector<quant::Format> formats;
+  std::vector<std::int64_t> ranks = {};
+  double factor_bits = 0;
+};
 
-// Of the table's formats those of two code widths: the largest that all matrices can have within
-// `budget` bytes, else the smallest there is, and the next one.
-std::vector<quant::Format> adjacent_formats(const plan::Table& table, std::uint64_t budget);
+// The targets with these candidates, those of a format together, without errors.
+plan::Table table_of(const std::vector<QuantizeTarget>& targets, const architecture::Layout& layout,
+                     const Candidates& candidates);
+
+// Of the formats those of the code widths around the budget, in bytes: from the largest that all
+// matrices can have within it, beside the largest rank, else the smallest there is, to the one
+// behind the largest that they can have beside the smallest rank. Without ranks these are two.
+std::vector<quant::Format> adjacent_formats(const std::vector<QuantizeTarget>& targets,
+                                            const architecture::Layout& layout,
+                                            const Candidates& candidates, std::uint64_t budget);
 
 }  // namespace qloft::pipeline

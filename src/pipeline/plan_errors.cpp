@@ -15,9 +15,9 @@ namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
-std::optional<std::vector<double>> errors_of(const io::Json& line, std::size_t formats) {
+std::optional<std::vector<double>> errors_of(const io::Json& line, std::size_t candidates) {
   const auto list = line.find("errors");
-  if (list == line.end() || !list->is_array() || list->size() != formats) return std::nullopt;
+  if (list == line.end() || !list->is_array() || list->size() != candidates) return std::nullopt;
   std::vector<double> errors;
   for (const io::Json& error : *list) {
     if (!error.is_number()) return std::nullopt;
@@ -38,9 +38,27 @@ double unit_of(decompose::Metric metric, const decompose::Statistics& known,
   return columns * static_cast<double>(statistics->origin().length - 1) / (2 * trace);
 }
 
+// Of each format, and within it of each rank.
+std::vector<double> find_errors(MatrixView<const float> weight, const decompose::Recipe& recipe,
+                                const Candidates& candidates, const decompose::Statistics& known,
+                                const QuantizeTarget& target) {
+  if (candidates.ranks.empty()) {
+    return decompose::format_errors(weight, recipe, candidates.formats, known, target.weight());
+  }
+  const auto count = static_cast<std::ptrdiff_t>(candidates.ranks.size());
+  if (target.adapted) {
+    return decompose::format_errors(weight, recipe, candidates.formats, candidates.ranks, known,
+                                    target.weight());
+  }
+  const std::vector<double> plain =
+      decompose::format_errors(weight, recipe, candidates.formats, known, target.weight());
+  std::vector<double> errors;
+  for (const double error : plain) errors.insert(errors.end(), count, error);
+  return errors;
+}
+
 std::vector<double> errors_of_one(const quantized::ModelFiles& files, const QuantizeTarget& target,
-                                  const std::vector<quant::Format>& formats,
-                                  const decompose::Recipe& recipe,
+                                  const Candidates& candidates, const decompose::Recipe& recipe,
                                   const std::optional<statistics::File>& statistics) {
   decompose::Recipe its = recipe;
   if (!target.adapted) its.rank = 0;
@@ -48,7 +66,7 @@ std::vector<double> errors_of_one(const quantized::ModelFiles& files, const Quan
   files.drop(target.id);
   const decompose::Statistics known = statistics_of(statistics, target, its);
   try {
-    auto errors = decompose::format_errors(weight.view(), its, formats, known, target.weight());
+    auto errors = find_errors(weight.view(), its, candidates, known, target);
     const double unit = unit_of(its.metric, known, statistics);
     for (double& error : errors) error *= unit;
     if (!std::ranges::all_of(errors, [](double error) { return std::isfinite(error); })) {
@@ -62,11 +80,11 @@ std::vector<double> errors_of_one(const quantized::ModelFiles& files, const Quan
 
 }  // namespace
 
-ErrorFile::ErrorFile(const fs::path& folder, const io::Json& work, std::size_t formats)
+ErrorFile::ErrorFile(const fs::path& folder, const io::Json& work, std::size_t candidates)
     : journal_(folder / ("errors-" + work_name(work) + ".jsonl"), work) {
   for (const io::Json& piece : journal_.pieces()) {
     const auto name = piece.find("name");
-    auto errors = errors_of(piece, formats);
+    auto errors = errors_of(piece, candidates);
     if (name == piece.end() || !name->is_string() || !errors) continue;
     errors_[name->get<std::string>()] = std::move(*errors);
   }
@@ -78,14 +96,17 @@ void ErrorFile::add(const std::string& name, std::vector<double> errors) {
 }
 
 void find_errors(const quantized::ModelFiles& files, const std::vector<QuantizeTarget>& targets,
-                 const std::vector<quant::Format>& formats, const decompose::Recipe& recipe,
+                 const Candidates& candidates, const decompose::Recipe& recipe,
                  const std::optional<statistics::File>& statistics, ErrorFile& file,
                  Progress& progress) {
   const auto is_known = [&](const QuantizeTarget& t) { return file.errors().contains(t.weight()); };
   const std::uint64_t total = targets.size();
   auto done = static_cast<std::uint64_t>(std::ranges::count_if(targets, is_known));
   if (done == total) return;
-  progress.begin("errors of " + std::to_string(formats.size()) + " formats", total, "matrices");
+  const std::size_t ranks = candidates.ranks.size();
+  progress.begin("errors of " + std::to_string(candidates.formats.size()) + " formats" +
+                     (ranks > 0 ? " and " + std::to_string(ranks) + " ranks" : std::string()),
+                 total, "matrices");
   if (done > 0) progress.update(done, "known");
   auto flushed = Clock::now();
   std::vector<const QuantizeTarget*> unknown;
@@ -95,7 +116,7 @@ void find_errors(const quantized::ModelFiles& files, const std::vector<QuantizeT
   std::vector<std::vector<double>> found(unknown.size());
   const auto work = [&](std::int64_t i) {
     const auto index = static_cast<std::size_t>(i);
-    found[index] = errors_of_one(files, *unknown[index], formats, recipe, statistics);
+    found[index] = errors_of_one(files, *unknown[index], candidates, recipe, statistics);
   };
   const auto finish = [&](std::int64_t i) {
     const auto index = static_cast<std::size_t>(i);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "matrix_statistics.h"
+#include "plan_candidates.h"
 #include "qloft/core/progress.h"
 #include "qloft/decompose.h"
 #include "qloft/io.h"
@@ -20,7 +21,7 @@ namespace qloft::pipeline {
 class ErrorFile {
  public:
   // FOLDER/errors-HASH.jsonl.
-  ErrorFile(const std::filesystem::path& folder, const io::Json& work, std::size_t formats);
+  ErrorFile(const std::filesystem::path& folder, const io::Json& work, std::size_t candidates);
 
   const std::filesystem::path& path() const { return journal_.path(); }
   // By weight name.
@@ -37,7 +38,7 @@ class ErrorFile {
 // Finds the errors that `file` does not hold yet. Throws Interrupted where progress asks to stop;
 // what was found is kept.
 void find_errors(const quantized::ModelFiles& files, const std::vector<QuantizeTarget>& targets,
-                 const std::vector<quant::Format>& formats, const decompose::Recipe& recipe,
+                 const Candidates& candidates, const decompose::Recipe& recipe,
                  const std::optional<statistics::File>& statistics, ErrorFile& file,
                  Progress& progress);
 

@@ -1,5 +1,6 @@
 #include "plan_file.h"
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "qloft/core/error.h"
@@ -43,6 +44,7 @@ void add_formats(const std::vector<std::string>& target_modules,
       formats[description] = quantized::format_to_json(target.format);
     }
     members.emplace_back(target.weight(), description);  // names of targets are distinct
+    if (target.rank) json["ranks"][target.weight()] = *target.rank;
   }
   json["formats"] = std::move(formats);
   json["matrices"] = std::move(matrices);
@@ -63,6 +65,12 @@ PlanFile read_plan(const fs::path& file) {
     if (format == formats.end()) reference.refuse("the name of one of the formats");
     plan.matrices[name] = format->second;
   }
+  if (const auto ranks = root.find("ranks")) {
+    for (const auto& [name, rank] : ranks->members()) {
+      if (!plan.matrices.contains(name)) rank.refuse("one of the plan's matrices");
+      plan.ranks[name] = rank.integer(0, std::numeric_limits<std::int32_t>::max());
+    }
+  }
   return plan;
 }
 
@@ -80,6 +88,15 @@ std::vector<QuantizeTarget> targets_of(const PlanFile& plan, const fs::path& fil
     }
     target.format = found->second;
     left.erase(found);
+    if (plan.ranks.empty() || !target.adapted) continue;
+    const auto rank = plan.ranks.find(target.weight());
+    if (rank == plan.ranks.end()) {
+      throw InputError({file, "ranks"},
+                       "expected a rank for every matrix that has factors, found "
+                       "none for " +
+                           target.weight());
+    }
+    target.rank = rank->second;
   }
   if (!left.empty()) {
     throw InputError({file, "matrices." + left.begin()->first},

@@ -16,10 +16,12 @@ namespace qloft::pipeline {
 struct PlanFile {
   std::vector<std::string> target_modules;        // as quantize's option
   std::map<std::string, quant::Format> matrices;  // by weight name
+  std::map<std::string, std::int64_t> ranks;      // likewise; empty: they are not planned
 };
 
-// The members "target_modules", "formats" and "matrices". Equal formats are written once, under
-// their description, and referred to by it. `targets` have their formats.
+// The members "target_modules", "formats" and "matrices", and "ranks" where targets have their own.
+// Equal formats are written once, under their description, and referred to by it. `targets` have
+// their formats.
 void add_formats(const std::vector<std::string>& target_modules,
                  const std::vector<QuantizeTarget>& targets, io::Json& json);
 
@@ -27,8 +29,8 @@ void add_formats(const std::vector<std::string>& target_modules,
 // that a matrix refers to and that is not there.
 PlanFile read_plan(const std::filesystem::path& file);
 
-// The model's matrices with the plan's formats. Throws InputError naming a matrix that the model
-// lacks, or those that the plan lacks.
+// The model's matrices with the plan's formats and ranks. Throws InputError naming a matrix that
+// the model lacks, or those that the plan lacks.
 std::vector<QuantizeTarget> targets_of(const PlanFile& plan, const std::filesystem::path& file,
                                        const architecture::Layout& layout);
 

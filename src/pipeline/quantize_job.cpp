@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -75,6 +76,7 @@ void refuse_formats_beside_plan(const QuantizeOptions& o) {
   };
   refuse(o.bits.has_value(), "bits");
   refuse(o.size.has_value(), "size");
+  refuse(!o.ranks.empty(), "ranks");
   refuse(o.codebook.has_value(), "codebook");
   refuse(o.block.has_value(), "block");
   refuse(o.scale.has_value(), "scale");
@@ -97,6 +99,47 @@ void set_metric(const QuantizeOptions& o, decompose::Recipe& recipe) {
     }
     recipe.damping = *o.damping;
   }
+}
+
+}  // namespace
+
+namespace {
+
+// The rank of most matrices; the others, and with alpha by the rank every matrix, get a pattern.
+void set_ranks(const QuantizeOptions& o, std::vector<QuantizeTarget>& targets,
+               adapter::Config& config) {
+  std::map<std::int64_t, std::int64_t> counts;
+  for (QuantizeTarget& target : targets) {
+    if (!target.rank) continue;
+    if (*target.rank == 0) {
+      target.adapted = false;
+    } else {
+      ++counts[*target.rank];
+    }
+  }
+  const auto most =
+      std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second; });
+  config.rank = most == counts.end() ? 0 : most->first;
+  config.alpha = o.alpha.value_or(static_cast<double>(config.rank));
+  for (const QuantizeTarget& target : targets) {
+    if (!target.adapted || *target.rank == config.rank) continue;
+    config.rank_pattern[target.module] = *target.rank;
+    if (!o.alpha) config.alpha_pattern[target.module] = static_cast<double>(*target.rank);
+  }
+}
+
+// The last parts of the adapted modules' names, or their whole names where a module that is not
+// adapted ends like one of them.
+std::vector<std::string> names_of_adapted(const std::vector<QuantizeTarget>& targets) {
+  std::set<std::string> ends, others, whole;
+  for (const QuantizeTarget& target : targets) {
+    (target.adapted ? ends : others).insert(last_part(target.module));
+    if (target.adapted) whole.insert(target.module);
+  }
+  const bool distinct =
+      std::ranges::none_of(ends, [&](const auto& n) { return others.contains(n); });
+  const std::set<std::string>& names = distinct ? ends : whole;
+  return {names.begin(), names.end()};
 }
 
 }  // namespace
@@ -155,23 +198,26 @@ QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& 
     for (QuantizeTarget& target : job.targets) target.format = job.recipe.format;
   }
   check_targets(job.targets, job.recipe.rank, files);
+  job.adapter.rank = options.rank;
+  job.adapter.alpha = options.alpha.value_or(static_cast<double>(options.rank));
+  if (std::ranges::any_of(job.targets,
+                          [](const auto& target) { return target.rank.has_value(); })) {
+    set_ranks(options, job.targets, job.adapter);
+    job.recipe.rank = 0;
+    for (const QuantizeTarget& target : job.targets) {
+      job.recipe.rank = std::max(job.recipe.rank, target.rank.value_or(0));
+    }
+  }
   if (auto statistics = open_statistics(options.stats, job.recipe.metric, files)) {
     job.statistics.emplace(std::move(*statistics));
     job.statistics_fingerprint = file_fingerprint(options.stats);
   }
 
-  job.adapter.rank = options.rank;
-  job.adapter.alpha = options.alpha.value_or(static_cast<double>(options.rank));
   // The adapter starts where this model was only on top of this Q.
   if (!options.output.empty()) {
     job.adapter.base_model = std::filesystem::absolute(options.output).lexically_normal().string();
   }
-  std::set<std::string> names;
-  for (const QuantizeTarget& target : job.targets) {
-    if (target.adapted) names.insert(last_part(target.module));
-  }
-  job.adapter.target_modules.assign(names.begin(), names.end());
-  if (options.rank > 0) job.recipe.scale = job.adapter.scale_of("");
+  job.adapter.target_modules = names_of_adapted(job.targets);
   return job;
 }
 
@@ -195,6 +241,7 @@ io::Json to_json(const QuantizeJob& job) {
   json["base_model"] = job.adapter.base_model;
   for (const QuantizeTarget& target : job.targets) {
     json["targets"].push_back({target.module, quantized::format_to_json(target.format)});
+    if (target.rank) json["targets"].back().push_back(*target.rank);
   }
   return json;
 }

@@ -15,7 +15,9 @@
 namespace qloft::pipeline {
 
 struct QuantizeJob {
-  decompose::Recipe recipe;  // of the adapted matrices; each target has a format of its own
+  // Of the adapted matrices: each target has a format of its own, and by a plan a rank, of which
+  // the recipe has the largest.
+  decompose::Recipe recipe;
   adapter::Config adapter;
   ElementType adapter_type = ElementType::f32;
   std::vector<QuantizeTarget> targets;         // in the order of the forward pass

@@ -75,10 +75,11 @@ void check_targets(const std::vector<QuantizeTarget>& targets, std::int64_t rank
   for (const QuantizeTarget& target : targets) {
     const ErrorLocation where{files.folder(), target.weight()};
     const std::int64_t most = std::min(target.rows, target.columns);
-    if (target.adapted && rank > most) {
+    const std::int64_t its = target.rank.value_or(rank);
+    if (target.adapted && its > most) {
       throw InputError(where, "expected a rank of at most " + std::to_string(most) +
                                   " for its shape " + shape_text({target.rows, target.columns}) +
-                                  ", found " + std::to_string(rank));
+                                  ", found " + std::to_string(its));
     }
   }
 }

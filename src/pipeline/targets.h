@@ -21,7 +21,8 @@ struct QuantizeTarget {
   bool adapted = false;  // gets low-rank factors: linear layers do, the embedding does not
   quant::Format format;  // that quantize stores it in
   std::string input_of;  // the module with the same input whose name its Gram matrix bears
-  std::optional<std::int64_t> layer;  // none: outside of the blocks
+  std::optional<std::int64_t> layer;      // none: outside of the blocks
+  std::optional<std::int64_t> rank = {};  // of its factors, by a plan; none: that of all
 
   std::string weight() const { return module + ".weight"; }
 };
@@ -36,7 +37,8 @@ std::vector<QuantizeTarget> targets_of(const std::vector<std::string>& modules,
                                        const architecture::Layout& layout,
                                        const ErrorLocation& where);
 
-// Throws InputError naming a target that is smaller than `rank`.
+// Throws InputError naming a target that is smaller than its rank, which is `rank` where it has
+// none of its own.
 void check_targets(const std::vector<QuantizeTarget>& targets, std::int64_t rank,
                    const quantized::ModelFiles& files);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "qloft/core/checked.h"
@@ -14,6 +15,11 @@ namespace {
 void check(const Table& table) {
   if (table.formats.empty()) throw InputError({{}, "candidates"}, "expected formats, found none");
   if (table.matrices.empty()) throw InputError({{}, "matrices"}, "expected matrices, found none");
+  if (!table.ranks.empty() && table.ranks.size() != table.formats.size()) {
+    throw InputError({{}, "ranks"}, "expected one a format, " +
+                                        std::to_string(table.formats.size()) + ", found " +
+                                        std::to_string(table.ranks.size()));
+  }
   std::map<std::string, int> layers;
   for (const MatrixRow& matrix : table.matrices) {
     if (matrix.rows < 1 || matrix.columns < 1) {
@@ -42,14 +48,21 @@ void check_errors(const Table& table) {
   }
 }
 
+std::uint64_t factor_bytes(const Table& table, const MatrixRow& matrix, std::size_t format) {
+  if (!matrix.adapted) return 0;
+  const double numbers = static_cast<double>(table.rank_of(format)) *
+                         static_cast<double>(matrix.rows + matrix.columns);
+  return static_cast<std::uint64_t>(std::ceil(numbers * table.factor_bits / 8));
+}
+
 // Stored bytes by matrix and format; matrices of one shape are counted once.
 std::vector<std::vector<std::uint64_t>> stored_bytes(const Table& table) {
-  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<std::uint64_t>> by_shape;
+  std::map<std::tuple<std::int64_t, std::int64_t, bool>, std::vector<std::uint64_t>> by_shape;
   std::vector<std::vector<std::uint64_t>> out;
   for (const MatrixRow& matrix : table.matrices) {
-    std::vector<std::uint64_t>& bytes = by_shape[{matrix.rows, matrix.columns}];
+    std::vector<std::uint64_t>& bytes = by_shape[{matrix.rows, matrix.columns, matrix.adapted}];
     for (std::size_t f = bytes.size(); f < table.formats.size(); ++f) {
-      std::uint64_t sum = 0;
+      std::uint64_t sum = factor_bytes(table, matrix, f);
       for (const auto& part : quant::parts(table.formats[f], matrix.rows, matrix.columns)) {
         sum = checked_add(sum, part.bytes, matrix.name);
       }

@@ -1,6 +1,7 @@
 #pragma once
 // The integer program that the strategies solve.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -34,7 +35,9 @@ struct Problem {
   std::uint64_t weights = 0;
 
   bool allows(std::size_t matrix, std::size_t format) const {
-    return table.formats[format].bits >= least_bits[matrix];
+    const MatrixRow& m = table.matrices[matrix];
+    return table.formats[format].bits >= least_bits[matrix] &&
+           (!m.adapted || table.rank_of(format) <= std::min(m.rows, m.columns));
   }
   // Mean stored bits of a weight.
   double bits(std::uint64_t stored_bytes) const {

@@ -260,5 +260,32 @@ TEST(FormatErrors, AreThoseOfNearestCodesAfterTheLowRankPart) {
   }
 }
 
+TEST(FormatErrors, OfRanksAreWhatTheFactorsLeaveOfTheCodesErrors) {
+  const Matrix weight = noise(20, 64);
+  const Statistics statistics = all_statistics(20, 64);
+  const std::vector<quant::Format> formats = {{.bits = 2, .second_level = {}},
+                                              {.bits = 4, .second_level = {}}};
+  const std::vector<std::int64_t> ranks = {0, 3, 8};
+  Recipe recipe = closed_form(Metric::gram, 16);
+  const auto errors = format_errors(weight.view(), recipe, formats, ranks, statistics, "w");
+  ASSERT_EQ(errors.size(), formats.size() * ranks.size());
+  const auto plain =
+      format_errors(weight.view(), closed_form(Metric::gram, 0), formats, statistics, "w");
+  for (std::size_t f = 0; f < formats.size(); ++f) {
+    EXPECT_NEAR(errors[f * ranks.size()] / plain[f], 1, 1e-5);
+    recipe.format = formats[f];
+    recipe.loop = Loop::low_rank_first;
+    recipe.iterations = 1;
+    for (std::size_t r = 1; r < ranks.size(); ++r) {
+      recipe.rank = ranks[r];
+      const Decomposition one = decompose(weight.view(), recipe, statistics, "w");
+      const double first =
+          squared_error(what_is_left(weight, one), weighed(Metric::gram, statistics));
+      EXPECT_LT(errors[f * ranks.size() + r], first) << formats[f].bits << " " << ranks[r];
+      EXPECT_LT(errors[f * ranks.size() + r], errors[f * ranks.size() + r - 1]);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace qloft::decompose

@@ -189,7 +189,9 @@ TEST_F(Automatic, RefusesWhatDoesNotFitBeforeAnyWork) {
   EXPECT_EQ(refused(o), "size: expected bits or a size, found both");
   o.size.reset();
   o.codebook = "lloyd";
-  EXPECT_THAT(refused(o), HasSubstr("bits: expected a whole number beside options of one format"));
+  EXPECT_THAT(
+      refused(o),
+      HasSubstr("bits: expected a whole number, and no ranks, beside options of one format"));
   o = options("out");
   o.effort = "low";
   EXPECT_THAT(refused(o), HasSubstr("effort: expected none with the method auto"));

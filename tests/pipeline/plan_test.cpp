@@ -113,6 +113,89 @@ TEST_F(Plan, WritesWhatAPersonReads) {
   EXPECT_EQ(json["formats"]["nf3 block 16 absmax bf16"]["bits"], 3);
 }
 
+// The tiny model's adapter of rank 4 in bf16 takes 11.4 bits a weight: ranks are what there is to
+// save.
+TEST_F(Plan, OfRanksSharesOneBudgetAmongCodesAndFactors) {
+  PlanOptions o = options(9);
+  o.ranks = {0, 1, 2, 4};
+  o.adapter_dtype = "bf16";
+  const PlanReport report = plan(o, silent_);
+  EXPECT_EQ(report.candidates, 3 * 4);
+  EXPECT_LE(report.bits_per_weight, 9);
+  const io::Json ranks = io::read_json(folder_ / "plan.json")["ranks"];
+  EXPECT_EQ(ranks.size(), 14u);
+
+  QuantizeOptions q = by_plan();
+  q.adapter_dtype = "bf16";
+  const QuantizeReport quantized = quantize(q, silent_);
+  EXPECT_NEAR(quantized.total_bits_per_weight, report.bits_per_weight, 1e-9);
+  const auto adapter = adapter::load(folder_ / "out/adapter");
+  std::set<std::int64_t> seen;
+  for (const auto& [name, rank] : ranks.items()) {
+    const std::string module = name.substr(0, name.rfind('.'));
+    seen.insert(rank.get<std::int64_t>());
+    ASSERT_EQ(adapter.modules.contains(module), rank != 0) << name;
+    if (rank == 0) continue;
+    EXPECT_EQ(adapter.modules.at(module).a.rows(), rank) << name;
+    EXPECT_EQ(adapter.config.scale_of(module), 1) << name;
+  }
+  EXPECT_GE(seen.size(), 2u);
+
+  q.alpha = 8;  // as PEFT has it: one alpha, over the rank of each
+  q.overwrite = true;
+  quantize(q, silent_);
+  const auto scaled = adapter::load(folder_ / "out/adapter");
+  for (const auto& [module, factors] : scaled.modules) {
+    EXPECT_EQ(scaled.config.scale_of(module), 8.0 / static_cast<double>(factors.a.rows()));
+  }
+}
+
+TEST_F(Plan, OfRanksLeavesNoMoreThanAnyOneRank) {
+  PlanOptions o = options(5);
+  o.adapter_dtype = "nf8";
+  o.ranks = {0, 1, 2};
+  const double best = plan(o, silent_).objective;
+  for (const std::int64_t rank : {0, 1}) {
+    o.ranks = {rank};
+    EXPECT_LE(best, plan(o, silent_).objective) << rank;
+  }
+}
+
+TEST_F(Plan, ThatQuantizeMakesMayChooseRanks) {
+  QuantizeOptions q = by_plan();
+  q.plan.reset();
+  q.method = "lq-lora";
+  q.bits = 10;
+  q.ranks = {1, 2};
+  q.adapter_dtype = "bf16";
+  const QuantizeReport report = quantize(q, silent_);
+  EXPECT_LE(report.total_bits_per_weight, 10);
+  EXPECT_GT(report.total_bits_per_weight, 8);
+  q.bits.reset();
+  EXPECT_THAT(refused(quantize, q), HasSubstr("ranks: expected a budget"));
+  plan(options(4.3), silent_);
+  q.plan = folder_ / "plan.json";
+  q.overwrite = true;
+  EXPECT_THAT(refused(quantize, q), HasSubstr("ranks: expected none beside --plan"));
+}
+
+TEST_F(Plan, WhoseRanksDoNotFitIsRefusedByTheMatrix) {
+  PlanOptions o = options(9);
+  o.ranks = {1, 2};
+  plan(o, silent_);
+  const std::string query = "model.layers.0.self_attn.q_proj.weight";
+  EXPECT_THAT(
+      refused_plan([&](io::Json& json) { json["ranks"].erase(query); }),
+      HasSubstr("ranks: expected a rank for every matrix that has factors, found none for " +
+                query));
+  EXPECT_THAT(refused_plan([&](io::Json& json) { json["ranks"][query] = -1; }),
+              HasSubstr("ranks." + query + ": expected"));
+  EXPECT_THAT(refused_plan([&](io::Json& json) { json["ranks"][query] = 99; }),
+              HasSubstr("expected a rank of at most"));
+  EXPECT_THAT(refused_plan([&](io::Json& json) { json["ranks"]["no.weight"] = 1; }),
+              HasSubstr("ranks.no.weight: expected one of the plan's matrices"));
+}
+
 TEST_F(Plan, ReachesASizeThatIsTheFoldersOwn) {
   PlanOptions o = options(0);
   o.bits.reset();
@@ -232,6 +315,18 @@ TEST_F(Plan, RefusesWrongOptions) {
        [](PlanOptions& o) { o.candidates = "narrow"; }},
       {"rank: expected 0 or more, found -1", [](PlanOptions& o) { o.rank = -1; }},
       {"expected a rank of at most 16", [](PlanOptions& o) { o.rank = 17; }},
+      {"expected a rank of at most 16",
+       [](PlanOptions& o) {
+         o.ranks = {4, 17};
+       }},
+      {"ranks: expected different ranks from 0 on, found -1",
+       [](PlanOptions& o) {
+         o.ranks = {4, -1};
+       }},
+      {"ranks: expected different ranks from 0 on, found 4 twice",
+       [](PlanOptions& o) {
+         o.ranks = {4, 4};
+       }},
       {"metric: expected one of", [](PlanOptions& o) { o.metric = "taxicab"; }},
       {"stats: expected a file that qloft calibrate wrote, which the metric gram needs",
        [](PlanOptions& o) { o.metric = "gram"; }},

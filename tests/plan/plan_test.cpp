@@ -264,6 +264,23 @@ TEST(Table, ThatIsBrokenIsRefusedByTheMatrix) {
               HasSubstr("matrix1: expected the group qkv in one layer"));
 }
 
+// 64 x 64 at rank 2 in 16 bits: 512 bytes, a bit of its codes.
+TEST(Table, WithRanksCountsTheirFactors) {
+  Table table = table_of({nf(2), nf(2), nf(3)}, {{4, 1, 3}, {4, 3, 1}, {4, 0.5, 0.1}});
+  table.ranks = {0, 2, 0};
+  table.factor_bits = 16;
+  table.matrices[2].adapted = false;  // a rank takes no bytes there, and 3 bits do
+  const std::uint64_t least = reachable(table, {}).least;
+  EXPECT_EQ(least, stored_bytes(table, {0, 0, 0}));
+  const Allocation found = allocate(table, least + 2 * 512, Strategy::ilp);
+  EXPECT_THAT(found.formats, ElementsAre(1, 2, 1));
+  EXPECT_EQ(found.bytes, least + 2 * 512);
+  table.ranks = {0, 65, 0};
+  EXPECT_THAT(allocate(table, 1 << 20, Strategy::ilp).formats, ElementsAre(2, 2, 2));
+  table.ranks = {0, 2};
+  EXPECT_THAT(refusal(table, 1 << 20, Strategy::ilp), HasSubstr("ranks: expected one a format, 3"));
+}
+
 TEST(Table, WithoutAFormatThatTheConstraintsAllowIsRefused) {
   const Table table = table_of({nf(2), nf(3)}, {{1.0, 0.5}});
   EXPECT_THAT(refusal(table, 1 << 20, Strategy::ilp, {.first_and_last_bits = 4}),

@@ -55,10 +55,13 @@ void visit_options(PlanOptions& o, Visitor& v) {
     "q_proj, v_proj, lm_head, ...; default: all linear layers but lm_head");
   v.group("Errors");
   v("--rank", o.rank, "rank of the adapter to come: what it takes up costs no bits");
+  v("--ranks", o.ranks,
+    "in place of --rank: 0,16,64 and the like, one for each matrix, within the budget");
   v("--metric", o.metric, "frobenius, fisher, gram-diagonal, gram or fisher-gram");
   v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
   v("--damping", o.damping, "of Gram matrices, in parts of the diagonal's mean");
-  v("--adapter-dtype", o.adapter_dtype, "how it is stored, for --size: f32, bf16, f16 or nf8");
+  v("--adapter-dtype", o.adapter_dtype,
+    "how it is stored, for --size and --ranks: f32, bf16, f16 or nf8");
 }
 
 // Of stages that decompose matrices: by which method.
@@ -123,6 +126,9 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--plan", o.plan, "a plan of `qloft plan`: a format for each matrix, in place of the others");
   v("--bits", o.bits, "1 to 8 (the method's own: 4); 2.5 and the like: stored bits, by a plan");
   v("--size", o.size, "in place of bits, by a plan: 400MB of all tensors and the adapter");
+  v("--ranks", o.ranks,
+    "in place of --rank, by a plan: 8,16,64 and the like, one for each matrix; bits then count the "
+    "adapter");
   visit_format(o, v);
 }
 

@@ -49,9 +49,10 @@ struct QuantizeOptions {
   std::optional<std::string> second_type;
   std::optional<std::string> second_code;  // "dynamic" or "uniform"
 
-  std::int64_t rank = 16;             // 0: no adapter
-  std::optional<double> alpha;        // the rank, so that the adapter's scale is 1
-  std::optional<int> iterations;      // of the preset's loop
+  std::int64_t rank = 16;           // 0: no adapter; a plan that has ranks says it for each matrix
+  std::vector<std::int64_t> ranks;  // as PlanOptions', by a plan
+  std::optional<double> alpha;      // the rank, so that the adapter's scale is 1
+  std::optional<int> iterations;    // of the preset's loop
   std::optional<std::string> effort;  // "low", "medium" or "high": decompose::efforts
   bool exact = false;                 // full singular value decompositions
   std::uint64_t seed = 0;

@@ -60,6 +60,7 @@ void visit_fields(CalibrateReport& r, Visitor& v) {
 template <typename Visitor>
 void visit_fields(PlannedFormat& f, Visitor& v) {
   v("format", f.format, show::text("format"));
+  v("rank", f.rank, show::text("rank"));
   v("matrices", f.matrices, show::text("matrices"));
   v("weights", f.weights, show::count("weights"));
   v("bits_per_weight", f.bits_per_weight, show::fixed("bits", 3));
