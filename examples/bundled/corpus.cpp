@@ -1,20 +1,28 @@
 // Writes the corpus of the bundled model: arithmetic word problems with worked answers, and plain
-// stories. The same arguments give the same bytes on every machine.
+// stories; and of a small encoder-decoder: stories with one-sentence summaries. The same arguments
+// give the same bytes on every machine.
 //
-//   corpus OUT [PROBLEMS [DRILLS [STORIES [SEED]]]]
+//   corpus OUT [PROBLEMS [DRILLS [STORIES [SEED [SUMMARIES]]]]]
 //
 // OUT/problems-train.jsonl  {"question", "answer"}; an answer ends in "#### N"
 // OUT/problems-test.jsonl   500 problems whose numbers never stand together in a training problem
 // OUT/drills-train.jsonl    {"prompt", "completion"}: single steps of such answers
 // OUT/stories-train.jsonl   {"text"}
 // OUT/stories-test.txt      200 stories that no training story equals, as one text
+//
+// With SUMMARIES, so many lines each, and 300 to test on, of stories that stand nowhere else:
+// OUT/summaries-train.jsonl {"document", "summary"}
+// OUT/summaries-test.jsonl
+// OUT/noised-train.jsonl    the same fields: a story whose spans of words are masked, and the story
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,6 +38,7 @@ namespace {
 
 constexpr int kTestProblems = 500;
 constexpr int kTestStories = 200;
+constexpr int kTestSummaries = 300;
 constexpr std::uint64_t kTestShare = 8;  // one combination of numbers in eight is held out
 
 using Words = std::vector<std::pair<std::string_view, std::string>>;
@@ -148,7 +157,11 @@ std::string problem_line(qloft::Random& random, bool test) {
   return line.dump() + '\n';
 }
 
-std::string story(qloft::Random& random) {
+struct Story {
+  std::string text, summary;
+};
+
+Story story_with_summary(qloft::Random& random) {
   Words words = people(random);
   const std::string_view place = pick(kPlaces, random);
   std::string_view other = pick(kPlaces, random);
@@ -167,7 +180,64 @@ std::string story(qloft::Random& random) {
     if (!text.empty()) text += ' ';
     text += sentence;
   }
-  return text;
+  const Ending& ending = pick(kEndings, random);
+  return {text + ' ' + fill(ending.line, words), fill(ending.summary, words)};
+}
+
+std::string story(qloft::Random& random) {
+  return story_with_summary(random).text;
+}
+
+// BART's text infilling (Lewis et al. 2020): spans of words become one mask each, until three words
+// in ten are gone. Spans of 1 to 5 words, in place of the paper's Poisson lengths of mean 3.
+std::string noised(const std::string& text, qloft::Random& random) {
+  std::vector<std::string> words;
+  std::istringstream stream(text);
+  for (std::string word; stream >> word;) words.push_back(word);
+  constexpr std::string_view kMask = "<mask>";
+  for (std::size_t left = words.size() * 3 / 10; left > 0;) {
+    const auto length =
+        static_cast<std::size_t>(1 + random.below(std::min<std::uint64_t>(5, left)));
+    const auto first = static_cast<std::size_t>(random.below(words.size() - length + 1));
+    words[first] = kMask;
+    words.erase(words.begin() + static_cast<std::ptrdiff_t>(first) + 1,
+                words.begin() + static_cast<std::ptrdiff_t>(first + length));
+    left -= length;
+  }
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : " ") + word;
+  return out;
+}
+
+std::string pair_line(const std::string& document, const std::string& summary) {
+  nlohmann::ordered_json line;
+  line["document"] = document;
+  line["summary"] = summary;
+  return line.dump() + '\n';
+}
+
+void write_summaries(const std::filesystem::path& folder, int count, std::uint64_t seed) {
+  std::set<std::string> seen;
+  const auto unseen = [&](qloft::Random& random) {
+    while (true) {
+      Story story = story_with_summary(random);
+      if (seen.insert(story.text).second) return story;
+    }
+  };
+  const auto write_lines = [&](const char* name, int lines, std::uint64_t stream, auto line) {
+    qloft::Random random(seed, stream);
+    std::string text;
+    for (int i = 0; i < lines; ++i) text += line(unseen(random), random);
+    qloft::write_file(folder / name, text);
+  };
+  const auto with_summary = [](const Story& story, qloft::Random&) {
+    return pair_line(story.text, story.summary);
+  };
+  write_lines("summaries-test.jsonl", kTestSummaries, 5, with_summary);
+  write_lines("summaries-train.jsonl", count, 6, with_summary);
+  write_lines("noised-train.jsonl", count, 7, [](const Story& story, qloft::Random& random) {
+    return pair_line(noised(story.text, random), story.text);
+  });
 }
 
 void write(const std::filesystem::path& folder, int problems, int drills, int stories,
@@ -225,8 +295,8 @@ std::uint64_t number(const char* argument) {
 }  // namespace corpus
 
 int main(int count, char** arguments) {
-  if (count < 2 || count > 6) {
-    std::cerr << "usage: corpus OUT [PROBLEMS [DRILLS [STORIES [SEED]]]]\n";
+  if (count < 2 || count > 7) {
+    std::cerr << "usage: corpus OUT [PROBLEMS [DRILLS [STORIES [SEED [SUMMARIES]]]]]\n";
     return 2;
   }
   try {
@@ -236,6 +306,9 @@ int main(int count, char** arguments) {
     corpus::write(arguments[1], static_cast<int>(given(2, 60'000)),
                   static_cast<int>(given(3, 120'000)), static_cast<int>(given(4, 3'000)),
                   given(5, 1));
+    if (count > 6) {
+      corpus::write_summaries(arguments[1], static_cast<int>(given(6, 0)), given(5, 1));
+    }
   } catch (const qloft::InputError& error) {
     std::cerr << "corpus: " << error.what() << '\n';
     return 2;

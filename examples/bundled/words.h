@@ -85,7 +85,8 @@ inline const std::vector<Problem> kProblems = {
                   "many does each friend get?"}},
 };
 
-// A story is one line from each of these, in this order; an empty line leaves the sentence out.
+// A story is one line from each of these, in this order, and an ending; an empty line leaves the
+// sentence out.
 using Lines = std::vector<std::string_view>;
 
 inline constexpr std::array<std::string_view, 12> kPlaces = {
@@ -122,11 +123,23 @@ inline const std::vector<Lines> kStory = {
     {"Together they carried the {object} to {place2}.",
      "They looked for the owner of the {object} all day.",
      "Then {F} came and gave the {animal} some bread.", ""},
-    {"In the evening {he} went home and was {feeling}.",
-     "From that day on {N} and the {animal} were friends.",
-     "At night {he} told {his} mother about the {object}.",
-     "The {animal} said thank you and went to sleep.",
-     "{F} laughed, and {N} was {feeling} no more."},
+};
+
+// The last line of a story, and what the whole comes to in one sentence.
+struct Ending {
+  std::string_view line, summary;
+};
+inline constexpr std::array kEndings = {
+    Ending{"In the evening {he} went home and was {feeling}.",
+           "{N} met a {adjective} {animal} at {place} and came home {feeling}."},
+    Ending{"From that day on {N} and the {animal} were friends.",
+           "{N} and a {adjective} {animal} became friends at {place}."},
+    Ending{"At night {he} told {his} mother about the {object}.",
+           "{N} told {his} mother of a {object} at {place}."},
+    Ending{"The {animal} said thank you and went to sleep.",
+           "A {adjective} {animal} with a {object} thanked {N} at {place}."},
+    Ending{"{F} laughed, and {N} was {feeling} no more.",
+           "{F} made {N} laugh about a {animal} with a {object}."},
 };
 
 }  // namespace corpus

@@ -27,6 +27,8 @@ std::filesystem::path resolve(const std::string& model);
 class Checkpoint {
  public:
   explicit Checkpoint(std::filesystem::path folder);
+  // A folder that need hold no weights, whose config.json and its companions alone count.
+  static Checkpoint without_tensors(std::filesystem::path folder);
 
   const std::filesystem::path& folder() const { return folder_; }
   const io::Json& config() const { return *config_; }  // config.json
@@ -45,6 +47,8 @@ class Checkpoint {
   void drop(std::string_view name) const;
 
  private:
+  Checkpoint() = default;
+
   struct Entry {
     std::size_t file;
     const io::TensorInfo* info;

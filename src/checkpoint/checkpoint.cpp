@@ -79,6 +79,13 @@ std::vector<std::pair<std::string, std::string>> read_index(const fs::path& file
 
 }  // namespace
 
+Checkpoint Checkpoint::without_tensors(fs::path folder) {
+  Checkpoint out;
+  out.config_ = std::make_shared<const io::Json>(read_config(folder));
+  out.folder_ = std::move(folder);
+  return out;
+}
+
 Checkpoint::Checkpoint(fs::path folder) : folder_(std::move(folder)) {
   config_ = std::make_shared<const io::Json>(read_config(folder_));
   std::error_code error;

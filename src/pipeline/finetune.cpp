@@ -88,8 +88,7 @@ std::optional<train::Validation> validation_of(const FinetuneInputs& inputs,
       score.key,
       [&inputs, adapter, key = score.key](model::Model& model) {
         const TaskInputs& own = *inputs.task;
-        const evaluate::Subject subject{model, adapter, inputs.text.tokenizer,
-                                        inputs.files->source()};
+        const evaluate::Subject subject{model, adapter, inputs.text.tokenizer, inputs.source()};
         Progress silent;
         return own.task->run(subject, own.request, own.validation, silent).find(key).value_or(0);
       },

@@ -75,7 +75,7 @@ void check_task_options(const FinetuneOptions& o, const evaluate::Task* task) {
 TaskInputs read_task(const evaluate::Task& task, const FinetuneOptions& options,
                      const FinetuneInputs& inputs, Progress& progress) {
   const evaluate::Materials materials{inputs.layout, inputs.text.tokenizer, inputs.text.chat,
-                                      inputs.files->source()};
+                                      inputs.source()};
   evaluate::Request request{options.validation.value_or(fs::path()), evaluate::all_settings()};
   evaluate::set(request.settings, "length", inputs.training.length);
   evaluate::set(request.settings, "batch", inputs.training.batch);
@@ -114,7 +114,9 @@ void check_finetune(const FinetuneOptions& o) {
   if (task_of(o) != nullptr) {
     refuse(o.show > 0, "show", "expected none with a task");
     refuse(o.validation_share != 0, "validation_share", "expected a validation file with a task");
-    refuse(o.from_random, "from_random", "expected a model to begin with for a task");
+    const auto& head = task_of(o)->head;
+    refuse(o.from_random && head && head->kind != architecture::HeadKind::sequence_to_sequence,
+           "from_random", "expected a model to begin with for a head on top of it");
     refuse(o.train.batching == data::Batching::packed, "batching",
            "expected padded rows for a task, found packed");
   }
@@ -153,7 +155,11 @@ FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress) {
   }
   architecture::Layout layout =
       files ? files->layout() : architecture::read_layout(config, config_file);
-  if (task == nullptr) architecture::expect_next_token(layout, config_file);
+  if (task == nullptr) {
+    architecture::expect_next_token(layout, config_file);
+  } else if (!files && task->head) {
+    architecture::expect_head(layout, *task->head, config_file);
+  }
   if (files) config = files->config();
   train::Options training = options.train;
   if (layout.max_positions > 0 && training.length > layout.max_positions) {
@@ -165,9 +171,12 @@ FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress) {
     check_fresh_adapter(layout, options);
   }
   Tokenization text = load_tokenization(sources_of(options, folder, files), layout.vocabulary_size);
+  std::optional<checkpoint::Checkpoint> bare;
+  if (!files) bare = checkpoint::Checkpoint::without_tensors(folder);
   FinetuneInputs inputs{folder,
                         std::move(config),
                         std::move(files),
+                        std::move(bare),
                         std::move(layout),
                         std::move(training),
                         std::move(text),

@@ -40,12 +40,15 @@ struct FinetuneInputs {
   std::filesystem::path folder;
   io::Json config;
   std::optional<quantized::ModelFiles> files;  // nullopt: from random weights
+  std::optional<checkpoint::Checkpoint> bare;  // of these: the folder without tensors
   architecture::Layout layout;
   train::Options training;
   Tokenization text;
   // One of both.
   std::optional<FinetuneData> data;
   std::optional<TaskInputs> task;
+
+  const checkpoint::Checkpoint& source() const { return files ? files->source() : *bare; }
 };
 
 FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress);

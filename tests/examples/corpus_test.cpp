@@ -129,9 +129,30 @@ TEST_F(Corpus, LeavesNoPatternUnfilled) {
   EXPECT_THAT(content(folder_ / "stories-test.txt"), testing::Not(testing::HasSubstr("{")));
 }
 
+TEST_F(Corpus, WritesSummariesOfStoriesThatStandNowhereElse) {
+  ASSERT_EQ(run(folder_, "1 1 1 1 400"), 0);
+  std::set<std::string> seen;
+  for (const std::string name : {"summaries-train.jsonl", "summaries-test.jsonl"}) {
+    for (const auto& line : lines(name)) {
+      const std::string document = line.at("document"), summary = line.at("summary");
+      EXPECT_TRUE(seen.insert(document).second) << document;
+      EXPECT_THAT(document, testing::Not(testing::HasSubstr(summary)));
+      EXPECT_THAT(summary, testing::Not(testing::HasSubstr("{")));
+      EXPECT_THAT(summary, testing::EndsWith("."));
+    }
+  }
+  EXPECT_EQ(seen.size(), 400u + 300u);
+  for (const auto& line : lines("noised-train.jsonl")) {
+    const std::string noised = line.at("document"), whole = line.at("summary");
+    EXPECT_TRUE(seen.insert(whole).second) << whole;
+    EXPECT_THAT(noised, testing::HasSubstr("<mask>"));
+    EXPECT_LT(noised.size(), whole.size());
+  }
+}
+
 TEST_F(Corpus, RefusesWhatIsNotANumber) {
   EXPECT_EQ(run(folder_, "many"), 2);
-  EXPECT_EQ(run(folder_, "10 10 10 1 1"), 2);
+  EXPECT_EQ(run(folder_, "10 10 10 1 1 1"), 2);
 }
 
 TEST_F(Corpus, TableShowsEveryReport) {
