@@ -77,6 +77,11 @@ TokenSizes sizes_of(const Block& block, const Layout& layout) {
     out.elements += (1 + norms) * static_cast<double>(layout.hidden_size);
     out.floats += norms;
   }
+  if (block.convolution) {
+    // The neighbours of each token, their sum before and behind the activation, and the norm's.
+    out.elements += static_cast<double>((block.convolution->width + 4) * layout.hidden_size);
+    out.floats += 1;
+  }
   return out;
 }
 

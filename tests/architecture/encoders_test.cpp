@@ -116,14 +116,32 @@ TEST(EncoderLayout, OfADebertaSharesTheTableOfDistances) {
   EXPECT_NEAR(first.scale, 1 / std::sqrt(8.0 * 3), 1e-12);
 }
 
+TEST(EncoderLayout, OfADebertaHasAConvolutionInItsFirstBlock) {
+  io::Json config = small_bert("DebertaV2Model");
+  config.update({{"model_type", "deberta-v2"}, {"conv_kernel_size", 3}, {"conv_groups", 2}});
+  const Layout layout = parse_encoder(config);
+  ASSERT_TRUE(layout.blocks[0].convolution.has_value());
+  EXPECT_FALSE(layout.blocks[1].convolution.has_value());
+  const Parameter& weight = layout.parameter(layout.blocks[0].convolution->weight);
+  EXPECT_EQ(weight.name, "encoder.conv.conv.weight");
+  EXPECT_EQ(weight.layer, 0);
+  EXPECT_THAT(weight.shape, ElementsAre(32, 48));
+  EXPECT_THAT(storages_of(weight)[0][0].shape, ElementsAre(32, 16, 3));
+  for (const ParameterId id : quantizable(layout)) {
+    EXPECT_NE(id, layout.blocks[0].convolution->weight);
+  }
+}
+
 TEST(EncoderLayout, RefusesWhatIsNoEncoder) {
   EXPECT_THAT(refusal_of(small_bert("BertForMultipleChoice")), HasSubstr("BertForMultipleChoice"));
   io::Json config = small_bert("BertModel");
   config["is_decoder"] = true;
   EXPECT_THAT(refusal_of(config), HasSubstr("is_decoder"));
   config = small_bert("DebertaV2Model");
-  config.update({{"model_type", "deberta-v2"}, {"conv_kernel_size", 3}});
-  EXPECT_THAT(refusal_of(config), HasSubstr("conv_kernel_size"));
+  config.update({{"model_type", "deberta-v2"}, {"conv_kernel_size", 4}});
+  EXPECT_THAT(refusal_of(config), HasSubstr("conv_kernel_size: expected an odd number, found 4"));
+  config.update({{"conv_kernel_size", 3}, {"conv_groups", 5}});
+  EXPECT_THAT(refusal_of(config), HasSubstr("conv_groups: expected a divisor of hidden_size"));
 }
 
 TEST(WithHead, NamesTransformersClassAndLabels) {

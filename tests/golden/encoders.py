@@ -76,4 +76,11 @@ ENCODERS = {
     "modernbert_masked": Encoder("ModernBertForMaskedLM", "modernbert", MODERNBERT, spelling="published"),
     "modernbert_spans": Encoder("ModernBertForQuestionAnswering", "modernbert", MODERNBERT | dict(norm_bias=True),
                                 ["Wo"]),
+    "deberta_v2_convolution": Encoder(
+        "DebertaV2ForSequenceClassification", "deberta-v2",
+        DEBERTA_V3 | THREE | dict(conv_kernel_size=3, conv_act="gelu"), ["query_proj", "value_proj", "dense"],
+        matters=[dict(conv_act="relu"), dict(layer_norm_eps=0.1)]),
+    "deberta_v2_groups": Encoder(
+        "DebertaV2ForTokenClassification", "deberta-v2",
+        DEBERTA_V3 | THREE | dict(conv_kernel_size=5, conv_groups=2), ["key_proj"]),
 }

@@ -23,6 +23,7 @@ enum class Role : std::uint8_t {
   position_embedding,  // [positions, width], a row a position or a distance
   type_embedding,      // [types, width], a row a type of token
   linear,              // [out, in], within a block: what quantizing and adapters address
+  convolution,         // [out, in / groups * width], of neighbouring tokens
   router,              // [experts, in], chooses experts or weighs one
   projection,          // [out, in], between an embedding's width and the hidden size
   output,              // [vocabulary, in], hidden states to logits
@@ -162,10 +163,22 @@ struct Branch {
   double multiplier = 1;
 };
 
+// norm(y + activation(convolution(x))), x what a block begins with and y what its branches made of
+// it (He et al. 2021, DeBERTa v2): each token takes `width` tokens, half of the others to each
+// side; padding is zero.
+struct Convolution {
+  ParameterId weight = kNoParameter;  // with a bias
+  std::int64_t width = 0;             // odd
+  std::int64_t groups = 1;            // parts of x and of the result that go together
+  Activation activation = Activation::tanh;
+  Norm norm;
+};
+
 // Branches one after the other, or all from the same x, their results added to it at once.
 struct Block {
   std::vector<Branch> branches;
   bool parallel = false;
+  std::optional<Convolution> convolution = std::nullopt;
 };
 
 // What is added, and the norm of the sum, come before the projection where they are as wide as the

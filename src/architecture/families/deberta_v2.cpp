@@ -64,14 +64,39 @@ Distances add_distances(const io::Field& config, LayoutBuilder& builder, const E
   return out;
 }
 
+// Its parameters are the first block's, whatever their names.
+void add_convolution(const io::Field& config, LayoutBuilder& builder, const Encoder& encoder,
+                     const std::string& stem) {
+  const std::int64_t hidden = encoder.sizes.hidden;
+  Convolution out;
+  out.width = config.integer("conv_kernel_size", 0, kMaxSize).value_or(0);
+  if (out.width == 0) return;
+  if (out.width % 2 == 0) {
+    config.fail("conv_kernel_size", "expected an odd number, found " + std::to_string(out.width));
+  }
+  out.groups = config.integer("conv_groups", 1, hidden).value_or(1);
+  if (hidden % out.groups != 0) {
+    config.fail("conv_groups", "expected a divisor of hidden_size (" + std::to_string(hidden) +
+                                   "), found " + std::to_string(out.groups));
+  }
+  out.activation = read_activation(config, "conv_act", "tanh");
+  Layout& layout = builder.layout();
+  const auto first = layout.parameters.size();
+  const std::int64_t part = hidden / out.groups;
+  out.weight = builder.linear(stem + "encoder.conv.conv", hidden, part * out.width,
+                              {.bias = true, .role = Role::convolution});
+  out.norm = builder.layer_norm(stem + "encoder.conv.LayerNorm", hidden, encoder.epsilon);
+  Parameter& weight = layout.parameters[first];
+  weight.storages = {{{weight.name, {hidden, part, out.width}}}};
+  for (auto i = first; i < layout.parameters.size(); ++i) layout.parameters[i].layer = 0;
+  layout.blocks.front().convolution = out;
+}
+
 }  // namespace
 
 Layout deberta_v2(const io::Field& config) {
   LayoutBuilder builder("deberta-v2", stem_of(read_head(config), "deberta") + "encoder.layer.");
   Layout& layout = builder.layout();
-  if (config.integer("conv_kernel_size", 0, kMaxSize).value_or(0) > 0) {
-    config.fail("conv_kernel_size", "expected none (a convolution is not supported)");
-  }
   Encoder encoder = read_encoder(config, builder, 512, 0);
   encoder.epsilon = config.number("layer_norm_eps", 0, 1).value_or(1e-7);
   encoder.norm_behind_projection = true;
@@ -103,6 +128,7 @@ Layout deberta_v2(const io::Field& config) {
       attention.distances->query = shared ? attention.query.linear : own("pos_query_proj");
     }
   });
+  add_convolution(config, builder, encoder, stem);
   builder.begin_head();
   if (layout.head.kind == HeadKind::masked_token) {
     const bool legacy = read_flag(config, "legacy", true);

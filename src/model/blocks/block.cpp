@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 
 #include "attention.h"
+#include "convolution.h"
 #include "experts.h"
 #include "mlp.h"
 #include "norm.h"
@@ -44,6 +45,7 @@ Tensor forward_block(const Pass& pass, std::int64_t index, const Tensor& x) {
     out = normalize(pass, branch.after_sum, out);
     last = &branch;
   }
+  if (block.convolution) out = convolve(pass, *block.convolution, x, out);
   return out;
 }
 
