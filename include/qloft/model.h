@@ -58,8 +58,14 @@ struct Input {
   at::Tensor segments = {};
   std::vector<AdapterId> adapters = {};  // of each row; one: of all rows; none: the bare base model
   at::Tensor types = {};  // int64 [rows, length]: of tokens, for a model that tells them; none: 0
-  Source source = {};     // of an encoder-decoder, whose decoder reads the above: as many rows
+  // Of an encoder-decoder, whose decoder reads the above: as many rows. With the head of an encoder
+  // there is none: both halves read the above.
+  Source source = {};
 };
+
+// What an encoder-decoder's decoder reads to make `ids`, int64 [rows, length]: these moved one to
+// the right, behind the layout's start token; negative ones become padding.
+at::Tensor moved_right(const architecture::Layout& layout, const at::Tensor& ids);
 
 // Keys and values of the past positions of one sequence, one pair a block, and of its source where
 // the model is an encoder-decoder.

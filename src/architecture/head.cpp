@@ -17,8 +17,9 @@ const char* class_end(HeadKind kind) {
       return "ForQuestionAnswering";
     case HeadKind::tokens:
       return "ForTokenClassification";
-    case HeadKind::next_token:
     case HeadKind::sequence_to_sequence:
+      return "ForConditionalGeneration";
+    case HeadKind::next_token:
     case HeadKind::states:
       break;
   }
@@ -73,7 +74,7 @@ void expect_head(const Layout& layout, const HeadRequest& head, const std::files
 
 io::Json with_head(io::Json config, const Layout& layout, const HeadRequest& head,
                    const std::filesystem::path& file) {
-  if (head.kind == HeadKind::sequence_to_sequence) {
+  if (head.kind == HeadKind::sequence_to_sequence && !layout.encoder) {
     throw InputError({file, "model_type"}, "expected an encoder-decoder, found " + layout.family);
   }
   if (layout.class_stem.empty()) {

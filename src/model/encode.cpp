@@ -3,6 +3,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 
 #include <string>
@@ -19,6 +21,36 @@
 namespace qloft::model {
 
 using at::Tensor;
+
+Tensor moved_right(const Layout& layout, const Tensor& ids) {
+  const auto& encoder = *layout.encoder;
+  const std::int64_t rows = ids.size(0), length = ids.size(1);
+  const Tensor filled = ids.masked_fill(ids.lt(0), encoder.padding_token);
+  Tensor first;
+  if (encoder.start_token >= 0) {
+    first = at::full({rows, 1}, encoder.start_token, ids.options());
+  } else {
+    const Tensor last = filled.ne(encoder.padding_token).sum(1, true) - 1;
+    first = filled.gather(1, last.clamp_min(0));
+  }
+  return at::cat({first, filled.narrow(1, 0, length - 1)}, 1);
+}
+
+Input source_and_target(const Layout& layout, const Input& text) {
+  if (text.source.ids.defined()) {
+    throw InputError({{}, "source"}, "expected none: the head reads the text itself");
+  }
+  Input out;
+  out.source = {text.ids, text.segments};
+  const Tensor ids =
+      text.segments.defined()
+          ? text.ids.masked_fill(text.segments.to(text.ids.device()).lt(0), /*padding*/ -1)
+          : text.ids;
+  // Padding is behind all that a target's tokens see.
+  out.ids = moved_right(layout, ids);
+  out.adapters = text.adapters;
+  return out;
+}
 
 void check_source(const Source& source, std::int64_t rows, const Layout& layout) {
   if (!layout.encoder) {

@@ -8,6 +8,9 @@
 
 namespace qloft::model {
 
+// What both halves of an encoder-decoder with the head of an encoder read of a text.
+Input source_and_target(const Layout& layout, const Input& text);
+
 // Throws InputError unless the source is there where the model has an encoder for it, `rows` of it.
 void check_source(const Source& source, std::int64_t rows, const Layout& layout);
 

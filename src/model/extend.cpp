@@ -77,7 +77,7 @@ backend::Rotation rotation_of(const architecture::Rope& rope, const Tensor& posi
 
 Tensor Model::extend(const std::vector<Continuation>& sequences, NewTokens wanted) {
   check(sequences, state_->layout);
-  if (!architecture::predicts_next_token(state_->layout) && !state_->layout.encoder) {
+  if (architecture::encodes(state_->layout)) {
     throw InputError({{}, "model_type"}, "expected a model that predicts next tokens, found " +
                                              state_->layout.family + " without caches");
   }

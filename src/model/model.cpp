@@ -27,14 +27,19 @@ void check_like_ids(const Tensor& tensor, const Tensor& ids, const char* name) {
                                    shape_text(tensor.sizes().vec()));
 }
 
-void check_input(const Input& input, const Layout& layout) {
+void check_text(const Input& input, const Layout& layout) {
   const Tensor& ids = input.ids;
   if (!ids.defined() || ids.dim() != 2 || ids.scalar_type() != at::kLong) {
     throw InputError({{}, "ids"}, "expected int64 [rows, length]");
   }
   check_ids(ids, layout);
-  if (input.positions.defined()) check_like_ids(input.positions, ids, "positions");
   if (input.segments.defined()) check_like_ids(input.segments, ids, "segments");
+}
+
+void check_input(const Input& input, const Layout& layout) {
+  const Tensor& ids = input.ids;
+  check_text(input, layout);
+  if (input.positions.defined()) check_like_ids(input.positions, ids, "positions");
   if (input.types.defined()) check_like_ids(input.types, ids, "types");
   check_source(input.source, ids.size(0), layout);
 }
@@ -139,8 +144,11 @@ Tensor Model::finish(const Tensor& x, const std::vector<AdapterId>& adapters) {
   return model::finish(begin_pass(*state_, counted_positions(x), adapters), x);
 }
 
-Tensor Model::hidden(const Input& input) {
+Tensor Model::hidden(const Input& given) {
   State& state = *state_;
+  const bool reads_twice = state.layout.encoder && architecture::encodes(state.layout);
+  if (reads_twice) check_text(given, state.layout);
+  const Input input = reads_twice ? source_and_target(state.layout, given) : given;
   check_input(input, state.layout);
   const Tensor positions = positions_of(input, state.layout);
   Pass pass = begin_pass(state, positions, input.adapters);

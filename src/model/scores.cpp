@@ -1,5 +1,6 @@
 // What a head says of whole inputs.
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
@@ -28,6 +29,32 @@ Tensor weights_of(const Input& input) {
 Tensor mean_of(const Tensor& states, const Input& input) {
   const Tensor weights = weights_of(input);
   return (states.to(at::kFloat) * weights).sum(1) / weights.sum(1).clamp_min(1);
+}
+
+// The state of each row's last `end` token: [rows, columns].
+Tensor at_last_end(const Tensor& states, const Input& input, std::int64_t end) {
+  Tensor here = input.ids.eq(end);
+  if (input.segments.defined()) here = here.logical_and(input.segments.to(here.device()).ge(0));
+  if (!here.any(1).all().item<bool>()) {
+    throw InputError({{}, "ids"}, "expected the token that ends a text (eos_token_id " +
+                                      std::to_string(end) + ") in each row");
+  }
+  const Tensor places = at::arange(input.ids.size(1), input.ids.options());
+  const Tensor last = here.to(at::kLong).mul(places).argmax(1);
+  return states.gather(1, last.view({-1, 1, 1}).expand({-1, 1, states.size(2)})).squeeze(1);
+}
+
+Tensor pooled(const architecture::Head& head, const Tensor& states, const Input& input) {
+  using Pooling = architecture::Head::Pooling;
+  switch (head.pooling) {
+    case Pooling::mean:
+      return mean_of(states, input);
+    case Pooling::last_end:
+      return at_last_end(states, input, head.end_token);
+    case Pooling::first:
+      break;
+  }
+  return states.select(1, 0);
 }
 
 // The adapters of an input, each with its rows; one for all: without a list.
@@ -66,9 +93,7 @@ Tensor Model::scores(const Input& input) {
                          state_->layout.family + " without one");
   }
   Tensor x = hidden(input).to(at::kFloat);
-  if (of_sequences) {
-    x = head.pooling == architecture::Head::Pooling::first ? x.select(1, 0) : mean_of(x, input);
-  }
+  if (of_sequences) x = pooled(head, x, input);
   Pass pass;
   pass.state = state_.get();
   if (state_->training) pass.dropout_seed = state_->dropout_seed + state_->dropout_calls;

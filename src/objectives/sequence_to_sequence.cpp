@@ -1,6 +1,4 @@
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/full.h>
 
 #include <string>
 
@@ -13,8 +11,9 @@ namespace {
 using at::Tensor;
 
 void expect_targets(const architecture::Layout& layout, const Tensor& labels) {
-  if (!layout.encoder) {
-    throw InputError({{}, "model_type"}, "expected an encoder-decoder, found " + layout.family);
+  if (layout.head.kind != architecture::HeadKind::sequence_to_sequence) {
+    throw InputError({{}, "model_type"},
+                     "expected an encoder-decoder that makes targets, found " + layout.family);
   }
   if (!labels.defined() || labels.dim() != 2 || labels.scalar_type() != at::kLong ||
       labels.size(1) == 0) {
@@ -32,17 +31,7 @@ void expect_targets(const architecture::Layout& layout, const Tensor& labels) {
 
 Tensor decoder_input(const architecture::Layout& layout, const Tensor& labels) {
   expect_targets(layout, labels);
-  const auto& encoder = *layout.encoder;
-  const std::int64_t rows = labels.size(0), length = labels.size(1);
-  const Tensor ids = labels.masked_fill(labels.lt(0), encoder.padding_token);
-  Tensor first;
-  if (encoder.start_token >= 0) {
-    first = at::full({rows, 1}, encoder.start_token, labels.options());
-  } else {
-    const Tensor last = ids.ne(encoder.padding_token).sum(1, true) - 1;
-    first = ids.gather(1, last.clamp_min(0));
-  }
-  return at::cat({first, ids.narrow(1, 0, length - 1)}, 1);
+  return model::moved_right(layout, labels);
 }
 
 Loss sequence_to_sequence(model::Model& model, const model::Source& source, const Tensor& labels,

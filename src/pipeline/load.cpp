@@ -159,9 +159,9 @@ quantized::ModelFiles open_files(const std::filesystem::path& folder,
   const std::filesystem::path file = folder / "config.json";
   if (!head) {
     quantized::ModelFiles files(folder);
-    if (!takes_source || !files.layout().encoder) {
-      architecture::expect_next_token(files.layout(), file);
-    }
+    const bool makes_targets =
+        files.layout().head.kind == architecture::HeadKind::sequence_to_sequence;
+    if (!takes_source || !makes_targets) architecture::expect_next_token(files.layout(), file);
     return files;
   }
   const checkpoint::Checkpoint source(folder);

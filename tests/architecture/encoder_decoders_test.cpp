@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "qloft/architecture.h"
 #include "qloft/architecture/memory.h"
@@ -96,15 +97,44 @@ TEST(EncoderDecoderLayout, BartNormsEachSumAndMbartEachInput) {
 }
 
 TEST(EncoderDecoderLayout, RefusesAnotherHeadInOneLine) {
+  for (const auto& [type, name] : {std::pair{"bart", "BartForTokenClassification"},
+                                   std::pair{"pegasus", "PegasusForSequenceClassification"}}) {
+    io::Json config = small_bart(type);
+    config["architectures"] = {name};
+    try {
+      parse_pair(config);
+      FAIL() << "no error";
+    } catch (const InputError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("architectures[0]"));
+      EXPECT_THAT(error.what(), HasSubstr("ForConditionalGeneration"));
+    }
+  }
+}
+
+TEST(EncoderDecoderLayout, TakesTheHeadsThatTransformersHas) {
   io::Json config = small_bart();
   config["architectures"] = {"BartForSequenceClassification"};
-  try {
-    parse_pair(config);
-    FAIL() << "no error";
-  } catch (const InputError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("architectures[0]"));
-    EXPECT_THAT(error.what(), HasSubstr("ForConditionalGeneration"));
-  }
+  config["eos_token_id"] = 7;
+  const Layout bart = parse_pair(config);
+  EXPECT_EQ(bart.head.kind, HeadKind::sequence);
+  EXPECT_EQ(bart.head.pooling, Head::Pooling::last_end);
+  EXPECT_EQ(bart.head.end_token, 7);
+  EXPECT_TRUE(bart.encoder && encodes(bart));
+  EXPECT_EQ(bart.output.matrix, kNoParameter);
+  EXPECT_EQ(head_parameters(bart).size(), 4u);
+  EXPECT_NE(find(bart, "classification_head.out_proj.weight"), kNoParameter);
+}
+
+TEST(EncoderDecoderLayout, OfAT5ForTokensHasItsEncoderAlone) {
+  io::Json config = small_t5();
+  config["architectures"] = {"T5ForTokenClassification"};
+  const Layout layout = parse_pair(config);
+  EXPECT_FALSE(layout.encoder.has_value());
+  EXPECT_EQ(layout.layers(), 2);
+  EXPECT_NE(find(layout, "transformer.encoder.final_layer_norm.weight"), kNoParameter);
+  EXPECT_EQ(
+      parse_pair(with_head(config, layout, {.labels = {"bad", "good"}}, "m/config.json")).layers(),
+      5);
 }
 
 TEST(EncoderDecoderLayout, IsNoModelOfNextTokens) {

@@ -6,7 +6,8 @@ config.json holds what a row's `fields` say and nothing else, so a reader meets 
   older      with that prefix though it is a base model, its norms' weights as gamma and beta, and with heads that the
              model is not asked for
 `matters` lists changes of fields that must change what the model says. `targets` are the modules of the adapter;
-none: it has no adapter.
+none: it has no adapter. `saved`: modules that PEFT does not save by itself. The last ones are encoder-decoders with an
+encoder's head.
 """
 
 import dataclasses
@@ -22,6 +23,10 @@ DEBERTA_V3 = BASIC | dict(
     norm_rel_ebd="layer_norm", share_att_key=True, pos_att_type="p2c|c2p", position_biased_input=False)
 MODERNBERT = BASIC | dict(num_hidden_layers=3, global_attn_every_n_layers=2, local_attention=8,
                           global_rope_theta=500.0, local_rope_theta=50.0)
+BART = dict(vocab_size=64, d_model=16, encoder_layers=2, decoder_layers=2, encoder_ffn_dim=24, decoder_ffn_dim=32,
+            encoder_attention_heads=4, decoder_attention_heads=2, max_position_embeddings=32, pad_token_id=1)
+T5 = dict(vocab_size=64, d_model=16, d_kv=6, d_ff=24, num_layers=2, num_heads=4, decoder_start_token_id=0,
+          relative_attention_num_buckets=8, relative_attention_max_distance=12, pad_token_id=0)
 THREE = dict(id2label={"0": "no", "1": "maybe", "2": "yes"}, label2id=dict(no=0, maybe=1, yes=2))
 ONE = dict(id2label={"0": "score"}, label2id=dict(score=0))
 
@@ -34,6 +39,7 @@ class Encoder:
     targets: list = dataclasses.field(default_factory=list)
     spelling: str = "published"
     matters: list = dataclasses.field(default_factory=list)
+    saved: list = dataclasses.field(default_factory=list)
 
 
 ENCODERS = {
@@ -83,4 +89,16 @@ ENCODERS = {
     "deberta_v2_groups": Encoder(
         "DebertaV2ForTokenClassification", "deberta-v2",
         DEBERTA_V3 | THREE | dict(conv_kernel_size=5, conv_groups=2), ["key_proj"]),
+    "bart_sequence": Encoder(
+        "BartForSequenceClassification", "bart", BART | THREE | dict(eos_token_id=5), ["q_proj", "v_proj", "fc1"],
+        matters=[dict(scale_embedding=True), dict(decoder_start_token_id=7)], saved=["classification_head"]),
+    "bart_spans": Encoder("BartForQuestionAnswering", "bart", BART, ["k_proj", "out_proj"]),
+    "mbart_sequence": Encoder("MBartForSequenceClassification", "mbart", BART | ONE),
+    "t5_sequence": Encoder(
+        "T5ForSequenceClassification", "t5", T5 | THREE, ["q", "v", "wi"],
+        matters=[dict(feed_forward_proj="silu")], saved=["classification_head"]),
+    "t5_spans": Encoder("T5ForQuestionAnswering", "t5", T5 | dict(feed_forward_proj="gated-gelu"), ["k", "wi_1"]),
+    "t5_tokens": Encoder("T5ForTokenClassification", "t5", T5 | THREE, ["o"]),
+    "t5_states": Encoder("T5EncoderModel", "t5", T5, ["q"]),
+    "mt5_sequence": Encoder("MT5ForSequenceClassification", "mt5", T5 | THREE),
 }

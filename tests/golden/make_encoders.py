@@ -47,14 +47,24 @@ def kind_of(row):
     return "states"
 
 
+def end_of(row):
+    """The token whose last state stands for a sequence: of encoder-decoders."""
+    config = AutoConfig.for_model(row.model_type, **copy.deepcopy(row.fields))
+    return config.eos_token_id if getattr(config, "is_encoder_decoder", False) else None
+
+
 def inputs_of(row, seed):
     """ids, types and labels of rows of LENGTHS, each by itself."""
     generator = torch.Generator().manual_seed(1000 + seed)
     kind = kind_of(row)
     labels = len(row.fields.get("id2label", [0, 0]))
+    ends = end_of(row) if kind == "sequence" else None
     rows = []
     for length in LENGTHS:
-        own = dict(ids=torch.randint(3, 60, (length,), generator=generator))
+        own = dict(ids=torch.randint(6, 60, (length,), generator=generator) if ends else
+                   torch.randint(3, 60, (length,), generator=generator))
+        if ends:
+            own["ids"][[length // 2, -1]] = ends
         if row.fields.get("type_vocab_size", 0) > 1:
             own["types"] = (torch.arange(length) >= length // 2).long()
         if kind == "sequence" and row.fields.get("problem_type") == "multi_label_classification":
@@ -161,7 +171,8 @@ def write_adapter(base, row, rows, seed):
     folder = base / "adapter"
     plain = fresh(base, row)
     model = peft.get_peft_model(plain, peft.LoraConfig(task_type=TASKS[kind_of(row)], r=RANK, lora_alpha=ALPHA,
-                                                       target_modules=row.targets)).eval()
+                                                       target_modules=row.targets,
+                                                       modules_to_save=row.saved or None)).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for key, parameter in sorted(model.named_parameters()):

@@ -153,7 +153,8 @@ def write_tokenizer(folder, row):
     inner.decoder = tokenizers.decoders.WordPiece()
     before = "<s> " if row.model_type == "bart" else ""
     inner.post_processor = tokenizers.processors.TemplateProcessing(
-        single=f"{before}$A </s>", special_tokens=[(name, special.index(name)) for name in ("<s>", "</s>")])
+        single=f"{before}$A </s>", pair=f"{before}$A </s> {'</s> ' if before else ''}$B </s>",
+        special_tokens=[(name, special.index(name)) for name in ("<s>", "</s>")])
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>",
                                                      pad_token="<pad>", unk_token="<unk>")
     tokenizer.save_pretrained(folder)

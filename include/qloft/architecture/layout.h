@@ -235,15 +235,17 @@ struct Head {
   // Of the hidden states, one after the other. Of a masked token they come before the output
   // matrix; the others' last one gives a score a label.
   std::vector<HeadLayer> layers;
-  // What stands for a sequence: its first state, or the mean of all.
-  enum class Pooling : std::uint8_t { first, mean };
+  // What stands for a sequence: its first state, the mean of all, or that of its last `end_token`.
+  enum class Pooling : std::uint8_t { first, mean, last_end };
   Pooling pooling = Pooling::first;
+  std::int64_t end_token = -1;
   std::vector<std::string> labels;  // their names
   Problem problem = Problem::single_label;
 };
 
 // Of an encoder-decoder: what reads a source. The layout's embedding, output and head are the
-// decoder's, which reads its target moved one token to the right.
+// decoder's, which reads its target moved one token to the right. With the head of an encoder
+// source and target are the same text.
 struct SourceEncoder {
   Embedding embedding;
   std::int64_t blocks = 0;         // the first of Layout::blocks; the decoder's follow
@@ -302,7 +304,8 @@ std::vector<ParameterId> adaptable(const Layout& layout);
 std::vector<ParameterId> head_parameters(const Layout& layout);
 // "next_token", "sequence", ...
 std::string_view name(HeadKind kind);
-// Whether a model with such a head reads texts and writes none: an encoder.
+// Whether a model with such a head reads texts and writes none: an encoder, or an encoder-decoder
+// with the head of one.
 inline bool encodes(HeadKind kind) {
   return kind != HeadKind::next_token && kind != HeadKind::sequence_to_sequence;
 }

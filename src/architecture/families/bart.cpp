@@ -4,7 +4,7 @@
 namespace qloft::architecture {
 
 Layout bart(const io::Field& config) {
-  return bart_layout(config, {.name = "bart"});
+  return bart_layout(config, {.name = "bart", .class_stem = "Bart"});
 }
 
 }  // namespace qloft::architecture

@@ -5,7 +5,8 @@
 namespace qloft::architecture {
 
 Layout mbart(const io::Field& config) {
-  Layout layout = bart_layout(config, {.name = "mbart", .norm_before = true});
+  Layout layout =
+      bart_layout(config, {.name = "mbart", .class_stem = "MBart", .norm_before = true});
   // transformers shifts mBART's targets so whatever decoder_start_token_id says.
   layout.encoder->start_token = -1;
   return layout;

@@ -4,7 +4,7 @@
 namespace qloft::architecture {
 
 Layout t5(const io::Field& config) {
-  return t5_layout(config, {.name = "t5"});
+  return t5_layout(config, {.name = "t5", .class_stem = "T5"});
 }
 
 }  // namespace qloft::architecture

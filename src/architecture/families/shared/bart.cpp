@@ -10,6 +10,7 @@ namespace qloft::architecture {
 namespace {
 
 constexpr std::int64_t kBartPositionOffset = 2;
+constexpr std::int64_t kBartEnd = 2;
 constexpr double kBartEpsilon = 1e-5;  // of torch's LayerNorm
 
 // What both halves share.
@@ -97,7 +98,10 @@ void add_logits_bias(LayoutBuilder& builder, std::int64_t hidden, bool tied) {
 }  // namespace
 
 Layout bart_layout(const io::Field& config, const BartFamily& family) {
-  expect_sequence_to_sequence(config);
+  const bool has_heads = !family.class_stem.empty();
+  const Head head =
+      read_pair_head(config, has_heads ? std::vector{HeadKind::sequence, HeadKind::spans}
+                                       : std::vector<HeadKind>());
   LayoutBuilder builder(family.name, "model.encoder.layers.");
   Layout& layout = builder.layout();
   const Sizes encoder = read_bart_sizes(config, "encoder");
@@ -105,7 +109,8 @@ Layout bart_layout(const io::Field& config, const BartFamily& family) {
   read_common(config, "max_position_embeddings", 1024, layout);
   layout.hidden_size = encoder.hidden;
   layout.initializer_range = config.number("init_std", 0, 1).value_or(layout.initializer_range);
-  layout.head.kind = HeadKind::sequence_to_sequence;
+  layout.head = head;
+  layout.class_stem = family.class_stem;
   Bart bart{family, read_activation(config, "activation_function", "gelu")};
   if (read_flag(config, "scale_embedding", false)) {
     bart.multiplier = std::sqrt(static_cast<double>(encoder.hidden));
@@ -119,7 +124,12 @@ Layout bart_layout(const io::Field& config, const BartFamily& family) {
   builder.begin_decoder("model.decoder.layers.");
   layout.output.norm =
       add_bart_half(builder, bart, decoder, tokens, "model.decoder.", /*decodes=*/true);
-  add_logits_bias(builder, encoder.hidden, read_flag(config, "tie_word_embeddings", true));
+  if (head.kind == HeadKind::sequence_to_sequence) {
+    add_logits_bias(builder, encoder.hidden, read_flag(config, "tie_word_embeddings", true));
+  } else {
+    add_pair_head(builder, config, kBartEnd);
+  }
+  if (has_heads) allow_other_heads(layout);
   layout.prefix = "model.";
   layout.other_prefixes = {""};
   // Copies of the embedding, sinusoids, and buffers of old checkpoints.

@@ -11,6 +11,7 @@ namespace qloft::architecture {
 
 struct BartFamily {
   std::string name;
+  std::string class_stem = {};   // as Layout has it; empty: no heads but the output matrix
   bool norm_before = false;      // each branch, and a norm behind the last; else norms of the sums
   bool embedding_norm = true;    // of token and position
   bool sinusoids = false;        // positions are these, else learned ones from row 2 on

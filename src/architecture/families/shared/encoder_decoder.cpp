@@ -1,21 +1,67 @@
 #include "encoder_decoder.h"
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 namespace qloft::architecture {
 
-void expect_sequence_to_sequence(const io::Field& config) {
+namespace {
+
+struct PairClass {
+  std::string_view end;  // of a class of transformers
+  HeadKind kind;
+};
+constexpr std::array<PairClass, 6> kClasses = {{
+    {"ForConditionalGeneration", HeadKind::sequence_to_sequence},
+    {"ForSequenceClassification", HeadKind::sequence},
+    {"ForQuestionAnswering", HeadKind::spans},
+    {"ForTokenClassification", HeadKind::tokens},
+    {"EncoderModel", HeadKind::states},
+    {"Model", HeadKind::sequence_to_sequence},
+}};
+
+}  // namespace
+
+Head read_pair_head(const io::Field& config, const std::vector<HeadKind>& kinds) {
+  Head whole;
+  whole.kind = HeadKind::sequence_to_sequence;
   const auto list = config.find("architectures");
-  if (!list || list->elements().empty()) return;
+  if (!list || list->elements().empty()) return whole;
   const io::Field first = list->elements().front();
   const std::string name = first.string();
-  const bool known = name.ends_with("ForConditionalGeneration") ||
-                     (name.ends_with("Model") && !name.ends_with("EncoderModel"));
-  if (known) return;
-  first.fail(
-      "expected the name of an encoder-decoder that ends in ForConditionalGeneration or Model, "
-      "found \"" +
-      name + "\"");
+  std::string known;
+  for (const auto& [end, kind] : kClasses) {
+    if (kind != whole.kind && std::ranges::find(kinds, kind) == kinds.end()) {
+      if (name.ends_with(end)) break;
+      continue;
+    }
+    if (name.ends_with(end)) return read_labelled_head(config, kind);
+    known += (known.empty() ? "" : ", ") + std::string(end);
+  }
+  first.fail("expected the name of an encoder-decoder that ends in one of " + known + ", found \"" +
+             name + "\"");
+}
+
+void add_pair_head(LayoutBuilder& builder, const io::Field& config, std::int64_t default_end) {
+  Layout& layout = builder.layout();
+  const std::int64_t hidden = layout.hidden_size;
+  builder.begin_head();
+  add_token_head(builder, hidden);
+  if (layout.head.kind != HeadKind::sequence) return;
+  layout.head.pooling = Head::Pooling::last_end;
+  layout.head.end_token =
+      config.integer("eos_token_id", 0, layout.vocabulary_size - 1).value_or(default_end);
+  layout.head.layers = {
+      head_layer(builder, "classification_head.dense", hidden, hidden, Activation::tanh),
+      head_layer(builder, "classification_head.out_proj", std::ssize(layout.head.labels), hidden)};
+}
+
+void allow_other_heads(Layout& layout) {
+  for (const char* head :
+       {"classification_head.", "qa_outputs.", "classifier.", "lm_head.", "final_logits_bias"}) {
+    layout.foreign_prefixes.emplace_back(head);
+  }
 }
 
 void read_target_tokens(const io::Field& config, std::int64_t default_start,

@@ -2,15 +2,23 @@
 // What encoder-decoders have in common.
 
 #include <string>
+#include <vector>
 
 #include "../../builder.h"
+#include "head.h"
 #include "read.h"
 
 namespace qloft::architecture {
 
-// Throws InputError where `architectures` names another class than the whole model with its output
-// matrix, or without it.
-void expect_sequence_to_sequence(const io::Field& config);
+// The head that `architectures` names, without layers: of the whole model, with its output matrix
+// or without it, or one of `kinds` of an encoder's. Throws InputError for another.
+Head read_pair_head(const io::Field& config, const std::vector<HeadKind>& kinds);
+
+// The layers of a head of sequences or of spans, of the decoder's states.
+void add_pair_head(LayoutBuilder& builder, const io::Field& config, std::int64_t default_end);
+
+// What checkpoints may hold of heads that are not this model's.
+void allow_other_heads(Layout& layout);
 
 // start_token and padding_token of the encoder, from decoder_start_token_id and pad_token_id.
 void read_target_tokens(const io::Field& config, std::int64_t default_start,

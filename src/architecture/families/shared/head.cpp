@@ -78,9 +78,13 @@ Head read_head(const io::Field& config) {
   if (read_flag(config, "is_decoder", false)) {
     config.fail("is_decoder", "expected false: only its use as an encoder is known");
   }
+  return read_labelled_head(config, read_kind(config));
+}
+
+Head read_labelled_head(const io::Field& config, HeadKind kind) {
   Head out;
-  out.kind = read_kind(config);
-  if (out.kind == HeadKind::masked_token || out.kind == HeadKind::states) return out;
+  out.kind = kind;
+  if (kind != HeadKind::sequence && kind != HeadKind::spans && kind != HeadKind::tokens) return out;
   out.labels = read_labels(config);
   if (out.kind == HeadKind::spans && out.labels.size() != 2) {
     config.fail("num_labels", "expected 2 for spans, their beginning and end, found " +

@@ -12,6 +12,9 @@ namespace qloft::architecture {
 // layers.
 Head read_head(const io::Field& config);
 
+// The labels and the problem of a head of this kind, from the same fields.
+Head read_labelled_head(const io::Field& config, HeadKind kind);
+
 // The module that a checkpoint of the whole model begins names with: `name` and a dot, and nothing
 // where there is no head.
 std::string stem_of(const Head& head, const std::string& name);

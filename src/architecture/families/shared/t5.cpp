@@ -9,6 +9,7 @@ namespace qloft::architecture {
 namespace {
 
 constexpr std::int64_t kMostBuckets = 1 << 16;
+constexpr std::int64_t kT5End = 1;
 
 struct T5 {
   Sizes sizes;
@@ -112,31 +113,69 @@ Norm add_t5_half(LayoutBuilder& builder, const T5& t5, std::int64_t layers, Para
   return builder.rms_norm(stem + "final_layer_norm", t5.sizes.hidden, t5.epsilon);
 }
 
+// The whole model, whose names begin with `stem`.
+void add_t5_halves(const io::Field& config, LayoutBuilder& builder, const T5& t5,
+                   const std::string& stem) {
+  Layout& layout = builder.layout();
+  builder.begin_encoder();
+  read_target_tokens(config, 0, 0, layout);
+  const ParameterId tokens = add_shared_embedding(builder, stem + "shared", stem, t5.sizes.hidden);
+  layout.encoder->norm = add_t5_half(builder, t5, t5.sizes.layers, tokens, stem + "encoder.",
+                                     /*decodes=*/false);
+  builder.begin_decoder(stem + "decoder.block.");
+  const std::int64_t layers =
+      config.integer("num_decoder_layers", 1, kMaxLayers).value_or(t5.sizes.layers);
+  layout.output.norm = add_t5_half(builder, t5, layers, tokens, stem + "decoder.",
+                                   /*decodes=*/true);
+}
+
+// The encoder by itself.
+void add_t5_encoder(LayoutBuilder& builder, const T5& t5, const std::string& stem) {
+  Layout& layout = builder.layout();
+  const ParameterId tokens = add_shared_embedding(builder, stem + "shared", stem, t5.sizes.hidden);
+  layout.output.norm = add_t5_half(builder, t5, t5.sizes.layers, tokens, stem + "encoder.",
+                                   /*decodes=*/false);
+  for (Parameter& parameter : layout.parameters) parameter.stack = "encoder";
+  layout.foreign_prefixes = {"transformer.decoder.", "decoder."};
+}
+
+void add_t5_output(const io::Field& config, LayoutBuilder& builder, bool scales) {
+  Layout& layout = builder.layout();
+  const bool tied = read_flag(config, "tie_word_embeddings", true);
+  add_output_matrix(builder, layout.hidden_size, tied);
+  if (tied && scales) {
+    layout.output.multiplier = 1 / std::sqrt(static_cast<double>(layout.hidden_size));
+  }
+}
+
 }  // namespace
 
 Layout t5_layout(const io::Field& config, const T5Family& family) {
-  expect_sequence_to_sequence(config);
-  LayoutBuilder builder(family.name, "encoder.block.");
+  const Head head = read_pair_head(
+      config, {HeadKind::sequence, HeadKind::spans, HeadKind::tokens, HeadKind::states});
+  const bool wrapped = head.kind == HeadKind::sequence || head.kind == HeadKind::tokens;
+  const bool decodes = head.kind != HeadKind::tokens && head.kind != HeadKind::states;
+  const std::string stem = wrapped ? "transformer." : "";
+  LayoutBuilder builder(family.name, stem + "encoder.block.");
   Layout& layout = builder.layout();
   const T5 t5 = read_t5(config, family);
-  const std::int64_t hidden = t5.sizes.hidden;
   layout.vocabulary_size = config.at("vocab_size").integer(1, kMaxSize);
-  layout.hidden_size = hidden;
-  layout.head.kind = HeadKind::sequence_to_sequence;
-  builder.begin_encoder();
-  read_target_tokens(config, 0, 0, layout);
-  const ParameterId tokens = add_shared_embedding(builder, "shared", "", hidden);
-  layout.encoder->norm =
-      add_t5_half(builder, t5, t5.sizes.layers, tokens, "encoder.", /*decodes=*/false);
-  builder.begin_decoder("decoder.block.");
-  const std::int64_t layers =
-      config.integer("num_decoder_layers", 1, kMaxLayers).value_or(t5.sizes.layers);
-  layout.output.norm = add_t5_half(builder, t5, layers, tokens, "decoder.", /*decodes=*/true);
-  const bool tied = read_flag(config, "tie_word_embeddings", true);
-  add_output_matrix(builder, hidden, tied);
-  if (tied && family.scales_output) {
-    layout.output.multiplier = 1 / std::sqrt(static_cast<double>(hidden));
+  layout.hidden_size = t5.sizes.hidden;
+  layout.head = head;
+  layout.class_stem = family.class_stem;
+  if (decodes) {
+    add_t5_halves(config, builder, t5, stem);
+  } else {
+    add_t5_encoder(builder, t5, stem);
   }
+  if (head.kind == HeadKind::sequence_to_sequence) {
+    add_t5_output(config, builder, family.scales_output);
+  } else {
+    add_pair_head(builder, config, kT5End);
+  }
+  layout.prefix = stem;
+  layout.other_prefixes = {wrapped ? "" : "transformer."};
+  allow_other_heads(layout);
   // Copies of the embedding, and a table that nothing reads.
   layout.foreign_suffixes = {"coder.embed_tokens.weight",
                              "EncDecAttention.relative_attention_bias.weight"};

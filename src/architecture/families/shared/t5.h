@@ -10,7 +10,7 @@
 namespace qloft::architecture {
 
 struct T5Family {
-  std::string name;
+  std::string name, class_stem;
   std::string_view mlp = "relu";  // feed_forward_proj where config.json says nothing
   bool scales_output = true;      // by hidden_size^-0.5, where config.json ties it
 };
