@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "qloft/generate/options.h"
@@ -72,6 +74,17 @@ Result generate(model::Model& model, const tokenizer::Tokenizer& tokenizer, Requ
 // Throws InputError where none says so.
 tokenizer::TokenId target_start(const checkpoint::Checkpoint& source,
                                 const architecture::Layout& layout);
+
+// How targets begin in a language (qloft/tokenizer/language.h).
+struct TargetStart {
+  tokenizer::TokenId token = 0;
+  std::optional<tokenizer::TokenId> forced_bos_token_id = {};  // the token behind it
+};
+// Of an empty code: target_start, and nothing forced. Throws InputError naming target_language for
+// one that the tokenizer has not.
+TargetStart target_start_in(const std::string& language, const checkpoint::Checkpoint& source,
+                            const architecture::Layout& layout,
+                            const tokenizer::Tokenizer& tokenizer);
 
 // Token ids that end a text: generation_config.json's eos_token_id (one or a list), else
 // config.json's, else the tokenizer's.

@@ -56,6 +56,9 @@ class Tokenizer {
   std::optional<TokenId> named(const char* name) const;
 
   friend class StreamDecoder;
+  friend struct Language language_of(const Tokenizer&, std::string_view, const char*);
+  friend Tokenizer in_language(const Tokenizer&, std::string_view, const char*);
+  friend Tokenizer for_targets(const Tokenizer&, std::string_view, const char*);
   struct State;
   std::shared_ptr<const State> state_;
 };

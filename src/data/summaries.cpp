@@ -10,6 +10,7 @@
 #include "qloft/data/known_ids.h"
 #include "qloft/data/rows.h"
 #include "qloft/io/fields.h"
+#include "qloft/tokenizer/language.h"
 
 namespace qloft::data {
 namespace {
@@ -66,15 +67,18 @@ std::vector<SummarizedText> read_summaries(const std::filesystem::path& file, st
 std::vector<SequencePair> encode_summaries(const std::vector<SummarizedText>& texts,
                                            const tokenizer::Tokenizer& tokenizer,
                                            const PairOptions& options) {
+  const auto sources =
+      tokenizer::in_language(tokenizer, options.source_language, "source_language");
+  const auto targets = tokenizer::for_targets(sources, options.target_language, "target_language");
   std::vector<SequencePair> out(texts.size());
   parallel_for(std::ssize(texts), 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const SummarizedText& text = texts[static_cast<std::size_t>(i)];
       SequencePair& pair = out[static_cast<std::size_t>(i)];
-      pair.source = ids_of(options.prefix + text.document, tokenizer, options.source_length,
+      pair.source = ids_of(options.prefix + text.document, sources, options.source_length,
                            options.vocabulary_size, text.where, &pair.truncated);
-      pair.target = ids_of(text.summary, tokenizer, options.target_length, options.vocabulary_size,
-                           text.where);
+      pair.target =
+          ids_of(text.summary, targets, options.target_length, options.vocabulary_size, text.where);
     }
   });
   return out;

@@ -8,6 +8,7 @@
 
 #include "qloft/core/error.h"
 #include "qloft/io/fields.h"
+#include "qloft/tokenizer/language.h"
 
 namespace qloft::generate {
 
@@ -54,6 +55,15 @@ TokenId target_start(const checkpoint::Checkpoint& source, const architecture::L
   if (layout.encoder->start_token >= 0) return static_cast<TokenId>(layout.encoder->start_token);
   if (const auto bos = named("bos_token_id")) return *bos;
   settings.fail(kStart, "expected the token that targets begin with, found none");
+}
+
+TargetStart target_start_in(const std::string& language, const checkpoint::Checkpoint& source,
+                            const architecture::Layout& layout,
+                            const tokenizer::Tokenizer& tokenizer) {
+  if (language.empty()) return {target_start(source, layout)};
+  const auto found = tokenizer::language_of(tokenizer, language, "target_language");
+  if (!found.before) return {found.code};
+  return {target_start(source, layout), found.code};
 }
 
 }  // namespace qloft::generate

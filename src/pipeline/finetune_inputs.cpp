@@ -66,6 +66,11 @@ void check_task_options(const FinetuneOptions& o, const evaluate::Task* task) {
          "summary_length", "expected it with the task summarization");
   refuse(!o.prefix.empty() && !has_setting(task, "--prefix"), "prefix",
          "expected it with the task summarization");
+  const auto with_summaries = [&](bool given, const char* flag, const char* option) {
+    refuse(given && !has_setting(task, flag), option, "expected it with the task summarization");
+  };
+  with_summaries(!o.source_language.empty(), "--source-language", "source_language");
+  with_summaries(!o.target_language.empty(), "--target-language", "target_language");
   refuse(!(o.label_smoothing >= 0 && o.label_smoothing < 1), "label_smoothing",
          "expected a number from 0 to below 1");
   refuse(o.label_smoothing > 0 && !(task != nullptr && task->label_smoothing), "label_smoothing",
@@ -82,6 +87,8 @@ TaskInputs read_task(const evaluate::Task& task, const FinetuneOptions& options,
   evaluate::set(request.settings, "stride", options.stride);
   evaluate::set(request.settings, "summary_length", options.summary_length);
   evaluate::set(request.settings, "prefix", options.prefix);
+  evaluate::set(request.settings, "source_language", options.source_language);
+  evaluate::set(request.settings, "target_language", options.target_language);
   evaluate::TrainingSet train =
       task.learn(materials, options.data, request.settings, {options.label_smoothing}, progress);
   evaluate::Prepared validation;

@@ -10,6 +10,7 @@
 #include "qloft/core/file.h"
 #include "qloft/data/end_tokens.h"
 #include "qloft/generate.h"
+#include "qloft/tokenizer/language.h"
 #include "suspects.h"
 
 namespace qloft::pipeline {
@@ -71,15 +72,26 @@ GenerateReport generate(const GenerateOptions& options, const generate::Sink& si
   if (options.chat) {
     report.prompt_ids = prompt_of(inputs.text, {{"user", prompt}});
   } else {
-    report.prompt_ids = inputs.tokenizer().encode(prompt);
+    const auto reader =
+        tokenizer::in_language(inputs.tokenizer(), options.source_language, "source_language");
+    report.prompt_ids = reader.encode(prompt);
   }
-  report.settings =
-      generate::over(options.settings, generate::read_settings(inputs.files.folder()));
-  generate::Request request{report.prompt_ids, generate::options_of(report.settings)};
+  generate::Settings given = options.settings;
   const architecture::Layout& layout = inputs.files.layout();
+  std::vector<tokenizer::TokenId> target;
+  if (layout.encoder) {
+    const auto start = generate::target_start_in(options.target_language, inputs.files.source(),
+                                                 layout, inputs.tokenizer());
+    target = {start.token};
+    if (!given.forced_bos_token_id) given.forced_bos_token_id = start.forced_bos_token_id;
+  } else if (!options.target_language.empty()) {
+    tokenizer::language_of(inputs.tokenizer(), options.target_language, "target_language");
+  }
+  report.settings = generate::over(given, generate::read_settings(inputs.files.folder()));
+  generate::Request request{report.prompt_ids, generate::options_of(report.settings)};
   if (layout.encoder) {
     request.source = std::move(request.prompt);
-    request.prompt = {generate::target_start(inputs.files.source(), layout)};
+    request.prompt = std::move(target);
   }
   generate::Options& settings = request.options;
   settings.eos = options.chat ? ends_of_turns(inputs.files.source(), inputs.text)

@@ -74,6 +74,16 @@ PostProcessor::PostProcessor(const std::vector<TokenId>& before,
   steps_.push_back(std::move(step));
 }
 
+PostProcessor PostProcessor::around(const std::vector<TokenId>& before,
+                                    const std::vector<TokenId>& after) {
+  PostProcessor out;
+  Template step;
+  step.single = {{-1, 0, before}, {0, 0}, {-1, 0, after}};
+  step.pair = {{-1, 0, before}, {0, 0}, {1, 0}, {-1, 0, after}};
+  out.steps_.push_back(std::move(step));
+  return out;
+}
+
 PostProcessor PostProcessor::read(const Field& field, std::int64_t id_end) {
   PostProcessor processor;
   processor.add(field, id_end);

@@ -17,6 +17,9 @@ class PostProcessor {
  public:
   PostProcessor() = default;
   PostProcessor(const std::vector<TokenId>& before, const std::vector<TokenId>& after);
+  // The same with a pair of texts, one behind the other, between them as one.
+  static PostProcessor around(const std::vector<TokenId>& before,
+                              const std::vector<TokenId>& after);
   // Throws InputError naming the field; an unknown type with the known ones. `id_end`: ids must lie
   // below it.
   static PostProcessor read(const Field& field, std::int64_t id_end);

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "languages.h"
 #include "pipeline.h"
 #include "qloft/tokenizer.h"
 
@@ -11,6 +12,7 @@ namespace qloft::tokenizer {
 
 struct Tokenizer::State : Pipeline {
   std::map<std::string, std::string> named = {};  // "eos_token" -> "</s>"
+  Languages languages = {};
 };
 
 }  // namespace qloft::tokenizer

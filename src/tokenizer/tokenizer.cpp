@@ -72,6 +72,13 @@ Tokenizer Tokenizer::load(const fs::path& model_folder) {
   for (const auto& [name, token] : class_tokens(model_folder, config)) {
     if (state->find(token)) state->named.try_emplace(name, token);
   }
+  state->languages = read_languages(model_folder, config);
+  const auto code = find_language(*state, state->languages.source);
+  const auto end = state->named.find("eos_token");
+  const auto end_id = end == state->named.end() ? std::nullopt : state->find(end->second);
+  if (code && end_id) {
+    state->post_processor = language_ends(state->languages.place, *code, *end_id);
+  }
   state->added.set_split_special(config && config->boolean("split_special_tokens").value_or(false));
   if (!json && !state->post_processor.is_given()) {
     const auto flag = [&](std::string_view name) {

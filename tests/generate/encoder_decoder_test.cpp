@@ -123,7 +123,35 @@ TEST_P(Targets, OfBeamSearchAreThoseOfTransformers) {
 
 INSTANTIATE_TEST_SUITE_P(Models, Targets,
                          testing::Values("bart", "bart_bare", "mbart", "pegasus", "t5", "t5_gated",
-                                         "mt5"),
+                                         "mt5", "mbart50"),
+                         [](const auto& test) { return test.param; });
+
+class TargetsInLanguages : public testing::TestWithParam<std::string> {};
+
+TEST_P(TargetsInLanguages, AreWhatTransformersGenerates) {
+  const fs::path folder = kGoldenFiles / "seq2seq" / GetParam();
+  const io::Json golden = io::read_json(folder / "expected.json")["languages"];
+  const auto tokenizer = tokenizer::Tokenizer::load(folder);
+  const quantized::ModelFiles files(folder);
+  Progress silent;
+  auto model = model::Model::load(files, {}, silent);
+  for (const auto& row : golden["rows"]) {
+    const std::string language = row["target"];
+    SCOPED_TRACE(language);
+    const TargetStart start = target_start_in(language, files.source(), files.layout(), tokenizer);
+    Settings given;
+    given.forced_bos_token_id = start.forced_bos_token_id;
+    Request request;
+    request.source = row["ids"].get<Ids>();
+    request.prompt = {start.token};
+    request.options = options_of(over(given, read_settings(folder)));
+    request.options.max_tokens = kNewTokens;
+    request.options.eos = end_tokens(files.source(), tokenizer);
+    EXPECT_EQ(generate(model, tokenizer, request).ids, row["made"].get<Ids>());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, TargetsInLanguages, testing::Values("mbart", "mbart50"),
                          [](const auto& test) { return test.param; });
 
 std::string refusal_of(const Ids& source, const fs::path& folder) {

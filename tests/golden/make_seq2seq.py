@@ -7,7 +7,7 @@ f32.
 Each folder holds config.json, model.safetensors and expected.json: ids of two sources, one shorter than the other, and
 of their targets; logits of some positions, the loss plain and with smoothed labels, gradients of the plain one, and
 greedy and searched targets; adapter and adapter.json: an adapter with random factors, and the same of it. Some have a
-tokenizer, and what becomes of a text.
+tokenizer, and what becomes of a text; of mBART's in languages.
 """
 
 import copy
@@ -37,6 +37,9 @@ LEAST_GAP = 1e-3  # between the likeliest next ids
 RANK, ALPHA = 4, 6
 TEXT = "ba der ku lo mi nor fa ge"
 WITH_TEXT = ("bart", "t5")  # have a tokenizer
+WITH_LANGUAGES = dict(mbart="MBartTokenizer", mbart50="MBart50Tokenizer")
+LANGUAGES = [("en_XX", "ro_RO"), ("de_DE", "fr_XX"), (None, None)]
+TARGET = "mi nor ba"
 
 
 def fresh(folder, row, config=None):
@@ -169,6 +172,36 @@ def text_of(folder, row, model):
     return dict(prompt_ids=source[0].tolist(), text=tokenizer.decode(made[0], skip_special_tokens=True))
 
 
+def write_languages(folder, row, name):
+    """A unigram vocabulary with the codes of all languages; `name`: of the tokenizer's class."""
+    module = sys.modules[getattr(transformers, name).__module__]
+    words = [a + b for a in "bdfgklmn" for b in ("a", "e", "i", "o", "u", "ar", "er", "or")]
+    words = sorted(words, key=lambda word: word not in (TEXT + " " + TARGET).split())
+    codes = module.FAIRSEQ_LANGUAGE_CODES
+    room = row.fields["vocab_size"] - 4 - len(codes) - 1
+    pieces = ["<s>", "<pad>", "</s>", "<unk>"] + ["▁" + word for word in words[:room]] + codes + ["<mask>"]
+    tokenizer = getattr(transformers, name)(vocab=[(piece, -float(i)) for i, piece in enumerate(pieces)])
+    tokenizer.save_pretrained(folder)
+
+
+def languages_of(folder, row, model, name):
+    """What the model makes of a text in a language, and a target in another as it is learned."""
+    out = []
+    for source, target in LANGUAGES:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        assert type(tokenizer).__name__ == name
+        options = {}
+        if source:
+            tokenizer.src_lang, tokenizer.tgt_lang = source, target
+            code = tokenizer.convert_tokens_to_ids(target)
+            options = {"forced_bos_token_id" if name == "MBart50Tokenizer" else "decoder_start_token_id": code}
+        ids = tokenizer(TEXT, return_tensors="pt")["input_ids"]
+        made = model.generate(ids, num_beams=1, do_sample=False, max_new_tokens=NEW_TOKENS, **options)
+        out.append(dict(source=source or "", target=target or "", ids=ids[0].tolist(), made=made[0, 1:].tolist(),
+                        labels=tokenizer(text_target=TARGET)["input_ids"]))
+    return dict(text=TEXT, summary=TARGET, rows=out)
+
+
 def check_that_fields_matter(folder, row, rows, logits):
     for change in row.matters:
         config = AutoConfig.for_model(row.model_type, **(copy.deepcopy(row.fields) | change))
@@ -230,6 +263,9 @@ def write(name, row, first_seed):
             values["beams"] = searched(model, rows)
             if name in WITH_TEXT:
                 values["of_text"] = text_of(folder, row, model)
+            if name in WITH_LANGUAGES:
+                write_languages(folder, row, WITH_LANGUAGES[name])
+                values["languages"] = languages_of(folder, row, model, WITH_LANGUAGES[name])
             if row.targets:
                 write_adapter(folder, row, rows, 5000 + seed)
         except AssertionError as error:

@@ -4,7 +4,7 @@ config.json holds what a row's `fields` say and nothing else, so a reader meets 
 `spelling` is how tensors are named on disk:
   published  as save_pretrained writes them
   bare       as a checkpoint of the model without its head has them, of whose class config.json speaks
-`generation` is generation_config.json; empty: there is none. `matters` lists changes of fields that must change what
+mbart and mbart50 have a tokenizer with languages. `generation` is generation_config.json; empty: there is none. `matters` lists changes of fields that must change what
 the model says. `targets` are the modules of the adapter; none: it has no adapter.
 """
 
@@ -51,4 +51,8 @@ SEQ2SEQ = {
         T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False, num_decoder_layers=1),
         ["q", "v", "wi_0", "lm_head"], matters=[dict(tie_word_embeddings=True)]),
     "mt5": Seq2Seq("MT5ForConditionalGeneration", "mt5", T5 | dict(tie_word_embeddings=False), ["k", "wi_1"]),
+    "mbart50": Seq2Seq(
+        "MBartForConditionalGeneration", "mbart",
+        BART | dict(vocab_size=96, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=16, decoder_ffn_dim=16),
+        generation=dict(decoder_start_token_id=2, bos_token_id=0, eos_token_id=2, pad_token_id=1)),
 }

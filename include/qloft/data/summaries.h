@@ -31,13 +31,16 @@ struct SequencePair {
 
 struct PairOptions {
   std::string prefix = {};  // before each document
+  // Of documents and summaries, as in qloft/tokenizer/language.h; empty: the tokenizer's own.
+  std::string source_language = {}, target_language = {};
   // Ids at most, special ones included; what is longer is cut at its end.
   std::int64_t source_length = 1024, target_length = 128;
   std::int64_t vocabulary_size = 0;  // as in data/known_ids.h
 };
 
 // In their order, on all threads. Throws InputError naming the place of a text with an id that the
-// model has not, or without any, and of one whose special tokens alone are more than its length.
+// model has not, or without any, and of one whose special tokens alone are more than its length;
+// naming the option for a language that the tokenizer has not.
 std::vector<SequencePair> encode_summaries(const std::vector<SummarizedText>& texts,
                                            const tokenizer::Tokenizer& tokenizer,
                                            const PairOptions& options);

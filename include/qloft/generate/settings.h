@@ -14,6 +14,13 @@
 
 namespace qloft::generate {
 
+// Options of commands that make targets in a language (qloft/tokenizer/language.h).
+inline constexpr const char* kSourceLanguageHelp =
+    "language of what is read, such as en_XX (mBART: what tokenizer_config.json says)";
+inline constexpr const char* kTargetLanguageHelp =
+    "language of what is made of it, such as ro_RO (mBART: what tokenizer_config.json and "
+    "generation_config.json say)";
+
 struct Settings {
   std::optional<double> temperature = {};  // 0: greedy
   std::optional<std::int64_t> top_k = {};

@@ -21,8 +21,10 @@ struct GenerateOptions {
   ModelOptions model;
   std::string prompt;
   std::filesystem::path prompt_file;  // in place of prompt
-  bool chat = false;                  // wrap the prompt as a user's message in the chat template
-  generate::Settings settings;        // before those of the model's generation_config.json
+  // Of an encoder-decoder whose tokenizer has languages; empty: as the tokenizer and the model say.
+  std::string source_language, target_language;
+  bool chat = false;            // wrap the prompt as a user's message in the chat template
+  generate::Settings settings;  // before those of the model's generation_config.json
   std::optional<std::int64_t> max_tokens;  // none: as there, else 128
   bool ignore_eos = false;
   std::vector<std::string> stop;

@@ -5,6 +5,7 @@
 
 #include "qloft/core/options.h"
 #include "qloft/core/text.h"
+#include "qloft/generate/settings.h"
 #include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/evaluate.h"
 #include "qloft/pipeline/finetune.h"
@@ -196,6 +197,10 @@ void visit_options(FinetuneOptions& o, Visitor& v) {
   v("--prefix", o.prefix,
     "summarization: a text before each document (task_specific_params.summarization.prefix of "
     "config.json)");
+  v("--source-language", o.source_language,
+    std::string("summarization: ") + generate::kSourceLanguageHelp);
+  v("--target-language", o.target_language,
+    std::string("summarization: ") + generate::kTargetLanguageHelp);
   v("--label-smoothing", o.label_smoothing,
     "summarization: share of a target, from 0 to below 1, that all tokens have alike");
   v("-o,--output", o.output, "the folder to write");

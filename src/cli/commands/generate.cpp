@@ -14,6 +14,8 @@ template <typename Visitor>
 void visit_options(pipeline::GenerateOptions& o, Visitor& v) {
   v("-p,--prompt", o.prompt, "the text to continue");
   v("--prompt-file", o.prompt_file, "a file that holds it");
+  v("--source-language", o.source_language, generate::kSourceLanguageHelp);
+  v("--target-language", o.target_language, generate::kTargetLanguageHelp);
   v("--chat", o.chat, "wrap the prompt as a user's message in the chat template");
   v("-n,--max-tokens", at_most(o.max_tokens, train::kMostLength),
     "new tokens at most (generation_config.json's, else 128); it ends where the model's positions "

@@ -20,6 +20,7 @@
 #include "qloft/generate/settings.h"
 #include "qloft/io/fields.h"
 #include "qloft/metrics/rouge.h"
+#include "qloft/tokenizer/language.h"
 #include "qloft/train/sequence_pairs.h"
 #include "tasks/row.h"
 
@@ -37,6 +38,7 @@ struct SummaryOptions {
   std::int64_t summary_length = 0;
   std::string prefix;
   std::int64_t num_beams = 0;
+  std::string source_language, target_language;
   fs::path predictions;
 };
 
@@ -51,6 +53,8 @@ void visit_options(SummaryOptions& o, Visitor& v) {
     "a text before each document (task_specific_params.summarization.prefix of config.json)");
   v("--num-beams", at_most(o.num_beams, 1 << 10),
     "sequences searched side by side; 0: what generation_config.json says");
+  v("--source-language", o.source_language, generate::kSourceLanguageHelp);
+  v("--target-language", o.target_language, generate::kTargetLanguageHelp);
   v("--predictions", o.predictions, kPredictionsHelp);
 }
 
@@ -92,6 +96,8 @@ SummaryData read_pairs(const Materials& materials, const SummaryOptions& options
   auto pairs = data::encode_summaries(
       texts, materials.tokenizer,
       {.prefix = prefix_of(options, materials.source),
+       .source_language = options.source_language,
+       .target_language = options.target_language,
        .source_length = length,
        .target_length = length_of(options.summary_length, kSummaryLength, layout),
        .vocabulary_size = layout.vocabulary_size});
@@ -107,10 +113,12 @@ SummaryData read_pairs(const Materials& materials, const SummaryOptions& options
 }
 
 // One best summary of each, by the model's own settings where there are no others.
-generate::Options generation_of(const Materials& materials, const SummaryOptions& options) {
+generate::Options generation_of(const Materials& materials, const SummaryOptions& options,
+                                const generate::TargetStart& start) {
   generate::Settings given;
   if (options.num_beams > 0) given.num_beams = options.num_beams;
   given.num_return_sequences = 1;
+  given.forced_bos_token_id = start.forced_bos_token_id;
   const generate::Settings settings =
       generate::over(given, generate::read_settings(materials.source.folder()));
   generate::Options out = generate::options_of(settings);
@@ -124,8 +132,10 @@ generate::Options generation_of(const Materials& materials, const SummaryOptions
 SummaryData prepare_summaries(const Materials& materials, const SummaryOptions& options,
                               const fs::path& file, Progress& progress) {
   SummaryData data = read_pairs(materials, options, {file}, progress);
-  data.generation = generation_of(materials, options);
-  data.start = generate::target_start(materials.source, materials.layout);
+  const generate::TargetStart start = generate::target_start_in(
+      options.target_language, materials.source, materials.layout, materials.tokenizer);
+  data.generation = generation_of(materials, options, start);
+  data.start = start.token;
   return data;
 }
 
