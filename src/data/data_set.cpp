@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <utility>
 
+#include "message_forest.h"
 #include "qloft/core/error.h"
 #include "qloft/core/random.h"
 #include "qloft/core/threads.h"
@@ -12,13 +14,30 @@
 namespace qloft::data {
 
 struct DataSet::State {
-  std::vector<Rows> files;
+  // A row is an example, or messages are put together to such.
+  struct File {
+    explicit File(const std::filesystem::path& path) : rows(path) {
+      if (MessageForest::fits(rows)) forest.emplace(rows);
+    }
+    std::int64_t size() const { return forest ? forest->size() : rows.size(); }
+    io::Json read(std::int64_t index) const {
+      return forest ? forest->read(index) : rows.read(index);
+    }
+    ErrorLocation location(std::int64_t index) const {
+      return forest ? forest->location(index) : rows.location(index);
+    }
+
+    Rows rows;
+    std::optional<MessageForest> forest;
+  };
+
+  std::vector<File> files;
   std::vector<std::int64_t> first;  // the index of each file's first row
   std::int64_t size = 0;
   ExampleReader reader;
 
   // The file that holds an example, and which of its rows it is.
-  std::pair<const Rows*, std::int64_t> find(std::int64_t index) const {
+  std::pair<const File*, std::int64_t> find(std::int64_t index) const {
     if (index < 0 || index >= size) {
       throw InputError({{}, "example " + std::to_string(index)},
                        "out of range: the data has " + std::to_string(size) + " rows");
