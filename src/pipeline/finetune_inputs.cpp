@@ -71,6 +71,8 @@ void check_task_options(const FinetuneOptions& o, const evaluate::Task* task) {
   };
   with_summaries(!o.source_language.empty(), "--source-language", "source_language");
   with_summaries(!o.target_language.empty(), "--target-language", "target_language");
+  refuse(o.num_beams < 0, "num_beams", "expected 0 or more, found " + std::to_string(o.num_beams));
+  with_summaries(o.num_beams != defaults.num_beams, "--num-beams", "num_beams");
   refuse(!(o.label_smoothing >= 0 && o.label_smoothing < 1), "label_smoothing",
          "expected a number from 0 to below 1");
   refuse(o.label_smoothing > 0 && !(task != nullptr && task->label_smoothing), "label_smoothing",
@@ -89,6 +91,7 @@ TaskInputs read_task(const evaluate::Task& task, const FinetuneOptions& options,
   evaluate::set(request.settings, "prefix", options.prefix);
   evaluate::set(request.settings, "source_language", options.source_language);
   evaluate::set(request.settings, "target_language", options.target_language);
+  evaluate::set(request.settings, "num_beams", options.num_beams);
   evaluate::TrainingSet train =
       task.learn(materials, options.data, request.settings, {options.label_smoothing}, progress);
   evaluate::Prepared validation;

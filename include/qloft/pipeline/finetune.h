@@ -32,6 +32,7 @@ struct FinetuneOptions {
   std::int64_t summary_length = 0;
   std::string prefix;
   std::string source_language, target_language;
+  std::int64_t num_beams = 0;  // of the validation
   double label_smoothing = 0;  // the share of a target that all tokens have alike, below 1
   std::optional<std::filesystem::path> validation;
   double validation_share = 0;  // of the data, in place of a validation file

@@ -201,6 +201,9 @@ void visit_options(FinetuneOptions& o, Visitor& v) {
     std::string("summarization: ") + generate::kSourceLanguageHelp);
   v("--target-language", o.target_language,
     std::string("summarization: ") + generate::kTargetLanguageHelp);
+  v("--num-beams", at_most(o.num_beams, 1 << 10),
+    "summarization: sequences searched side by side in the validation; 0: what "
+    "generation_config.json says");
   v("--label-smoothing", o.label_smoothing,
     "summarization: share of a target, from 0 to below 1, that all tokens have alike");
   v("-o,--output", o.output, "the folder to write");
