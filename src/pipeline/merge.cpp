@@ -183,7 +183,8 @@ void write_config(const Input& input, const fs::path& folder) {
   config.erase("quantization_config");
   checkpoint::set_weight_type(config, input.type);
   const bool has_output = input.layout.output.matrix != architecture::kNoParameter;
-  if (has_output && !architecture::has_tied_output(input.layout)) {
+  // To T5 the field says whether logits are scaled; values that differ need none.
+  if (has_output && !input.layout.encoder && !architecture::has_tied_output(input.layout)) {
     config["tie_word_embeddings"] = false;
   }
   io::write_json(folder / "config.json", config);

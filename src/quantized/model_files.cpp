@@ -60,6 +60,7 @@ ModelFiles::ModelFiles(const std::filesystem::path& folder,
     layout_ = architecture::read_layout(*config_, file);
   }
   find_packed();
+  tie_where_output_is_missing();
   find_storages(head.has_value());
   check_names();
   untie_where_values_differ();
@@ -96,6 +97,30 @@ std::string ModelFiles::stored_name(const std::string& name) const {
     if (source_->contains(candidate)) return candidate;
   }
   return name;
+}
+
+// An output matrix that may be stored as the embedding, and has no tensor of its own, is the
+// embedding, packed or not.
+void ModelFiles::tie_where_output_is_missing() {
+  const ParameterId id = layout_.output.matrix;
+  if (id == kNoParameter || layout_.parameter(id).tied_to != kNoParameter) return;
+  if (packed(id) != nullptr) return;
+  Parameter& output = layout_.parameters[static_cast<std::size_t>(id)];
+  const auto embeddings = architecture::storages_of(layout_.parameter(layout_.embedding.tokens));
+  const auto is_embeddings = [&](const Storage& storage) {
+    return std::ranges::any_of(embeddings, [&](const Storage& own) {
+      return own.front().tensor == storage.front().tensor;
+    });
+  };
+  const auto is_there = [&](const Storage& storage) {
+    return !is_embeddings(storage) && source_->contains(stored_name(storage.front().tensor));
+  };
+  if (std::ranges::none_of(output.storages, is_embeddings) ||
+      std::ranges::any_of(output.storages, is_there)) {
+    return;
+  }
+  output.tied_to = layout_.embedding.tokens;
+  output.storages.clear();
 }
 
 void ModelFiles::find_storages(bool head_asked_for) {

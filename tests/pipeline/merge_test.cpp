@@ -178,6 +178,17 @@ TEST_F(Merge, UntiesAnAdaptedOutputMatrix) {
                   merged.read_matrix("model.embed_tokens.weight")(3, 4) + 0.5f);
 }
 
+TEST_F(Merge, KeepsTheScaleOfAT5WhoseOutputMatrixIsAdapted) {
+  write_adapter("adapter", "lm_head", 64, 16);
+  MergeOptions o = options("");
+  o.model = std::string(QLOFT_TEST_DATA) + "/golden/seq2seq/t5";
+  o.adapter = (folder_ / "adapter").string();
+  merge(o, silent_);
+  const architecture::Layout layout = quantized::ModelFiles(folder_ / "merged").layout();
+  EXPECT_FALSE(architecture::has_tied_output(layout));
+  EXPECT_EQ(layout.output.multiplier, 0.25);
+}
+
 // Golden adapters of PEFT on the embedding, with the base's output matrix tied to it or not.
 TEST_F(Merge, AnAdaptedEmbeddingGivesTheLossThatItGivesAttached) {
   const fs::path golden = fs::path(QLOFT_TEST_DATA) / "golden/embedding_adapters";

@@ -52,6 +52,8 @@ TEST_F(PairFiles, AnOutputMatrixThatIsMissingIsTheEmbedding) {
   const Matrix output = read_of(files, "lm_head.weight"),
                embedding = read_of(files, "shared.weight");
   EXPECT_TRUE(std::ranges::equal(output.values(), embedding.values()));
+  EXPECT_TRUE(architecture::has_tied_output(files.layout()));
+  EXPECT_EQ(files.layout().output.multiplier, 1);
 }
 
 TEST_F(PairFiles, CopiesOfTheEmbeddingAreNoTensorsOfTheModel) {

@@ -33,7 +33,8 @@ class ModelFiles {
   const checkpoint::Checkpoint& source() const { return *source_; }
   const std::filesystem::path& folder() const { return source_->folder(); }
   // As config.json has it; where an output matrix that it calls tied is there and differs from the
-  // embedding, with values of its own (as transformers 5 loads it).
+  // embedding, with values of its own; where a T5 that it calls not tied has none, with the
+  // embedding's (both as transformers 5 loads it).
   const architecture::Layout& layout() const { return layout_; }
   // config.json, with the head that was asked for.
   const io::Json& config() const { return *config_; }
@@ -66,6 +67,7 @@ class ModelFiles {
   const architecture::Storage& storage(architecture::ParameterId id) const;
   std::string stored_name(const std::string& name) const;
   void find_packed();
+  void tie_where_output_is_missing();
   void find_storages(bool head_asked_for);
   void check_names() const;
   void untie_where_values_differ();
