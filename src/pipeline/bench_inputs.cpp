@@ -216,8 +216,8 @@ BenchInputs open_bench(const BenchOptions& options) {
       inputs.files ? inputs.files->folder() / "config.json" : config_file(options.model);
   for (BenchTest& test : inputs.tests) {
     const bool trains = test.kind == BenchTest::Kind::train;
-    // Training an encoder is measured too.
-    if (!trains || inputs.layout.encoder) architecture::expect_next_token(inputs.layout, file);
+    // Training an encoder, or an encoder-decoder, is measured too.
+    if (!trains) architecture::expect_next_token(inputs.layout, file);
     if (trains && test.random_rank == 0 && !inputs.own_rank)
       test.random_rank = adapter::Config{}.rank;
     if (test.random_rank > 0) {

@@ -11,11 +11,18 @@ namespace qloft::train {
 
 namespace {
 
-// Of every token, or of the first label of each sequence.
+// Of every token, of a target that is the source itself, or of the first label of each sequence.
 objectives::Loss loss_of(model::Model& model, const at::Tensor& ids, model::AdapterId adapter) {
-  const model::Input input{ids, {}, {}, {adapter}};
+  model::Input input{ids, {}, {}, {adapter}};
   const architecture::Head& head = model.layout().head;
   if (head.kind == architecture::HeadKind::next_token) return objectives::next_token(model, input);
+  if (head.kind == architecture::HeadKind::sequence_to_sequence) {
+    return objectives::sequence_to_sequence(model, {ids}, ids, 0, {adapter});
+  }
+  if (head.end_token >= 0) {
+    input.ids = ids.clone();
+    input.ids.select(1, ids.size(1) - 1).fill_(head.end_token);
+  }
   const bool single = head.problem == architecture::Problem::single_label;
   const auto count = static_cast<std::int64_t>(head.labels.size());
   return objectives::classification(

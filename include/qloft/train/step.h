@@ -18,7 +18,8 @@ class Stepper {
   ~Stepper();
 
   // Forward, backward and an update on sequences of ids [rows, length >= 2], of which every token
-  // is learned, or by a head of sequences a label of each. Returns the mean loss before the update.
+  // is learned, by an encoder-decoder as a target whose source it is too, or by a head of sequences
+  // a label of each. Returns the mean loss before the update.
   double step(const at::Tensor& ids, model::AdapterId adapter);
 
  private:
