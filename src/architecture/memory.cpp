@@ -43,8 +43,6 @@ TokenSizes sizes_of(const Attention& a, const Layout&) {
   out.linears = a.query.linear == a.key.linear ? 2 : 4;
   // By distances: probabilities before and behind the mask.
   if (a.distances) out.pairs = 2 * static_cast<double>(a.heads);
-  // By torch's own operators: probabilities. A source is as long as its target.
-  if (a.cross || a.bias) out.pairs = static_cast<double>(a.heads);
   return out;
 }
 

@@ -104,7 +104,9 @@ Tensors results_of(const std::function<Tensor(const Tensors&)>& attention, const
   const Tensor out = attention(leaves);
   at::manual_seed(99);
   out.backward(at::randn(out.sizes()).to(at::kBFloat16).to(out.scalar_type()));
-  return {out.detach(), leaves[0].grad(), leaves[1].grad(), leaves[2].grad()};
+  Tensors results = {out.detach()};
+  for (const Tensor& leaf : leaves) results.push_back(leaf.grad());
+  return results;
 }
 
 struct Bf16Case {
@@ -115,11 +117,22 @@ struct Bf16Case {
   float soft_cap = 0;
   std::vector<float> slopes = {};
   bool causal = true;
+  std::int64_t keys = 0;   // of another sequence; 0: as many as queries, of the same
+  std::int64_t reach = 0;  // of a bias; 0: none
 
-  Scores scores() const {
-    return {static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim))), soft_cap, slopes};
+  Scores scores(const Tensors& in) const {
+    Scores out{static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim))), soft_cap, slopes};
+    if (reach > 0) out.bias = in[3];
+    return out;
   }
   Visibility visibility() const {
+    if (keys > 0) {
+      Visibility across{0, at::zeros({2, keys}, at::kLong)};
+      across.across = true;
+      across.segments[0].narrow(0, keys - 1, 1).fill_(-1);
+      across.segments[1].narrow(0, 1, 1).fill_(-1);
+      return across;
+    }
     Visibility out{window, {}, causal};
     if (!segments) return out;
     // Padding, then two segments; the second row is three segments and padding at its end.
@@ -133,9 +146,12 @@ struct Bf16Case {
   }
   Tensors inputs() const {
     at::manual_seed(4);
-    return {random_bf16({2, length, heads, head_dim}),
-            random_bf16({2, length, key_value_heads, head_dim}),
-            random_bf16({2, length, key_value_heads, head_dim})};
+    const std::int64_t positions = keys > 0 ? keys : length;
+    Tensors out = {random_bf16({2, length, heads, head_dim}),
+                   random_bf16({2, positions, key_value_heads, head_dim}),
+                   random_bf16({2, positions, key_value_heads, head_dim})};
+    if (reach > 0) out.push_back(at::randn({heads, 2 * reach - 1}));
+    return out;
   }
 };
 
@@ -146,7 +162,7 @@ TEST_P(AttentionInBf16Test, AgreesWithProductsInF32WithinRoundings) {
   const auto by = [&](Products products) {
     return results_of(
         [&](const Tensors& in) {
-          return attention_by(products, in[0], in[1], in[2], c.visibility(), c.scores());
+          return attention_by(products, in[0], in[1], in[2], c.visibility(), c.scores(in));
         },
         c.inputs());
   };
@@ -154,12 +170,12 @@ TEST_P(AttentionInBf16Test, AgreesWithProductsInF32WithinRoundings) {
   for (const Tensor& x : c.inputs()) exact.push_back(x.to(at::kFloat));
   const auto expected = results_of(
       [&](const Tensors& in) {
-        return kTorchOperations.attention(in[0], in[1], in[2], c.visibility(), c.scores());
+        return kTorchOperations.attention(in[0], in[1], in[2], c.visibility(), c.scores(in));
       },
       exact);
   const auto found = by(Products::bf16), in_f32 = by(Products::f32);
   for (std::size_t i = 0; i < found.size(); ++i) {
-    EXPECT_EQ(found[i].scalar_type(), at::kBFloat16);
+    EXPECT_EQ(found[i].scalar_type(), i < 4 ? at::kBFloat16 : at::kFloat);
     EXPECT_LE(relative_error(found[i], expected[i]), 0.008) << i;
     EXPECT_LE(relative_error(found[i], in_f32[i]), 0.008) << i;
   }
@@ -180,6 +196,12 @@ INSTANTIATE_TEST_SUITE_P(
         Bf16Case{"segments_and_window", 300, 4, 2, 32, 90, true},
         Bf16Case{"soft_cap", 130, 4, 2, 64, 0, false, 3},
         Bf16Case{"slopes", 130, 3, 1, 32, 0, false, 0, {0.5f, 0.1f, 0.01f}},
+        Bf16Case{"bias", 130, 4, 4, 64, 0, false, 0, {}, true, 0, 130},
+        Bf16Case{"bias_both_ways", 130, 4, 2, 32, 0, true, 0, {}, false, 0, 140},
+        Bf16Case{"bias_part_of_a_block", 17, 2, 2, 64, 0, false, 0, {}, false, 0, 17},
+        Bf16Case{"across", 70, 4, 2, 32, 0, false, 0, {}, true, 33},
+        Bf16Case{"across_many", 9, 4, 4, 64, 0, false, 0, {}, true, 200},
+        Bf16Case{"across_several_blocks", 130, 7, 1, 80, 0, false, 0, {}, true, 130},
         Bf16Case{"both_ways", 130, 4, 4, 64, 0, false, 0, {}, false},
         Bf16Case{"both_ways_part_of_a_block", 17, 4, 2, 32, 0, false, 0, {}, false},
         Bf16Case{"both_ways_window", 200, 4, 2, 64, 7, false, 0, {}, false},
@@ -194,7 +216,7 @@ TEST(AttentionInBf16, GivesZerosAndNoGradientsWhereNothingIsSeen) {
   visibility.segments[0].narrow(0, 0, 70).fill_(-1);
   for (const Tensor& x : results_of(
            [&](const Tensors& in) {
-             return attention_by(Products::bf16, in[0], in[1], in[2], visibility, c.scores());
+             return attention_by(Products::bf16, in[0], in[1], in[2], visibility, c.scores(in));
            },
            c.inputs())) {
     EXPECT_LE(x[0].narrow(0, 0, 70).abs().max().item<float>(), 1e-30f);
@@ -207,7 +229,7 @@ TEST(AttentionInBf16, KeepsAKeyThatIsNotANumberFromWhereItIsSeenOn) {
     const Bf16Case c{"", 130, 4, 2, 32};
     Tensors in = c.inputs();
     in[1][1][bad].fill_(NAN);
-    const Tensor out = attention_by(Products::bf16, in[0], in[1], in[2], {}, c.scores());
+    const Tensor out = attention_by(Products::bf16, in[0], in[1], in[2], {}, c.scores(in));
     EXPECT_FALSE(out[0].isnan().any().item<bool>());
     for (std::int64_t i = 0; i < 130; ++i) {
       EXPECT_EQ(out[1][i].isnan().all().item<bool>(), i >= bad) << bad << ", " << i;
@@ -223,7 +245,7 @@ TEST(AttentionInBf16, GivesTheSameBitsOnAnyNumberOfThreads) {
     set_thread_count(threads);
     results.push_back(results_of(
         [&](const Tensors& in) {
-          return attention_by(Products::bf16, in[0], in[1], in[2], c.visibility(), c.scores());
+          return attention_by(Products::bf16, in[0], in[1], in[2], c.visibility(), c.scores(in));
         },
         c.inputs()));
     for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(results.back()[i].equal(results[0][i]));

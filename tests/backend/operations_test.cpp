@@ -165,16 +165,24 @@ Scores plain_scores() {
 
 Tensor attention_by_formula(const Tensors& in, const Visibility& visibility,
                             const Scores& rule = plain_scores()) {
-  const std::int64_t group = in[0].size(2) / in[1].size(2), length = in[0].size(1);
+  const std::int64_t group = in[0].size(2) / in[1].size(2), length = in[0].size(1),
+                     keys = in[1].size(1);
   const Tensor q = in[0].transpose(1, 2);
   const Tensor k = in[1].transpose(1, 2).repeat_interleave(group, 1);
   const Tensor v = in[2].transpose(1, 2).repeat_interleave(group, 1);
-  const Tensor seen = visible(in[0].size(0), length, visibility).unsqueeze(1);
+  const Tensor seen = visibility.across ? visibility.segments.ge(0).view({-1, 1, 1, keys})
+                                        : visible(in[0].size(0), length, visibility).unsqueeze(1);
   Tensor scores = q.matmul(k.transpose(2, 3)) * rule.scale;
   if (rule.soft_cap != 0) scores = (scores / rule.soft_cap).tanh() * rule.soft_cap;
   if (!rule.slopes.empty()) {
     const Tensor distances = at::arange(length).view({-1, 1}) - at::arange(length);
     scores = scores - at::tensor(rule.slopes).view({1, -1, 1, 1}) * distances;
+  }
+  if (rule.bias.defined()) {
+    const Tensor column = at::arange(keys) - at::arange(length).view({-1, 1});
+    const std::int64_t reach = (rule.bias.size(1) + 1) / 2;
+    scores =
+        scores + rule.bias.index_select(1, (column + reach - 1).flatten()).view({-1, length, keys});
   }
   const Tensor masked = scores.masked_fill(seen.logical_not(), -1e30);
   const Tensor p = at::softmax(masked, -1) * seen;
@@ -187,6 +195,7 @@ struct AttentionCase {
   bool segments;
   Scores scores = plain_scores();
   bool causal = true;
+  std::int64_t reach = 0;  // of a bias; 0: none
 };
 
 class Attention : public testing::TestWithParam<AttentionCase> {};
@@ -203,10 +212,42 @@ TEST_P(Attention, AgreesWithItsFormula) {
     visibility.segments[1].narrow(0, c.length - 2, 2).fill_(-1);
   }
   const auto heads = [&](std::int64_t count) { return at::randn({2, c.length, count, 8}); };
+  const auto scores = [&](const Tensors& in) {
+    Scores out = c.scores;
+    if (c.reach > 0) out.bias = in[3];
+    return out;
+  };
+  Tensors inputs = {heads(c.heads), heads(c.key_value_heads), heads(c.key_value_heads)};
+  if (c.reach > 0) inputs.push_back(at::randn({c.heads, 2 * c.reach - 1}));
   expect_same_gradients(
-      [&](const Tensors& in) { return attention(in[0], in[1], in[2], visibility, c.scores); },
-      [&](const Tensors& in) { return attention_by_formula(in, visibility, c.scores); },
-      {heads(c.heads), heads(c.key_value_heads), heads(c.key_value_heads)}, 2e-5);
+      [&](const Tensors& in) { return attention(in[0], in[1], in[2], visibility, scores(in)); },
+      [&](const Tensors& in) { return attention_by_formula(in, visibility, scores(in)); }, inputs,
+      2e-5);
+}
+
+// Queries of one length over keys of another, the last of which are padding.
+TEST(Attention, AcrossAgreesWithItsFormula) {
+  struct Case {
+    std::int64_t length, keys, heads, key_value_heads;
+  };
+  for (const auto& [length, keys, heads, key_value_heads] :
+       {Case{1, 5, 2, 2}, Case{70, 33, 4, 2}, Case{9, 150, 2, 2}, Case{130, 130, 2, 1}}) {
+    SCOPED_TRACE(testing::Message() << length << " over " << keys);
+    at::manual_seed(4);
+    Visibility visibility{0, at::zeros({2, keys}, at::kLong)};
+    visibility.across = true;
+    visibility.segments[0].narrow(0, keys - 2, 2).fill_(-1);
+    visibility.segments[1].narrow(0, 1, 1).fill_(-1);
+    const auto source = [&, count = keys, of = key_value_heads] {
+      return at::randn({2, count, of, 8});
+    };
+    expect_same_gradients(
+        [&](const Tensors& in) {
+          return attention(in[0], in[1], in[2], visibility, plain_scores());
+        },
+        [&](const Tensors& in) { return attention_by_formula(in, visibility); },
+        {at::randn({2, length, heads, 8}), source(), source()}, 2e-5);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -223,6 +264,10 @@ INSTANTIATE_TEST_SUITE_P(
         AttentionCase{"soft_cap_and_slopes", 80, 2, 1, 0, false, {0.3f, 2, {0.5f, 0.1f}}},
         AttentionCase{"slopes", 80, 3, 1, 0, false, {0.3f, 0, {0.5f, 0.1f, 0.01f}}},
         AttentionCase{"soft_cap_window_and_segments", 150, 4, 2, 70, true, {0.7f, 2, {}}},
+        AttentionCase{"bias", 150, 4, 2, 0, false, plain_scores(), true, 150},
+        AttentionCase{"bias_of_one_position", 1, 2, 2, 0, false, plain_scores(), true, 1},
+        AttentionCase{"bias_both_ways", 150, 4, 4, 0, true, {1, 0, {}}, false, 170},
+        AttentionCase{"bias_and_cap", 70, 2, 1, 7, false, {1, 2, {}}, true, 70},
         AttentionCase{"both_ways", 150, 4, 2, 0, false, plain_scores(), false},
         AttentionCase{"both_ways_segments", 150, 4, 4, 0, true, plain_scores(), false},
         AttentionCase{"both_ways_window", 150, 2, 2, 7, false, plain_scores(), false},

@@ -1,7 +1,9 @@
 #include "attention.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
@@ -88,17 +90,18 @@ struct HeadGradient {
   const Visibility& visibility;
   const Scores& rule;
   const Tensor &dq, &dk, &dv;
+  const Tensor& dbias;  // f32 [rows, heads, 2 reach - 1], zeros; undefined: not wanted
 
   void run(std::int64_t row, std::int64_t kv_head) const {
-    const std::int64_t length = q.size(1), dim = q.size(3);
+    const std::int64_t length = q.size(1), positions = k.size(1), dim = q.size(3);
     const std::int64_t group = q.size(2) / k.size(2);
     const float scale = rule.scale;
-    const auto keys = read_head(k, row, kv_head, length, false, Scratch::key);
-    const auto values = read_head(v, row, kv_head, length, false, Scratch::value);
+    const auto keys = read_head(k, row, kv_head, positions, false, Scratch::key);
+    const auto values = read_head(v, row, kv_head, positions, false, Scratch::value);
     // Sums over the group in f32: dk, dv of this head, one after the other.
-    Matrix sums(2 * length, dim);
-    const auto dkeys = sums.view().block(0, 0, length, dim);
-    const auto dvalues = sums.view().block(length, 0, length, dim);
+    Matrix sums(2 * positions, dim);
+    const auto dkeys = sums.view().block(0, 0, positions, dim);
+    const auto dvalues = sums.view().block(positions, 0, positions, dim);
     Matrix queries_gradient(kQueryBlock, dim);
     for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
       const auto queries = read_head(q, row, head, length, false, Scratch::query);
@@ -107,7 +110,7 @@ struct HeadGradient {
       const float* log_sum = log_sums.data_ptr<float>() + (row * q.size(2) + head) * length;
       for (std::int64_t first = 0; first < length; first += kQueryBlock) {
         const std::int64_t count = std::min(kQueryBlock, length - first);
-        const KeyRange range = visible_keys(visibility, row, 0, first, count, length);
+        const KeyRange range = visible_keys(visibility, row, 0, first, count, positions);
         const std::int64_t seen = range.end - range.begin;
         float* buffer = scratch(Scratch::scores, (rule.soft_cap != 0 ? 3 : 2) * count * seen);
         MatrixView<float> p(buffer, count, seen);
@@ -117,12 +120,17 @@ struct HeadGradient {
         const auto key_block = keys.block(range.begin, 0, seen, dim);
         linalg::multiply_serial(query_block, Transpose::no, key_block, Transpose::yes, p, scale);
         finish_scores(rule, head, first, range, p, buffer + 2 * count * seen);
-        mask(visibility, row, 0, first, range, length, p);
+        mask(visibility, row, 0, first, range, positions, p);
         linalg::multiply_serial(gradient_block, Transpose::no,
                                 values.block(range.begin, 0, seen, dim), Transpose::yes, dp);
         for (std::int64_t i = 0; i < count; ++i) {
           const float dot = dot_of(gradient.row(first + i), results.row(first + i), dim);
           to_score_gradients(p.row(i), dp.row(i), seen, 1.f, log_sum[first + i], dot);
+        }
+        if (dbias.defined()) {
+          const std::int64_t distances = dbias.size(2);
+          add_by_distance(dp, first, range, (distances + 1) / 2,
+                          dbias.data_ptr<float>() + (row * q.size(2) + head) * distances);
         }
         apply_cap_slopes(rule, buffer + 2 * count * seen, dp);
         linalg::multiply_serial(p, Transpose::yes, gradient_block, Transpose::no,
@@ -149,12 +157,13 @@ struct HeadGradient {
 
 void forward_in_f32(const Tensor& q, const Tensor& k, const Tensor& v, const Visibility& visibility,
                     const Scores& rule, const Tensor& out, const Tensor& log_sums) {
-  const std::int64_t length = q.size(1), heads = q.size(2), group = heads / k.size(2);
+  const std::int64_t length = q.size(1), positions = k.size(1);
+  const std::int64_t heads = q.size(2), group = heads / k.size(2);
   parallel_for(q.size(0) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t row = i / heads, head = i % heads;
-      const auto keys = read_head(k, row, head / group, length, false, Scratch::key);
-      const auto values = read_head(v, row, head / group, length, false, Scratch::value);
+      const auto keys = read_head(k, row, head / group, positions, false, Scratch::key);
+      const auto values = read_head(v, row, head / group, positions, false, Scratch::value);
       attend_in_f32(q, keys, values, row, head, 0, visibility, rule, out,
                     log_sums.data_ptr<float>() + i * length);
     }
@@ -170,17 +179,20 @@ void backward_in_f32(const HeadGradient& gradient) {
 
 struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   static Tensor forward(AutogradContext* ctx, const Tensor& q_in, const Tensor& k_in,
-                        const Tensor& v_in, const MaybeTensor& segments_or_none,
-                        std::int64_t window, bool causal, const Scores& rule, bool in_bf16) {
-    const Tensor segments = segments_or_none.value_or(Tensor());
+                        const Tensor& v_in, const MaybeTensor& bias_or_none,
+                        const Visibility& visibility, const Scores& given, bool in_bf16) {
+    const Tensor& segments = visibility.segments;
+    Scores rule = given;
+    if (bias_or_none) rule.bias = bias_or_none->contiguous();
     const Tensor q = q_in.contiguous(), k = k_in.contiguous(), v = v_in.contiguous();
-    const Visibility visibility{window, segments, causal};
     Tensor out = at::empty_like(q);
     Tensor log_sums = at::empty({q.size(0), q.size(2), q.size(1)}, at::kFloat);
     (in_bf16 ? forward_in_bf16 : forward_in_f32)(q, k, v, visibility, rule, out, log_sums);
-    ctx->save_for_backward({q, k, v, out, log_sums, segments});
-    ctx->saved_data["window"] = window;
-    ctx->saved_data["causal"] = causal;
+    ctx->save_for_backward({q, k, v, out, log_sums, segments, rule.bias});
+    ctx->saved_data["window"] = visibility.window;
+    ctx->saved_data["causal"] = visibility.causal;
+    ctx->saved_data["across"] = visibility.across;
+    ctx->saved_data["needs_bias"] = bias_or_none && bias_or_none->requires_grad();
     ctx->saved_data["in_bf16"] = in_bf16;
     ctx->saved_data["scale"] = static_cast<double>(rule.scale);
     ctx->saved_data["soft_cap"] = static_cast<double>(rule.soft_cap);
@@ -192,21 +204,27 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const auto saved = ctx->get_saved_variables();
     const Tensor &q = saved[0], &k = saved[1], &v = saved[2];
     const Visibility visibility{ctx->saved_data["window"].toInt(), saved[5],
-                                ctx->saved_data["causal"].toBool()};
+                                ctx->saved_data["causal"].toBool(),
+                                ctx->saved_data["across"].toBool()};
     Scores rule{static_cast<float>(ctx->saved_data["scale"].toDouble()),
                 static_cast<float>(ctx->saved_data["soft_cap"].toDouble()),
-                {}};
+                {},
+                saved[6]};
     for (const double slope : ctx->saved_data["slopes"].toDoubleVector()) {
       rule.slopes.push_back(static_cast<float>(slope));
     }
     const Tensor dout = gradients[0].contiguous();
-    Tensor dq = at::empty_like(q), dk = at::empty_like(k), dv = at::empty_like(v);
-    if (ctx->saved_data["in_bf16"].toBool()) {
-      backward_in_bf16({q, k, v, saved[3], saved[4], dout, visibility, rule, dq, dk, dv});
-    } else {
-      backward_in_f32({q, k, v, saved[3], saved[4], dout, visibility, rule, dq, dk, dv});
+    Tensor dq = at::empty_like(q), dk = at::empty_like(k), dv = at::empty_like(v), dbias;
+    if (ctx->saved_data["needs_bias"].toBool()) {
+      dbias = at::zeros({q.size(0), q.size(2), rule.bias.size(1)}, at::kFloat);
     }
-    return {dq, dk, dv, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+    if (ctx->saved_data["in_bf16"].toBool()) {
+      backward_in_bf16({q, k, v, saved[3], saved[4], dout, visibility, rule, dq, dk, dv, dbias});
+    } else {
+      backward_in_f32({q, k, v, saved[3], saved[4], dout, visibility, rule, dq, dk, dv, dbias});
+    }
+    if (dbias.defined()) dbias = dbias.sum(0);
+    return {dq, dk, dv, dbias, Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -225,8 +243,8 @@ Tensor attention_cpu(const Tensor& q, const Tensor& k, const Tensor& v,
 
 Tensor attention_by(Products products, const Tensor& q, const Tensor& k, const Tensor& v,
                     const Visibility& visibility, const Scores& scores) {
-  return AttentionFunction::apply(q, k, v, maybe(visibility.segments), visibility.window,
-                                  visibility.causal, scores, products == Products::bf16);
+  return AttentionFunction::apply(q, k, v, maybe(scores.bias), visibility, scores,
+                                  products == Products::bf16);
 }
 
 }  // namespace qloft::backend

@@ -93,19 +93,20 @@ void AttentionInBf16::run(std::int64_t kv_head, std::int64_t first, std::int64_t
   const BlockUnits units;
   const std::int64_t length = q.size(1), dim = q.size(3), width = padded_width(dim);
   const std::int64_t group = q.size(2) / k.size(head_first ? 1 : 2), block = kBlockRows * width;
+  const std::int64_t positions = k.size(head_first ? 2 : 1);
   std::vector<KeyBlocks> seen;
   std::int64_t begin = std::numeric_limits<std::int64_t>::max(), end = 0;
   for (std::int64_t i = first; i < first + count; i += kBlockRows) {
     const std::int64_t queries = std::min(kBlockRows, first + count - i);
     const KeyBlocks& own =
-        seen.emplace_back(visible_keys(visibility, row, past, i, queries, past + length));
+        seen.emplace_back(visible_keys(visibility, row, past, i, queries, positions));
     if (own.empty()) continue;
     begin = std::min(begin, own.begin);
     end = std::max(end, own.end);
   }
 
-  const Heads keys = head_of(k, row, kv_head, past + length, head_first);
-  const Heads values = head_of(v, row, kv_head, past + length, head_first);
+  const Heads keys = head_of(k, row, kv_head, positions, head_first);
+  const Heads values = head_of(v, row, kv_head, positions, head_first);
   const std::int64_t blocks = std::max<std::int64_t>(0, end - begin);
   BFloat16* packed_keys = bf16_scratch(Scratch::key, blocks * block);
   BFloat16* packed_values = bf16_scratch(Scratch::value, blocks * block);
@@ -140,7 +141,7 @@ void AttentionInBf16::run(std::int64_t kv_head, std::int64_t first, std::int64_t
       }
       for (std::int64_t i = 0; i < rows; ++i) multiply_by(rule.scale, scores.row(i), columns);
       finish_scores(rule, head, past + at, own.keys(), scores);
-      mask(visibility, row, past, at, own.keys(), past + length, scores);
+      mask(visibility, row, past, at, own.keys(), positions, scores);
 
       std::array<float, kBlockRows> inverse_sums;
       exponentiate_rows(scores, p, inverse_sums.data(),
@@ -195,16 +196,18 @@ void forward_in_bf16(const Tensor& q, const Tensor& k, const Tensor& v,
 }
 
 std::int64_t AttentionGradientInBf16::sums_size() const {
-  return 2 * round_up(q.size(1), kBlockRows) * padded_width(q.size(3));
+  return 2 * round_up(k.size(1), kBlockRows) * padded_width(q.size(3));
 }
 
 void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int64_t end,
                                   float* sums) const {
   const BlockUnits units;
   const std::int64_t length = q.size(1), dim = q.size(3), width = padded_width(dim);
-  const std::int64_t blocks = ceil_divide(length, kBlockRows), block = kBlockRows * width;
+  const std::int64_t positions = k.size(1);
+  const std::int64_t blocks = ceil_divide(positions, kBlockRows), block = kBlockRows * width;
   const std::int64_t kv_head = begin / (q.size(2) / k.size(2));
-  const Heads keys = head_of(k, row, kv_head, length), values = head_of(v, row, kv_head, length);
+  const Heads keys = head_of(k, row, kv_head, positions);
+  const Heads values = head_of(v, row, kv_head, positions);
   BFloat16* keys_across = bf16_scratch(Scratch::key, blocks * block);
   BFloat16* values_across = bf16_scratch(Scratch::value, blocks * block);
   BFloat16* keys_down = bf16_scratch(Scratch::weight_tile, blocks * block);
@@ -230,7 +233,8 @@ void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int
   float* query_gradient = scratch(Scratch::output, block);
   std::vector<float> result(static_cast<std::size_t>(dim));
 
-  const bool plain = rule.soft_cap == 0 && rule.slopes.empty();
+  const bool plain = rule.soft_cap == 0 && rule.slopes.empty() && !rule.bias.defined();
+  const std::int64_t distances = dbias.defined() ? dbias.size(2) : 0;
   float *dkeys = sums, *dvalues = sums + blocks * block;
   std::fill_n(sums, sums_size(), 0.f);
   for (std::int64_t head = begin; head < end; ++head) {
@@ -239,7 +243,7 @@ void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int
     const float* log_sum = log_sums.data_ptr<float>() + (row * q.size(2) + head) * length;
     for (std::int64_t first = 0; first < length; first += kBlockRows) {
       const std::int64_t count = std::min(kBlockRows, length - first);
-      const KeyBlocks own(visible_keys(visibility, row, 0, first, count, length));
+      const KeyBlocks own(visible_keys(visibility, row, 0, first, count, positions));
       const Heads query_rows = rows_of_block(queries, first);
       const Heads gradient_rows = rows_of_block(gradients, first);
       copy_block(query_rows, width, query);
@@ -264,13 +268,17 @@ void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int
           multiply_by(rule.scale, p, scores.size());
           finish_scores(rule, head, first, range, scores, cap_slopes);
         }
-        const std::int64_t whole = visibility.causal ? first : length;
-        if (range.partial || range.end > whole) {
-          mask(visibility, row, 0, first, range, length, scores);
+        const bool causal = visibility.causal && !visibility.across;
+        if (range.partial || range.end > (causal ? first : positions)) {
+          mask(visibility, row, 0, first, range, positions, scores);
         }
         for (std::int64_t i = 0; i < count; ++i) {
           to_score_gradients(scores.row(i), dscores.row(i), kBlockRows, plain ? rule.scale : 1.f,
                              log_sum[first + i], dots[static_cast<std::size_t>(i)]);
+        }
+        if (dbias.defined()) {
+          add_by_distance(dscores, first, range, (distances + 1) / 2,
+                          dbias.data_ptr<float>() + (row * q.size(2) + head) * distances);
         }
         apply_cap_slopes(rule, cap_slopes, dscores);
         std::fill(p + scores.size(), p + kTile, 0.f);
@@ -295,12 +303,12 @@ void AttentionGradientInBf16::run(std::int64_t row, std::int64_t begin, std::int
 
 void AttentionGradientInBf16::write(std::int64_t row, std::int64_t kv_head, const float* sums,
                                     std::int64_t parts) const {
-  const std::int64_t length = q.size(1), dim = q.size(3);
+  const std::int64_t positions = k.size(1), dim = q.size(3);
   const std::int64_t block = kBlockRows * padded_width(dim);
   const std::int64_t width = padded_width(dim);
   float *sum = scratch(Scratch::output, 2 * block), *values = sum + block;
   for (const Tensor* gradient : {&dk, &dv}) {
-    for (std::int64_t first = 0; first < length; first += kBlockRows, sums += block) {
+    for (std::int64_t first = 0; first < positions; first += kBlockRows, sums += block) {
       std::copy_n(sums, block, sum);
       for (std::int64_t part = 1; part < parts; ++part) {
         const float* more = sums + part * sums_size();
@@ -308,7 +316,7 @@ void AttentionGradientInBf16::write(std::int64_t row, std::int64_t kv_head, cons
       }
       if (gradient == &dk) multiply_by(rule.scale, sum, block);
       transpose_words(sum, width, kBlockRows, values);
-      const std::int64_t rows = std::min(kBlockRows, length - first);
+      const std::int64_t rows = std::min(kBlockRows, positions - first);
       write_head(*gradient, row, kv_head, first, {values, rows, dim, width});
     }
   }

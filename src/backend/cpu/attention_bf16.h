@@ -39,6 +39,7 @@ struct AttentionGradientInBf16 {
   const Visibility& visibility;
   const Scores& rule;
   const at::Tensor &dq, &dk, &dv;
+  const at::Tensor& dbias;  // f32 [rows, heads, 2 reach - 1], zeros; undefined: not wanted
 
   // f32 elements of the sums of one head of keys and values.
   std::int64_t sums_size() const;

@@ -25,8 +25,36 @@ MatrixView<const float> read_head(const at::Tensor& tensor, std::int64_t row, st
   return {to, positions, dim};
 }
 
+namespace {
+
+const std::int64_t* segments_of(const Visibility& visibility, std::int64_t row) {
+  if (!visibility.segments.defined()) return nullptr;
+  return visibility.segments.data_ptr<std::int64_t>() + row * visibility.segments.stride(0);
+}
+
+KeyRange keys_across(const std::int64_t* segments, std::int64_t keys) {
+  KeyRange range{0, keys, false};
+  if (segments == nullptr) return range;
+  while (range.begin < range.end && segments[range.begin] < 0) ++range.begin;
+  while (range.end > range.begin && segments[range.end - 1] < 0) --range.end;
+  range.partial = range.end < keys || std::any_of(segments + range.begin, segments + range.end,
+                                                  [](std::int64_t segment) { return segment < 0; });
+  return range;
+}
+
+// Columns of a row of scores that lie within a bias, and where in it they begin.
+struct BiasColumns {
+  BiasColumns(std::int64_t query, const KeyRange& keys, std::int64_t reach, std::int64_t columns)
+      : first(reach - 1 + keys.begin - query), count(std::min(columns, 2 * reach - 1 - first)) {}
+  std::int64_t first, count;
+};
+
+}  // namespace
+
 KeyRange visible_keys(const Visibility& visibility, std::int64_t row, std::int64_t past,
                       std::int64_t first, std::int64_t count, std::int64_t keys) {
+  const std::int64_t* segments = segments_of(visibility, row);
+  if (visibility.across) return keys_across(segments, keys);
   KeyRange range{0, visibility.causal ? past + first + count : keys, false};
   if (visibility.window > 0) {
     range.begin = std::max<std::int64_t>(0, past + first - visibility.window + 1);
@@ -37,9 +65,7 @@ KeyRange visible_keys(const Visibility& visibility, std::int64_t row, std::int64
     }
   }
   const std::int64_t end = range.end;
-  if (visibility.segments.defined()) {
-    const std::int64_t* segments =
-        visibility.segments.data_ptr<std::int64_t>() + row * visibility.segments.stride(0);
+  if (segments != nullptr) {
     const std::int64_t* queries = segments + past + first;
     const auto seen = [&](std::int64_t key) {
       return segments[key] >= 0 &&
@@ -58,11 +84,18 @@ KeyRange visible_keys(const Visibility& visibility, std::int64_t row, std::int64
 void mask(const Visibility& visibility, std::int64_t row, std::int64_t past, std::int64_t first,
           const KeyRange& keys, std::int64_t count, MatrixView<float> scores) {
   constexpr float kMasked = -std::numeric_limits<float>::infinity();
-  const std::int64_t* segments =
-      visibility.segments.defined()
-          ? visibility.segments.data_ptr<std::int64_t>() + row * visibility.segments.stride(0)
-          : nullptr;
-  for (std::int64_t i = 0; i < scores.rows; ++i) {
+  const std::int64_t* segments = segments_of(visibility, row);
+  for (std::int64_t i = 0; i < scores.rows && visibility.across; ++i) {
+    float* out = scores.row(i);
+    const std::int64_t end = std::min(keys.end, count);
+    for (std::int64_t j = keys.begin; keys.partial && segments != nullptr && j < end; ++j) {
+      if (segments[j] < 0) out[j - keys.begin] = kMasked;
+    }
+    for (std::int64_t j = std::max(keys.begin, end); j < keys.end; ++j) {
+      out[j - keys.begin] = kMasked;
+    }
+  }
+  for (std::int64_t i = 0; i < scores.rows && !visibility.across; ++i) {
     const std::int64_t query = past + first + i;
     float* out = scores.row(i);
     const std::int64_t seen = visibility.causal ? query + 1 : count;
@@ -101,7 +134,10 @@ void write_head(const at::Tensor& out, std::int64_t row, std::int64_t head, std:
 void finish_scores(const Scores& rule, std::int64_t head, std::int64_t first, const KeyRange& keys,
                    MatrixView<float> scores, float* cap_slopes) {
   const float slope = rule.slopes.empty() ? 0.f : rule.slopes[static_cast<std::size_t>(head)];
-  if (rule.soft_cap == 0 && slope == 0) return;
+  if (rule.soft_cap == 0 && slope == 0 && !rule.bias.defined()) return;
+  const std::int64_t distances = rule.bias.defined() ? rule.bias.size(1) : 0;
+  const float* bias =
+      rule.bias.defined() ? rule.bias.data_ptr<float>() + head * distances : nullptr;
   for (std::int64_t i = 0; i < scores.rows; ++i) {
     float* row = scores.row(i);
     for (std::int64_t j = 0; rule.soft_cap != 0 && j < scores.columns; ++j) {
@@ -112,6 +148,18 @@ void finish_scores(const Scores& rule, std::int64_t head, std::int64_t first, co
     for (std::int64_t j = 0; slope != 0 && j < scores.columns; ++j) {
       row[j] -= slope * static_cast<float>(first + i - keys.begin - j);
     }
+    if (bias == nullptr) continue;
+    const BiasColumns at(first + i, keys, (distances + 1) / 2, scores.columns);
+    for (std::int64_t j = 0; j < at.count; ++j) row[j] += bias[at.first + j];
+  }
+}
+
+void add_by_distance(MatrixView<const float> gradient, std::int64_t first, const KeyRange& keys,
+                     std::int64_t reach, float* sums) {
+  for (std::int64_t i = 0; i < gradient.rows; ++i) {
+    const BiasColumns at(first + i, keys, reach, gradient.columns);
+    const float* row = gradient.row(i);
+    for (std::int64_t j = 0; j < at.count; ++j) sums[at.first + j] += row[j];
   }
 }
 

@@ -43,10 +43,14 @@ void mask(const Visibility& visibility, std::int64_t row, std::int64_t past, std
 void write_head(const at::Tensor& out, std::int64_t row, std::int64_t head, std::int64_t first,
                 MatrixView<const float> values);
 
-// Scores with cap and slope from products of queries and keys; row 0 is the query `first`, column 0
-// the key keys.begin. With a cap its derivatives go to `cap_slopes`, where that is not null.
+// Scores with cap, slope and bias from products of queries and keys; row 0 is the query `first`,
+// column 0 the key keys.begin. With a cap its derivatives go to `cap_slopes`, where that is not
+// null.
 void finish_scores(const Scores& rule, std::int64_t head, std::int64_t first, const KeyRange& keys,
                    MatrixView<float> scores, float* cap_slopes = nullptr);
+// Adds the gradients of scores up by distance: sums [2 reach - 1], as Scores::bias has them.
+void add_by_distance(MatrixView<const float> gradient, std::int64_t first, const KeyRange& keys,
+                     std::int64_t reach, float* sums);
 // Nothing without a cap.
 void apply_cap_slopes(const Scores& rule, const float* slopes, MatrixView<float> gradient);
 

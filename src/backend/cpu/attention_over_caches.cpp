@@ -182,8 +182,10 @@ Tensor attention_over_caches_cpu(const Tensor& q, std::span<const CachedSequence
 
 Tensor attention_over_caches_by(Products products, const Tensor& q_in,
                                 std::span<const CachedSequence> sequences, std::int64_t window,
-                                const Scores& scores) {
+                                const Scores& given) {
   const Tensor q = q_in.contiguous();
+  Scores scores = given;
+  if (scores.bias.defined()) scores.bias = scores.bias.contiguous();
   Tensor out = at::empty_like(q);
   std::vector<CachedQueries> few, many_in_f32, many_in_bf16;
   for (const CachedSequence& one : sequences) {

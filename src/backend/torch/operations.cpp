@@ -137,15 +137,19 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, std::int64_t pa
   const auto options = at::TensorOptions(at::kLong).device(q.device());
   const Tensor query_index = at::arange(past, past + length, options).view({1, length, 1});
   const Tensor key_index = at::arange(keys, options).view({1, 1, keys});
-  Tensor seen = visibility.causal ? key_index <= query_index : key_index >= 0;
-  if (visibility.window > 0) {
+  Tensor seen = visibility.causal && !visibility.across ? key_index <= query_index : key_index >= 0;
+  if (visibility.window > 0 && !visibility.across) {
     seen = seen.logical_and(query_index - key_index < visibility.window);
     if (!visibility.causal) seen = seen.logical_and(key_index - query_index < visibility.window);
   }
   if (visibility.segments.defined()) {
     const Tensor segments = visibility.segments.to(q.device());
-    const Tensor own = segments.narrow(1, past, length).unsqueeze(2);
-    seen = seen.logical_and(own == segments.unsqueeze(1)).logical_and(own >= 0);
+    if (visibility.across) {
+      seen = segments.unsqueeze(1) >= 0;
+    } else {
+      const Tensor own = segments.narrow(1, past, length).unsqueeze(2);
+      seen = seen.logical_and(own == segments.unsqueeze(1)).logical_and(own >= 0);
+    }
   }
   const Tensor visible = seen.unsqueeze(1);
   const Tensor every_key = k.repeat_interleave(group, 1),
@@ -155,6 +159,11 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, std::int64_t pa
   if (!rule.slopes.empty()) {
     const Tensor slopes = at::tensor(rule.slopes).to(q.device()).view({1, -1, 1, 1});
     scores = scores - slopes * (query_index - key_index).unsqueeze(1);
+  }
+  if (rule.bias.defined()) {
+    const std::int64_t reach = (rule.bias.size(1) + 1) / 2;
+    const Tensor column = key_index - query_index + (reach - 1);  // [1, length, keys]
+    scores = scores + rule.bias.index_select(1, column.flatten()).view({-1, length, keys});
   }
   scores = scores.masked_fill(visible.logical_not(), -std::numeric_limits<float>::infinity());
   const Tensor weights = at::softmax(scores, -1).to(q.scalar_type());

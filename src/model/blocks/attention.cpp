@@ -2,6 +2,7 @@
 
 #include <ATen/ops/stack.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -74,15 +75,22 @@ std::vector<backend::CachedSequence> store_in_caches(const Pass& pass, std::int6
   return sequences;
 }
 
+// Positions of the longest sequence, its past with them.
+std::int64_t longest_of(const Pass& pass, std::int64_t length) {
+  if (pass.cached.empty()) return length;
+  std::int64_t longest = 0;
+  for (const CachedTokens& tokens : pass.cached) {
+    longest = std::max(longest, tokens.cache->length + tokens.count);
+  }
+  return longest;
+}
+
 Tensor attend(const Pass& pass, const Attention& a, std::int64_t block, const Heads& heads) {
   const auto& [q, k, v] = heads;
   if (a.distances) return attention_by_distances(pass, a, q, k, v);
-  if (a.bias) {
-    return pass.cached.empty() ? attend_with_bias(pass, a, q, k, v)
-                               : attend_with_bias(pass, a, q, store_in_caches(pass, block, heads));
-  }
   backend::Scores scores{static_cast<float>(a.scale), static_cast<float>(a.soft_cap), {}};
   if (a.alibi) scores.slopes = alibi_slopes(a);
+  if (a.bias) scores.bias = bias_by_distance(pass, a, longest_of(pass, q.size(1)));
   if (pass.cached.empty()) {
     return backend::attention(q, k, v, {a.window, pass.segments, a.causal}, scores);
   }

@@ -4,7 +4,6 @@
 
 #include <array>
 
-#include "pairs.h"
 #include "qloft/backend/attention.h"
 
 namespace qloft::model {
@@ -28,12 +27,6 @@ Tensor over_source_caches(const Pass& pass, const Attention& a, std::int64_t blo
   return backend::attention_over_caches(q, sequences, 0, {static_cast<float>(a.scale), 0, {}});
 }
 
-// bool [rows, 1, 1, source length], or undefined: all is seen.
-Tensor seen_of_source(const Pass& source, at::Device device) {
-  if (!source.segments.defined()) return {};
-  return source.segments.to(device).ge(0).unsqueeze(1).unsqueeze(1);
-}
-
 }  // namespace
 
 SourceHeads source_heads(const Pass& pass, const Attention& a) {
@@ -51,8 +44,10 @@ Tensor attend_across(const Pass& pass, const Attention& a, std::int64_t block, c
   Tensor out;
   if (pass.cached.empty()) {
     const SourceHeads heads = source_heads(pass, a);
-    out = attend_to_pairs(q, heads.keys, heads.values, a.scale, {},
-                          seen_of_source(*pass.source, x.device()));
+    backend::Visibility visibility{0, pass.source->segments, /*causal=*/false};
+    visibility.across = true;
+    out = backend::attention(q, heads.keys, heads.values, visibility,
+                             {static_cast<float>(a.scale), 0, {}});
   } else {
     out = over_source_caches(pass, a, block, q);
   }
