@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "qloft/architecture.h"
@@ -10,6 +11,7 @@
 #include "qloft/core/file.h"
 #include "qloft/data/rows.h"
 #include "qloft/decompose.h"
+#include "qloft/io.h"
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/calibrate.h"
@@ -94,6 +96,7 @@ void check(const QuantizeOptions& o) {
   refuse(o.plan && o.size, "size", "expected none beside --plan, which says it for each matrix");
   refuse(o.plan && !o.ranks.empty(), "ranks",
          "expected none beside --plan, which says it for each matrix");
+  refuse(!o.ranks.empty() && o.rank, "rank", "expected a rank or ranks, found both");
   refuse(!o.ranks.empty() && !o.bits && !o.size, "ranks",
          "expected a budget for codes and adapters together: bits or a size");
   refuse(!o.data.empty() && !o.stats.empty(), "data",
@@ -105,7 +108,8 @@ void check(const QuantizeOptions& o) {
          "expected none without --data: only conversations need one");
   refuse(o.recover < 0, "recover", "expected 0 or more, found " + std::to_string(o.recover));
   refuse(o.recover > 0 && o.data.empty(), "recover", "expected a text to recover on (--data)");
-  refuse(o.recover > 0 && o.rank == 0, "recover", "expected an adapter to train, found rank 0");
+  refuse(o.recover > 0 && o.rank == 0 && o.ranks.empty(), "recover",
+         "expected an adapter to train, found rank 0");
   if (!o.data.empty() && !fs::is_regular_file(o.data)) {
     throw InputError({o.data, {}}, "no such file");
   }
@@ -127,6 +131,26 @@ decompose::Metric metric_of(const QuantizeOptions& o) {
   return o.metric ? decompose::metric_from_name(*o.metric).value_or(own) : own;
 }
 
+bool plans_ranks(const QuantizeOptions& o) {
+  return plans(o) && (!o.ranks.empty() || (o.size && !o.rank));
+}
+
+bool has_fisher_factors(const fs::path& statistics) {
+  const io::SafetensorsFile file(statistics);
+  return std::ranges::any_of(file.tensors(), [](const io::TensorInfo& tensor) {
+    return tensor.name.ends_with(".fisher_rows");
+  });
+}
+
+// Ranks are planned by what compares matrices, which the error of the outputs does not
+// (docs/methods/sensitivity.md), where it is known or can be found.
+decompose::Metric planning_metric(const QuantizeOptions& o) {
+  const decompose::Metric metric = metric_of(o);
+  if (!plans_ranks(o) || metric != decompose::Metric::gram) return metric;
+  if (!o.stats.empty() && !has_fisher_factors(o.stats)) return metric;
+  return decompose::Metric::fisher_gram;
+}
+
 template <typename StageOptions>
 io::Json echo_of(StageOptions options) {
   io::Json json = io::Json::object();
@@ -137,7 +161,7 @@ io::Json echo_of(StageOptions options) {
 }
 
 fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
-  const decompose::Metric metric = metric_of(o);
+  const decompose::Metric metric = planning_metric(o);
   const fs::path model = checkpoint::resolve(o.model);
   CalibrateOptions calibration;
   calibration.model.model = o.model;
@@ -162,6 +186,22 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
   return calibration.output;
 }
 
+// Ranks for adapters that a size is to be shared with: those up to the smallest side of a matrix.
+std::vector<std::int64_t> ranks_of(const QuantizeOptions& o) {
+  if (!o.ranks.empty() || !plans_ranks(o)) return o.ranks;
+  constexpr std::int64_t kRanks[] = {8, 16, 32, 64};
+  const quantized::ModelFiles files = open_dense(checkpoint::resolve(o.model));
+  std::int64_t most = kRanks[std::size(kRanks) - 1];
+  for (const QuantizeTarget& target :
+       targets_of(o.target_modules, files.layout(), {{}, "target_modules"})) {
+    if (target.adapted) most = std::min({most, target.rows, target.columns});
+  }
+  std::vector<std::int64_t> out;
+  std::ranges::copy_if(kRanks, std::back_inserter(out), [&](auto rank) { return rank <= most; });
+  if (out.empty()) out = {most};
+  return out;
+}
+
 PlanOptions planning_of(const QuantizeOptions& o) {
   const decompose::Preset preset = preset_of(o);
   PlanOptions planning;
@@ -172,11 +212,15 @@ PlanOptions planning_of(const QuantizeOptions& o) {
   planning.adjacent =
       std::ranges::count(plan::candidate_sets(), own, &plan::CandidateSet::name) > 0;
   planning.candidates = planning.adjacent ? own : "lq-lora";
-  planning.metric = decompose::name(metric_of(o));
+  planning.metric = decompose::name(planning_metric(o));
   planning.stats = o.stats;
   planning.damping = o.damping.value_or(preset.damping);
-  planning.rank = o.rank;
-  planning.ranks = o.ranks;
+  planning.rank = o.rank.value_or(kDefaultRank);
+  planning.ranks = ranks_of(o);
+  // Every pair of a format and a rank is tried: by the quick search.
+  if (!planning.ranks.empty() && preset.format.codebook == quant::Codebook::trellis) {
+    planning.candidates = quant::name(quant::Codebook::trellis_short);
+  }
   planning.adapter_dtype = o.adapter_dtype;
   planning.target_modules = o.target_modules;
   return planning;

@@ -194,8 +194,7 @@ QuantizeReport quantize_only(const QuantizeOptions& asked, Progress& progress) {
   QuantizeReport report;
   report.output = options.output;
   if (!resolved.chosen.empty()) {
-    report.chosen =
-        resolved.chosen + ", " + job.format_text() + ", rank " + std::to_string(options.rank);
+    report.chosen = resolved.chosen + ", " + job.format_text() + ", " + job.rank_text();
     report.reason = resolved.reason;
   }
   QuantizedOutput output(job, files, folder);

@@ -156,6 +156,15 @@ std::string QuantizeJob::format_text() const {
   return std::to_string(formats.size()) + " formats";
 }
 
+std::string QuantizeJob::rank_text() const {
+  std::set<std::int64_t> ranks;
+  for (const QuantizeTarget& target : targets) {
+    if (target.rank) ranks.insert(*target.rank);
+  }
+  if (ranks.size() < 2) return "rank " + std::to_string(recipe.rank);
+  return "ranks " + std::to_string(*ranks.begin()) + " to " + std::to_string(*ranks.rbegin());
+}
+
 decompose::Preset preset_of(const QuantizeOptions& options) {
   const decompose::Preset& preset = decompose::preset(options.method);
   return options.effort ? decompose::with_effort(preset, *options.effort) : preset;
@@ -171,8 +180,9 @@ QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& 
     job.recipe.format = format_of(options, preset.format);
   }
   set_metric(options, job.recipe);
-  if (options.rank < 0) {
-    throw InputError({{}, "rank"}, "expected 0 or more, found " + std::to_string(options.rank));
+  const std::int64_t rank = options.rank.value_or(kDefaultRank);
+  if (rank < 0) {
+    throw InputError({{}, "rank"}, "expected 0 or more, found " + std::to_string(rank));
   }
   if (options.alpha && !(std::isfinite(*options.alpha) && *options.alpha > 0)) {
     throw InputError({{}, "alpha"}, "expected a number above 0");
@@ -184,7 +194,7 @@ QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& 
     throw InputError({{}, "iterations"},
                      "expected 0 or more, found " + std::to_string(*options.iterations));
   }
-  job.recipe.rank = options.rank;
+  job.recipe.rank = rank;
   if (options.iterations) job.recipe.iterations = *options.iterations;
   job.recipe.exact_svd = options.exact;
   job.recipe.seed = options.seed;
@@ -198,8 +208,8 @@ QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& 
     for (QuantizeTarget& target : job.targets) target.format = job.recipe.format;
   }
   check_targets(job.targets, job.recipe.rank, files);
-  job.adapter.rank = options.rank;
-  job.adapter.alpha = options.alpha.value_or(static_cast<double>(options.rank));
+  job.adapter.rank = rank;
+  job.adapter.alpha = options.alpha.value_or(static_cast<double>(rank));
   if (std::ranges::any_of(job.targets,
                           [](const auto& target) { return target.rank.has_value(); })) {
     set_ranks(options, job.targets, job.adapter);

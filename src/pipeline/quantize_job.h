@@ -26,6 +26,7 @@ struct QuantizeJob {
 
   bool has_adapter() const;
   std::string format_text() const;  // of the targets, for reports: one, or how many
+  std::string rank_text() const;    // "rank 16", "ranks 8 to 64"
 };
 
 // Checks options against the model; throws InputError as quantize says.

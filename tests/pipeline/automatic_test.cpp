@@ -120,6 +120,26 @@ TEST_F(Automatic, PlansForBitsThatAreNoWholeNumberAndForASize) {
   EXPECT_LT(bytes, 30'000u + 10'000u);  // and the headers of the files
 }
 
+TEST_F(Automatic, SharesASizeAmongCodesAndAdapterWhereNoRankIsGiven) {
+  QuantizeOptions o = options("out");
+  o.rank.reset();
+  o.size = "60KB";
+  o.data = folder_ / "data.jsonl";
+  o.effort = "low";
+  const QuantizeReport report = quantize(o, silent_);
+  EXPECT_THAT(report.chosen, HasSubstr("rank"));
+  const auto adapter = adapter::load(folder_ / "out/adapter");
+  for (const auto& [module, factors] : adapter.modules) {
+    const std::int64_t rank = factors.a.rows();
+    EXPECT_TRUE(rank == 8 || rank == 16) << module << " " << rank;  // no side is above 32
+  }
+  std::uint64_t bytes = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder_ / "out")) {
+    if (entry.path().extension() == ".safetensors") bytes += entry.file_size();
+  }
+  EXPECT_LT(bytes, 60'000u + 10'000u);  // and the headers of the files
+}
+
 TEST_F(Automatic, CalibratesPlansAndQuantizesWithData) {
   QuantizeOptions o = with_data("whole", 2.5);
   Stages stages;
@@ -187,6 +207,11 @@ TEST_F(Automatic, RefusesWhatDoesNotFitBeforeAnyWork) {
   o.bits = 2.5;
   o.size = "1MB";
   EXPECT_EQ(refused(o), "size: expected bits or a size, found both");
+  o.ranks = {2, 4};
+  o.bits.reset();
+  EXPECT_EQ(refused(o), "rank: expected a rank or ranks, found both");
+  o.ranks.clear();
+  o.bits = 2.5;
   o.size.reset();
   o.codebook = "lloyd";
   EXPECT_THAT(

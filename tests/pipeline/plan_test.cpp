@@ -166,6 +166,7 @@ TEST_F(Plan, ThatQuantizeMakesMayChooseRanks) {
   q.plan.reset();
   q.method = "lq-lora";
   q.bits = 10;
+  q.rank.reset();
   q.ranks = {1, 2};
   q.adapter_dtype = "bf16";
   const QuantizeReport report = quantize(q, silent_);

@@ -79,7 +79,7 @@ void visit_method(QuantizeOptions& o, Visitor& v) {
 template <typename Visitor>
 void visit_loop(QuantizeOptions& o, Visitor& v) {
   v("--damping", o.damping, "of Gram matrices, in parts of the diagonal's mean (0.01)");
-  v("--rank", o.rank, "rank of the adapter; 0: none");
+  v("--rank", o.rank, "rank of the adapter (16; with --size by a plan); 0: none");
   v("--alpha", o.alpha, "its alpha (the rank, so that its scale is 1)");
   v("--iterations", o.iterations, "alternations of the method's loop (its own)");
   v("--effort", o.effort,

@@ -49,10 +49,13 @@ struct QuantizeOptions {
   std::optional<std::string> second_type;
   std::optional<std::string> second_code;  // "dynamic" or "uniform"
 
-  std::int64_t rank = 16;           // 0: no adapter; a plan that has ranks says it for each matrix
-  std::vector<std::int64_t> ranks;  // as PlanOptions', by a plan
-  std::optional<double> alpha;      // the rank, so that the adapter's scale is 1
-  std::optional<int> iterations;    // of the preset's loop
+  // 0: no adapter; none: 16, or with a size as `ranks`. A plan that has ranks says it for each
+  // matrix.
+  std::optional<std::int64_t> rank;
+  // As PlanOptions', by a plan; with a size and no rank of 8, 16, 32 and 64 those that fit.
+  std::vector<std::int64_t> ranks;
+  std::optional<double> alpha;        // the rank, so that the adapter's scale is 1
+  std::optional<int> iterations;      // of the preset's loop
   std::optional<std::string> effort;  // "low", "medium" or "high": decompose::efforts
   bool exact = false;                 // full singular value decompositions
   std::uint64_t seed = 0;
@@ -63,6 +66,8 @@ struct QuantizeOptions {
   // Steps in which recover trains the adapter on `data`, with `model` as the teacher; 0: none.
   std::int64_t recover = 0;
 };
+
+inline constexpr std::int64_t kDefaultRank = 16;
 
 struct QuantizedMatrix {
   std::string name;                   // of the weight
