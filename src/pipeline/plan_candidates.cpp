@@ -1,6 +1,5 @@
 #include "plan_candidates.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <iterator>
 #include <map>
@@ -78,23 +77,14 @@ std::vector<quant::Format> adjacent_formats(const std::vector<QuantizeTarget>& t
                                             const Candidates& candidates, std::uint64_t budget) {
   std::map<int, std::vector<quant::Format>> widths;
   for (const quant::Format& format : candidates.formats) widths[format.bits].push_back(format);
-  const auto fits = [&](const std::vector<quant::Format>& formats, bool largest) {
-    Candidates some{formats, candidates.ranks, candidates.factor_bits};
-    if (!some.ranks.empty()) {
-      const auto [least, most] = std::ranges::minmax(some.ranks);
-      some.ranks = {largest ? most : least};
-    }
-    return plan::reachable(table_of(targets, layout, some), {}).least <= budget;
-  };
-  auto lower = widths.begin(), upper = widths.begin();
+  auto lower = widths.begin();
   for (auto width = widths.begin(); width != widths.end(); ++width) {
-    if (fits(width->second, true)) lower = width;
-    if (fits(width->second, false)) upper = width;
+    const Candidates some{width->second, candidates.ranks, candidates.factor_bits};
+    if (plan::reachable(table_of(targets, layout, some), {}).least <= budget) lower = width;
   }
-  if (std::next(upper) != widths.end()) ++upper;
-  std::vector<quant::Format> formats;
-  for (auto width = lower; width != std::next(upper); ++width) {
-    formats.insert(formats.end(), width->second.begin(), width->second.end());
+  std::vector<quant::Format> formats = lower->second;
+  if (const auto upper = std::next(lower); upper != widths.end()) {
+    formats.insert(formats.end(), upper->second.begin(), upper->second.end());
   }
   return formats;
 }

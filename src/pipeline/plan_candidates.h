@@ -27,9 +27,9 @@ struct Candidates {
 plan::Table table_of(const std::vector<QuantizeTarget>& targets, const architecture::Layout& layout,
                      const Candidates& candidates);
 
-// Of the formats those of the code widths around the budget, in bytes: from the largest that all
-// matrices can have within it, beside the largest rank, else the smallest there is, to the one
-// behind the largest that they can have beside the smallest rank. Without ranks these are two.
+// Of the formats those of two code widths: the largest that all matrices can have within `budget`
+// bytes, beside the smallest rank where ranks are planned, else the smallest there is, and the next
+// one.
 std::vector<quant::Format> adjacent_formats(const std::vector<QuantizeTarget>& targets,
                                             const architecture::Layout& layout,
                                             const Candidates& candidates, std::uint64_t budget);
