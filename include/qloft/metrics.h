@@ -17,6 +17,8 @@ using Labels = std::span<const std::int64_t>;
 double accuracy(Labels predicted, Labels expected);  // 0 to 1
 // 2 tp / (2 tp + fp + fn) of the class `positive`; 0 where that is 0 / 0.
 double f1(Labels predicted, Labels expected, std::int64_t positive = 1);
+// The mean of f1 over the classes that either side has (scikit-learn's average="macro").
+double macro_f1(Labels predicted, Labels expected);
 // Matthews' correlation, of two classes or more (Gorodkin 2004), -1 to 1; 0 where either side is of
 // one class.
 double matthews(Labels predicted, Labels expected);
@@ -26,5 +28,6 @@ double matthews(Labels predicted, Labels expected);
 double pearson(std::span<const double> predicted, std::span<const double> expected);
 // Pearson's of the ranks; equal values have the mean of their ranks.
 double spearman(std::span<const double> predicted, std::span<const double> expected);
+double mean_squared_error(std::span<const double> predicted, std::span<const double> expected);
 
 }  // namespace qloft::metrics

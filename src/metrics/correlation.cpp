@@ -64,4 +64,13 @@ double spearman(std::span<const double> predicted, std::span<const double> expec
   return pearson(ranks(predicted), ranks(expected));
 }
 
+double mean_squared_error(std::span<const double> predicted, std::span<const double> expected) {
+  expect_pairs(predicted, expected);
+  double sum = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    sum += (predicted[i] - expected[i]) * (predicted[i] - expected[i]);
+  }
+  return sum / static_cast<double>(expected.size());
+}
+
 }  // namespace qloft::metrics

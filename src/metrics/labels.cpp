@@ -1,5 +1,6 @@
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
 
 #include "qloft/core/error.h"
@@ -34,6 +35,15 @@ double f1(Labels predicted, Labels expected, std::int64_t positive) {
     either += (said ? 1 : 0) + (is ? 1 : 0);
   }
   return either == 0 ? 0 : 2.0 * static_cast<double>(both) / static_cast<double>(either);
+}
+
+double macro_f1(Labels predicted, Labels expected) {
+  expect_pairs(predicted, expected);
+  std::set<std::int64_t> classes(predicted.begin(), predicted.end());
+  classes.insert(expected.begin(), expected.end());
+  double sum = 0;
+  for (const std::int64_t one : classes) sum += f1(predicted, expected, one);
+  return sum / static_cast<double>(classes.size());
 }
 
 double matthews(Labels predicted, Labels expected) {

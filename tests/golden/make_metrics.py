@@ -43,7 +43,8 @@ for classes, size in ((2, 40), (3, 50), (2, 1), (1, 5)):
     labels.append((predicted, expected))
 labels += [([0] * 6, [0, 1, 0, 1, 1, 0]), ([2, 2, 7, -1], [2, 7, 7, 2]), ([0, 0], [0, 0])]
 labels = [{"predicted": p, "expected": e, "accuracy": metrics.accuracy_score(e, p), "f1": metrics.f1_score(
-    [x == 1 for x in e], [x == 1 for x in p], zero_division=0), "matthews": metrics.matthews_corrcoef(e, p)} for p, e in labels]
+    [x == 1 for x in e], [x == 1 for x in p], zero_division=0),
+    "macro_f1": metrics.f1_score(e, p, average="macro", zero_division=0), "matthews": metrics.matthews_corrcoef(e, p)} for p, e in labels]
 
 numbers = []
 for size, round_to in ((30, 6), (40, 0), (2, 3)):
@@ -51,7 +52,8 @@ for size, round_to in ((30, 6), (40, 0), (2, 3)):
     predicted = [round(0.5 * e + random.gauss(0, 1), round_to) for e in expected]
     numbers.append((predicted, expected))
 numbers += [([1.0, 2.0, 3.0], [4.0, 4.0, 4.0]), ([1e9 + i for i in range(5)], [3.0, 1.0, 4.0, 1.0, 5.0]), ([5.0, 5.0, 1.0, 1.0], [1.0, 2.0, 2.0, 1.0])]
-numbers = [{"predicted": p, "expected": e, "pearson": float(stats.pearsonr(p, e)[0]), "spearman": float(stats.spearmanr(p, e)[0])} for p, e in numbers]
+numbers = [{"predicted": p, "expected": e, "pearson": float(stats.pearsonr(p, e)[0]), "spearman": float(stats.spearmanr(p, e)[0]),
+            "mean_squared_error": float(metrics.mean_squared_error(e, p))} for p, e in numbers]
 for row in numbers:
     for name in ("pearson", "spearman"):
         row[name] = None if numpy.isnan(row[name]) else row[name]

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -32,6 +33,7 @@ TEST(Metrics, CountsLabelsAsScikitLearnDoes) {
     const auto expected = row["expected"].get<std::vector<std::int64_t>>();
     EXPECT_NEAR(accuracy(predicted, expected), row["accuracy"], kClose) << row;
     EXPECT_NEAR(f1(predicted, expected), row["f1"], kClose) << row;
+    EXPECT_NEAR(macro_f1(predicted, expected), row["macro_f1"], kClose) << row;
     EXPECT_NEAR(matthews(predicted, expected), row["matthews"], kClose) << row;
   }
 }
@@ -50,6 +52,8 @@ TEST(Metrics, CorrelatesAsScipyDoes) {
     const auto expected = row["expected"].get<std::vector<double>>();
     expect_number(pearson(predicted, expected), row["pearson"], row);
     expect_number(spearman(predicted, expected), row["spearman"], row);
+    const double squared = row["mean_squared_error"];
+    EXPECT_NEAR(mean_squared_error(predicted, expected), squared, kClose * std::max(1.0, squared));
   }
 }
 
