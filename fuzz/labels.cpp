@@ -1,9 +1,11 @@
-// Any bytes are texts with labels of a task, as .tsv, .csv or rows of JSON, or an InputError.
+// Any bytes are texts with labels of a task, or of columns with any names, as .tsv, .csv or rows of
+// JSON, or an InputError.
 
 #include <cmath>
 
 #include "qloft/core/error.h"
 #include "qloft/data/labelled.h"
+#include "qloft/data/named_columns.h"
 #include "support.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -22,6 +24,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         }
       } catch (const InputError&) {
       }
+    }
+    try {
+      const auto labels = data::labels_in({}, {folder.path() / name});
+      for (const data::LabelledText& text : data::read_named({}, labels, folder.path() / name)) {
+        if (text.first.empty() || !(text.label < static_cast<double>(labels.size()))) {
+          __builtin_trap();
+        }
+      }
+    } catch (const InputError&) {
     }
   }
   return 0;

@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "columns.h"
 #include "page.h"
 #include "plots.h"
 #include "qloft/checkpoint.h"
@@ -197,6 +198,7 @@ Report run(const Options& options, Progress& progress) {
   const Json json = read_recipe(options.recipe, options.set);
   Recipe recipe = parse_recipe(json, options.recipe);
   check_data(recipe, options);
+  for (TaskSpec& spec : recipe.tasks) settle_columns(spec, recipe.rows, options);
   check_output(recipe, options);
   for (const RowSpec& row : recipe.rows) check_row(row, options);
   read_data(recipe, options);

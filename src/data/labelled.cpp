@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "labels.h"
 #include "qloft/core/threads.h"
 #include "qloft/data/known_ids.h"
 #include "qloft/data/table.h"
@@ -22,7 +23,15 @@ std::string column_of(const Table& table, const std::vector<std::string>& names)
   throw InputError(where, "expected a column " + all + ", found none of that name");
 }
 
-std::optional<double> number_of(const std::string& text) {
+}  // namespace
+
+std::string list_of(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+std::optional<double> number_in(const std::string& text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
@@ -31,28 +40,29 @@ std::optional<double> number_of(const std::string& text) {
   return value;
 }
 
-double label_of(const LabelTask& task, const std::string& text, const ErrorLocation& row,
-                const std::string& column) {
+double label_value(const std::vector<std::string>& labels, const std::vector<std::string>& aliases,
+                   const std::string& text, const ErrorLocation& row, const std::string& column) {
   ErrorLocation where = row;
   where.field += ": " + column;
-  const std::optional<double> number = number_of(text);
-  if (task.is_regression()) {
+  const std::optional<double> number = number_in(text);
+  if (labels.empty()) {
     if (!number) throw InputError(where, "expected a number, found '" + text + "'");
     return *number;
   }
-  for (const auto* names : {&task.labels, &task.aliases}) {
+  for (const auto* names : {&labels, &aliases}) {
     const auto named = std::ranges::find(*names, text);
     if (named != names->end()) return static_cast<double>(named - names->begin());
   }
-  const auto count = static_cast<double>(task.labels.size());
-  if (number && *number >= 0 && *number < count && *number == std::floor(*number)) return *number;
-  std::string names;
-  for (const std::string& name : task.labels) names += (names.empty() ? "" : ", ") + name;
-  throw InputError(where, "expected one of " + names + ", or its place below " +
-                              std::to_string(task.labels.size()) + ", found '" + text + "'");
+  const bool places = std::ranges::none_of(labels, [](const auto& l) { return !!number_in(l); });
+  const auto count = static_cast<double>(labels.size());
+  if (places && number && *number >= 0 && *number < count && *number == std::floor(*number)) {
+    return *number;
+  }
+  throw InputError(where, "expected one of " + list_of(labels) +
+                              (places ? ", or its place below " + std::to_string(labels.size())
+                                      : std::string()) +
+                              ", found '" + text + "'");
 }
-
-}  // namespace
 
 const std::vector<LabelTask>& label_tasks() {
   static const std::vector<LabelTask> rows = {
@@ -165,7 +175,7 @@ std::vector<LabelledText> read_labelled(const LabelTask& task, const std::filesy
     text.where = table.location(row);
     text.first = table.text(row, first);
     if (!second.empty()) text.second = table.text(row, second);
-    text.label = label_of(task, table.text(row, label), text.where, label);
+    text.label = label_value(task.labels, task.aliases, table.text(row, label), text.where, label);
     out.push_back(std::move(text));
   }
   return out;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "labels.h"
 #include "qloft/core/file.h"
 #include "qloft/data/csv.h"
 #include "qloft/data/rows.h"
@@ -17,6 +18,7 @@ struct Table::State {
   std::vector<std::string> columns;
   std::vector<std::vector<std::string>> rows;
   std::vector<std::int64_t> lines;  // where each row begins
+  std::int64_t names_line = 1;
 };
 
 namespace {
@@ -50,12 +52,6 @@ std::string without_mark(std::string text) {
   return text;
 }
 
-std::string list_of(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
-  return out;
-}
-
 }  // namespace
 
 Table::Table(const std::filesystem::path& file, const std::vector<std::string>& columns) {
@@ -73,6 +69,7 @@ Table::Table(const std::filesystem::path& file, const std::vector<std::string>& 
       columns.empty() || (!records.empty() && records.front().fields == columns);
   state->columns = columns;
   if (names_itself && !records.empty()) {
+    state->names_line = records.front().line;
     state->columns = std::move(records.front().fields);
     records.erase(records.begin());
   }
@@ -94,13 +91,24 @@ std::int64_t Table::size() const {
   return state_->json ? state_->json->size() : std::ssize(state_->rows);
 }
 
-bool Table::has(const std::string& column) const {
-  if (!state_->json) {
-    return std::ranges::find(state_->columns, column) != state_->columns.end();
-  }
-  if (size() == 0) return false;
+std::vector<std::string> Table::columns() const {
+  if (!state_->json) return state_->columns;
+  std::vector<std::string> names;
+  if (size() == 0) return names;
   const io::Json first = state_->json->read(0);
-  return first.is_object() && first.contains(column);
+  if (!first.is_object()) return names;
+  for (const auto& [name, value] : first.items()) names.push_back(name);
+  return names;
+}
+
+bool Table::has(const std::string& column) const {
+  const std::vector<std::string> names = columns();
+  return std::ranges::find(names, column) != names.end();
+}
+
+ErrorLocation Table::names_location() const {
+  if (state_->json) return state_->json->location(0);
+  return {state_->file, "line " + std::to_string(state_->names_line)};
 }
 
 ErrorLocation Table::location(std::int64_t row) const {

@@ -103,6 +103,8 @@ void check(const QuantizeOptions& o) {
          "expected a text or the statistics of one (--stats), found both");
   refuse(o.random_tokens && (!o.data.empty() || !o.stats.empty()), "random_tokens",
          "expected these, a text or the statistics of one, found two of them");
+  refuse(o.task.empty() && o.columns != data::NamedColumns(), "task",
+         "expected the task classification or regression, whose columns are named, found none");
   refuse(!o.task.empty() && o.data.empty(), "task", "expected its data (--data), found none");
   refuse(!o.chat_template.empty() && o.data.empty(), "chat_template",
          "expected none without --data: only conversations need one");
@@ -168,6 +170,7 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
   calibration.model.chat_template = o.chat_template;
   calibration.data = o.data;
   calibration.task = o.task;
+  calibration.columns = o.columns;
   calibration.random_tokens = o.random_tokens;
   if (o.random_tokens) calibration.samples = kRandomSequences;
   calibration.length = sequence_length(o, model);
@@ -246,6 +249,7 @@ Resolved worked_out(const QuantizeOptions& options, Progress& progress) {
   o.data.clear();
   o.random_tokens = false;
   o.task.clear();
+  o.columns = {};
   if (has_plan) {
     o.plan = make_plan(o, progress);
     o.bits.reset();

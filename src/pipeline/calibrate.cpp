@@ -20,6 +20,7 @@
 #include "qloft/pipeline/output.h"
 #include "qloft/statistics.h"
 #include "suspects.h"
+#include "task_head.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -261,8 +262,13 @@ void collect(LoadedModel& loaded, const Sequences& sequences, const WrittenNames
 
 // Of an encoder without a task its own.
 std::optional<architecture::HeadRequest> head_of(const CalibrateOptions& options) {
-  if (!options.task.empty()) return evaluate::learned_task(options.task).head;
-  const fs::path file = checkpoint::resolve(options.model.model) / "config.json";
+  const checkpoint::Checkpoint source(checkpoint::resolve(options.model.model));
+  if (!options.task.empty()) {
+    const evaluate::Task& task = evaluate::learned_task(options.task);
+    return head_for(task, settings_of(task, options.columns), source.folder(),
+                    adapter_folder(source, options.model), {options.data});
+  }
+  const fs::path file = source.folder() / "config.json";
   return architecture::own_head(architecture::read_layout(io::read_json(file), file));
 }
 
@@ -294,6 +300,8 @@ void check_calibrate(const CalibrateOptions& options) {
   if (options.random_tokens && !options.data.empty()) {
     throw InputError({{}, "random_tokens"}, "expected these or data, found both");
   }
+  expect_own_columns(options.task.empty() ? nullptr : &evaluate::learned_task(options.task),
+                     options.columns);
   if (!options.task.empty()) {
     const auto& head = evaluate::learned_task(options.task).head;
     if (head && head->kind == architecture::HeadKind::sequence_to_sequence) {
@@ -371,7 +379,12 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
                    {"gram", report.gram},
                    {"fisher", report.fisher},
                    {"one_pass", report.one_pass}};
-  if (!options.task.empty()) work["task"] = options.task;
+  if (!options.task.empty()) {
+    work["task"] = options.task;
+    if (model.files.layout().head.kind == architecture::HeadKind::sequence) {
+      work["labels"] = model.files.layout().head.labels;
+    }
+  }
   OutputFolder folder(output_of(options), work, progress);
   report.resumed = folder.finished();
   if (!folder.finished()) {

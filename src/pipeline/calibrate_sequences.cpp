@@ -14,6 +14,7 @@
 #include "qloft/data/rows.h"
 #include "qloft/evaluate.h"
 #include "qloft/objectives.h"
+#include "task_head.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -35,7 +36,7 @@ Sequences of_task(const CalibrateOptions& options, const ModelInputs& model, Pro
   const evaluate::Task& task = evaluate::learned_task(options.task);
   const evaluate::Materials materials{model.files.layout(), model.tokenizer(), model.text.chat,
                                       model.files.source()};
-  std::vector<evaluate::Setting> settings = evaluate::all_settings();
+  std::vector<evaluate::Setting> settings = settings_of(task, options.columns);
   evaluate::set(settings, "length", options.length);
   const evaluate::TrainingSet all = task.learn(materials, {options.data}, settings, {}, progress);
   const auto places = calibrate::draw_places(all.examples.size(), options.samples, options.seed);

@@ -16,6 +16,7 @@
 #include "qloft/evaluate.h"
 #include "qloft/pipeline/output.h"
 #include "suspects.h"
+#include "task_head.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -100,6 +101,13 @@ std::optional<ModelInputs> open_teacher(const evaluate::Task& task, const Evalua
   return teacher;
 }
 
+std::optional<architecture::HeadRequest> head_to_evaluate(const evaluate::Task& task,
+                                                          const EvaluateOptions& options) {
+  const checkpoint::Checkpoint source(checkpoint::resolve(options.model.model));
+  return head_for(task, options.settings, source.folder(), adapter_folder(source, options.model),
+                  {});
+}
+
 // A head that is made anew says nothing before it is trained.
 void expect_trained_head(const ModelInputs& inputs) {
   const auto name = untrained_head(inputs.files, inputs.adapter);
@@ -112,10 +120,25 @@ void expect_trained_head(const ModelInputs& inputs) {
 }  // namespace
 
 bool can_be_evaluated(const EvaluateOptions& options) {
-  const auto& head = evaluate::task(options.task).head;
-  if (!head) return true;
-  const ModelInputs inputs = open_model(options.model, head);
+  const evaluate::Task& task = evaluate::task(options.task);
+  if (!task.needs_head()) return true;
+  const ModelInputs inputs = open_model(options.model, head_to_evaluate(task, options));
   return !untrained_head(inputs.files, inputs.adapter);
+}
+
+data::NamedColumns named_columns(const EvaluateOptions& options,
+                                 const std::vector<std::filesystem::path>& learned) {
+  const evaluate::Task& task = evaluate::task(options.task);
+  const auto list = [&](const char* name) {
+    return std::get<std::vector<std::string>>(evaluate::setting(options.settings, name).value);
+  };
+  data::NamedColumns columns{list("text_column"), {}, {}};
+  columns.label = std::get<std::string>(evaluate::setting(options.settings, "label_column").value);
+  const checkpoint::Checkpoint source(checkpoint::resolve(options.model.model));
+  const auto head = head_for(task, options.settings, source.folder(),
+                             adapter_folder(source, options.model), learned);
+  if (head && head->problem == architecture::Problem::single_label) columns.labels = head->labels;
+  return columns;
 }
 
 void check_evaluate(const EvaluateOptions& options, Progress& progress) {
@@ -132,7 +155,8 @@ void check_evaluate(const EvaluateOptions& options, Progress& progress) {
 
 void check_data(const EvaluateOptions& options, Progress& progress) {
   const evaluate::Task& task = evaluate::task(options.task);
-  prepare(open_model(options.model, task.head), task, {options.data, options.settings}, progress);
+  prepare(open_model(options.model, head_to_evaluate(task, options)), task,
+          {options.data, options.settings}, progress);
 }
 
 EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
@@ -141,8 +165,8 @@ EvaluateReport evaluate(const EvaluateOptions& options, Progress& progress) {
   const evaluate::Request request{options.data, options.settings};
 
   const Interruptible interruptible(progress);
-  ModelInputs inputs = open_model(model_of(task, options), task.head);
-  if (task.head) expect_trained_head(inputs);
+  ModelInputs inputs = open_model(model_of(task, options), head_to_evaluate(task, options));
+  if (task.needs_head()) expect_trained_head(inputs);
   const evaluate::Prepared data = prepare(inputs, task, request, progress);
   std::optional<ModelInputs> teacher_inputs = open_teacher(task, options, inputs);
   LoadedModel loaded = load_model(std::move(inputs), progress);

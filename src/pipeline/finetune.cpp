@@ -20,6 +20,7 @@
 #include "qloft/quantized/model_files.h"
 #include "qloft/train.h"
 #include "suspects.h"
+#include "task_head.h"
 #include "training_output.h"
 
 namespace qloft::pipeline {
@@ -77,6 +78,12 @@ std::string setup_of(const FinetuneOptions& options, const adapter::Config* conf
   const auto number = [](double value) { return io::Json(value).dump(); };
   return setup + ", rank " + std::to_string(config->rank) + ", alpha " + number(config->alpha) +
          (config->rslora ? " (rslora)" : "") + ", dropout " + number(config->dropout);
+}
+
+// Without it nothing beside an adapter says what its head is for.
+void write_head(io::Json config, const fs::path& folder) {
+  config.erase("quantization_config");
+  io::write_json(folder / kHeadFile, config);
 }
 
 // The first score of the task.
@@ -184,6 +191,7 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
     copy_texts(inputs.text.sources, output.path());
   } else {
     copy_texts_beside_adapter(inputs.text.sources, output.path());
+    if (task && architecture::encodes(layout)) write_head(config, output.path());
   }
   output.commit();
   if (task && task->validation) {

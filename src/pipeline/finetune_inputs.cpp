@@ -14,6 +14,7 @@
 #include "qloft/checkpoint.h"
 #include "qloft/core/text.h"
 #include "qloft/data/end_tokens.h"
+#include "task_head.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -57,6 +58,7 @@ bool has_setting(const evaluate::Task* task, std::string_view flags) {
 // Options that are those of some tasks alone.
 void check_task_options(const FinetuneOptions& o, const evaluate::Task* task) {
   const FinetuneOptions defaults;
+  expect_own_columns(task, o.columns);
   refuse(o.stride < 0, "stride", "expected 0 or more, found " + std::to_string(o.stride));
   refuse(o.stride != defaults.stride && !has_setting(task, "--stride"), "stride",
          "expected it with the task squad or squad_v2");
@@ -83,7 +85,8 @@ TaskInputs read_task(const evaluate::Task& task, const FinetuneOptions& options,
                      const FinetuneInputs& inputs, Progress& progress) {
   const evaluate::Materials materials{inputs.layout, inputs.text.tokenizer, inputs.text.chat,
                                       inputs.source()};
-  evaluate::Request request{options.validation.value_or(fs::path()), evaluate::all_settings()};
+  evaluate::Request request{options.validation.value_or(fs::path()),
+                            settings_of(task, options.columns)};
   evaluate::set(request.settings, "length", inputs.training.length);
   evaluate::set(request.settings, "batch", inputs.training.batch);
   evaluate::set(request.settings, "stride", options.stride);
@@ -100,6 +103,28 @@ TaskInputs read_task(const evaluate::Task& task, const FinetuneOptions& options,
     validation = task.prepare(materials, request, progress);
   }
   return {&task, std::move(train), std::move(request), std::move(validation)};
+}
+
+// The head that the model is given for the task; nullopt: none.
+std::optional<architecture::HeadRequest> head_to_learn(const evaluate::Task* task,
+                                                       const FinetuneOptions& options) {
+  if (task == nullptr) return std::nullopt;
+  const checkpoint::Checkpoint source(checkpoint::resolve(options.model));
+  std::optional<fs::path> adapter;
+  if (options.method == "lora") adapter = adapter_folder(source, adapter_options(options));
+  return head_for(*task, settings_of(*task, options.columns), source.folder(), adapter,
+                  options.data);
+}
+
+// The first of them, where they are many.
+std::string listed(const std::vector<std::string>& labels) {
+  constexpr std::size_t kMost = 20;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(labels.size(), kMost); ++i) {
+    text += (i == 0 ? "" : ", ") + labels[i];
+  }
+  if (labels.size() > kMost) text += " and " + std::to_string(labels.size() - kMost) + " others";
+  return text;
 }
 
 // Those beside the adapter that is continued, or of --tokenizer.
@@ -160,8 +185,7 @@ FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress) {
   const evaluate::Task* task = task_of(options);
   std::optional<quantized::ModelFiles> files;
   if (!options.from_random) {
-    files.emplace(
-        open_files(folder, task == nullptr ? std::nullopt : task->head, options.train.seed));
+    files.emplace(open_files(folder, head_to_learn(task, options), options.train.seed));
   }
   architecture::Layout layout =
       files ? files->layout() : architecture::read_layout(config, config_file);
@@ -194,6 +218,10 @@ FinetuneInputs open_inputs(const FinetuneOptions& options, Progress& progress) {
                         {}};
   if (task != nullptr) {
     inputs.task = read_task(*task, options, inputs, progress);
+    const architecture::Head& head = inputs.layout.head;
+    if (task->find_head != nullptr && head.problem == architecture::Problem::single_label) {
+      progress.note("labels: " + listed(head.labels));
+    }
   } else {
     inputs.data = read_data(options, inputs.text, folder, inputs.layout.vocabulary_size,
                             inputs.training.length);

@@ -166,7 +166,8 @@ quantized::ModelFiles open_files(const std::filesystem::path& folder,
   }
   const checkpoint::Checkpoint source(folder);
   const auto layout = architecture::read_layout(source.config(), file);
-  const bool has = architecture::has_head(layout, *head);
+  const bool named = head->labels.empty() || layout.head.labels == head->labels;
+  const bool has = named && architecture::has_head(layout, *head);
   return quantized::ModelFiles(folder, has ? std::nullopt : head, seed);
 }
 

@@ -16,6 +16,7 @@
 #include "qloft/pipeline/output.h"
 #include "qloft/quantized/model_files.h"
 #include "suspects.h"
+#include "task_head.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -63,12 +64,28 @@ std::vector<architecture::ParameterId> matrices(const architecture::Layout& layo
   return out;
 }
 
-// Of a head that the model is to have for its adapter.
+fs::path adapter_to_merge(const MergeOptions& options) {
+  return options.adapter.empty() ? checkpoint::resolve(options.model) / "adapter"
+                                 : fs::path(options.adapter);
+}
+
+// The head that the model is to have for its adapter.
+std::optional<architecture::HeadRequest> head_to_merge(const MergeOptions& options) {
+  const data::NamedColumns columns{{}, {}, options.labels};
+  if (options.task.empty()) {
+    expect_own_columns(nullptr, columns);
+    return options.bare ? std::nullopt : adapter_head(adapter_to_merge(options));
+  }
+  const evaluate::Task& task = evaluate::learned_task(options.task);
+  expect_own_columns(&task, columns);
+  return head_for(task, settings_of(task, columns), checkpoint::resolve(options.model),
+                  adapter_to_merge(options), {});
+}
+
 quantized::ModelFiles open_for(const MergeOptions& options) {
   const fs::path folder = checkpoint::resolve(options.model);
-  if (options.task.empty()) return quantized::ModelFiles(folder);
-  const evaluate::Task& task = evaluate::learned_task(options.task);
-  return task.head ? open_files(folder, task.head, 0) : quantized::ModelFiles(folder);
+  const auto head = head_to_merge(options);
+  return head ? open_files(folder, head, 0) : quantized::ModelFiles(folder);
 }
 
 // An adapter that was trained with a head does not say which.
@@ -88,8 +105,7 @@ void expect_head_of(const fs::path& adapter_folder, const architecture::Layout& 
 Input open_input(const MergeOptions& options) {
   quantized::ModelFiles files = open_for(options);
   Input input{files, files.layout(), {}, {}, {}};
-  input.adapter_folder =
-      options.adapter.empty() ? files.folder() / "adapter" : fs::path(options.adapter);
+  input.adapter_folder = adapter_to_merge(options);
   const bool inside = files.quantization() && fs::exists(input.adapter_folder);
   if (options.bare && !options.adapter.empty()) {
     throw InputError({{}, "bare"}, "expected an adapter or none, found both");
@@ -179,7 +195,7 @@ void write_item(const Input& input, const Item& item, checkpoint::Writer& writer
 }
 
 void write_config(const Input& input, const fs::path& folder) {
-  io::Json config = input.files.source().config();
+  io::Json config = input.files.config();
   config.erase("quantization_config");
   checkpoint::set_weight_type(config, input.type);
   const bool has_output = input.layout.output.matrix != architecture::kNoParameter;

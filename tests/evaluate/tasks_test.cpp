@@ -276,9 +276,11 @@ TEST(TaskRows, SayInHelpWhichTasksASettingIsFor) {
   const auto settings = all_settings();
   EXPECT_EQ(setting(settings, "window").help, "perplexity, divergence: tokens a window");
   EXPECT_EQ(setting(settings, "few_shot").help, "gsm8k: worked examples before each question");
-  EXPECT_EQ(setting(settings, "length").help,
-            "GLUE, squad, squad_v2, summarization: tokens of an example (of summarization: of a "
-            "document) at most; 0: 384 of squad, 1024 of summarization, else 128");
+  EXPECT_EQ(
+      setting(settings, "length").help,
+      "GLUE, classification, regression, squad, squad_v2, summarization: tokens of an example "
+      "(of summarization: of a document) at most; 0: 384 of squad, 1024 of summarization, else "
+      "128");
   EXPECT_EQ(setting(settings, "limit").help,
             "windows, examples, problems or questions (of each subject) at most; 0: all");
 }

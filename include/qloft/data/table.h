@@ -22,7 +22,10 @@ class Table {
   // missing or without a row, or the line that has another number of columns.
   explicit Table(const std::filesystem::path& file, const std::vector<std::string>& columns = {});
   std::int64_t size() const;
-  // Of JSON: whether the first row has it.
+  // In the file's order; of JSON the members of the first row.
+  std::vector<std::string> columns() const;
+  // Where these names stand.
+  ErrorLocation names_location() const;
   bool has(const std::string& column) const;
   // Throws InputError at location(row) for a column that the row lacks; of JSON a text, a number or
   // a boolean.

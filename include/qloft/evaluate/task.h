@@ -18,7 +18,8 @@
 
 namespace qloft::evaluate {
 
-using SettingValue = std::variant<std::int64_t, double, std::string, std::filesystem::path>;
+using SettingValue = std::variant<std::int64_t, double, std::string, std::filesystem::path,
+                                  std::vector<std::string>>;
 
 // An option of a task, as core/options.h declares options, with its value.
 struct Setting {
@@ -48,6 +49,22 @@ struct Learning {
 // The data of a request as its task made them ready.
 using Prepared = std::shared_ptr<const void>;
 
+// What the head of a task is found by that has no labels of its own.
+struct HeadSource {
+  std::optional<architecture::HeadRequest> own;  // of the model, or as its adapter was trained
+  std::filesystem::path file;                    // the config.json that says so
+  std::vector<std::filesystem::path> learned;    // what it is to learn; empty: it has learned
+};
+
+// The same options of several stages have the same words.
+inline constexpr const char* kTextColumnHelp =
+    "the column of the text, or those of two (sentence1,sentence2, premise,hypothesis, "
+    "question1,question2, question,sentence, sentence, text, or the only others)";
+inline constexpr const char* kLabelColumnHelp =
+    "the column of the labels (label; of regression score too)";
+inline constexpr const char* kLabelsHelp =
+    "the labels, in the order of the head (its own, or those of the training data)";
+
 // Whether a task keeps keys and values of past positions. scoring: always, by weights as they are.
 enum class Caches : std::uint8_t { none, where_asked_for, always, scoring };
 
@@ -63,6 +80,11 @@ struct Task {
   bool folder = false;  // it reads a folder too
   // What the model must have, and is given to be tuned; nullopt: it must predict next tokens.
   std::optional<architecture::HeadRequest> head = {};
+  // In its place, where the labels depend on what is asked for. Throws InputError naming where they
+  // are missing.
+  architecture::HeadRequest (*find_head)(const std::vector<Setting>& settings,
+                                         const HeadSource& source) = nullptr;
+  bool needs_head() const { return head.has_value() || find_head != nullptr; }
   Caches caches = Caches::none;
   // A setting that is a number of worked examples, and the one that says which file has them.
   std::string example_count, example_file;
@@ -95,6 +117,11 @@ const Task& task(std::string_view name);
 
 // Throws InputError for a name that is not one of a task that is learned.
 const Task& learned_task(std::string_view name);
+
+// What the model must have for these settings, and is given; nullopt: it must predict next tokens.
+std::optional<architecture::HeadRequest> head_of(const Task& task,
+                                                 const std::vector<Setting>& settings,
+                                                 const HeadSource& source);
 
 // The settings of all tasks, those of one name once, each with the tasks that it is for in its
 // help.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "qloft/core/progress.h"
+#include "qloft/data/named_columns.h"
 #include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/model_options.h"
 
@@ -20,6 +21,7 @@ struct CalibrateOptions {
   // A task (qloft/evaluate/task.h) whose examples `data` has: the Fisher information is of its
   // loss.
   std::string task;
+  data::NamedColumns columns;    // of the tasks classification and regression
   bool random_tokens = false;    // in place of data: tokens of the vocabulary, drawn at random
   std::filesystem::path output;  // one safetensors file
   bool overwrite = false;

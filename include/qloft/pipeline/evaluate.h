@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "qloft/core/progress.h"
+#include "qloft/data/named_columns.h"
 #include "qloft/evaluate/task.h"
 #include "qloft/pipeline/arithmetic.h"
 #include "qloft/pipeline/model_options.h"
@@ -36,6 +37,10 @@ void check_evaluate(const EvaluateOptions& options, Progress& progress);
 // Whether the model or its adapter has a head for the task, if it needs one. Throws InputError for
 // a model that cannot have one.
 bool can_be_evaluated(const EvaluateOptions& options);
+// The columns of a task whose labels are not its own (evaluate::Task::find_head), its labels named:
+// by the options, else the model's, else those of `learned`.
+data::NamedColumns named_columns(const EvaluateOptions& options,
+                                 const std::vector<std::filesystem::path>& learned);
 // What check_evaluate leaves: all of the data by the model's tokenizer. Warns as evaluate does.
 void check_data(const EvaluateOptions& options, Progress& progress);
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "qloft/core/progress.h"
+#include "qloft/data/named_columns.h"
 #include "qloft/pipeline/arithmetic.h"
 #include "qloft/train/options.h"
 #include "qloft/train/summary.h"
@@ -27,7 +28,8 @@ struct FinetuneOptions {
   // A task (qloft/evaluate/task.h) that its files are learned for, with the head that it needs, and
   // validated by its first score; empty: next tokens are learned.
   std::string task;
-  std::int64_t stride = 128;  // of squad and squad_v2, as they have it
+  data::NamedColumns columns;  // of classification and regression
+  std::int64_t stride = 128;   // of squad and squad_v2, as they have it
   // Of summarization, as it has them.
   std::int64_t summary_length = 0;
   std::string prefix;

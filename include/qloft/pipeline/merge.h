@@ -4,15 +4,18 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "qloft/core/progress.h"
 
 namespace qloft::pipeline {
 
 struct MergeOptions {
-  std::string model;      // plain or quantized: a folder, or a hub name
-  std::string adapter;    // a PEFT folder; empty: the one inside a quantized folder
-  std::string task;       // that the adapter was trained for (qloft/evaluate/task.h), for its head
+  std::string model;    // plain or quantized: a folder, or a hub name
+  std::string adapter;  // a PEFT folder; empty: the one inside a quantized folder
+  std::string task;     // that the adapter was trained for (qloft/evaluate/task.h), for its head
+  // Of the task classification; without a task too it is found beside an adapter of finetune.
+  std::vector<std::string> labels;
   bool bare = false;      // Q alone: no adapter, not even the one inside
   bool any_base = false;  // take an adapter that names another base than this model
   std::filesystem::path output;

@@ -37,6 +37,15 @@ inline constexpr const char* kOutputTypeHelp =
     "the output matrix: stored (as the model has it), int8 (8.5 bits), or auto: int8 where "
     "adapters are, else stored";
 
+// Of stages that learn a task.
+template <typename Visitor>
+void visit_columns(data::NamedColumns& c, Visitor& v) {
+  const std::string of_both = "classification, regression: ";
+  v("--text-column", c.text, of_both + evaluate::kTextColumnHelp);
+  v("--label-column", c.label, of_both + evaluate::kLabelColumnHelp);
+  v("--labels", c.labels, std::string("classification: ") + evaluate::kLabelsHelp);
+}
+
 template <typename Visitor>
 void visit_options(PlanOptions& o, Visitor& v) {
   v("-o,--output", o.output, "the plan to write, a JSON file");
@@ -113,7 +122,8 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   visit_method(o, v);
   v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
   v("--data", o.data, "in place of --stats: a text, JSON Lines or an array, to calibrate on");
-  v("--task", o.task, "of an encoder: the task that --data are of (finetune --task)");
+  v("--task", o.task, "the task that --data are of (finetune --task)");
+  visit_columns(o.columns, v);
   v("--random-tokens", o.random_tokens,
     "in place of --data, where there is none: calibrate on "
     "tokens of the vocabulary, drawn at random");
@@ -187,9 +197,10 @@ template <typename Visitor>
 void visit_options(FinetuneOptions& o, Visitor& v) {
   v("--data", o.data, "JSON Lines or an array: text, prompt+completion, messages, ...");
   v("--task", o.task,
-    "learn the labels of GLUE's cola, sst2, mrpc, ... (.tsv, .csv or JSON), the answers of squad "
-    "or "
-    "squad_v2, or the summaries of summarization");
+    "learn the labels of GLUE's cola, sst2, mrpc, ... (.tsv, .csv or JSON), those of any file "
+    "(classification) or its numbers (regression), the answers of squad or squad_v2, or the "
+    "summaries of summarization");
+  visit_columns(o.columns, v);
   v("--stride", at_most(o.stride, train::kMostLength),
     "squad, squad_v2: tokens of the context that a window shares with the one before");
   v("--summary-length", at_most(o.summary_length, train::kMostLength),
@@ -319,7 +330,9 @@ void visit_options(MergeOptions& o, Visitor& v) {
   v("--overwrite", o.overwrite, "replace it if it is not empty");
   v("--adapter", o.adapter, "PEFT adapter folder; default: the one inside a quantized folder");
   v("--task", o.task,
-    "the task that the adapter was trained for, where the model has no head for it");
+    "the task that the adapter was trained for, where neither the model nor a config.json beside "
+    "the adapter has a head for it");
+  v("--labels", o.labels, "classification: the labels, in the order of the head");
   v("--bare", o.bare, "write Q alone, without the adapter inside a quantized folder");
   v("--any-base", o.any_base, "take an adapter that names another base than this model");
   v("--dtype", o.dtype, "f32, bf16 or f16; default: config.json's");
@@ -330,7 +343,8 @@ void visit_options(CalibrateOptions& o, Visitor& v) {
   v("--data", o.data, "a text, or JSON Lines or an array (.jsonl, .json) as finetune takes them");
   v("--random-tokens", o.random_tokens,
     "in place of --data: tokens of the vocabulary, drawn at random");
-  v("--task", o.task, "of an encoder: the task that the data are of (finetune --task)");
+  v("--task", o.task, "the task that the data are of (finetune --task)");
+  visit_columns(o.columns, v);
   v("-o,--output", o.output, "the file to write (safetensors)");
   v("--overwrite", o.overwrite, "replace it");
   v("--gram", o.gram, "Gram matrices only (default: these and Fisher factors)");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "qloft/core/progress.h"
+#include "qloft/data/named_columns.h"
 
 namespace qloft::adapter {
 struct Config;
@@ -30,6 +31,7 @@ struct QuantizeOptions {
   std::filesystem::path stats;          // what calibrate wrote; the metrics but frobenius need it
   std::filesystem::path data;           // in place of stats: a text, or JSON Lines, to calibrate on
   std::string task;                     // that data are of: CalibrateOptions'
+  data::NamedColumns columns;           // CalibrateOptions'
   bool random_tokens = false;           // in place of data: CalibrateOptions', 64 sequences
   std::filesystem::path chat_template;  // for conversations in data, in place of the model's own
 

@@ -65,6 +65,8 @@ Command evaluate_command() {
   return {"evaluate", "Measure perplexity or task accuracy",
           "  qloft evaluate q2 --task perplexity --data wiki.test.txt --window 1024\n"
           "  qloft evaluate q2 --adapter tuned --task gsm8k --data test.jsonl --limit 200\n"
+          "  qloft evaluate BERT --adapter stars --task classification --text-column review "
+          "--label-column stars --data dev.csv\n"
           "  qloft evaluate q2 --task mmlu --data mmlu --limit 20",
           [](CLI::App& app) -> Runner {
             const auto options = std::make_shared<pipeline::EvaluateOptions>();

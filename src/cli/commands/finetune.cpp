@@ -29,6 +29,8 @@ Command finetune_command() {
   return {"finetune", "Train an adapter, or all weights",
           "  qloft finetune q2 --data train.jsonl --show 3\n"
           "  qloft finetune q2 --data train.jsonl -o tuned --epochs 3 --lr 3e-4\n"
+          "  qloft finetune BERT --task classification --text-column review --label-column stars "
+          "--data train.csv -o stars\n"
           "  qloft finetune Qwen3-0.6B --method lora --rank 32 --data chats.jsonl -o tuned",
           [](CLI::App& app) -> Runner {
             const auto options = std::make_shared<pipeline::FinetuneOptions>();

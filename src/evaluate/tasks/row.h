@@ -134,6 +134,8 @@ Task piqa_task();
 Task winogrande_task();
 Task boolq_task();
 std::vector<Task> label_task_rows();
+Task classification_task();
+Task regression_task();
 Task squad_task();
 Task squad_v2_task();
 Task summarization_task();

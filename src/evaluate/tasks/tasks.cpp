@@ -64,6 +64,8 @@ const std::vector<Task>& tasks() {
                              arc_challenge_task(), hellaswag_task(),  piqa_task(),
                              winogrande_task(),    boolq_task()};
     for (Task& row : label_task_rows()) out.push_back(std::move(row));
+    out.push_back(classification_task());
+    out.push_back(regression_task());
     out.push_back(squad_task());
     out.push_back(squad_v2_task());
     out.push_back(summarization_task());
@@ -89,6 +91,13 @@ const Task& learned_task(std::string_view name) {
   throw InputError({{}, "task"}, "expected " + alternatives(names_where(learned)) + ", found '" +
                                      std::string(name) + "'" +
                                      suggestion(name, names_where(learned)));
+}
+
+std::optional<architecture::HeadRequest> head_of(const Task& task,
+                                                 const std::vector<Setting>& settings,
+                                                 const HeadSource& source) {
+  if (task.find_head == nullptr) return task.head;
+  return task.find_head(settings, source);
 }
 
 std::vector<Setting> all_settings() {
