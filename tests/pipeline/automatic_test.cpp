@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "qloft/adapter.h"
 #include "qloft/core/error.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/quantize.h"
