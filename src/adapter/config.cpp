@@ -46,10 +46,12 @@ void refuse_unsupported(const io::Field& config, const Layout& layout) {
   const io::Field type = config.at("peft_type");
   if (type.json() != "LORA") type.refuse("\"LORA\"");
   if (const auto task = config.find("task_type")) {
-    // Encoders take the adapters of each other's heads.
+    // Encoders take the adapters of each other's heads, and encoder-decoders with such a head those
+    // of the whole model too.
     const io::Json own = architecture::encodes(layout) ? io::Json() : task_of(layout.head.kind);
     const auto fits = [&](const TaskName& row) {
-      return architecture::encodes(row.kind) && task->json() == row.name;
+      const bool whole = layout.encoder && row.kind == HeadKind::sequence_to_sequence;
+      return (whole || architecture::encodes(row.kind)) && task->json() == row.name;
     };
     if (own.is_null() ? std::ranges::none_of(kTasks, fits) : task->json() != own) {
       task->refuse(own.is_null() ? "the task of an encoder" : own.dump());
