@@ -23,11 +23,12 @@ struct Repeat {
 struct Span {
   std::int64_t tokens = 0;
   std::int64_t depth = 0;
+  std::int64_t source = 0;  // tokens of the source whose target an encoder-decoder decodes
 };
 
 struct TrainShape {
-  std::int64_t rows = 1;  // sequences a step
-  std::int64_t length = 512;
+  std::int64_t rows = 1;      // sequences a step, of an encoder-decoder as many targets of sources
+  std::int64_t length = 512;  // of a source and of its target, both of which count
   bool checkpointing = false;
 };
 
@@ -38,7 +39,8 @@ struct Measured {
   std::optional<std::uint64_t> peak_memory;  // resident bytes; none where the system does not tell
 };
 
-// As generate takes a prompt in, in parts, with the logits of its last token.
+// As generate takes a prompt in, in parts, with the logits of its last token; of an
+// encoder-decoder as a source, behind nothing, with those of the target's first token.
 Measured prompt(model::Model& model, model::AdapterId adapter, const Span& span,
                 const Repeat& repeat, Progress& progress);
 // Token by token, with the logits of each.

@@ -37,9 +37,14 @@ struct Origin {
   std::int64_t samples = 0;  // sequences
   std::int64_t length = 0;   // tokens of the longest
   std::int64_t tokens = 0;   // in all
+  // Of a sequence, in the mean, whose mean is its loss; 0: all tokens but the first.
+  std::int64_t predictions = 0;
   std::uint64_t seed = 0;
 };
 std::map<std::string, std::string> to_metadata(const Origin& origin);
+inline std::int64_t predictions_of(const Origin& origin) {
+  return origin.predictions > 0 ? origin.predictions : origin.length - 1;
+}
 
 // The names and shapes of a matrix's tensors: the upper triangle of its Gram matrix row by row,
 // n (n + 1) / 2 values, under the name of the first matrix with the same inputs; and its Fisher

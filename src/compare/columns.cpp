@@ -2,7 +2,6 @@
 
 #include <filesystem>
 
-#include "qloft/data/named_columns.h"
 #include "qloft/evaluate/task.h"
 
 namespace qloft::compare {
@@ -13,11 +12,11 @@ void settle_columns(TaskSpec& spec, std::vector<RowSpec>& rows, const Options& o
   if (!options.train.empty()) learned.push_back(options.train);
   pipeline::EvaluateOptions own_model = spec.options;
   own_model.model.model = options.model;
-  const data::NamedColumns columns = pipeline::named_columns(own_model, learned);
+  const auto columns = pipeline::named_columns(own_model, learned);
   evaluate::set(spec.options.settings, "labels", columns.labels);
   const auto settle = [&](auto& stage) {
     if (stage.task != spec.task->name) return;
-    data::NamedColumns& own = stage.columns;
+    auto& own = stage.columns;
     if (own.text.empty()) own.text = columns.text;
     if (own.label.empty()) own.label = columns.label;
     if (own.labels.empty()) own.labels = columns.labels;

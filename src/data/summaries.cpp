@@ -64,6 +64,13 @@ std::vector<SummarizedText> read_summaries(const std::filesystem::path& file, st
   return out;
 }
 
+std::string summary_prefix(const io::Json& config, const std::filesystem::path& file) {
+  const io::Field field(config, file);
+  const auto all = field.find("task_specific_params");
+  const auto own = all ? all->find("summarization") : std::nullopt;
+  return own ? own->string("prefix").value_or("") : "";
+}
+
 std::vector<SequencePair> encode_summaries(const std::vector<SummarizedText>& texts,
                                            const tokenizer::Tokenizer& tokenizer,
                                            const PairOptions& options) {

@@ -62,6 +62,18 @@ Measured measure(const Work& work, const Repeat& repeat, Progress& progress) {
   return measured;
 }
 
+// Read so that a device is done with all.
+void read_logits(model::Model& model, const at::Tensor& hidden, model::AdapterId adapter) {
+  model.logits(hidden, {adapter}).select(-1, 0).sum().item<float>();
+}
+
+// A source, and the first token of its target.
+void take_in_source(model::Model& model, model::AdapterId adapter,
+                    const std::vector<std::int64_t>& ids) {
+  model::KeyValueCache cache = model.make_cache(1, ids, adapter);
+  read_logits(model, model.extend({{&cache, {ids.front()}, adapter}}), adapter);
+}
+
 // New tokens of one sequence, whose cache holds the depth.
 class Sequence {
  public:
@@ -70,7 +82,8 @@ class Sequence {
         adapter_(adapter),
         depth_(span.depth),
         ids_(random_tokens(model, span.depth + span.tokens)),
-        cache_(model.make_cache(span.depth + span.tokens)) {
+        cache_(model.make_cache(span.depth + span.tokens, random_tokens(model, span.source),
+                                adapter)) {
     take_in(0, depth_);
   }
 
@@ -82,21 +95,18 @@ class Sequence {
     for (std::int64_t at = begin; at < end; at += generate::kPromptTokens) {
       last = extend(at, std::min(end, at + generate::kPromptTokens));
     }
-    if (begin < end) read_logits(last);
+    if (begin < end) read_logits(model_, last, adapter_);
   }
 
   void decode(std::int64_t count) {
-    for (std::int64_t i = depth_; i < depth_ + count; ++i) read_logits(extend(i, i + 1));
+    for (std::int64_t i = depth_; i < depth_ + count; ++i) {
+      read_logits(model_, extend(i, i + 1), adapter_);
+    }
   }
 
  private:
   at::Tensor extend(std::int64_t begin, std::int64_t end) {
     return model_.extend({{&cache_, {ids_.begin() + begin, ids_.begin() + end}, adapter_}});
-  }
-
-  // One of them, so that a device is done with all.
-  void read_logits(const at::Tensor& hidden) {
-    model_.logits(hidden, {adapter_}).select(-1, 0).sum().item<float>();
   }
 
   model::Model& model_;
@@ -112,6 +122,11 @@ Measured prompt(model::Model& model, model::AdapterId adapter, const Span& span,
                 const Repeat& repeat, Progress& progress) {
   const at::NoGradGuard no_gradients;
   model.set_training(false);
+  if (model.layout().encoder) {
+    const auto ids = random_tokens(model, span.tokens);
+    const auto source = [&] { take_in_source(model, adapter, ids); };
+    return measure({span.tokens, source, [] {}, source}, repeat, progress);
+  }
   Sequence sequence(model, adapter, span);
   const auto all = [&] { sequence.take_in(span.depth, span.depth + span.tokens); };
   return measure({span.tokens, all, [&] { sequence.rewind(); }, all}, repeat, progress);
@@ -136,7 +151,8 @@ Measured train(model::Model& model, model::AdapterId adapter, const TrainShape& 
   model.set_training(true);
   train::Stepper stepper(model);
   const auto step = [&] { stepper.step(ids, adapter); };
-  return measure({shape.rows * shape.length, step, [] {}, step}, repeat, progress);
+  const std::int64_t sides = model.layout().encoder ? 2 : 1;
+  return measure({sides * shape.rows * shape.length, step, [] {}, step}, repeat, progress);
 }
 
 Measured rate_of(std::int64_t tokens, const std::vector<double>& seconds) {

@@ -29,14 +29,15 @@ namespace fs = std::filesystem;
 
 std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
   std::int64_t length = CalibrateOptions().length;
-  const auto positions =
-      architecture::read_layout(io::read_json(model / "config.json"), model / "config.json")
-          .max_positions;
-  if (positions > 0) length = std::min(length, positions);
+  const fs::path config = model / "config.json";
+  const architecture::Layout layout = architecture::read_layout(io::read_json(config), config);
+  if (layout.max_positions > 0) length = std::min(length, layout.max_positions);
   if (o.random_tokens || !o.task.empty()) return length;
   if (data::is_rows_file(o.data)) return length;
   const auto ids = tokenizer::Tokenizer::load(model).encode(read_file(o.data));
-  return std::clamp<std::int64_t>(std::ssize(ids), 2, length);
+  // A source and a target at least.
+  const std::int64_t most = layout.encoder ? std::ssize(ids) / 2 : std::ssize(ids);
+  return std::clamp<std::int64_t>(most, 2, length);
 }
 
 namespace {

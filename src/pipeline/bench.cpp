@@ -119,7 +119,8 @@ measure::Measured run(Subject& subject, const BenchVariant& variant, const Bench
     case BenchTest::Kind::prompt:
       return measure::prompt(model, adapter, {test.tokens, test.depth}, repeat, progress);
     case BenchTest::Kind::decode:
-      return measure::decode(model, adapter, {test.tokens, test.depth}, repeat, progress);
+      return measure::decode(model, adapter, {test.tokens, test.depth, test.source}, repeat,
+                             progress);
     case BenchTest::Kind::train:
       break;
   }

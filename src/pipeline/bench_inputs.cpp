@@ -148,6 +148,18 @@ std::vector<BenchTest> tests_of(const BenchOptions& o, const architecture::Layou
   return tests;
 }
 
+// Of the first prompt's length, so that decoding follows what prompts show.
+void take_source(const BenchOptions& o, const architecture::Layout& layout, BenchTest& test) {
+  constexpr std::int64_t kSourceTokens = 512;
+  if (test.kind == BenchTest::Kind::prompt) {
+    expect(test.depth == 0, "depth",
+           "0 of sources, which begin an encoder-decoder's work (--prompt 0)", test.depth);
+  }
+  if (test.kind != BenchTest::Kind::decode) return;
+  test.source = o.prompt.empty() || o.prompt.front() == 0 ? kSourceTokens : o.prompt.front();
+  if (layout.max_positions > 0) test.source = std::min(test.source, layout.max_positions);
+}
+
 ModelOptions adapter_of(const BenchOptions& o) {
   ModelOptions where;
   where.adapter = o.adapter;
@@ -216,8 +228,11 @@ BenchInputs open_bench(const BenchOptions& options) {
       inputs.files ? inputs.files->folder() / "config.json" : config_file(options.model);
   for (BenchTest& test : inputs.tests) {
     const bool trains = test.kind == BenchTest::Kind::train;
-    // Training an encoder, or an encoder-decoder, is measured too.
-    if (!trains) architecture::expect_next_token(inputs.layout, file);
+    if (inputs.layout.encoder) {
+      take_source(options, inputs.layout, test);
+    } else if (!trains) {  // training an encoder is measured too
+      architecture::expect_next_token(inputs.layout, file);
+    }
     if (trains && test.random_rank == 0 && !inputs.own_rank)
       test.random_rank = adapter::Config{}.rank;
     if (test.random_rank > 0) {

@@ -28,6 +28,7 @@ struct BenchTest {
   bool checkpointing = false;
   std::string cache_type = {}, adapter_type = {},
               output_type = {};  // as asked for; of training: none
+  std::int64_t source = 0;       // tokens of the source, of which an encoder-decoder decodes
 };
 
 struct BenchInputs {

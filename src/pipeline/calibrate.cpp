@@ -302,15 +302,8 @@ void check_calibrate(const CalibrateOptions& options) {
   }
   expect_own_columns(options.task.empty() ? nullptr : &evaluate::learned_task(options.task),
                      options.columns);
-  if (!options.task.empty()) {
-    const auto& head = evaluate::learned_task(options.task).head;
-    if (head && head->kind == architecture::HeadKind::sequence_to_sequence) {
-      throw InputError({{}, "task"}, "expected one of an encoder, found " + options.task +
-                                         ": encoder-decoders are not calibrated");
-    }
-    if (options.random_tokens) {
-      throw InputError({{}, "random_tokens"}, "expected none with a task");
-    }
+  if (!options.task.empty() && options.random_tokens) {
+    throw InputError({{}, "random_tokens"}, "expected none with a task");
   }
   const fs::path config = checkpoint::resolve(options.model.model) / "config.json";
   const std::int64_t longest =
@@ -339,7 +332,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   ModelOptions exact = options.model;
   exact.adapter_type = "f32";
   exact.output_type = "stored";
-  ModelInputs model = open_model(exact, head_of(options));
+  ModelInputs model = open_model(exact, head_of(options), /*takes_source=*/true);
   report.arithmetic = model.choice.arithmetic;
   data::Omissions omissions;
   const Sequences sequences = draw_sequences(options, model, omissions, progress);
@@ -359,6 +352,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
       .samples = std::ssize(examples),
       .length = 0,
       .tokens = 0,
+      .predictions = static_cast<std::int64_t>(std::ceil(sequences.predictions)),
       .seed = options.seed};
   for (const data::Example& example : examples) {
     origin.length = std::max(origin.length, std::ssize(example.ids));

@@ -12,19 +12,25 @@
 
 namespace qloft::pipeline {
 
+std::vector<data::Example> random_examples(const ModelInputs& model, std::int64_t samples,
+                                           std::int64_t length, std::uint64_t seed) {
+  std::vector<tokenizer::TokenId> ids;
+  const std::int64_t end =
+      std::min(model.files.layout().vocabulary_size, model.tokenizer().vocabulary_size());
+  for (tokenizer::TokenId id = 0; id < end; ++id) {
+    if (!model.tokenizer().is_special(id)) ids.push_back(id);
+  }
+  if (ids.empty()) {
+    throw InputError({model.files.folder(), {}}, "its tokenizer has no tokens to draw from");
+  }
+  return calibrate::random_sequences(ids, samples, length, seed);
+}
+
 std::vector<data::Example> draw(const CalibrateOptions& options, const ModelInputs& model,
                                 data::Omissions& omissions) {
   const std::int64_t vocabulary = model.files.layout().vocabulary_size;
   if (options.random_tokens) {
-    std::vector<tokenizer::TokenId> ids;
-    const std::int64_t end = std::min(vocabulary, model.tokenizer().vocabulary_size());
-    for (tokenizer::TokenId id = 0; id < end; ++id) {
-      if (!model.tokenizer().is_special(id)) ids.push_back(id);
-    }
-    if (ids.empty()) {
-      throw InputError({model.files.folder(), {}}, "its tokenizer has no tokens to draw from");
-    }
-    return calibrate::random_sequences(ids, options.samples, options.length, options.seed);
+    return random_examples(model, options.samples, options.length, options.seed);
   }
   if (!data::is_rows_file(options.data)) {
     const auto ids = data::read_text_ids(options.data, vocabulary, model.tokenizer());

@@ -17,6 +17,10 @@ namespace qloft::pipeline {
 std::vector<data::Example> draw(const CalibrateOptions& options, const ModelInputs& model,
                                 data::Omissions& omissions);
 
+// Sequences of tokens of the vocabulary but the special ones, drawn with equal chances.
+std::vector<data::Example> random_examples(const ModelInputs& model, std::int64_t samples,
+                                           std::int64_t length, std::uint64_t seed);
+
 // Of what the sequences hold, whatever text and tokenizer gave it.
 std::string fingerprint_of(const std::vector<data::Example>& examples);
 

@@ -3,14 +3,16 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
+#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "calibrate_inputs.h"
+#include "draw_pairs.h"
+#include "framed_windows.h"
 #include "qloft/core.h"
-#include "qloft/core/file.h"
 #include "qloft/core/fingerprint.h"
-#include "qloft/data/known_ids.h"
 #include "qloft/data/rows.h"
 #include "qloft/evaluate.h"
 #include "qloft/objectives.h"
@@ -32,23 +34,28 @@ model::Input input_of(const data::Example& example, const model::Model& model,
 
 // ------------------------------------------------------------------------------- a task
 
-Sequences of_task(const CalibrateOptions& options, const ModelInputs& model, Progress& progress) {
-  const evaluate::Task& task = evaluate::learned_task(options.task);
-  const evaluate::Materials materials{model.files.layout(), model.tokenizer(), model.text.chat,
-                                      model.files.source()};
-  std::vector<evaluate::Setting> settings = settings_of(task, options.columns);
-  evaluate::set(settings, "length", options.length);
-  const evaluate::TrainingSet all = task.learn(materials, {options.data}, settings, {}, progress);
-  const auto places = calibrate::draw_places(all.examples.size(), options.samples, options.seed);
+// Predictions that count, of a sequence.
+double mean_predictions(const std::vector<data::Example>& examples) {
+  std::int64_t sum = 0;
+  for (const data::Example& example : examples) {
+    sum +=
+        std::ranges::count_if(example.loss_mask, [](std::uint8_t counts) { return counts != 0; });
+  }
+  return static_cast<double>(sum) / static_cast<double>(std::max<std::size_t>(1, examples.size()));
+}
+
+// Those of `all` at these places.
+Sequences of_objective(const train::Examples& all, const train::Objective& objective,
+                       const std::vector<std::int64_t>& places) {
   Sequences out;
   for (const std::int64_t place : places) {
-    out.examples.push_back(
-        all.examples.get({all.examples.indices()[static_cast<std::size_t>(place)]}).front());
+    out.examples.push_back(all.get({all.indices()[static_cast<std::size_t>(place)]}).front());
   }
   out.next_tokens = false;
-  out.add = [objective = all.objective, places, examples = out.examples](
-                model::Model& m, model::AdapterId adapter, std::int64_t at,
-                calibrate::Fisher* fisher, calibrate::GramSums* grams) {
+  out.predictions = mean_predictions(out.examples);
+  out.add = [objective, places, examples = out.examples](model::Model& m, model::AdapterId adapter,
+                                                         std::int64_t at, calibrate::Fisher* fisher,
+                                                         calibrate::GramSums* grams) {
     const auto i = static_cast<std::size_t>(at);
     train::Batch batch;
     batch.input = input_of(examples[i], m, adapter);
@@ -59,29 +66,34 @@ Sequences of_task(const CalibrateOptions& options, const ModelInputs& model, Pro
   return out;
 }
 
+Sequences of_task(const CalibrateOptions& options, const ModelInputs& model, Progress& progress) {
+  const evaluate::Task& task = evaluate::learned_task(options.task);
+  const evaluate::Materials materials{model.files.layout(), model.tokenizer(), model.text.chat,
+                                      model.files.source()};
+  std::vector<evaluate::Setting> settings = settings_of(task, options.columns);
+  evaluate::set(settings, "length", options.length);
+  const evaluate::TrainingSet all = task.learn(materials, {options.data}, settings, {}, progress);
+  return of_objective(all.examples, all.objective,
+                      calibrate::draw_places(all.examples.size(), options.samples, options.seed));
+}
+
+// ------------------------------------------------------------------------------- pairs
+
+Sequences of_pairs(const CalibrateOptions& options, const ModelInputs& model,
+                   data::Omissions& omissions) {
+  const Pairs drawn = draw_pairs(
+      {options.data, options.random_tokens, options.samples, options.length, options.seed}, model);
+  std::vector<std::int64_t> all(static_cast<std::size_t>(drawn.pairs.size()));
+  std::iota(all.begin(), all.end(), std::int64_t{0});
+  omissions.truncated = drawn.truncated;
+  return of_objective(drawn.pairs.examples(), drawn.pairs.objective(), all);
+}
+
 // ------------------------------------------------------------------------------- an encoder
 
-// Windows of a text with the tokens that the tokenizer adds around each.
 std::vector<data::Example> encoder_windows(const CalibrateOptions& options,
                                            const ModelInputs& model) {
-  const tokenizer::EncodeOptions format{.truncation = tokenizer::Truncation::only_first,
-                                        .max_length = options.length};
-  const tokenizer::Encoding found = model.tokenizer().encode(read_file(options.data), format);
-  std::vector<data::Example> all;
-  const auto take = [&](const tokenizer::Encoding& window) {
-    data::expect_known_ids(window.ids, model.files.layout().vocabulary_size, model.tokenizer(),
-                           {options.data, {}});
-    data::Example example;
-    example.ids = window.ids;
-    for (const std::uint8_t special : window.special) example.loss_mask.push_back(special == 0);
-    all.push_back(std::move(example));
-  };
-  take(found);
-  // The last one is shorter than the others.
-  for (const tokenizer::Encoding& window : found.overflow) {
-    if (window.size() == found.size()) take(window);
-  }
-  std::vector<data::Example> out;
+  std::vector<data::Example> all = framed_windows(options.data, options.length, model), out;
   for (const auto place : calibrate::draw_places(std::ssize(all), options.samples, options.seed)) {
     out.push_back(std::move(all[static_cast<std::size_t>(place)]));
   }
@@ -124,6 +136,7 @@ Sequences of_encoder(const CalibrateOptions& options, const ModelInputs& model,
   const std::optional<tokenizer::TokenId> mask =
       named == special.end() ? std::nullopt : model.tokenizer().token_id(named->second);
   out.has_loss = model.files.layout().head.kind == HeadKind::masked_token && mask.has_value();
+  out.predictions = kForetold * mean_predictions(out.examples);
   out.add = [examples = out.examples, mask, masked = out.has_loss, seed = options.seed](
                 model::Model& m, model::AdapterId adapter, std::int64_t place,
                 calibrate::Fisher* fisher, calibrate::GramSums* grams) {
@@ -148,6 +161,7 @@ Sequences of_encoder(const CalibrateOptions& options, const ModelInputs& model,
 
 Sequences draw_sequences(const CalibrateOptions& options, const ModelInputs& model,
                          data::Omissions& omissions, Progress& progress) {
+  if (model.files.layout().encoder) return of_pairs(options, model, omissions);
   if (!options.task.empty()) return of_task(options, model, progress);
   if (!architecture::predicts_next_token(model.files.layout())) {
     return of_encoder(options, model, omissions);

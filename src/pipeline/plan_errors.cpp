@@ -35,7 +35,8 @@ double unit_of(decompose::Metric metric, const decompose::Statistics& known,
   double trace = 0;
   for (std::int64_t j = 0; j < known.gram.columns(); ++j) trace += known.gram(j, j);
   const auto columns = static_cast<double>(known.gram.columns());
-  return columns * static_cast<double>(statistics->origin().length - 1) / (2 * trace);
+  return columns * static_cast<double>(statistics::predictions_of(statistics->origin())) /
+         (2 * trace);
 }
 
 // Of each format, and within it of each rank.

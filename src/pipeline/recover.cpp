@@ -164,12 +164,14 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
 
   const train::Objective objective = [&](model::Model& learner, const train::Batch& batch) {
     const double weight = options.next_token_weight;
+    model::Input input = batch.input;
+    if (inputs.pairs) input.source = inputs.pairs->source(batch.examples, learner);
     if (options.loss == RecoveryLoss::hidden) {
-      return objectives::distillation_of_states(learner, batch.input, batch.loss_mask,
+      return objectives::distillation_of_states(learner, input, batch.loss_mask,
                                                 teacher->states(batch.examples), weight);
     }
-    return objectives::distillation(learner, batch.input, batch.loss_mask,
-                                    teacher->rows(batch.examples), weight);
+    return objectives::distillation(learner, input, batch.loss_mask, teacher->rows(batch.examples),
+                                    weight);
   };
   const auto save = [&](std::int64_t) {
     const fs::path folder = output.path() / kAdapterFolder;

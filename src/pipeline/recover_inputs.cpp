@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "calibrate_inputs.h"
+#include "draw_pairs.h"
 #include "finetune_adapter.h"
 #include "finetune_inputs.h"
 #include "qloft/adapter.h"
@@ -75,6 +76,23 @@ void expect_trainable(const RecoverOptions& options, const quantized::ModelFiles
   }
   const bool biases_alone = trains(options, "biases") && options.train_parts.size() == 1;
   refuse(found == 0 && biases_alone, "train", "the model has no biases to train");
+}
+
+// What an encoder-decoder makes of what; the rest is as of a decoder that reads its targets.
+train::SequencePairs read_pairs(const RecoverOptions& options, const ModelInputs& student,
+                                std::int64_t length, data::Omissions& omissions) {
+  Pairs drawn =
+      draw_pairs({options.data, false, samples_of(options), length, options.train.seed}, student);
+  omissions.truncated = drawn.truncated;
+  return std::move(drawn.pairs);
+}
+
+void expect_takes_sources(const RecoverOptions& options, const quantized::ModelFiles& files) {
+  if (!files.layout().encoder) return;
+  refuse(options.loss == RecoveryLoss::blocks, "loss",
+         "expected kl or hidden of an encoder-decoder, found blocks");
+  refuse(options.train.batching == data::Batching::packed, "batching",
+         "expected padded of an encoder-decoder, found packed");
 }
 
 std::vector<data::Example> read_data(const RecoverOptions& options, const ModelInputs& student,
@@ -171,7 +189,8 @@ RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress) {
   ModelOptions student = model_options(options, options.model);
   student.bare = options.fresh;
   student.chat_template = options.chat_template;
-  ModelInputs opened = open_model(student);
+  ModelInputs opened = open_model(student, std::nullopt, /*takes_source=*/true);
+  expect_takes_sources(options, opened.files);
   if (!opened.files.quantization()) {
     throw InputError({opened.files.folder() / "config.json", "quantization_config"},
                      "expected a quantized folder, found a model in full precision");
@@ -188,7 +207,12 @@ RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress) {
   expect_trainable(options, opened.files);
   if (!opened.adapter) check_fresh_adapter(opened.files.layout(), as_finetune(options));
   data::Omissions omissions;
-  auto drawn = read_data(options, opened, training.length, omissions);
+  std::optional<train::SequencePairs> pairs;
+  if (opened.files.layout().encoder) {
+    pairs = read_pairs(options, opened, training.length, omissions);
+  }
+  auto drawn = pairs ? decoder_examples(*pairs, opened.files.layout())
+                     : read_data(options, opened, training.length, omissions);
   for (const std::string& note : omissions.notes()) progress.warn(note);
   if (options.loss == RecoveryLoss::blocks) {  // later blocks see what is made of every token
     for (data::Example& example : drawn) std::ranges::fill(example.loss_mask, std::uint8_t{1});
@@ -201,11 +225,9 @@ RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress) {
   }
   const std::int64_t logits =
       std::min(options.teacher_logits, opened.files.layout().vocabulary_size);
-  return {std::move(opened),
-          {teacher, options.loss, logits, {}},
-          std::move(training),
-          std::move(omissions),
-          std::move(examples)};
+  return {std::move(opened),   {teacher, options.loss, logits, {}, pairs},
+          std::move(training), std::move(omissions),
+          std::move(examples), std::move(pairs)};
 }
 
 }  // namespace qloft::pipeline

@@ -1,6 +1,7 @@
 #pragma once
 // What recover begins with, but for weights and teacher's outputs.
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/recover.h"
 #include "qloft/train/examples.h"
+#include "qloft/train/sequence_pairs.h"
 #include "teacher.h"
 
 namespace qloft::pipeline {
@@ -20,6 +22,7 @@ struct RecoverInputs {
   train::Options training;
   data::Omissions omissions;
   train::Examples examples;
+  std::optional<train::SequencePairs> pairs;  // of an encoder-decoder: the examples' sources
 };
 
 // Throws InputError for a student that is not quantized, a teacher of other shapes, and data that

@@ -1,7 +1,5 @@
 #include "qloft/pipeline/sensitivity.h"
 
-#include <ATen/ops/empty.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -17,16 +15,15 @@
 #include "names.h"
 #include "qloft/checkpoint/finite.h"
 #include "qloft/core.h"
-#include "qloft/core/fingerprint.h"
 #include "qloft/core/interrupt.h"
 #include "qloft/core/memory.h"
-#include "qloft/data/known_ids.h"
 #include "qloft/decompose/matrix_errors.h"
 #include "qloft/io/field_json.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/pipeline/report_fields.h"
 #include "sensitivity_measure.h"
 #include "sensitivity_ranks.h"
+#include "sensitivity_text.h"
 #include "suspects.h"
 
 namespace qloft::pipeline {
@@ -122,20 +119,6 @@ std::vector<QuantizeTarget> chosen_of(const std::vector<QuantizeTarget>& targets
   return out;
 }
 
-// The first windows of the text: int64 [windows, window].
-at::Tensor windows_of(const SensitivityOptions& o, const ModelInputs& model) {
-  const auto ids =
-      data::read_text_ids(o.data, model.files.layout().vocabulary_size, model.tokenizer());
-  const std::int64_t count = std::min(o.windows, std::ssize(ids) / o.window);
-  if (count == 0) {
-    throw InputError({o.data, {}}, "expected at least one window of " + std::to_string(o.window) +
-                                       " tokens, found " + std::to_string(ids.size()));
-  }
-  at::Tensor out = at::empty({count, o.window}, at::kLong);
-  std::copy_n(ids.begin(), count * o.window, out.data_ptr<std::int64_t>());
-  return out;
-}
-
 // What errors are measured by, beside the method's own metric.
 std::optional<statistics::File> statistics_for_errors(const SensitivityOptions& o,
                                                       const quantized::ModelFiles& files) {
@@ -177,8 +160,7 @@ void add_errors(const decompose::MatrixErrors& errors,
   m.fisher_gram_error = errors.fisher_gram;
   m.fisher_gram_squared_error = errors.fisher_gram_squared;
   if (errors.loss_by_prediction) {
-    // Each token but the first of a sequence is predicted.
-    const auto predictions = static_cast<double>(statistics->origin().length - 1);
+    const auto predictions = static_cast<double>(statistics::predictions_of(statistics->origin()));
     m.predicted_loss = *errors.loss_by_prediction * predictions;
   }
   m.worst_output_error = errors.worst_output;
@@ -192,9 +174,12 @@ void add_errors(const decompose::MatrixErrors& errors,
 
 class Sensitivity {
  public:
-  Sensitivity(LoadedModel& loaded, const at::Tensor& ids, const QuantizeJob& job,
+  Sensitivity(LoadedModel& loaded, const MeasuredText& text, const QuantizeJob& job,
               const std::optional<statistics::File>& statistics)
-      : loaded_(loaded), job_(job), statistics_(statistics), measure_(loaded, ids) {}
+      : loaded_(loaded),
+        job_(job),
+        statistics_(statistics),
+        measure_(loaded, text.ids, text.sources) {}
 
   const objectives::Comparison& full() const { return measure_.full(); }
 
@@ -318,22 +303,19 @@ SensitivityReport sensitivity(const SensitivityOptions& options, Progress& progr
   check(options);
   expect_output(output_of(options));
   open_dense(checkpoint::resolve(options.quantize.model));
-  ModelInputs model = open_model(model_of(options));
+  ModelInputs model = open_model(model_of(options), std::nullopt, /*takes_source=*/true);
   const QuantizeOptions asked = without_work(options.quantize);
   QuantizeJob job = job_of(asked, model.files);
   job.targets = chosen_of(job.targets, options);
   const auto statistics = statistics_for_errors(options, model.files);
-  const at::Tensor ids = windows_of(options, model);
-
-  const auto values = std::span(ids.const_data_ptr<std::int64_t>(), ids.numel());
-  io::Json work = {
-      {"version", kSensitivityVersion},
-      {"job", to_json(job)},
-      {"model", weights_fingerprint(model.files.folder())},
-      {"windows", hex(mix(static_cast<std::uint64_t>(ids.size(0)), std::as_bytes(values)))},
-      {"dtype", model.choice.arithmetic.dtype},
-      {"matmul", model.choice.arithmetic.matmul},
-      {"device", options.device}};
+  const MeasuredText text = read_measured_text(options, model);
+  io::Json work = {{"version", kSensitivityVersion},
+                   {"job", to_json(job)},
+                   {"model", weights_fingerprint(model.files.folder())},
+                   {"windows", text.fingerprint},
+                   {"dtype", model.choice.arithmetic.dtype},
+                   {"matmul", model.choice.arithmetic.matmul},
+                   {"device", options.device}};
   if (statistics) work["statistics"] = file_fingerprint(options.quantize.stats);
   OutputFolder folder(output_of(options), work, progress);
   SensitivityReport report;
@@ -346,9 +328,9 @@ SensitivityReport sensitivity(const SensitivityOptions& options, Progress& progr
     report.method = asked.method;
     report.format = job.format_text();
     report.rank = job.recipe.rank;
-    report.windows = ids.size(0);
+    report.windows = text.ids.size(0);
     LoadedModel loaded = load_model(std::move(model), progress);
-    Sensitivity sensitivity(loaded, ids, job, statistics);
+    Sensitivity sensitivity(loaded, text, job, statistics);
     const objectives::Comparison& full = sensitivity.full();
     report.predictions = full.count;
     report.loss = full.loss / static_cast<double>(full.count);

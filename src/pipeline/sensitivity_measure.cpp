@@ -29,12 +29,18 @@ class Exchanged {
 
 }  // namespace
 
-SensitivityMeasure::SensitivityMeasure(LoadedModel& loaded, at::Tensor ids) : loaded_(loaded) {
+SensitivityMeasure::SensitivityMeasure(LoadedModel& loaded, const at::Tensor& ids,
+                                       const at::Tensor& sources)
+    : loaded_(loaded) {
   const at::NoGradGuard no_grad;
   model::Model& model = loaded.model;
   input_.ids = ids.to(model.device());
   input_.adapters = {loaded.adapter};
-  before_ = model.embed(input_);
+  if (sources.defined()) {
+    input_.source.ids = sources.to(model.device());
+  } else {
+    before_ = model.embed(input_);
+  }
   const at::Tensor states = states_from(0);
   teacher_ = objectives::teacher_rows_of(model, states, input_, {},
                                          std::min(kTeacherLogits, model.layout().vocabulary_size));
@@ -57,6 +63,10 @@ void SensitivityMeasure::advance(std::int64_t block) {
 
 at::Tensor SensitivityMeasure::states_from(std::int64_t block) {
   model::Model& model = loaded_.model;
+  if (input_.source.ids.defined()) {
+    const at::Tensor hidden = model.hidden(input_);
+    return hidden.view({-1, hidden.size(-1)});
+  }
   at::Tensor x = block < 0 ? model.embed(input_) : before_;
   for (std::int64_t i = std::max<std::int64_t>(block, 0); i < model.layout().layers(); ++i) {
     x = model.block(i, x, input_.adapters);
@@ -69,7 +79,7 @@ objectives::Comparison SensitivityMeasure::with(const QuantizeTarget& target,
                                                 MatrixView<const float> values) {
   const at::NoGradGuard no_grad;
   const std::int64_t block = first_block(target);
-  if (block >= 0) advance(block);
+  if (block >= 0 && before_.defined()) advance(block);
   // Torch has no read-only tensors; the copy that is made here is what the model reads.
   const at::Tensor view =
       at::from_blob(const_cast<float*>(values.data), {values.rows, values.columns}, at::kFloat);

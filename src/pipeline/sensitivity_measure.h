@@ -11,12 +11,14 @@ namespace qloft::pipeline {
 
 class SensitivityMeasure {
  public:
-  // ids: int64 [windows, window]. The full model's predictions are made here.
-  SensitivityMeasure(LoadedModel& loaded, at::Tensor ids);
+  // ids: int64 [windows, window]; sources, of an encoder-decoder, as many rows. The full model's
+  // predictions are made here.
+  SensitivityMeasure(LoadedModel& loaded, const at::Tensor& ids, const at::Tensor& sources);
 
   const objectives::Comparison& full() const { return full_; }
   // With these values [out, in] in the target's place, which afterwards has its own again. Only
-  // what comes behind it is computed; targets in the order of the forward pass are quickest.
+  // what comes behind it is computed (of an encoder-decoder all of it); targets in the order of the
+  // forward pass are quickest.
   objectives::Comparison with(const QuantizeTarget& target, MatrixView<const float> values);
 
  private:
@@ -28,7 +30,7 @@ class SensitivityMeasure {
 
   LoadedModel& loaded_;
   model::Input input_;
-  at::Tensor before_;  // [windows, window, hidden size], before block at_
+  at::Tensor before_;  // [windows, window, hidden size], before block at_; of a decoder alone
   std::int64_t at_ = 0;
   model::TeacherRows teacher_;
   objectives::Comparison full_;

@@ -13,10 +13,12 @@
 #include <utility>
 
 #include "clock.h"
+#include "draw_pairs.h"
 #include "load.h"
 #include "qloft/checkpoint/finite.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/core/fingerprint.h"
 #include "qloft/core/interrupt.h"
 #include "qloft/objectives.h"
 #include "qloft/pipeline/output.h"
@@ -128,6 +130,7 @@ void write_outputs(LoadedModel& teacher, const data::Example& example, std::int6
   const at::Device device = teacher.model.device();
   model::Input input{ids.to(device)};
   input.adapters = {teacher.adapter};
+  if (request.pairs) input.source = request.pairs->source({index}, teacher.model);
   if (request.loss == RecoveryLoss::hidden) {
     const Tensor states = objectives::teacher_states(teacher.model, input, mask.to(device));
     expect_finite(states, teacher);
@@ -185,6 +188,7 @@ Work work_of(const TeacherRequest& request, const ModelInputs& teacher,
                    {"matmul", teacher.choice.arithmetic.matmul},
                    {"sequences", std::to_string(examples.fingerprint())},
                    {"loss", name(request.loss)}};
+  if (request.pairs) json["sources"] = hex(sources_fingerprint(*request.pairs));
   if (request.loss == RecoveryLoss::kl) json["logits"] = request.logits;
   fs::path file = request.folder / ("teacher-" + work_name(json) + ".safetensors");
   return {std::move(json), std::move(file)};
@@ -239,7 +243,7 @@ void expect_of_work(const io::SafetensorsFile& file, const Work& work) {
 TeacherOutputs::TeacherOutputs(const TeacherRequest& request, const train::Examples& examples,
                                Progress& progress)
     : file_([&] {
-        ModelInputs teacher = open_model(request.model);
+        ModelInputs teacher = open_model(request.model, std::nullopt, request.pairs.has_value());
         const Work work = work_of(request, teacher, examples);
         name_ = work_name(work.json);
         std::error_code error;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,14 +14,16 @@
 #include "qloft/pipeline/model_options.h"
 #include "qloft/pipeline/recover.h"
 #include "qloft/train/examples.h"
+#include "qloft/train/sequence_pairs.h"
 
 namespace qloft::pipeline {
 
 struct TeacherRequest {
   ModelOptions model;  // of the teacher
   RecoveryLoss loss = RecoveryLoss::kl;
-  std::int64_t logits = 0;       // kept of each position, for kl
-  std::filesystem::path folder;  // of the file
+  std::int64_t logits = 0;                    // kept of each position, for kl
+  std::filesystem::path folder;               // of the file
+  std::optional<train::SequencePairs> pairs;  // of an encoder-decoder: the examples' sources
 };
 
 class TeacherOutputs {

@@ -63,6 +63,9 @@ Origin origin_of(const io::SafetensorsFile& file) {
   out.samples = number_in<std::int64_t>(file, "samples");
   out.length = number_in<std::int64_t>(file, "length");
   out.tokens = number_in<std::int64_t>(file, "tokens");
+  if (metadata.contains("predictions")) {
+    out.predictions = number_in<std::int64_t>(file, "predictions");
+  }
   out.seed = number_in<std::uint64_t>(file, "seed");
   return out;
 }
@@ -109,16 +112,19 @@ io::TensorInfo f32_tensor(std::string name, std::int64_t count) {
 }  // namespace
 
 std::map<std::string, std::string> to_metadata(const Origin& origin) {
-  return {{"format", "qloft-statistics"},
-          {"version", std::to_string(kFormatVersion)},
-          {"model", origin.model},
-          {"fingerprint", origin.identity.embedding.empty() ? kPacked : origin.identity.embedding},
-          {"fingerprint_of_vectors", origin.identity.vectors},
-          {"data", origin.data},
-          {"samples", std::to_string(origin.samples)},
-          {"length", std::to_string(origin.length)},
-          {"tokens", std::to_string(origin.tokens)},
-          {"seed", std::to_string(origin.seed)}};
+  std::map<std::string, std::string> out = {
+      {"format", "qloft-statistics"},
+      {"version", std::to_string(kFormatVersion)},
+      {"model", origin.model},
+      {"fingerprint", origin.identity.embedding.empty() ? kPacked : origin.identity.embedding},
+      {"fingerprint_of_vectors", origin.identity.vectors},
+      {"data", origin.data},
+      {"samples", std::to_string(origin.samples)},
+      {"length", std::to_string(origin.length)},
+      {"tokens", std::to_string(origin.tokens)},
+      {"seed", std::to_string(origin.seed)}};
+  if (origin.predictions > 0) out["predictions"] = std::to_string(origin.predictions);
+  return out;
 }
 
 Identity identify(const checkpoint::Checkpoint& source, const std::vector<std::string>& embedding,

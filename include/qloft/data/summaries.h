@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "qloft/core/error.h"
+#include "qloft/io.h"
 #include "qloft/tokenizer.h"
 
 namespace qloft::data {
@@ -22,6 +23,10 @@ struct SummarizedText {
 // is no text, and for a file without rows.
 std::vector<SummarizedText> read_summaries(const std::filesystem::path& file,
                                            std::int64_t limit = 0);
+
+// What config.json has such a model read before each document, as T5's
+// (task_specific_params.summarization.prefix); empty: nothing. `file`: the config's, for messages.
+std::string summary_prefix(const io::Json& config, const std::filesystem::path& file);
 
 // A source and the target that is made of it, with the tokenizer's special tokens.
 struct SequencePair {

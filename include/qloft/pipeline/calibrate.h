@@ -56,6 +56,9 @@ struct CalibrateReport {
 // or an array, `samples` rows are drawn, and the Fisher information is that of the loss on answers.
 // The Fisher information of an encoder is of a task's loss, or, where it has a head for masked
 // tokens, of 15 % of the tokens of a text (Devlin et al. 2019); else there are Gram matrices only.
+// Of an encoder-decoder samples are pairs of a source and its target, and the Fisher information is
+// that of the targets: a document and its summary of rows, a window of a text and the one behind
+// it, or two sequences of random tokens.
 // Random tokens are all of the vocabulary but the special ones, with equal chances.
 // OUTPUT is built in OUTPUT.partial and renamed when it is whole; an interrupted run of the same
 // options is taken up at the next 16 sequences (Fisher, and both in one pass) and at the next layer

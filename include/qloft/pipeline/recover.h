@@ -82,6 +82,9 @@ struct RecoverReport {
 // in config.json's quantization_config ("recovered"); so that whatever takes MODEL takes OUTPUT.
 // metrics.jsonl and TensorBoard's event files stand beside.
 //
+// Of an encoder-decoder sequences are targets of a source, drawn as calibrate draws them; its
+// blocks are not recovered one by one.
+//
 // The teacher's outputs are made first and kept in a file named by all that they depend on; then
 // the teacher is released and the student loaded. An interrupted run goes on with that file; where
 // steps were saved, train.resume goes on with these, to the same bits. With blocks nothing of the

@@ -91,9 +91,10 @@ struct SensitivityReport {
 };
 
 // The model is loaded once. Each matrix is decomposed, put in its place as Q + s B A in the type
-// that activations have, measured from its layer on, and the full one is put back. OUTPUT, the
-// report as JSON, appears whole; an interrupted run of the same options on the same contents is
-// taken up at the next matrix.
+// that activations have, measured from its layer on, and the full one is put back. Of an
+// encoder-decoder all is measured, on targets that are windows, each of the one before as its
+// source. OUTPUT, the report as JSON, appears whole; an interrupted run of the same options on the
+// same contents is taken up at the next matrix.
 //
 // Throws InputError for a model that is quantized, a text without a whole window, layers or parts
 // of names that no matrix has, an output that is there already unless overwrite, and as quantize

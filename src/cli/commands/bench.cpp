@@ -24,9 +24,10 @@ void visit_options(Options& options, Visitor& v) {
   pipeline::BenchOptions& o = options.bench;
   v.group("Tests (of several values, 512,1024, each is measured; 0: none)");
   v("-p,--prompt", at_most(o.prompt, train::kMostLength),
-    "tokens of a prompt that is taken in (512)");
+    "tokens of a prompt that is taken in, of an encoder-decoder as its source (512)");
   v("-n,--decode", at_most(o.decode, train::kMostLength),
-    "tokens that are decoded one by one (128)");
+    "tokens that are decoded one by one, by an encoder-decoder of a source of the first prompt's "
+    "length (128)");
   v("-d,--depth", at_most(o.depth, train::kMostLength),
     "tokens in the cache before these begin (0)");
   v("--train", at_most(o.train, train::kMostLength),

@@ -18,7 +18,6 @@
 #include "qloft/evaluate.h"
 #include "qloft/generate.h"
 #include "qloft/generate/settings.h"
-#include "qloft/io/fields.h"
 #include "qloft/metrics/rouge.h"
 #include "qloft/tokenizer/language.h"
 #include "qloft/train/sequence_pairs.h"
@@ -78,11 +77,7 @@ struct SummaryData {
 
 std::string prefix_of(const SummaryOptions& options, const checkpoint::Checkpoint& source) {
   if (!options.prefix.empty()) return options.prefix;
-  const io::Json config = source.config();
-  const io::Field file(config, source.folder() / "config.json");
-  const auto all = file.find("task_specific_params");
-  const auto own = all ? all->find("summarization") : std::nullopt;
-  return own ? own->string("prefix").value_or("") : "";
+  return data::summary_prefix(source.config(), source.folder() / "config.json");
 }
 
 SummaryData read_pairs(const Materials& materials, const SummaryOptions& options,
