@@ -228,7 +228,7 @@ BenchInputs open_bench(const BenchOptions& options) {
       inputs.files ? inputs.files->folder() / "config.json" : config_file(options.model);
   for (BenchTest& test : inputs.tests) {
     const bool trains = test.kind == BenchTest::Kind::train;
-    if (inputs.layout.encoder) {
+    if (inputs.layout.encoder && !architecture::encodes(inputs.layout.head.kind)) {
       take_source(options, inputs.layout, test);
     } else if (!trains) {  // training an encoder is measured too
       architecture::expect_next_token(inputs.layout, file);
