@@ -161,7 +161,10 @@ Sequences of_encoder(const CalibrateOptions& options, const ModelInputs& model,
 
 Sequences draw_sequences(const CalibrateOptions& options, const ModelInputs& model,
                          data::Omissions& omissions, Progress& progress) {
-  if (model.files.layout().encoder) return of_pairs(options, model, omissions);
+  const architecture::Layout& layout = model.files.layout();
+  if (layout.encoder && !architecture::encodes(layout.head.kind)) {
+    return of_pairs(options, model, omissions);
+  }
   if (!options.task.empty()) return of_task(options, model, progress);
   if (!architecture::predicts_next_token(model.files.layout())) {
     return of_encoder(options, model, omissions);

@@ -180,6 +180,9 @@ TEST_F(Merge, UntiesAnAdaptedOutputMatrix) {
 
 TEST_F(Merge, KeepsTheScaleOfAT5WhoseOutputMatrixIsAdapted) {
   write_adapter("adapter", "lm_head", 64, 16);
+  io::Json config = io::read_json(folder_ / "adapter/adapter_config.json");
+  config["task_type"] = "SEQ_2_SEQ_LM";
+  io::write_json(folder_ / "adapter/adapter_config.json", config);
   MergeOptions o = options("");
   o.model = std::string(QLOFT_TEST_DATA) + "/golden/seq2seq/t5";
   o.adapter = (folder_ / "adapter").string();
