@@ -217,7 +217,7 @@ TEST_F(Compare, EveryCommittedRecipeFitsAModelOfItsKind) {
     if (row != others.end()) {
       o.model = row->second.first.string();
       o.train = o.test = o.calibration = folder_ / "rows.jsonl";
-      if (row->second.first == encoder) o.set = {"calibrate.length=32"};
+      o.set = {"calibrate.length=32"};
       write_file(o.train, row->second.second);
     }
     EXPECT_THROW(run(o, stop), Interrupted) << o.recipe;
