@@ -1,6 +1,5 @@
 #include "encoder_decoder.h"
 
-#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -8,11 +7,7 @@ namespace qloft::architecture {
 
 namespace {
 
-struct PairClass {
-  std::string_view end;  // of a class of transformers
-  HeadKind kind;
-};
-constexpr std::array<PairClass, 6> kClasses = {{
+constexpr std::array<ClassEnd, 6> kClasses = {{
     {"ForConditionalGeneration", HeadKind::sequence_to_sequence},
     {"ForSequenceClassification", HeadKind::sequence},
     {"ForQuestionAnswering", HeadKind::spans},
@@ -23,24 +18,15 @@ constexpr std::array<PairClass, 6> kClasses = {{
 
 }  // namespace
 
-Head read_pair_head(const io::Field& config, const std::vector<HeadKind>& kinds) {
+Head read_pair_head(const io::Field& config, std::vector<HeadKind> kinds) {
   Head whole;
   whole.kind = HeadKind::sequence_to_sequence;
   const auto list = config.find("architectures");
   if (!list || list->elements().empty()) return whole;
-  const io::Field first = list->elements().front();
-  const std::string name = first.string();
-  std::string known;
-  for (const auto& [end, kind] : kClasses) {
-    if (kind != whole.kind && std::ranges::find(kinds, kind) == kinds.end()) {
-      if (name.ends_with(end)) break;
-      continue;
-    }
-    if (name.ends_with(end)) return read_labelled_head(config, kind);
-    known += (known.empty() ? "" : ", ") + std::string(end);
-  }
-  first.fail("expected the name of an encoder-decoder that ends in one of " + known + ", found \"" +
-             name + "\"");
+  kinds.push_back(whole.kind);
+  const HeadKind kind =
+      kind_of_class(list->elements().front(), kClasses, kinds, "an encoder-decoder");
+  return kind == whole.kind ? whole : read_labelled_head(config, kind);
 }
 
 void add_pair_head(LayoutBuilder& builder, const io::Field& config, std::int64_t default_end) {

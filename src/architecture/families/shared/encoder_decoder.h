@@ -12,7 +12,7 @@ namespace qloft::architecture {
 
 // The head that `architectures` names, without layers: of the whole model, with its output matrix
 // or without it, or one of `kinds` of an encoder's. Throws InputError for another.
-Head read_pair_head(const io::Field& config, const std::vector<HeadKind>& kinds);
+Head read_pair_head(const io::Field& config, std::vector<HeadKind> kinds);
 
 // The layers of a head of sequences or of spans, of the decoder's states.
 void add_pair_head(LayoutBuilder& builder, const io::Field& config, std::int64_t default_end);

@@ -1,5 +1,6 @@
 #include "head.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -10,11 +11,7 @@ namespace {
 
 constexpr std::int64_t kMostLabels = 1 << 20;
 
-struct KindName {
-  std::string_view end;  // of a class of transformers
-  HeadKind kind;
-};
-constexpr std::array<KindName, 7> kKinds = {{
+constexpr std::array<ClassEnd, 7> kKinds = {{
     {"ForSequenceClassification", HeadKind::sequence},
     {"ForQuestionAnswering", HeadKind::spans},
     {"ForTokenClassification", HeadKind::tokens},
@@ -27,15 +24,9 @@ constexpr std::array<KindName, 7> kKinds = {{
 HeadKind read_kind(const io::Field& config) {
   const auto list = config.find("architectures");
   if (!list || list->elements().empty()) return HeadKind::states;
-  const io::Field first = list->elements().front();
-  const std::string name = first.string();
-  std::string known;
-  for (const auto& [end, kind] : kKinds) {
-    if (name.ends_with(end)) return kind;
-    known += (known.empty() ? "" : ", ") + std::string(end);
-  }
-  first.fail("expected the name of an encoder that ends in one of " + known + ", found \"" + name +
-             "\"");
+  constexpr HeadKind kOfEncoders[] = {HeadKind::sequence, HeadKind::spans, HeadKind::tokens,
+                                      HeadKind::masked_token, HeadKind::states};
+  return kind_of_class(list->elements().front(), kKinds, kOfEncoders, "an encoder");
 }
 
 std::vector<std::string> read_labels(const io::Field& config) {
@@ -73,6 +64,23 @@ constexpr std::array<std::string_view, 17> kHeads = {
 };
 
 }  // namespace
+
+HeadKind kind_of_class(const io::Field& field, std::span<const ClassEnd> ends,
+                       std::span<const HeadKind> kinds, std::string_view model) {
+  const std::string name = field.string();
+  const auto fits = [&](const ClassEnd& row) {
+    return std::ranges::find(kinds, row.kind) != kinds.end();
+  };
+  const auto found =
+      std::ranges::find_if(ends, [&](const ClassEnd& row) { return name.ends_with(row.end); });
+  if (found != ends.end() && fits(*found)) return found->kind;
+  std::string known;
+  for (const ClassEnd& row : ends) {
+    if (fits(row)) known += (known.empty() ? "" : ", ") + std::string(row.end);
+  }
+  field.fail("expected the name of " + std::string(model) + " that ends in one of " + known +
+             ", found \"" + name + "\"");
+}
 
 Head read_head(const io::Field& config) {
   if (read_flag(config, "is_decoder", false)) {

@@ -1,7 +1,9 @@
 #pragma once
 // What encoders say: the head that config.json names, and how they make it.
 
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "../../builder.h"
 #include "qloft/io/fields.h"
@@ -11,6 +13,17 @@ namespace qloft::architecture {
 // Kind, labels and problem, from architectures, id2label, num_labels and problem_type; without
 // layers.
 Head read_head(const io::Field& config);
+
+// How the names of transformers' classes end, and the head of each.
+struct ClassEnd {
+  std::string_view end;
+  HeadKind kind;
+};
+
+// The head of the first of `ends` that the class `name` ends with. Throws InputError naming those
+// of `kinds` for another class, and for a head that is none of these.
+HeadKind kind_of_class(const io::Field& name, std::span<const ClassEnd> ends,
+                       std::span<const HeadKind> kinds, std::string_view model);
 
 // The labels and the problem of a head of this kind, from the same fields.
 Head read_labelled_head(const io::Field& config, HeadKind kind);
