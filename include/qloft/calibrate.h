@@ -14,6 +14,7 @@
 #include "qloft/data.h"
 #include "qloft/model.h"
 #include "qloft/objectives.h"
+#include "qloft/statistics.h"
 
 namespace qloft::calibrate {
 
@@ -40,40 +41,65 @@ struct FisherSums {
 };
 using Fisher = std::map<std::string, FisherSums>;  // by linear layer
 
-// Sums of x x^T over the inputs x of linear layers and of the output matrix: one for those that
-// share an input (architecture::Parameter::input_of), and one for all experts of a block together.
+using statistics::TokenWeights;
+
+// The matrix under whose name the Gram matrix of this one's inputs goes: where all tokens count
+// alike, and for the experts of a block, that of the first with the same inputs
+// (architecture::Parameter::input_of); else its own.
+architecture::ParameterId gram_of(const architecture::Layout& layout, architecture::ParameterId id,
+                                  TokenWeights weights);
+
+// Sums of x x^T over the inputs x of linear layers and of the output matrix: one for those of which
+// gram_of is the same, and one for all experts of a block together.
 class GramSums {
  public:
   // All of them, or those of one block, or of the output matrix (the block -1).
-  explicit GramSums(const model::Model& model);
-  GramSums(const model::Model& model, std::int64_t block);
+  explicit GramSums(const model::Model& model, TokenWeights weights = TokenWeights::even);
+  GramSums(const model::Model& model, std::int64_t block,
+           TokenWeights weights = TokenWeights::even);
 
-  // input [tokens, in] of a linear layer; of no effect for one whose input another shows.
+  TokenWeights weights() const { return weights_; }
+  // input [tokens, in] of a linear layer, where tokens count alike; of no effect for one whose
+  // input another shows, and for one that is not among these.
   void add(const std::string& module, const at::Tensor& input);
+  // The same where each token counts `weights` [tokens], f32.
+  void add(const std::string& module, const at::Tensor& input, const at::Tensor& weights);
   std::map<std::string, backend::GramSum>& sums() { return sums_; }
 
  private:
-  GramSums(const model::Model& model, std::optional<std::int64_t> block);
+  GramSums(const model::Model& model, std::optional<std::int64_t> block, TokenWeights weights);
 
-  std::map<std::string, backend::GramSum> sums_;  // by the first module of an input
+  TokenWeights weights_;
+  std::map<std::string, backend::GramSum> sums_;  // by the module of gram_of
   std::map<std::string, std::string> named_;      // that module, of those that are added
 };
 // Bytes of all of them on the CPU.
-std::int64_t gram_bytes(const architecture::Layout& layout);
+std::int64_t gram_bytes(const architecture::Layout& layout, TokenWeights weights);
 
-// Adds one sequence; the loss is the mean over its predictions that count (a sequence without one
-// adds nothing). The gradient of a weight is made and squared a tile at a time: no statistic of a
-// matrix's size is held. With `grams`, which are of the whole model, the inputs of the same forward
-// pass are added to these. The model's observer is replaced and then removed.
-void add_fisher(model::Model& model, model::AdapterId adapter, const data::Example& example,
-                Fisher& fisher, GramSums* grams = nullptr);
+// What each token of all sequences so far counts, one after the other, by linear layer: what a
+// later pass through one block after the other needs.
+using KeptWeights = std::map<std::string, std::vector<float>>;
+
+// What a sequence is added to; null: left out.
+struct SequenceSums {
+  Fisher* fisher = nullptr;
+  GramSums* grams = nullptr;       // from the same pass
+  KeptWeights* weights = nullptr;  // of all linear layers but the output matrix
+};
+
+// Adds one sequence of a decoder; the loss is the mean over its predictions that count (a sequence
+// without one adds nothing to Fisher factors and where tokens count by the loss). The gradient of a
+// weight is made and squared a tile at a time: no statistic of a matrix's size is held. The model's
+// observer is replaced and then removed.
+void add_next_tokens(model::Model& model, model::AdapterId adapter, const data::Example& example,
+                     const SequenceSums& sums);
 
 // Takes one sequence through the model and gives its loss, of which nothing counts where there is
 // none.
 using SequenceLoss = std::function<objectives::Loss(model::Model& model)>;
-// The same for any loss, of an encoder's or of a task's; null sums are left out. Inputs of an
-// encoder's output matrix are those of what is foretold; a decoder's loss adds its own.
-void add_sequence(model::Model& model, const SequenceLoss& loss, Fisher* fisher, GramSums* grams);
+// The same for any loss, of an encoder's or of a task's. Inputs of an encoder's output matrix are
+// those of what is foretold; where all tokens count alike a decoder's loss adds its own.
+void add_sequence(model::Model& model, const SequenceLoss& loss, const SequenceSums& sums);
 
 // Mean of x x^T, by the names of GramSums: the upper triangle row by row.
 using GramSink = std::function<void(const std::string& module, std::span<const float> triangle)>;
@@ -85,9 +111,11 @@ using BlockDone = std::function<void(std::int64_t index)>;
 
 // Takes all sequences through one block after the other, so that the activations between two blocks
 // and the Gram matrices of one block are all that is held; blocks before `first_block` are passed
-// without collecting. Throws Interrupted where progress asks to stop.
+// without collecting. With `weights`, those of all tokens, these count so, and the output matrix is
+// left out. Throws Interrupted where progress asks to stop.
 void collect_gram(model::Model& model, model::AdapterId adapter,
-                  std::span<const data::Example> examples, std::int64_t first_block,
-                  const GramSink& sink, const BlockDone& done, Progress& progress);
+                  std::span<const data::Example> examples, const KeptWeights* weights,
+                  std::int64_t first_block, const GramSink& sink, const BlockDone& done,
+                  Progress& progress);
 
 }  // namespace qloft::calibrate

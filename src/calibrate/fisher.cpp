@@ -23,18 +23,20 @@ void add_squares(const at::Tensor& input, const model::Observer::OutputGradient&
   }
 }
 
-void add_fisher(model::Model& model, model::AdapterId adapter, const data::Example& example,
-                Fisher& fisher, GramSums* grams) {
+void add_next_tokens(model::Model& model, model::AdapterId adapter, const data::Example& example,
+                     const SequenceSums& sums) {
   if (example.ids.empty()) return;
   const std::string output = model.layout().parameter(model.layout().output.matrix).module();
   const SequenceLoss loss_of = [&](model::Model& own) {
     const model::Input input{.ids = ids_of(example, own), .adapters = {adapter}};
     const at::Tensor states = own.hidden(input);
     const at::Tensor flat = states.view({-1, states.size(-1)});
-    if (grams != nullptr) grams->add(output, flat.detach());
+    if (sums.grams != nullptr && sums.grams->weights() == TokenWeights::even) {
+      sums.grams->add(output, flat.detach());
+    }
     return objectives::next_token_of(own, flat, input, loss_mask_of(example));
   };
-  add_sequence(model, loss_of, &fisher, grams);
+  add_sequence(model, loss_of, sums);
 }
 
 }  // namespace qloft::calibrate

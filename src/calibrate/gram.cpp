@@ -1,6 +1,10 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 
+#include <algorithm>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,10 +13,34 @@
 #include "tensors.h"
 
 namespace qloft::calibrate {
+namespace {
+
+// Those of the next tokens that `module` sees.
+class WeightsInTurn {
+ public:
+  explicit WeightsInTurn(const KeptWeights& kept) : kept_(kept) {}
+
+  at::Tensor next(const std::string& module, const at::Tensor& input) {
+    const auto count = static_cast<std::size_t>(input.size(0));
+    std::size_t& first = first_[module];
+    const std::vector<float>& all = kept_.at(module);
+    at::Tensor out = at::empty({input.size(0)}, at::kFloat);
+    std::ranges::copy(std::span(all).subspan(first, count), out.data_ptr<float>());
+    first += count;
+    return out.to(input.device());
+  }
+
+ private:
+  const KeptWeights& kept_;
+  std::map<std::string, std::size_t> first_;
+};
+
+}  // namespace
 
 void collect_gram(model::Model& model, model::AdapterId adapter,
-                  std::span<const data::Example> examples, std::int64_t first_block,
-                  const GramSink& sink, const BlockDone& done, Progress& progress) {
+                  std::span<const data::Example> examples, const KeptWeights* weights,
+                  std::int64_t first_block, const GramSink& sink, const BlockDone& done,
+                  Progress& progress) {
   const architecture::Layout& layout = model.layout();
   const std::vector<model::AdapterId> adapters = {adapter};
   std::int64_t tokens = 0;
@@ -24,19 +52,23 @@ void collect_gram(model::Model& model, model::AdapterId adapter,
   }
   const at::NoGradGuard no_grad;
   const std::int64_t blocks = layout.layers();
-  progress.begin("Gram matrices", static_cast<std::uint64_t>(blocks + 1) * states.size(),
-                 "sequences");
+  const std::int64_t all = weights == nullptr ? blocks + 1 : blocks;
+  progress.begin("Gram matrices", static_cast<std::uint64_t>(all) * states.size(), "sequences");
   std::uint64_t passed = 0;
-  for (std::int64_t block = 0; block <= blocks; ++block) {
+  std::optional<WeightsInTurn> in_turn;
+  if (weights != nullptr) in_turn.emplace(*weights);
+  for (std::int64_t block = 0; block < all; ++block) {
     const bool last = block == blocks;  // the output matrix
     const bool wanted = block >= first_block;
-    GramSums grams(model, last ? -1 : block);
+    GramSums grams(model, last ? -1 : block,
+                   weights == nullptr ? TokenWeights::even : TokenWeights::loss);
     {
-      const Observed observed(model, {.input =
-                                          [&](const std::string& module, const at::Tensor& input) {
-                                            if (wanted) grams.add(module, input);
-                                          },
-                                      .gradient = {}});
+      const auto add = [&](const std::string& module, const at::Tensor& input) {
+        if (!wanted) return;
+        if (!in_turn) return grams.add(module, input);
+        grams.add(module, input, in_turn->next(module, input));
+      };
+      const Observed observed(model, {.input = add, .gradient = {}});
       for (at::Tensor& state : states) {
         if (progress.stop_requested()) throw Interrupted({}, "stopped");
         if (last) {

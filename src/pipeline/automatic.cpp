@@ -19,6 +19,7 @@
 #include "qloft/pipeline/plan.h"
 #include "qloft/pipeline/resume.h"
 #include "qloft/plan.h"
+#include "qloft/statistics.h"
 #include "qloft/tokenizer.h"
 #include "quantize_job.h"
 #include "targets.h"
@@ -138,20 +139,31 @@ bool plans_ranks(const QuantizeOptions& o) {
   return plans(o) && (!o.ranks.empty() || (o.size && !o.rank));
 }
 
-bool has_fisher_factors(const fs::path& statistics) {
-  const io::SafetensorsFile file(statistics);
+bool has_fisher_factors(const statistics::File& file) {
   return std::ranges::any_of(file.tensors(), [](const io::TensorInfo& tensor) {
     return tensor.name.ends_with(".fisher_rows");
   });
 }
 
-// Ranks are planned by what compares matrices, which the error of the outputs does not
-// (docs/methods/sensitivity.md), where it is known or can be found.
+// Ranks are planned by what compares matrices, which the error of the outputs does only where
+// tokens count by the loss (docs/methods/sensitivity.md).
 decompose::Metric planning_metric(const QuantizeOptions& o) {
   const decompose::Metric metric = metric_of(o);
-  if (!plans_ranks(o) || metric != decompose::Metric::gram) return metric;
-  if (!o.stats.empty() && !has_fisher_factors(o.stats)) return metric;
-  return decompose::Metric::fisher_gram;
+  if (!plans_ranks(o) || metric != decompose::Metric::gram || o.stats.empty()) return metric;
+  const statistics::File file(o.stats);
+  const bool by_loss = file.origin().token_weights == statistics::TokenWeights::loss;
+  return by_loss || !has_fisher_factors(file) ? metric : decompose::Metric::fisher_gram;
+}
+
+// What a plan is made by compares matrices, where the model has a loss on the data.
+statistics::TokenWeights token_weights_of(const QuantizeOptions& o, const fs::path& model) {
+  using statistics::TokenWeights;
+  if (!plans(o) || !decompose::needs_gram(planning_metric(o))) return TokenWeights::even;
+  const fs::path config = model / "config.json";
+  const architecture::Layout layout = architecture::read_layout(io::read_json(config), config);
+  const bool has_loss =
+      !o.task.empty() || architecture::predicts_next_token(layout) || layout.encoder.has_value();
+  return has_loss ? TokenWeights::loss : TokenWeights::even;
 }
 
 template <typename StageOptions>
@@ -177,6 +189,7 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
   calibration.length = sequence_length(o, model);
   calibration.gram = decompose::needs_gram(metric);
   calibration.fisher = decompose::needs_fisher(metric);
+  calibration.token_weights = statistics::name(token_weights_of(o, model));
   calibration.seed = o.seed;
   io::Json work = echo_of(calibration);
   const Arithmetic arithmetic =

@@ -5,13 +5,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "calibrate_collect.h"
 #include "calibrate_inputs.h"
 #include "calibrate_sequences.h"
-#include "calibrate_sums.h"
 #include "clock.h"
 #include "load.h"
 #include "matrix_statistics.h"
-#include "qloft/architecture/memory.h"
 #include "qloft/calibrate.h"
 #include "qloft/checkpoint/finite.h"
 #include "qloft/core.h"
@@ -24,177 +23,10 @@
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
+using statistics::TokenWeights;
 namespace {
 
-constexpr const char* kFile = "statistics.safetensors";
-// Sums over the sequences so far, and how many those are.
-constexpr const char* kFisherFile = "fisher.safetensors";
-constexpr std::int64_t kSequencesBetweenSaves = 16;
 constexpr double kMegabyte = 1e6;
-// Bytes of activations that may be kept for the backward pass; where it needs more, a layer's are
-// made again.
-constexpr double kMostActivations = 3.0 * (1 << 30);
-
-std::span<const std::byte> bytes_of(const auto& values) {
-  return std::as_bytes(std::span(values));
-}
-
-// A task's head gives the names of a model's parameters another beginning than the folder's own.
-struct WrittenNames {
-  std::string computed, written;
-
-  std::string operator()(const std::string& name) const {
-    return name.starts_with(computed) ? written + name.substr(computed.size()) : name;
-  }
-};
-
-// Of the linear layers and the output matrix.
-std::vector<io::TensorInfo> tensors_of(const architecture::Layout& layout,
-                                       const WrittenNames& written, bool gram, bool fisher) {
-  std::vector<io::TensorInfo> out;
-  for (const architecture::ParameterId id : architecture::multiplied(layout)) {
-    const architecture::Parameter& linear = layout.parameter(id);
-    const std::string name = written(linear.name);
-    if (gram && linear.input_of == id) {
-      out.push_back(statistics::gram_tensor(name, linear.columns()));
-    }
-    if (!fisher) continue;
-    out.push_back(statistics::fisher_rows_tensor(name, linear.rows()));
-    out.push_back(statistics::fisher_columns_tensor(name, linear.columns()));
-  }
-  return out;
-}
-
-std::vector<float> root_means(const std::vector<double>& sums, std::int64_t sequences) {
-  std::vector<float> out;
-  out.reserve(sums.size());
-  for (const double sum : sums) {
-    out.push_back(static_cast<float>(std::sqrt(sum / static_cast<double>(sequences))));
-  }
-  return out;
-}
-
-// Statistics that are not finite are good for nothing.
-void write_finite(io::SafetensorsWriter& writer, const std::string& name,
-                  std::span<const float> values) {
-  if (!checkpoint::all_finite(values)) {
-    throw ComputationError({{}, name}, "is not finite: the model's activations are too large");
-  }
-  writer.write(name, bytes_of(values));
-}
-
-// Experts that no sequence reached: their factors are zeros.
-void say_what_nothing_reached(const architecture::Layout& layout, const calibrate::Fisher& fisher,
-                              Progress& progress) {
-  const auto all = architecture::multiplied(layout);
-  const auto missing = std::ranges::count_if(all, [&](architecture::ParameterId id) {
-    return !fisher.contains(layout.parameter(id).module());
-  });
-  if (missing == 0) return;
-  progress.warn(std::to_string(missing) + " of " + std::to_string(all.size()) +
-                " matrices were reached by no sequence and have no Fisher factors of their own; "
-                "more --samples would help");
-}
-
-// Whether what the backward pass needs of the longest sequence is kept rather than made again.
-bool keeps_activations(const model::Model& model, const std::vector<data::Example>& examples) {
-  architecture::TrainingShape shape;
-  shape.length = 0;
-  for (const data::Example& example : examples) {
-    shape.length = std::max(shape.length, std::ssize(example.ids));
-  }
-  shape.rank = 0;
-  shape.activations = model.dtype() == at::kFloat ? ElementType::f32 : ElementType::bf16;
-  return architecture::adapter_training_memory(model.layout(), shape, std::nullopt).activations <=
-         kMostActivations;
-}
-
-auto gram_sink(io::SafetensorsWriter& writer, const WrittenNames& written) {
-  return [&writer, written](const std::string& module, std::span<const float> triangle) {
-    write_finite(writer, written(module) + ".weight.gram", triangle);
-  };
-}
-
-// One of both, or both.
-void collect_in_one_pass(LoadedModel& loaded, const Sequences& sequences,
-                         const WrittenNames& written, OutputFolder& folder,
-                         io::SafetensorsWriter& writer, bool with_fisher,
-                         calibrate::GramSums* grams, Progress& progress) {
-  const std::vector<data::Example>& examples = sequences.examples;
-  calibrate::Fisher fisher;
-  const fs::path state = folder.path() / kFisherFile;
-  const std::int64_t total = std::ssize(examples);
-  std::int64_t done = read_sums(state, total, loaded.model.layout(), fisher, grams), tokens = 0;
-  for (const data::Example& example : examples) tokens += std::ssize(example.ids);
-  loaded.model.set_checkpointing(!keeps_activations(loaded.model, examples));
-  progress.begin(grams == nullptr ? "Fisher information"
-                 : with_fisher    ? "Fisher information and Gram matrices"
-                                  : "Gram matrices",
-                 static_cast<std::uint64_t>(total), "sequences");
-  if (done > 0) progress.update(static_cast<std::uint64_t>(done), "resumed");
-  while (done < total) {
-    if (progress.stop_requested()) {
-      write_sums(state, fisher, grams, done);
-      folder.keep();
-      progress.end();
-      throw Interrupted({}, std::to_string(done) + " of " + std::to_string(total) +
-                                " sequences are finished and kept; the same command goes on from "
-                                "there");
-    }
-    sequences.add(loaded.model, loaded.adapter, done, with_fisher ? &fisher : nullptr, grams);
-    progress.update(static_cast<std::uint64_t>(++done), "");
-    // After the last one Gram matrices layer by layer still take long; all other results do not.
-    if (done == total ? grams != nullptr : done % kSequencesBetweenSaves != 0) continue;
-    write_sums(state, fisher, grams, done);
-    folder.keep();
-  }
-  progress.end();
-  loaded.model.set_checkpointing(false);
-  for (const auto& [name, sums] : fisher) {
-    write_finite(writer, written(name) + ".weight.fisher_rows", root_means(sums.rows, total));
-    write_finite(writer, written(name) + ".weight.fisher_columns", root_means(sums.columns, total));
-  }
-  if (grams != nullptr) calibrate::finish_grams(*grams, tokens, gram_sink(writer, written));
-  if (with_fisher) say_what_nothing_reached(loaded.model.layout(), fisher, progress);
-}
-
-// The first layer whose Gram matrices are not safely in the file.
-std::int64_t first_layer(const Journal& journal, std::int64_t layers) {
-  std::int64_t next = 0;
-  for (const io::Json& piece : journal.pieces()) {
-    const auto layer = piece.find("layer");
-    if (layer == piece.end() || !layer->is_number_integer()) continue;
-    if (*layer < 0 || *layer > layers) {
-      throw InputError({journal.path(), "layer"},
-                       "expected 0 to " + std::to_string(layers) + ", found " + layer->dump());
-    }
-    next = std::max(next, layer->get<std::int64_t>() + 1);
-  }
-  return next;
-}
-
-void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& examples,
-                  OutputFolder& folder, io::SafetensorsWriter& writer, Progress& progress) {
-  const std::int64_t layers = loaded.model.layout().layers();
-  const std::int64_t first = first_layer(folder.journal(), layers);
-  std::int64_t done = first;
-  try {
-    calibrate::collect_gram(
-        loaded.model, loaded.adapter, examples, first, gram_sink(writer, {}),
-        [&](std::int64_t layer) {
-          writer.flush();
-          folder.journal().add({{"layer", layer}});
-          folder.journal().flush();
-          folder.keep();
-          done = layer + 1;
-        },
-        progress);
-  } catch (const Interrupted&) {
-    throw Interrupted({}, "the Gram matrices of " + std::to_string(done) + " of " +
-                              std::to_string(layers + 1) +
-                              " layers are finished and kept; the same command goes on from there");
-  }
-}
 
 void say_where_tokens_are_few(const architecture::Layout& layout, std::int64_t tokens,
                               Progress& progress) {
@@ -217,49 +49,6 @@ OutputRequest output_of(const CalibrateOptions& options) {
           .kind = OutputRequest::Kind::file};
 }
 
-// The file of the interrupted run where its header was written, else a new one.
-io::SafetensorsWriter open_file(const std::vector<io::TensorInfo>& tensors,
-                                const std::map<std::string, std::string>& metadata,
-                                OutputFolder& folder, bool& resumed) {
-  using io::SafetensorsWriter;
-  const fs::path file = folder.path() / kFile;
-  try {
-    if (folder.resumes()) {
-      SafetensorsWriter writer(file, tensors, metadata, SafetensorsWriter::Mode::reopen);
-      resumed = true;
-      return writer;
-    }
-  } catch (const InputError&) {
-    folder.start_afresh();
-  }
-  SafetensorsWriter writer(file, tensors, metadata, SafetensorsWriter::Mode::create);
-  writer.flush();
-  flush_to_disk(folder.path());
-  return writer;
-}
-
-void collect(LoadedModel& loaded, const Sequences& sequences, const WrittenNames& written,
-             const statistics::Origin& origin, OutputFolder& folder, CalibrateReport& report,
-             Progress& progress) {
-  io::SafetensorsWriter writer =
-      open_file(tensors_of(loaded.model.layout(), written, report.gram, report.fisher),
-                statistics::to_metadata(origin), folder, report.resumed);
-  if (report.fisher || report.one_pass) {
-    const auto start = Clock::now();
-    std::optional<calibrate::GramSums> grams;
-    if (report.one_pass && report.gram) grams.emplace(loaded.model);
-    collect_in_one_pass(loaded, sequences, written, folder, writer, report.fisher,
-                        grams ? &*grams : nullptr, progress);
-    (report.fisher ? report.fisher_seconds : report.gram_seconds) = seconds_since(start);
-  }
-  if (report.gram && !report.one_pass) {
-    const auto start = Clock::now();
-    collect_gram(loaded, sequences.examples, folder, writer, progress);
-    report.gram_seconds = seconds_since(start);
-  }
-  writer.flush();
-}
-
 // Of an encoder without a task its own.
 std::optional<architecture::HeadRequest> head_of(const CalibrateOptions& options) {
   const checkpoint::Checkpoint source(checkpoint::resolve(options.model.model));
@@ -272,15 +61,24 @@ std::optional<architecture::HeadRequest> head_of(const CalibrateOptions& options
   return architecture::own_head(architecture::read_layout(io::read_json(file), file));
 }
 
-// Where there is no loss, Fisher factors must not have been asked for.
+TokenWeights token_weights_of(const CalibrateOptions& options) {
+  const auto found = statistics::token_weights_from_name(options.token_weights);
+  if (found) return *found;
+  throw InputError({{}, "token_weights"},
+                   "expected even or loss, found '" + options.token_weights + "'");
+}
+
+// Where there is no loss, nothing that comes of it must have been asked for.
 void settle_statistics(const CalibrateOptions& options, const Sequences& sequences,
                        CalibrateReport& report, Progress& progress) {
-  if (sequences.has_loss || !report.fisher) return;
-  if (options.fisher) {
-    throw InputError({{}, "fisher"},
+  if (sequences.has_loss) return;
+  const bool weighted = token_weights_of(options) == TokenWeights::loss;
+  if (options.fisher || weighted) {
+    throw InputError({{}, weighted ? "token_weights" : "fisher"},
                      "the model has no loss on a text: expected Gram matrices (--gram) or a task "
                      "(--task)");
   }
+  if (!report.fisher) return;
   report.fisher = false;
   progress.note("Gram matrices only: the model has no loss on a text (--task)");
 }
@@ -296,6 +94,7 @@ void check_calibrate(const CalibrateOptions& options) {
   };
   expect(options.samples >= 1, "samples", "at least 1", options.samples);
   expect(options.length >= 2, "length", "at least 2", options.length);
+  token_weights_of(options);
   expect(options.gram_memory >= 0, "gram_memory", "at least 0", options.gram_memory);
   if (options.random_tokens && !options.data.empty()) {
     throw InputError({{}, "random_tokens"}, "expected these or data, found both");
@@ -353,6 +152,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
       .length = 0,
       .tokens = 0,
       .predictions = static_cast<std::int64_t>(std::ceil(sequences.predictions)),
+      .token_weights = report.gram ? token_weights_of(options) : TokenWeights::even,
       .seed = options.seed};
   for (const data::Example& example : examples) {
     origin.length = std::max(origin.length, std::ssize(example.ids));
@@ -360,10 +160,11 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   }
   const architecture::Layout layout = model.files.layout();
   if (report.gram) say_where_tokens_are_few(layout, origin.tokens, progress);
-  report.one_pass =
-      !sequences.next_tokens || (report.gram && report.fisher &&
-                                 static_cast<double>(calibrate::gram_bytes(layout)) <=
-                                     static_cast<double>(options.gram_memory) * kMegabyte);
+  const bool has_backward = report.fisher || origin.token_weights == TokenWeights::loss;
+  report.one_pass = !sequences.next_tokens ||
+                    (report.gram && has_backward &&
+                     static_cast<double>(calibrate::gram_bytes(layout, origin.token_weights)) <=
+                         static_cast<double>(options.gram_memory) * kMegabyte);
 
   io::Json work = {{"model", weights_fingerprint(model.files.folder())},
                    {"adapter", adapter_fingerprint(model.files.source(), options.model)},
@@ -373,6 +174,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
                    {"gram", report.gram},
                    {"fisher", report.fisher},
                    {"one_pass", report.one_pass}};
+  if (origin.token_weights != TokenWeights::even) work["token_weights"] = options.token_weights;
   if (!options.task.empty()) {
     work["task"] = options.task;
     if (model.files.layout().head.kind == architecture::HeadKind::sequence) {
@@ -390,7 +192,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
       rethrow_at_largest(weights_read(loaded.source(), options.model));
     }
   }
-  folder.commit_file(kFile);
+  folder.commit_file(kStatisticsFile);
 
   report.samples = origin.samples;
   report.tokens = origin.tokens;

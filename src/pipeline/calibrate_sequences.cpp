@@ -54,14 +54,14 @@ Sequences of_objective(const train::Examples& all, const train::Objective& objec
   out.next_tokens = false;
   out.predictions = mean_predictions(out.examples);
   out.add = [objective, places, examples = out.examples](model::Model& m, model::AdapterId adapter,
-                                                         std::int64_t at, calibrate::Fisher* fisher,
-                                                         calibrate::GramSums* grams) {
+                                                         std::int64_t at,
+                                                         const calibrate::SequenceSums& sums) {
     const auto i = static_cast<std::size_t>(at);
     train::Batch batch;
     batch.input = input_of(examples[i], m, adapter);
     batch.examples = {places[i]};
     calibrate::add_sequence(
-        m, [&](model::Model& own) { return objective(own, batch); }, fisher, grams);
+        m, [&](model::Model& own) { return objective(own, batch); }, sums);
   };
   return out;
 }
@@ -139,7 +139,7 @@ Sequences of_encoder(const CalibrateOptions& options, const ModelInputs& model,
   out.predictions = kForetold * mean_predictions(out.examples);
   out.add = [examples = out.examples, mask, masked = out.has_loss, seed = options.seed](
                 model::Model& m, model::AdapterId adapter, std::int64_t place,
-                calibrate::Fisher* fisher, calibrate::GramSums* grams) {
+                const calibrate::SequenceSums& sums) {
     const data::Example& example = examples[static_cast<std::size_t>(place)];
     calibrate::add_sequence(
         m,
@@ -152,7 +152,7 @@ Sequences of_encoder(const CalibrateOptions& options, const ModelInputs& model,
           own.hidden(input);
           return {};
         },
-        fisher, grams);
+        sums);
   };
   return out;
 }
@@ -172,8 +172,8 @@ Sequences draw_sequences(const CalibrateOptions& options, const ModelInputs& mod
   Sequences out;
   out.examples = draw(options, model, omissions);
   out.add = [examples = out.examples](model::Model& m, model::AdapterId adapter, std::int64_t place,
-                                      calibrate::Fisher* fisher, calibrate::GramSums* grams) {
-    calibrate::add_fisher(m, adapter, examples[static_cast<std::size_t>(place)], *fisher, grams);
+                                      const calibrate::SequenceSums& sums) {
+    calibrate::add_next_tokens(m, adapter, examples[static_cast<std::size_t>(place)], sums);
   };
   return out;
 }

@@ -21,9 +21,9 @@ struct Sequences {
   bool has_loss = true;  // else only Gram matrices come of it
   // Predictions of a sequence whose mean is its loss; 0: all tokens but the first.
   double predictions = 0;
-  // Adds the sequence at this place; either sum may be null.
+  // Adds the sequence at this place.
   std::function<void(model::Model& model, model::AdapterId adapter, std::int64_t place,
-                     calibrate::Fisher* fisher, calibrate::GramSums* grams)>
+                     const calibrate::SequenceSums& sums)>
       add;
 };
 

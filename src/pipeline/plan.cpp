@@ -15,6 +15,7 @@
 #include "plan_candidates.h"
 #include "plan_errors.h"
 #include "plan_file.h"
+#include "plan_sensitivity.h"
 #include "qloft/adapter.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/error.h"
@@ -88,7 +89,7 @@ fs::path folder_of(const PlanOptions& o) {
   expect_output({.output = o.output,
                  .overwrite = o.overwrite,
                  .command = "plan",
-                 .inputs = {checkpoint::resolve(o.model), o.stats, o.candidates},
+                 .inputs = {checkpoint::resolve(o.model), o.stats, o.sensitivity, o.candidates},
                  .kind = OutputRequest::Kind::file});
   std::error_code error;
   fs::path folder = o.output.has_parent_path() ? o.output.parent_path() : fs::path(".");
@@ -224,6 +225,7 @@ void write_plan(const PlanOptions& o, const PlanReport& report,
   json["candidates"] = o.candidates;
   json["adjacent"] = o.adjacent;
   json["metric"] = o.metric;
+  if (!o.sensitivity.empty()) json["sensitivity"] = o.sensitivity.string();
   if (o.ranks.empty()) {
     json["rank"] = o.rank;
   } else {
@@ -306,6 +308,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   find_errors(files, targets, candidates, recipe, statistics, file, progress);
 
   for (plan::MatrixRow& matrix : table.matrices) matrix.errors = file.errors().at(matrix.name);
+  if (!o.sensitivity.empty()) weigh_by_sensitivity(o.sensitivity, targets, table);
   const plan::Allocation found = plan::allocate(table, budget, strategy, constraints, o.time_limit);
   for (std::size_t m = 0; m < targets.size(); ++m) {
     targets[m].format = table.formats[found.formats[m]];

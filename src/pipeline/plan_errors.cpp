@@ -27,16 +27,28 @@ std::optional<std::vector<double>> errors_of(const io::Json& line, std::size_t c
   return errors;
 }
 
+double mean_square(const std::vector<float>& values) {
+  double sum = 0;
+  for (const float value : values) sum += static_cast<double>(value) * value;
+  return sum / static_cast<double>(std::max<std::size_t>(1, values.size()));
+}
+
 // What an error of this matrix is in nats a prediction, where the metric tells, so that errors of
 // different matrices add up (docs/methods/sensitivity.md).
 double unit_of(decompose::Metric metric, const decompose::Statistics& known,
                const std::optional<statistics::File>& statistics) {
-  if (metric != decompose::Metric::fisher_gram || !statistics) return 1;
+  using decompose::Metric;
+  if (!statistics) return 1;
+  const statistics::Origin& origin = statistics->origin();
+  if (origin.token_weights == statistics::TokenWeights::loss && decompose::needs_gram(metric)) {
+    const double rows = metric == Metric::fisher_gram ? mean_square(known.fisher_rows) : 1;
+    return rows > 0 ? statistics::nats_of_gram(origin) / rows : 0;
+  }
+  if (metric != Metric::fisher_gram) return 1;
   double trace = 0;
   for (std::int64_t j = 0; j < known.gram.columns(); ++j) trace += known.gram(j, j);
   const auto columns = static_cast<double>(known.gram.columns());
-  return columns * static_cast<double>(statistics::predictions_of(statistics->origin())) /
-         (2 * trace);
+  return columns * static_cast<double>(statistics::predictions_of(origin)) / (2 * trace);
 }
 
 // Of each format, and within it of each rank.

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "approximations.h"
 #include "automatic.h"
 #include "clock.h"
 #include "decompose_target.h"
@@ -19,6 +20,8 @@
 #include "qloft/core/memory.h"
 #include "qloft/decompose/matrix_errors.h"
 #include "qloft/io/field_json.h"
+#include "qloft/io/option_json.h"
+#include "qloft/pipeline/option_lists.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/pipeline/report_fields.h"
 #include "sensitivity_measure.h"
@@ -44,7 +47,25 @@ ModelOptions model_of(const SensitivityOptions& o) {
   return model;
 }
 
+// Beside a folder to restore nothing is quantized.
+void expect_no_quantizing(const SensitivityOptions& o) {
+  if (o.restore.empty()) return;
+  SensitivityOptions plain;
+  plain.quantize.model = o.quantize.model;
+  plain.quantize.stats = o.quantize.stats;
+  QuantizeOptions own = o.quantize;
+  io::Json found = io::Json::object(), expected = io::Json::object();
+  io::OptionEcho found_echo(found), expected_echo(expected);
+  visit_options(own, found_echo);
+  visit_options(plain.quantize, expected_echo);
+  for (const auto& [name, value] : found.items()) {
+    if (value == expected.at(name)) continue;
+    throw InputError({{}, name}, "expected none beside --restore, whose folder is quantized");
+  }
+}
+
 void check(const SensitivityOptions& o) {
+  expect_no_quantizing(o);
   check_model_options(model_of(o));
   const auto expect = [](bool holds, const char* option, const std::string& expected,
                          std::int64_t found) {
@@ -69,7 +90,7 @@ OutputRequest output_of(const SensitivityOptions& o) {
   return {.output = o.output,
           .overwrite = o.overwrite,
           .command = "sensitivity",
-          .inputs = {checkpoint::resolve(o.quantize.model), o.data, o.quantize.stats},
+          .inputs = {checkpoint::resolve(o.quantize.model), o.data, o.quantize.stats, o.restore},
           .kind = OutputRequest::Kind::file};
 }
 
@@ -159,7 +180,9 @@ void add_errors(const decompose::MatrixErrors& errors,
   m.gram_squared_error = errors.gram_squared;
   m.fisher_gram_error = errors.fisher_gram;
   m.fisher_gram_squared_error = errors.fisher_gram_squared;
-  if (errors.loss_by_prediction) {
+  if (errors.gram_squared && statistics->origin().token_weights == statistics::TokenWeights::loss) {
+    m.predicted_loss = *errors.gram_squared * statistics::nats_of_gram(statistics->origin());
+  } else if (errors.loss_by_prediction) {
     const auto predictions = static_cast<double>(statistics::predictions_of(statistics->origin()));
     m.predicted_loss = *errors.loss_by_prediction * predictions;
   }
@@ -174,14 +197,25 @@ void add_errors(const decompose::MatrixErrors& errors,
 
 class Sensitivity {
  public:
+  // `restored`: null where matrices are quantized.
   Sensitivity(LoadedModel& loaded, const MeasuredText& text, const QuantizeJob& job,
-              const std::optional<statistics::File>& statistics)
+              const Approximations* restored, const std::optional<statistics::File>& statistics)
       : loaded_(loaded),
         job_(job),
+        restored_(restored),
         statistics_(statistics),
-        measure_(loaded, text.ids, text.sources) {}
+        measure_(loaded, text.ids, text.sources),
+        start_(measure_.full()) {
+    if (restored == nullptr) return;
+    for (const QuantizeTarget& target : restored->targets()) {
+      measure_.put(target, restored->of(target).view());
+    }
+    start_ = measure_.current();
+  }
 
   const objectives::Comparison& full() const { return measure_.full(); }
+  // Before a matrix is exchanged.
+  const objectives::Comparison& start() const { return start_; }
 
   SensitiveMatrix of(const QuantizeTarget& target) {
     const auto begin = Clock::now();
@@ -193,16 +227,19 @@ class Sensitivity {
     m.columns = target.columns;
     m.format = target.format.describe();
     m.bits_per_weight = target.format.bits_per_weight(target.rows, target.columns);
-    const DecomposedTarget done = decompose_target(loaded_.files, target, job_);
-    const Matrix values = approximation_of(done, target.module);
+    const Matrix values =
+        restored_ != nullptr
+            ? restored_->of(target)
+            : approximation_of(decompose_target(loaded_.files, target, job_), target.module);
     const Matrix weight = loaded_.files.read_matrix(target.id);
     add_errors(decompose::matrix_errors(weight.view(), values.view(), known_of(statistics_, target),
                                         target.weight()),
                statistics_, m);
-    const objectives::Comparison found = measure_.with(target, values.view());
-    const auto count = static_cast<double>(found.count);
-    m.divergence = found.divergence / count;
-    m.loss_increase = (found.loss - full().loss) / count;
+    const Matrix& exchanged = restored_ != nullptr ? weight : values;
+    const objectives::Comparison found = measure_.with(target, exchanged.view());
+    const double count = static_cast<double>(found.count) * (restored_ != nullptr ? -1 : 1);
+    m.divergence = (found.divergence - start_.divergence) / count;
+    m.loss_increase = (found.loss - start_.loss) / count;
     if (!std::isfinite(m.divergence) || !std::isfinite(m.loss_increase)) {
       throw ComputationError({loaded_.files.folder(), m.name},
                              "quantized, it makes the loss infinite or NaN");
@@ -214,8 +251,10 @@ class Sensitivity {
  private:
   LoadedModel& loaded_;
   const QuantizeJob& job_;
+  const Approximations* restored_;
   const std::optional<statistics::File>& statistics_;
   SensitivityMeasure measure_;
+  objectives::Comparison start_;
 };
 
 std::map<std::string, SensitiveMatrix> kept_matrices(const Journal& journal) {
@@ -289,13 +328,24 @@ io::Json json_of(const SensitivityReport& report) {
   return json;
 }
 
-SensitivityReport report_in(const fs::path& file) {
-  io::Json json = io::fields_to_json(SensitivityReport());
-  json.update(io::read_json(file));
-  return io::fields_from_json<SensitivityReport>(json);
-}
-
 }  // namespace
+
+SensitivityReport read_sensitivity(const fs::path& file) {
+  const io::Json found = io::read_json(file);
+  const auto version = found.is_object() ? found.find("version") : found.end();
+  if (version == found.end() || *version != kSensitivityVersion || !found.contains("matrices")) {
+    throw InputError({file, "version"}, "expected a report that qloft sensitivity wrote (version " +
+                                            std::to_string(kSensitivityVersion) + ")");
+  }
+  io::Json json = io::fields_to_json(SensitivityReport());
+  json.update(found);
+  try {
+    return io::fields_from_json<SensitivityReport>(json);
+  } catch (const io::Json::exception& error) {
+    throw InputError(
+        {file, {}}, std::string("expected a report that qloft sensitivity wrote: ") + error.what());
+  }
+}
 
 SensitivityReport sensitivity(const SensitivityOptions& options, Progress& progress) {
   const auto begin = Clock::now();
@@ -306,6 +356,12 @@ SensitivityReport sensitivity(const SensitivityOptions& options, Progress& progr
   ModelInputs model = open_model(model_of(options), std::nullopt, /*takes_source=*/true);
   const QuantizeOptions asked = without_work(options.quantize);
   QuantizeJob job = job_of(asked, model.files);
+  std::optional<Approximations> restored;
+  if (!options.restore.empty()) {
+    restored.emplace(options.restore, model.files);
+    job.targets = restored->targets();
+    job.recipe.rank = restored->rank();
+  }
   job.targets = chosen_of(job.targets, options);
   const auto statistics = statistics_for_errors(options, model.files);
   const MeasuredText text = read_measured_text(options, model);
@@ -316,25 +372,29 @@ SensitivityReport sensitivity(const SensitivityOptions& options, Progress& progr
                    {"dtype", model.choice.arithmetic.dtype},
                    {"matmul", model.choice.arithmetic.matmul},
                    {"device", options.device}};
+  if (restored) work["restored"] = restored->fingerprint();
   if (statistics) work["statistics"] = file_fingerprint(options.quantize.stats);
   OutputFolder folder(output_of(options), work, progress);
   SensitivityReport report;
   if (folder.finished()) {
-    report = report_in(options.output);
+    report = read_sensitivity(options.output);
   } else {
     const Interruptible interruptible(progress);
     checkpoint::expect_finite(model.files.source());
     report.arithmetic = model.choice.arithmetic;
-    report.method = asked.method;
+    report.method = restored ? "restore" : asked.method;
     report.format = job.format_text();
     report.rank = job.recipe.rank;
     report.windows = text.ids.size(0);
     LoadedModel loaded = load_model(std::move(model), progress);
-    Sensitivity sensitivity(loaded, text, job, statistics);
+    Sensitivity sensitivity(loaded, text, job, restored ? &*restored : nullptr, statistics);
     const objectives::Comparison& full = sensitivity.full();
     report.predictions = full.count;
     report.loss = full.loss / static_cast<double>(full.count);
     report.perplexity = std::exp(report.loss);
+    if (restored) {
+      report.restored_divergence = sensitivity.start().divergence / static_cast<double>(full.count);
+    }
     auto done = kept_matrices(folder.journal());
     report.resumed = std::ssize(done);
     measure_all(sensitivity, job, folder, done, progress);

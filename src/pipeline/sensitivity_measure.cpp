@@ -75,17 +75,31 @@ at::Tensor SensitivityMeasure::states_from(std::int64_t block) {
   return hidden.reshape({-1, hidden.size(-1)});
 }
 
+at::Tensor SensitivityMeasure::dense_of(MatrixView<const float> values) const {
+  // Torch has no read-only tensors; the copy that is made here is what the model reads.
+  const at::Tensor view =
+      at::from_blob(const_cast<float*>(values.data), {values.rows, values.columns}, at::kFloat);
+  return view.to(loaded_.model.device(), loaded_.model.dtype(), /*non_blocking=*/false,
+                 /*copy=*/true);
+}
+
+void SensitivityMeasure::put(const QuantizeTarget& target, MatrixView<const float> values) {
+  loaded_.model.exchange(target.id, dense_of(values));
+}
+
+objectives::Comparison SensitivityMeasure::current() {
+  const at::NoGradGuard no_grad;
+  if (before_.defined()) before_ = loaded_.model.embed(input_);
+  at_ = 0;
+  return objectives::comparison_of(loaded_.model, states_from(0), input_, teacher_);
+}
+
 objectives::Comparison SensitivityMeasure::with(const QuantizeTarget& target,
                                                 MatrixView<const float> values) {
   const at::NoGradGuard no_grad;
   const std::int64_t block = first_block(target);
   if (block >= 0 && before_.defined()) advance(block);
-  // Torch has no read-only tensors; the copy that is made here is what the model reads.
-  const at::Tensor view =
-      at::from_blob(const_cast<float*>(values.data), {values.rows, values.columns}, at::kFloat);
-  const at::Tensor dense =
-      view.to(loaded_.model.device(), loaded_.model.dtype(), /*non_blocking=*/false, /*copy=*/true);
-  const Exchanged exchanged(loaded_.model, target.id, dense);
+  const Exchanged exchanged(loaded_.model, target.id, dense_of(values));
   return objectives::comparison_of(loaded_.model, states_from(block), input_, teacher_);
 }
 

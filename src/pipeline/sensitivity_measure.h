@@ -1,5 +1,5 @@
 #pragma once
-// The loss of a model with one of its matrices replaced, held against the full model.
+// The loss of a model with matrices replaced, held against the full model.
 
 #include <ATen/core/Tensor.h>
 
@@ -16,6 +16,11 @@ class SensitivityMeasure {
   SensitivityMeasure(LoadedModel& loaded, const at::Tensor& ids, const at::Tensor& sources);
 
   const objectives::Comparison& full() const { return full_; }
+  // From here on the model has these values [out, in] in the target's place. current() is to be
+  // asked before with().
+  void put(const QuantizeTarget& target, MatrixView<const float> values);
+  // The model as it is now.
+  objectives::Comparison current();
   // With these values [out, in] in the target's place, which afterwards has its own again. Only
   // what comes behind it is computed (of an encoder-decoder all of it); targets in the order of the
   // forward pass are quickest.
@@ -24,9 +29,10 @@ class SensitivityMeasure {
  private:
   // The first block whose output the target changes; -1: the embedding, layers: the output alone.
   std::int64_t first_block(const QuantizeTarget& target) const;
-  // Takes the full model's activations to before this block.
+  // Takes the model's activations to before this block.
   void advance(std::int64_t block);
   at::Tensor states_from(std::int64_t block);
+  at::Tensor dense_of(MatrixView<const float> values) const;
 
   LoadedModel& loaded_;
   model::Input input_;

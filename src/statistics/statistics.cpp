@@ -48,9 +48,9 @@ Origin origin_of(const io::SafetensorsFile& file) {
                          (format == metadata.end() ? "none" : "'" + format->second + "'"));
   }
   const int version = number_in<int>(file, "version");
-  if (version > kFormatVersion) {
+  if (version < 1 || version > kFormatVersion) {
     throw InputError({file.path(), "__metadata__.version"},
-                     "expected at most " + std::to_string(kFormatVersion) + ", found " +
+                     "expected 1 to " + std::to_string(kFormatVersion) + ", found " +
                          std::to_string(version) + ": a newer qloft wrote it");
   }
   Origin out;
@@ -67,6 +67,15 @@ Origin origin_of(const io::SafetensorsFile& file) {
     out.predictions = number_in<std::int64_t>(file, "predictions");
   }
   out.seed = number_in<std::uint64_t>(file, "seed");
+  if (metadata.contains("token_weights")) {
+    const std::string found = text_in(file, "token_weights");
+    const auto weights = token_weights_from_name(found);
+    if (!weights) {
+      throw InputError({file.path(), "__metadata__.token_weights"},
+                       "expected even or loss, found '" + found + "'");
+    }
+    out.token_weights = *weights;
+  }
   return out;
 }
 
@@ -111,10 +120,21 @@ io::TensorInfo f32_tensor(std::string name, std::int64_t count) {
 
 }  // namespace
 
+std::string_view name(TokenWeights weights) {
+  return weights == TokenWeights::even ? "even" : "loss";
+}
+
+std::optional<TokenWeights> token_weights_from_name(std::string_view name_of_one) {
+  for (const TokenWeights weights : {TokenWeights::even, TokenWeights::loss}) {
+    if (name(weights) == name_of_one) return weights;
+  }
+  return std::nullopt;
+}
+
 std::map<std::string, std::string> to_metadata(const Origin& origin) {
   std::map<std::string, std::string> out = {
       {"format", "qloft-statistics"},
-      {"version", std::to_string(kFormatVersion)},
+      {"version", origin.token_weights == TokenWeights::even ? "1" : "2"},
       {"model", origin.model},
       {"fingerprint", origin.identity.embedding.empty() ? kPacked : origin.identity.embedding},
       {"fingerprint_of_vectors", origin.identity.vectors},
@@ -124,6 +144,9 @@ std::map<std::string, std::string> to_metadata(const Origin& origin) {
       {"tokens", std::to_string(origin.tokens)},
       {"seed", std::to_string(origin.seed)}};
   if (origin.predictions > 0) out["predictions"] = std::to_string(origin.predictions);
+  if (origin.token_weights != TokenWeights::even) {
+    out["token_weights"] = name(origin.token_weights);
+  }
   return out;
 }
 
@@ -201,12 +224,18 @@ std::vector<float> File::factors(const io::TensorInfo& expected) const {
   return own;
 }
 
+std::string File::gram_name(const std::string& weight, const std::string& input_of) const {
+  const bool own = origin_.token_weights == TokenWeights::loss &&
+                   file_.find(gram_tensor(weight, 0).name) != nullptr;
+  return own ? weight : input_of;
+}
+
 bool File::holds(const std::string& weight, const std::string& input_of,
                  decompose::Metric metric) const {
   const auto has = [this](const io::TensorInfo& tensor) {
     return file_.find(tensor.name) != nullptr;
   };
-  return (!decompose::needs_gram(metric) || has(gram_tensor(input_of, 0))) &&
+  return (!decompose::needs_gram(metric) || has(gram_tensor(gram_name(weight, input_of), 0))) &&
          (!decompose::needs_fisher(metric) ||
           (has(fisher_rows_tensor(weight, 0)) && has(fisher_columns_tensor(weight, 0))));
 }
@@ -221,7 +250,8 @@ decompose::Statistics File::read(const std::string& weight, const std::string& i
                                  decompose::Metric metric) const {
   decompose::Statistics out;
   if (decompose::needs_gram(metric)) {
-    const std::vector<float> triangle = values(gram_tensor(input_of, columns), "--gram");
+    const std::vector<float> triangle =
+        values(gram_tensor(gram_name(weight, input_of), columns), "--gram");
     out.gram = Matrix(columns, columns);
     std::size_t at = 0;
     for (std::int64_t i = 0; i < columns; ++i) {

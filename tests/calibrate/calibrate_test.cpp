@@ -83,7 +83,7 @@ TEST(Fisher, IsTheMeanSquareOfTorchsGradientsByRowAndColumn) {
   for (const bool checkpointing : {false, true}) {
     frozen.set_checkpointing(checkpointing);
     Fisher fisher;
-    add_fisher(frozen, model::kNoAdapter, example, fisher);
+    add_next_tokens(frozen, model::kNoAdapter, example, {.fisher = &fisher});
     EXPECT_EQ(fisher.size(), 15u);  // the output matrix too
     for (const auto& [name, weight] : trained.dense_weights()) {
       const auto found = fisher.find(name.substr(0, name.rfind('.')));
@@ -133,12 +133,12 @@ TEST(Fisher, OfTheOutputMatrixIsTheSameFromGradientsKeptAndMadeAnew) {
 TEST(Fisher, AddsUpOverSequencesAndLeavesOutOneThatTeachesNothing) {
   auto model = model::Model::random(tiny(), {}, 3);
   Fisher once, twice;
-  add_fisher(model, model::kNoAdapter, sequence(20, 1), once);
-  add_fisher(model, model::kNoAdapter, sequence(20, 1), twice);
+  add_next_tokens(model, model::kNoAdapter, sequence(20, 1), {.fisher = &once});
+  add_next_tokens(model, model::kNoAdapter, sequence(20, 1), {.fisher = &twice});
   data::Example nothing = sequence(20, 2);
   nothing.loss_mask.assign(20, 0);
-  add_fisher(model, model::kNoAdapter, nothing, twice);
-  add_fisher(model, model::kNoAdapter, sequence(20, 1), twice);
+  add_next_tokens(model, model::kNoAdapter, nothing, {.fisher = &twice});
+  add_next_tokens(model, model::kNoAdapter, sequence(20, 1), {.fisher = &twice});
   for (const auto& [name, sums] : once) {
     EXPECT_NEAR(twice[name].rows[0] / sums.rows[0], 2.0, 1e-6);
     EXPECT_NEAR(twice[name].columns[0] / sums.columns[0], 2.0, 1e-6);
@@ -166,7 +166,7 @@ TEST(Gram, IsTheMeanOfInputsTimesInputsOfTheWholeModel) {
   std::map<std::string, std::vector<float>> found;
   Progress silent;
   collect_gram(
-      model, model::kNoAdapter, examples, 0, into(found), [](std::int64_t) {}, silent);
+      model, model::kNoAdapter, examples, nullptr, 0, into(found), [](std::int64_t) {}, silent);
   // q, o, gate and down of two layers, whose inputs the others share, and the output matrix.
   EXPECT_EQ(found.size(), 9u);
   for (const auto& [name, gram] : found) {
@@ -195,7 +195,8 @@ TEST(Gram, BeginsAtALaterLayerWithTheSameNumbers) {
     std::map<std::string, std::vector<float>> found;
     Progress silent;
     collect_gram(
-        model, model::kNoAdapter, examples, first, into(found), [](std::int64_t) {}, silent);
+        model, model::kNoAdapter, examples, nullptr, first, into(found), [](std::int64_t) {},
+        silent);
     return found;
   };
   const auto all = collect(0), later = collect(1);
@@ -213,17 +214,17 @@ TEST(Gram, ComesFromTheForwardPassOfTheFisherInformationToo) {
   std::map<std::string, std::vector<float>> expected;
   Progress silent;
   collect_gram(
-      model, model::kNoAdapter, examples, 0, into(expected), [](std::int64_t) {}, silent);
+      model, model::kNoAdapter, examples, nullptr, 0, into(expected), [](std::int64_t) {}, silent);
   Fisher alone;
   for (const data::Example& example : examples) {
-    add_fisher(model, model::kNoAdapter, example, alone);
+    add_next_tokens(model, model::kNoAdapter, example, {.fisher = &alone});
   }
   for (const bool checkpointing : {false, true}) {
     model.set_checkpointing(checkpointing);
     GramSums grams(model);
     Fisher fisher;
     for (const data::Example& example : examples) {
-      add_fisher(model, model::kNoAdapter, example, fisher, &grams);
+      add_next_tokens(model, model::kNoAdapter, example, {.fisher = &fisher, .grams = &grams});
     }
     std::map<std::string, std::vector<float>> found;
     finish_grams(grams, 47, into(found));
@@ -241,10 +242,68 @@ TEST(Gram, ComesFromTheForwardPassOfTheFisherInformationToo) {
 
 TEST(Gram, HasItsSizeForetold) {
   auto model = model::Model::random(tiny(), {}, 3);
-  GramSums grams(model);
-  std::size_t bytes = 0;
-  for (auto& [name, sum] : grams.sums()) bytes += sum.triangle().size_bytes();
-  EXPECT_EQ(gram_bytes(model.layout()), static_cast<std::int64_t>(bytes));
+  for (const TokenWeights weights : {TokenWeights::even, TokenWeights::loss}) {
+    GramSums grams(model, weights);
+    std::size_t bytes = 0;
+    for (auto& [name, sum] : grams.sums()) bytes += sum.triangle().size_bytes();
+    EXPECT_EQ(gram_bytes(model.layout(), weights), static_cast<std::int64_t>(bytes));
+  }
+}
+
+// What the observer of a backward pass of the summed loss is shown is the reference.
+TEST(Gram, CountsTokensByTheMeanSquareOfTheLossesGradientByTheOutputs) {
+  auto model = model::Model::random(tiny(), {}, 3);
+  std::vector<data::Example> examples = {sequence(30, 1), sequence(17, 2), sequence(11, 3)};
+  examples[1].loss_mask.assign(17, 0);
+  std::map<std::string, at::Tensor> expected;
+  model.observe({.input = {},
+                 .gradient = [&](const std::string& name, const at::Tensor& input,
+                                 const model::Observer::OutputGradient& gradient) {
+                   const at::Tensor weights =
+                       (gradient.values.to(at::kDouble) * gradient.scale).square().mean(1);
+                   const at::Tensor x = input.to(at::kDouble);
+                   const at::Tensor gram = x.t().mm(x * weights.unsqueeze(1)) / 58.0;
+                   at::Tensor& sum = expected[name];
+                   sum = sum.defined() ? sum + gram : gram;
+                 }});
+  for (const data::Example& example : examples) {
+    const auto loss =
+        objectives::next_token(model, {tensor_of(example.ids)}, tensor_of(example.loss_mask));
+    if (loss.count > 0) loss.sum.backward();
+  }
+  model.observe({});
+  const auto expect_gram = [&](const std::string& name, const std::vector<float>& gram) {
+    const at::Tensor& reference = expected.at(name);
+    const double scale = reference.abs().max().item<double>();
+    ASSERT_GT(scale, 0) << name;
+    std::size_t at = 0;
+    for (std::int64_t i = 0; i < reference.size(0); ++i) {
+      for (std::int64_t j = i; j < reference.size(0); ++j) {
+        ASSERT_NEAR(gram[at++], reference[i][j].item<double>(), 1e-4 * scale) << name;
+      }
+    }
+  };
+
+  // In one pass, and by weights that are kept for a pass through one block after the other.
+  std::map<std::string, std::vector<float>> at_once, by_blocks;
+  GramSums grams(model, TokenWeights::loss), output(model, -1, TokenWeights::loss);
+  KeptWeights kept;
+  for (const data::Example& example : examples) {
+    add_next_tokens(model, model::kNoAdapter, example, {.grams = &grams});
+    add_next_tokens(model, model::kNoAdapter, example, {.grams = &output, .weights = &kept});
+  }
+  finish_grams(grams, 58, into(at_once));
+  finish_grams(output, 58, into(by_blocks));
+  EXPECT_EQ(by_blocks.size(), 1u);
+  Progress silent;
+  collect_gram(
+      model, model::kNoAdapter, examples, &kept, 0, into(by_blocks), [](std::int64_t) {}, silent);
+  EXPECT_EQ(at_once.size(), 15u);  // one for each matrix
+  EXPECT_EQ(by_blocks.size(), 15u);
+  for (const auto& [name, gram] : at_once) {
+    expect_gram(name, gram);
+    expect_gram(name, by_blocks.at(name));
+  }
 }
 
 quantized::ModelFiles encoder() {
@@ -262,7 +321,7 @@ TEST(Sequence, AddsTheSquaresOfTorchsGradientsOfAnyLoss) {
   };
   loss_of(trained).sum.backward();
   Fisher fisher;
-  add_sequence(frozen, loss_of, &fisher, nullptr);
+  add_sequence(frozen, loss_of, {.fisher = &fisher});
   EXPECT_EQ(fisher.size(), 12u);  // none of the head
   for (const auto& [name, weight] : trained.dense_weights()) {
     const auto found = fisher.find(name.substr(0, name.rfind('.')));
@@ -288,7 +347,7 @@ TEST(Sequence, AddsTheSameGramMatricesWithAndWithoutTheFisherInformation) {
     model.set_checkpointing(checkpointing);
     GramSums grams(model);
     Fisher fisher;
-    add_sequence(model, loss_of, checkpointing ? &fisher : nullptr, &grams);
+    add_sequence(model, loss_of, {.fisher = checkpointing ? &fisher : nullptr, .grams = &grams});
     finish_grams(grams, 5, into(found[checkpointing ? 1 : 0]));
   }
   ASSERT_EQ(found[0].size(), 8u);  // q, o, and both of the MLP, of two layers

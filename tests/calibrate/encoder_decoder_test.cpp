@@ -48,7 +48,7 @@ class EncoderDecoder : public ::testing::TestWithParam<std::string> {
     add_sequence(
         *model_,
         [&](model::Model& own) { return objectives::sequence_to_sequence(own, source, labels); },
-        fisher, grams);
+        {.fisher = fisher, .grams = grams});
   }
   static void expect_near(const std::vector<double>& found, const json& wanted,
                           const std::string& name) {

@@ -11,6 +11,7 @@
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/quantize.h"
 #include "qloft/plan.h"
+#include "qloft/statistics.h"
 #include "refusal.h"
 #include "temporary_folder.h"
 #include "trained_toy.h"
@@ -154,7 +155,13 @@ TEST_F(Automatic, CalibratesPlansAndQuantizesWithData) {
   o.output = folder_ / "stopped";
   Stages stop("quantize", 2);
   EXPECT_THROW(quantize(o, stop), Interrupted);
-  EXPECT_TRUE(fs::exists(folder_ / "stopped.work"));
+  std::size_t by_loss = 0;
+  for (const auto& entry : fs::directory_iterator(folder_ / "stopped.work")) {
+    if (entry.path().extension() != ".safetensors") continue;
+    const statistics::File file(entry.path());
+    by_loss += file.origin().token_weights == statistics::TokenWeights::loss ? 1 : 0;
+  }
+  EXPECT_EQ(by_loss, 1u) << "what the plan compares matrices by";
   Stages again;
   EXPECT_EQ(quantize(o, again).resumed, 2);
   EXPECT_THAT(again.stages, Not(Contains(HasSubstr("errors of"))));

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "apples.h"
@@ -77,16 +78,20 @@ TEST_F(Calibrate, CollectsOnlyWhatIsAskedFor) {
 
 TEST_F(Calibrate, GivesTheSameBytesHoweverOftenItIsInterrupted) {
   struct Case {
+    const char* token_weights;
     std::int64_t gram_memory;
     std::vector<std::uint64_t> updates;
   };
   // In one pass twice; then after 18 sequences of the Fisher information, and in the second layer
   // of the Gram matrices.
-  for (const Case& c :
-       {Case{2048, {kLoading + 7, kLoading + 11}}, Case{0, {kLoading + 18, kLoading + 10}}}) {
+  for (const Case& c : {Case{"even", 2048, {kLoading + 7, kLoading + 11}},
+                        Case{"even", 0, {kLoading + 18, kLoading + 10}},
+                        Case{"loss", 2048, {kLoading + 7, kLoading + 11}},
+                        Case{"loss", 0, {kLoading + 18, kLoading + 10}}}) {
     const auto named = [&](const std::string& name) {
-      CalibrateOptions out = options(name + std::to_string(c.gram_memory));
+      CalibrateOptions out = options(name + c.token_weights + std::to_string(c.gram_memory));
       out.gram_memory = c.gram_memory;
+      out.token_weights = c.token_weights;
       return out;
     };
     EXPECT_EQ(calibrate(named("whole"), silent_).one_pass, c.gram_memory > 0);
@@ -106,6 +111,37 @@ TEST_F(Calibrate, BeginsAnewWhereGramMatricesAreMadeAnotherWay) {
   CalibrateOptions other = options("s");
   other.gram_memory = 0;
   EXPECT_FALSE(calibrate(other, silent_).resumed);
+}
+
+TEST_F(Calibrate, CountsTokensByTheLossTheSameInOnePassAndLayerByLayer) {
+  CalibrateOptions at_once = options("at_once"), by_layers = options("by_layers");
+  at_once.token_weights = by_layers.token_weights = "loss";
+  at_once.gram = by_layers.gram = true;
+  by_layers.gram_memory = 0;
+  EXPECT_TRUE(calibrate(at_once, silent_).one_pass);
+  EXPECT_FALSE(calibrate(by_layers, silent_).one_pass);
+  const statistics::File one(at_once.output), other(by_layers.output);
+  EXPECT_EQ(one.origin().token_weights, statistics::TokenWeights::loss);
+  const std::string layer = "model.layers.1.self_attn.";
+  std::vector<float> before;
+  for (const std::string name : {"q_proj", "v_proj"}) {
+    const std::string weight = layer + name + ".weight";
+    const auto rows = name == "q_proj" ? 192 : 96;
+    const auto read = [&](const statistics::File& file) {
+      const auto gram =
+          file.read(weight, layer + "q_proj.weight", rows, 192, decompose::Metric::gram).gram;
+      return std::vector<float>(gram.values().begin(), gram.values().end());
+    };
+    const std::vector<float> found = read(one), again = read(other);
+    ASSERT_EQ(found.size(), again.size());
+    const float largest = *std::ranges::max_element(found);
+    EXPECT_GT(largest, 0);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      ASSERT_NEAR(found[i], again[i], 1e-4f * largest) << name;
+    }
+    EXPECT_NE(found, before) << "each matrix has its own";
+    before = found;
+  }
 }
 
 TEST_F(Calibrate, BeginsAnewForOtherOptions) {
@@ -152,6 +188,9 @@ TEST_F(Calibrate, RefusesWhatDoesNotFit) {
   wrong = options("s");
   wrong.data = folder_ / "nowhere.txt";
   EXPECT_THAT(refused(wrong), HasSubstr("expected a text or JSON Lines, found no such file"));
+  wrong = options("s");
+  wrong.token_weights = "lost";
+  EXPECT_THAT(refused(wrong), HasSubstr("token_weights: expected even or loss, found 'lost'"));
   wrong = options("s");
   wrong.samples = 0;
   EXPECT_THAT(refused(wrong), HasSubstr("samples: expected at least 1, found 0"));

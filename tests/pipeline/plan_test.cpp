@@ -6,9 +6,16 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "apples.h"
 #include "qloft/core/error.h"
+#include "qloft/decompose.h"
+#include "qloft/io/field_json.h"
+#include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/quantize.h"
+#include "qloft/pipeline/report_fields.h"
+#include "qloft/pipeline/sensitivity.h"
 #include "qloft/quantized.h"
+#include "qloft/statistics.h"
 #include "refusal.h"
 #include "temporary_folder.h"
 #include "tiny_llama.h"
@@ -223,6 +230,91 @@ TEST_F(Plan, KeepsItsErrorsForOtherBudgetsAndStrategies) {
   EXPECT_EQ(error_files().size(), 1u);
   o.rank = 2;
   EXPECT_EQ(plan(o, silent_).known, 0);
+}
+
+TEST_F(Plan, SumsNatsWhereTokensCountByTheLoss) {
+  const fs::path model = fs::path(QLOFT_TEST_DATA) / "../examples/bundled/model";
+  write_file(folder_ / "text.txt", test::apples());
+  write_file(
+      folder_ / "one.json",
+      R"([{"bits": 2, "codebook": "nf", "block": 16, "scale": "absmax", "scale_type": "f32"}])");
+  CalibrateOptions c;
+  c.model.model = model.string();
+  c.data = folder_ / "text.txt";
+  c.samples = 4;
+  c.length = 16;
+  c.output = folder_ / "stats";
+  c.token_weights = "loss";
+  calibrate(c, silent_);
+  PlanOptions o = options(4);
+  o.model = model.string();
+  o.candidates = (folder_ / "one.json").string();
+  o.target_modules = {"k_proj"};
+  o.stats = c.output;
+  const statistics::File file(c.output);
+  const quantized::ModelFiles files(model);
+  quant::Format format;
+  format.bits = 2;
+  format.block = 16;
+  for (const decompose::Metric metric : {decompose::Metric::gram, decompose::Metric::fisher_gram}) {
+    double sum = 0;
+    for (const architecture::ParameterId id : architecture::linear_layers(files.layout())) {
+      const architecture::Parameter& p = files.layout().parameter(id);
+      if (!p.module().ends_with("k_proj")) continue;
+      const auto known = file.read(p.name, files.layout().parameter(p.input_of).name, p.rows(),
+                                   p.columns(), metric);
+      double rows = 0;
+      for (const float factor : known.fisher_rows) {
+        rows += static_cast<double>(factor) * factor / static_cast<double>(p.rows());
+      }
+      decompose::Recipe recipe;
+      recipe.rank = 4;
+      recipe.metric = metric;
+      const double error = decompose::format_errors(files.read_matrix(id).view(), recipe,
+                                                    std::span(&format, 1), known, p.name)
+                               .front();
+      sum += metric == decompose::Metric::gram ? error : error / rows;
+    }
+    o.metric = decompose::name(metric);
+    EXPECT_NEAR(plan(o, silent_).objective, sum * 16 / (2 * 15), 1e-5 * sum) << o.metric;
+  }
+}
+
+// A report by which one matrix costs all there is: it gets the most bits.
+TEST_F(Plan, GoesByADivergenceThatWasMeasured) {
+  const quantized::ModelFiles files(folder_ / "base");
+  const std::string costly = "model.layers.0.self_attn.k_proj.weight";
+  SensitivityReport report;
+  for (const architecture::ParameterId id : architecture::linear_layers(files.layout())) {
+    const architecture::Parameter& p = files.layout().parameter(id);
+    SensitiveMatrix matrix;
+    matrix.name = p.name;
+    matrix.bits_per_weight = 3;
+    matrix.divergence = p.name == costly ? 5 : -0.001;
+    report.matrices.push_back(matrix);
+  }
+  io::Json json = io::fields_to_json(report);
+  json["version"] = 1;
+  io::write_json(folder_ / "report.json", json);
+  PlanOptions o = options(3.2);
+  const auto bits_of = [&] {
+    plan(o, silent_);
+    const io::Json made = io::read_json(folder_ / "plan.json");
+    return made["formats"][made["matrices"][costly].get<std::string>()]["bits"].get<int>();
+  };
+  EXPECT_LT(bits_of(), 4);
+  o.sensitivity = folder_ / "report.json";
+  EXPECT_EQ(bits_of(), 4);
+
+  json["matrices"].erase(json["matrices"].begin());
+  io::write_json(folder_ / "report.json", json);
+  EXPECT_THAT(refused(plan, o), HasSubstr("report.json: matrices: expected model.layers.0."));
+  for (io::Json& matrix : json["matrices"]) matrix["divergence"] = -1;
+  o.target_modules = {"v_proj"};
+  io::write_json(folder_ / "report.json", json);
+  EXPECT_THAT(refused(plan, o), HasSubstr("matrices: expected divergences above 0, found none"));
+  o.sensitivity = folder_ / "base/config.json";
+  EXPECT_THAT(refused(plan, o), HasSubstr("expected a report that qloft sensitivity wrote"));
 }
 
 TEST_F(Plan, GoesOnWhereItWasInterrupted) {

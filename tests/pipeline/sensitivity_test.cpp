@@ -79,6 +79,70 @@ TEST_F(SensitivityStage, MeasuresWhatAFolderWithThatMatrixAloneLoses) {
   }
 }
 
+// The folder's two other matrices stay quantized.
+TEST_F(SensitivityStage, RestoresOneMatrixOfAQuantizedFolderAtATime) {
+  QuantizeOptions q = options("").quantize;
+  q.target_modules = {"layers.1.self_attn.v_proj", "layers.1.mlp.up_proj",
+                      "layers.3.mlp.down_proj"};
+  q.output = folder_ / "all";
+  quantize(q, silent_);
+  SensitivityOptions o = options("s.json");
+  o.quantize = QuantizeOptions();
+  o.quantize.model = q.model;
+  o.restore = q.output;
+  o.match = {"v_proj", "up_proj"};
+  const SensitivityReport report = sensitivity(o, silent_);
+  ASSERT_EQ(report.matrices.size(), 2u);
+  EXPECT_EQ(report.rank, 2);
+  const double with_all = loss_of(q.output.string());
+  for (const SensitiveMatrix& matrix : report.matrices) {
+    QuantizeOptions others = q;
+    std::erase_if(others.target_modules,
+                  [&](const std::string& module) { return module.ends_with(matrix.kind); });
+    others.output = folder_ / matrix.kind;
+    quantize(others, silent_);
+    EXPECT_NEAR(matrix.loss_increase, with_all - loss_of(others.output.string()), 1e-4);
+    EXPECT_LT(matrix.divergence, report.restored_divergence.value());
+  }
+  const auto refused_with = [&](const auto& change) {
+    SensitivityOptions wrong = o;
+    wrong.output = folder_ / "wrong.json";
+    change(wrong);
+    return refused(wrong);
+  };
+  EXPECT_THAT(refused_with([](auto& w) { w.quantize.bits = 3; }),
+              HasSubstr("bits: expected none beside --restore"));
+  EXPECT_THAT(refused_with([](auto& w) { w.restore = w.quantize.model; }),
+              HasSubstr("expected a quantized folder, found a model that is not"));
+  test::write_tiny_llama(folder_ / "other");
+  q.model = (folder_ / "other").string();
+  q.target_modules = {"v_proj"};
+  q.output = folder_ / "of_other";
+  quantize(q, silent_);
+  EXPECT_THAT(refused_with([&](auto& w) { w.restore = folder_ / "of_other"; }),
+              HasSubstr("expected a folder that was quantized from"));
+}
+
+// To second order half the mean of the gradient times the change of the output, squared.
+TEST_F(SensitivityStage, PredictsTheLossByAGramMatrixInWhichTokensCountByIt) {
+  CalibrateOptions c;
+  c.model.model = options("").quantize.model;
+  c.data = folder_ / "text.txt";
+  c.output = folder_ / "stats";
+  c.samples = 8;
+  c.length = 32;
+  c.gram = true;
+  c.token_weights = "loss";
+  calibrate(c, silent_);
+  SensitivityOptions o = options("s.json");
+  o.quantize.stats = c.output;
+  o.layers = {1};
+  for (const SensitiveMatrix& m : sensitivity(o, silent_).matrices) {
+    EXPECT_NEAR(m.predicted_loss.value(), m.gram_squared_error.value() * 32 / (2 * 31),
+                1e-9 * m.predicted_loss.value());
+  }
+}
+
 TEST_F(SensitivityStage, ReportsEveryErrorThatTheStatisticsAllow) {
   CalibrateOptions c;
   c.model.model = options("").quantize.model;

@@ -107,6 +107,33 @@ TEST_F(StatisticsFile, GivesBackWhatWasWrittenAndWhereItIsFrom) {
   EXPECT_THAT(found.fisher_columns, testing::ElementsAre(9, 10, 11));
 }
 
+TEST_F(StatisticsFile, HasAGramMatrixForEachWeightWhereTokensCountByTheLoss) {
+  const std::vector<float> first = {1, 2, 3, 4, 5, 6}, own = {9, 8, 7, 6, 5, 4};
+  const std::vector<io::NamedBytes> tensors = {
+      {gram_tensor(kInput, 3), std::as_bytes(std::span(first))},
+      {gram_tensor(kWeight, 3), std::as_bytes(std::span(own))}};
+  origin_.token_weights = TokenWeights::loss;
+  io::write_safetensors(folder_ / "s", tensors, to_metadata(origin_));
+  const File file(folder_ / "s");
+  EXPECT_EQ(file.origin().token_weights, TokenWeights::loss);
+  EXPECT_DOUBLE_EQ(nats_of_gram(file.origin()), 15.0 / (2 * 3 * 4));
+  const auto diagonal = [&](const std::string& weight) {
+    const auto gram = file.read(weight, kInput, 2, 3, decompose::Metric::gram).gram;
+    return std::vector{gram(0, 0), gram(1, 1), gram(2, 2)};
+  };
+  EXPECT_THAT(diagonal(kWeight), testing::ElementsAre(9, 6, 4));
+  EXPECT_THAT(diagonal("an expert's"), testing::ElementsAre(1, 4, 6)) << "that of its inputs";
+}
+
+TEST_F(StatisticsFile, OfAnOlderFormatIsWrittenWhereTokensCountAlike) {
+  EXPECT_EQ(to_metadata(origin_).at("version"), "1");
+  EXPECT_FALSE(to_metadata(origin_).contains("token_weights"));
+  auto wrong = to_metadata(origin_);
+  wrong["token_weights"] = "some";
+  EXPECT_THAT(message([&] { File(write(wrong)); }),
+              HasSubstr("token_weights: expected even or loss, found 'some'"));
+}
+
 TEST_F(StatisticsFile, ReadsWhatTheMetricNeedsAlone) {
   const File file(write());
   EXPECT_TRUE(file.read("other", "other", 2, 3, decompose::Metric::frobenius).gram.empty());
@@ -127,7 +154,7 @@ TEST_F(StatisticsFile, NamesWhatIsMissingOrMisshapen) {
 TEST_F(StatisticsFile, RefusesAFileOfAnotherKindOrOfANewerVersion) {
   EXPECT_THAT(message([&] { File(write({})); }), HasSubstr("expected statistics that qloft"));
   auto metadata = to_metadata(origin_);
-  metadata["version"] = "2";
+  metadata["version"] = "3";
   EXPECT_THAT(message([&] { File(write(metadata)); }), HasSubstr("a newer qloft wrote it"));
   metadata = to_metadata(origin_);
   metadata["tokens"] = "many";

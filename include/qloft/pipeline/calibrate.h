@@ -29,6 +29,9 @@ struct CalibrateOptions {
   std::int64_t length = 512;   // tokens of a sequence of text; the most that an example keeps
   bool gram = false;           // the Gram matrix of every linear layer's input
   bool fisher = false;         // Fisher factors of every linear layer; neither: both
+  // How much a token counts in a Gram matrix: "even", or "loss", by the gradient of the loss
+  // (calibrate::TokenWeights); of several matrices with one input each then has its own.
+  std::string token_weights = "even";
   // Megabytes: both come from one forward pass where the Gram matrices of all layers take at most
   // this, else the Gram matrices layer by layer.
   std::int64_t gram_memory = 2048;

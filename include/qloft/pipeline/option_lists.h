@@ -70,6 +70,8 @@ void visit_options(PlanOptions& o, Visitor& v) {
   v("--metric", o.metric, "frobenius, fisher, gram-diagonal, gram or fisher-gram");
   v("--stats", o.stats, "what calibrate wrote; every metric but frobenius needs it");
   v("--damping", o.damping, "of Gram matrices, in parts of the diagonal's mean");
+  v("--sensitivity", o.sensitivity,
+    "what qloft sensitivity wrote: errors count as the divergence that it measured");
   v("--adapter-dtype", o.adapter_dtype,
     "how it is stored, for --size and --ranks: f32, bf16, f16 or nf8");
 }
@@ -280,6 +282,9 @@ void visit_options(SensitivityOptions& o, Visitor& v) {
   v("--overwrite", o.overwrite, "replace it if it is there");
   v("--windows", o.windows, "of the text, from its beginning");
   v("--window", at_most(o.window, train::kMostLength), "tokens a window");
+  v("--restore", o.restore,
+    "a folder quantized from MODEL: make one of its matrices full again at a time, in place of "
+    "quantizing one");
   v("--stats", o.quantize.stats,
     "what calibrate wrote: for the errors that need it, and the method");
   v("--layers", o.layers, "matrices of these layers alone: 0,1,23");
@@ -349,6 +354,8 @@ void visit_options(CalibrateOptions& o, Visitor& v) {
   v("--overwrite", o.overwrite, "replace it");
   v("--gram", o.gram, "Gram matrices only (default: these and Fisher factors)");
   v("--fisher", o.fisher, "Fisher factors only");
+  v("--token-weights", o.token_weights,
+    "how much a token counts in Gram matrices: even, or loss: by the gradient of the loss");
   v("--gram-memory", o.gram_memory,
     "MB for the Gram matrices of all layers, made with Fisher factors in one pass; where they take "
     "more: layer by layer");

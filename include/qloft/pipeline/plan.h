@@ -30,8 +30,11 @@ struct PlanOptions {
   bool adjacent = false;  // of the candidates those of the two code widths around the budget alone
   std::string metric = "frobenius";  // which errors count: a name of decompose::metric_names
   std::filesystem::path stats;       // what calibrate wrote; every metric but frobenius needs it
-  std::optional<double> damping;     // of Gram matrices, in parts of the diagonal's mean
-  std::int64_t rank = 16;            // of the adapter to come: its share of a weight costs no bits
+  // What `sensitivity` wrote of the matrices, or with `restore`: the errors of each count as the
+  // divergence that was measured, in place of their own units.
+  std::filesystem::path sensitivity;
+  std::optional<double> damping;  // of Gram matrices, in parts of the diagonal's mean
+  std::int64_t rank = 16;         // of the adapter to come: its share of a weight costs no bits
   // In place of `rank`: those among which each matrix gets one of its own, which the budget pays.
   std::vector<std::int64_t> ranks;
   std::string adapter_dtype = "f32";  // for `size` and `ranks`

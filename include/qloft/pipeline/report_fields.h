@@ -260,6 +260,7 @@ void visit_fields(SensitivityReport& r, Visitor& v) {
   v("predictions", r.predictions, show::text("predictions"));
   v("loss", r.loss, show::fixed("loss of the full model", 4));
   v("perplexity", r.perplexity, show::fixed("its perplexity", 4));
+  v("restored_divergence", r.restored_divergence, show::fixed("divergence with all", 4));
   v("divergence", r.divergence, show::fixed("sum of divergences", 4));
   v("predicted_loss", r.predicted_loss, show::fixed("sum of predictions", 4));
   v("matrices", r.matrices, show::text("matrices"));

@@ -19,6 +19,9 @@ struct SensitivityOptions {
   // options. With `stats` the errors that need them are reported, whatever the method's metric.
   // No plan, size, data or recovery.
   QuantizeOptions quantize;
+  // In place of these: a folder that was quantized from the model. All its matrices are put in the
+  // model first, and one at a time is full again: what it costs among the others.
+  std::filesystem::path restore;
   std::filesystem::path data;    // the text that the loss is measured on
   std::filesystem::path output;  // a JSON file
   bool overwrite = false;
@@ -32,8 +35,10 @@ struct SensitivityOptions {
   std::string matmul = "auto";
 };
 
-// One matrix, with all others as they are. Errors are of W - (Q + s B A); what needs statistics
-// that are not given is empty. Norms as in qloft/decompose/matrix_errors.h.
+// One matrix, with all others as they are: full, or those of `restore`. Divergence and loss are
+// then what the model with all of them has above the one in which this matrix is full. Errors are
+// of W - (Q + s B A); what needs statistics that are not given is empty. Norms as in
+// qloft/decompose/matrix_errors.h.
 struct SensitiveMatrix {
   std::string name;                   // of the weight
   std::string kind;                   // "q_proj": the last part of its module's name
@@ -79,15 +84,16 @@ struct SensitivityReport {
   std::int64_t rank = 0;
   std::int64_t windows = 0;
   std::int64_t predictions = 0;
-  double loss = 0;                        // of the full model, nats a prediction
-  double perplexity = 0;                  // of the full model
-  double divergence = 0;                  // the sum over the matrices
-  std::optional<double> predicted_loss;   // the sum over the matrices
-  double seconds = 0;                     // of this run
-  std::uint64_t peak_memory = 0;          // largest resident set of this run, bytes
-  std::int64_t resumed = 0;               // matrices that an interrupted run had finished
-  std::vector<SensitiveMatrix> matrices;  // in the order of the forward pass
-  std::vector<SensitivityRanks> ranks;    // all, then each kind
+  double loss = 0;                            // of the full model, nats a prediction
+  double perplexity = 0;                      // of the full model
+  std::optional<double> restored_divergence;  // with all matrices of `restore`
+  double divergence = 0;                      // the sum over the matrices
+  std::optional<double> predicted_loss;       // the sum over the matrices
+  double seconds = 0;                         // of this run
+  std::uint64_t peak_memory = 0;              // largest resident set of this run, bytes
+  std::int64_t resumed = 0;                   // matrices that an interrupted run had finished
+  std::vector<SensitiveMatrix> matrices;      // in the order of the forward pass
+  std::vector<SensitivityRanks> ranks;        // all, then each kind
 };
 
 // The model is loaded once. Each matrix is decomposed, put in its place as Q + s B A in the type
@@ -96,10 +102,14 @@ struct SensitivityReport {
 // source. OUTPUT, the report as JSON, appears whole; an interrupted run of the same options on the
 // same contents is taken up at the next matrix.
 //
-// Throws InputError for a model that is quantized, a text without a whole window, layers or parts
+// Throws InputError for a model that is quantized, a folder to restore that is not or is of another
+// model, options of quantizing beside it, a text without a whole window, layers or parts
 // of names that no matrix has, an output that is there already unless overwrite, and as quantize
 // does for the rest; ComputationError naming the matrix with which the loss is not finite;
 // Interrupted where progress asks to stop.
 SensitivityReport sensitivity(const SensitivityOptions& options, Progress& progress);
+
+// The report in a file that it wrote. Throws InputError for any other file.
+SensitivityReport read_sensitivity(const std::filesystem::path& file);
 
 }  // namespace qloft::pipeline

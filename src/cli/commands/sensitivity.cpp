@@ -14,7 +14,8 @@ Command sensitivity_command() {
       "sensitivity", "Measure what quantizing each matrix by itself costs",
       "  qloft sensitivity Llama-3.2-1B --data wiki.test.txt --method loftq --bits 2 -o s.json\n"
       "  qloft sensitivity Llama-3.2-1B --data wiki.test.txt --bits 3 --stats llama.stats "
-      "--match mlp -o s.json",
+      "--match mlp -o s.json\n"
+      "  qloft sensitivity Llama-3.2-1B --data wiki.test.txt --restore q2 -o s.json",
       [](CLI::App& app) -> Runner {
         const auto options = std::make_shared<pipeline::SensitivityOptions>();
         add_model_argument(app, options->quantize.model);
