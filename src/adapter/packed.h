@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "qloft/adapter.h"
 #include "qloft/core/matrix.h"
 #include "qloft/io.h"
 #include "qloft/quant.h"

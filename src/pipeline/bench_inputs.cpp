@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "finetune_adapter.h"
 #include "option_values.h"
 #include "qloft/checkpoint.h"
+#include "qloft/checkpoint/weight_type.h"
 #include "qloft/core/error.h"
+#include "qloft/core/options.h"
 #include "qloft/decompose.h"
 #include "qloft/quant.h"
 
