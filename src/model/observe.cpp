@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "qloft/backend/tensor.h"
+
 namespace qloft::model {
 namespace {
 
