@@ -74,12 +74,16 @@ inline float sum_of_scales(float (&lanes)[kScaleLanes]) {
 constexpr int distance_shift(int bits) {
   return bits / 2;
 }
+// Each twice in a word of 32 bits, which a processor spreads over a vector as it loads it.
 struct Places {
-  std::int16_t nearest[kTrellisRows];
-  std::uint16_t part[kTrellisRows];
-  std::uint16_t beyond[kTrellisRows];  // 2 beyond 2^k part
-  std::uint16_t weight[kTrellisRows];
+  std::uint32_t nearest[kTrellisRows];  // signed
+  std::uint32_t part[kTrellisRows];
+  std::uint32_t beyond[kTrellisRows];  // 2 beyond 2^k part
+  std::uint32_t weight[kTrellisRows];
 };
+constexpr std::uint32_t twice(std::uint16_t x) {
+  return x * 0x10001u;
+}
 inline constexpr float kLeastUnit = 1e-37f;  // of fixed_scale times a row's scale; else all are 0
 inline constexpr float kOutermost = 16383.f;
 inline constexpr float kMostCount = 65535.f;

@@ -9,15 +9,21 @@ constexpr int kFloatLanes = kLanes / 2;
 typedef float Floats __attribute__((vector_size(4 * kFloatLanes)));
 typedef float LooseFloats __attribute__((vector_size(4 * kFloatLanes), aligned(4), may_alias));
 typedef std::int32_t Whole __attribute__((vector_size(4 * kFloatLanes)));
-typedef std::uint16_t HalfCounts __attribute__((vector_size(kLanes), aligned(2), may_alias));
+typedef std::uint32_t Pairs __attribute__((vector_size(2 * kLanes)));
+typedef std::uint32_t LoosePairs __attribute__((vector_size(2 * kLanes), aligned(4), may_alias));
 typedef std::uint8_t LooseBytes __attribute__((vector_size(kLanes), aligned(1), may_alias));
 
 inline Floats floats(const float* x) {
   return *reinterpret_cast<const LooseFloats*>(x);
 }
-inline void store_counts(std::uint16_t* to, Floats x) {
-  *reinterpret_cast<HalfCounts*>(to) =
-      __builtin_convertvector(__builtin_convertvector(x, Whole), HalfCounts);
+inline void store_twice(std::uint32_t* to, Whole x) {
+  *reinterpret_cast<LoosePairs*>(to) = reinterpret_cast<Pairs>((x & 0xffff) | x << 16);
+}
+inline void store_twice(std::uint32_t* to, Floats x) {
+  store_twice(to, __builtin_convertvector(x, Whole));
+}
+inline Counts spread_over(std::uint32_t twice) {
+  return reinterpret_cast<Counts>(twice - Pairs{});
 }
 
 void find_places(const CodeValues& book, const float* x, const float* scales, std::int64_t count,
@@ -61,24 +67,23 @@ void find_places(const CodeValues& book, const float* x, const float* scales, st
     Floats weight = counts ? scale * scale * factor / part + 0.5f : zero;
     weight = weight < kMostCount ? weight : kMostCount - zero;
     const Whole nearest = __builtin_convertvector(inside + 16384.5f, Whole) - 16384;
-    *reinterpret_cast<HalfCounts*>(places.nearest + i) =
-        __builtin_convertvector(nearest, HalfCounts);
-    store_counts(places.part + i, part * kMostCount);
-    store_counts(places.beyond + i, beyond * part);
-    store_counts(places.weight + i, weight);
+    store_twice(places.nearest + i, nearest);
+    store_twice(places.part + i, part * kMostCount);
+    store_twice(places.beyond + i, beyond * part);
+    store_twice(places.weight + i, weight);
   }
 }
 
 // The distances of a vector of values from x, as trellis.h defines them.
 template <int kShift>
 inline Counts distances_of(const Places& places, std::int64_t i, Signed values, Counts largest) {
-  const Signed apart = places.nearest[i] - values;
+  const Signed apart = reinterpret_cast<Signed>(spread_over(places.nearest[i])) - values;
   Counts a = reinterpret_cast<Counts>(apart < 0 ? -apart : apart);
-  if constexpr (kShift > 0) a <<= 1;
+  if constexpr (kShift > 0) a += a;
   if constexpr (kShift > 1) a = add_saturated(a, a);
   const Counts b =
-      add_saturated(high_product(a, places.part[i] - Counts{}), places.beyond[i] - Counts{});
-  const Counts distance = high_product(high_product(a, b), places.weight[i] - Counts{});
+      add_saturated(high_product(a, spread_over(places.part[i])), spread_over(places.beyond[i]));
+  const Counts distance = high_product(high_product(a, b), spread_over(places.weight[i]));
   return distance < largest ? distance : largest;
 }
 

@@ -45,21 +45,26 @@ void find_places(const CodeValues& book, const float* x, const float* scales, st
     const float part = kMostCount / (kMostCount + beyond);
     float weight = counts ? scales[i] * scales[i] * factor / part + 0.5f : 0.f;
     weight = weight < kMostCount ? weight : kMostCount;
-    places.part[i] = static_cast<std::uint16_t>(part * kMostCount);
-    places.nearest[i] = static_cast<std::int16_t>(static_cast<int>(inside + 16384.5f) - 16384);
-    places.beyond[i] = static_cast<std::uint16_t>(beyond * part);
-    places.weight[i] = static_cast<std::uint16_t>(weight);
+    places.part[i] = twice(static_cast<std::uint16_t>(part * kMostCount));
+    places.nearest[i] =
+        twice(static_cast<std::uint16_t>(static_cast<int>(inside + 16384.5f) - 16384));
+    places.beyond[i] = twice(static_cast<std::uint16_t>(beyond * part));
+    places.weight[i] = twice(static_cast<std::uint16_t>(weight));
   }
 }
 
 void measure(const CodeValues& book, const Places& places, std::int64_t i,
              std::uint16_t* distances) {
   const unsigned shift = static_cast<unsigned>(distance_shift(book.bits));
+  const int nearest = static_cast<std::int16_t>(places.nearest[i]);
+  const unsigned part = static_cast<std::uint16_t>(places.part[i]);
+  const unsigned beyond = static_cast<std::uint16_t>(places.beyond[i]);
+  const unsigned weight = static_cast<std::uint16_t>(places.weight[i]);
   for (int v = 0; v < kTrellisLevels; ++v) {
-    const auto apart = static_cast<unsigned>(std::abs(places.nearest[i] - book.fixed[v]));
+    const auto apart = static_cast<unsigned>(std::abs(nearest - book.fixed[v]));
     const unsigned a = std::min(apart << shift, 65535u);
-    const unsigned b = std::min((a * places.part[i] >> 16) + places.beyond[i], 65535u);
-    const unsigned distance = (a * b >> 16) * places.weight[i] >> 16;
+    const unsigned b = std::min((a * part >> 16) + beyond, 65535u);
+    const unsigned distance = (a * b >> 16) * weight >> 16;
     distances[v] = std::min(static_cast<std::uint16_t>(distance), largest_distance(book));
   }
 }

@@ -62,9 +62,10 @@ struct Lookup {
   __m512i low, high;
 };
 
-// Short windows: the costs of all 64 states in two vectors, what leads to a state a permutation of
-// them. Of the candidates for a state two each are compared, then the better ones, and so on; each
-// comparison leaves a mask, by whose numbers the path is traced back as down a heap.
+// Short windows: the costs of all 64 states in two vectors, of even and of odd ones, so that what
+// one oldest code leads to is one permutation of both. Of the candidates for a state two each are
+// compared, then the better ones, and so on; each comparison leaves a mask, by whose numbers the
+// path is traced back as down a heap.
 template <int kBits>
 class ShortSearch {
  public:
@@ -81,66 +82,90 @@ class ShortSearch {
     for (int lane = 0; lane < 32; ++lane) first[lane] = static_cast<std::uint16_t>(lane);
     const __m512i lanes = _mm512_load_si512(first);
     const __m512i multiplier = _mm512_set1_epi16(static_cast<short>(book.multiplier));
-    for (int n = 0; n < 2; ++n) {
-      const __m512i states = _mm512_add_epi16(lanes, _mm512_set1_epi16(static_cast<short>(32 * n)));
-      for (int oldest = 0; oldest < kChoices; ++oldest) {
+    for (int oldest = 0; oldest < kChoices; ++oldest) {
+      for (int odd = 0; odd < 2; ++odd) {
         const __m512i windows =
-            _mm512_add_epi16(states, _mm512_set1_epi16(static_cast<short>(64 * oldest)));
-        indices_[oldest][n] = _mm512_srli_epi16(
+            _mm512_add_epi16(_mm512_add_epi16(lanes, lanes),
+                             _mm512_set1_epi16(static_cast<short>(64 * oldest + odd)));
+        indices_[oldest][odd] = _mm512_srli_epi16(
             _mm512_mullo_epi16(_mm512_slli_epi16(windows, kWindowShift), multiplier), kIndexShift);
-        from_[oldest][n] =
-            _mm512_add_epi16(_mm512_srli_epi16(states, kBits),
-                             _mm512_set1_epi16(static_cast<short>(oldest * kStatesOfOldest)));
       }
+      const __m512i states =
+          _mm512_add_epi16(_mm512_srli_epi16(lanes, kBits - 1),
+                           _mm512_set1_epi16(static_cast<short>(oldest * kStatesOfOldest)));
+      from_[oldest] =
+          _mm512_add_epi16(_mm512_srli_epi16(states, 1),
+                           _mm512_slli_epi16(_mm512_and_si512(states, _mm512_set1_epi16(1)), 5));
     }
     costs_[0] = _mm512_mask_mov_epi16(_mm512_set1_epi16(static_cast<short>(never(book))), 1,
                                       _mm512_setzero_si512());
     costs_[1] = _mm512_set1_epi16(static_cast<short>(never(book)));
   }
 
-  // What is taken off the costs of a row is the least of them two rows before, less what was taken
-  // off since: so a row need not wait for that of the last.
+  // What is taken off the costs, every other row, is the least of them two rows before, less what
+  // was taken off since: so no row waits for it, and four rows' distances, for which there is room
+  // (trellis.h), lie above what lies between any two costs.
   QLOFT_AVX512_INLINE void run() {
     __m512i costs[2] = {costs_[0], costs_[1]};
-    __m512i floor = _mm512_setzero_si512(), last = floor, before_last = floor;
-    for (std::int64_t i = 0; i < count_; ++i) {
-      floor = _mm512_sub_epi16(before_last, floor);
-      before_last = last;
-      add_row(i, floor, costs);
+    const __m512i nothing = _mm512_setzero_si512();
+    __m512i floor = nothing, last = nothing;
+    for (std::int64_t i = 0; i < count_; i += 2) {
+      floor = _mm512_sub_epi16(last, floor);
       last = least(costs);
+      add_row(i, floor, costs);
+      if (i + 1 < count_) add_row(i + 1, nothing, costs);
     }
     costs_[0] = costs[0];
     costs_[1] = costs[1];
   }
 
   void trace_back(std::uint8_t* codes) const {
-    alignas(64) std::uint16_t costs[64];
-    _mm512_store_si512(costs, costs_[0]);
-    _mm512_store_si512(costs + 32, costs_[1]);
-    int state = 0;
-    for (int s = 1; s < 64; ++s) {
-      if (costs[s] < costs[state]) state = s;
+    alignas(64) std::uint16_t costs[2][32];
+    _mm512_store_si512(costs[0], costs_[0]);
+    _mm512_store_si512(costs[1], costs_[1]);
+    unsigned state = 0;  // a mask has it at bit state / 2, if it is odd 32 further up
+    for (unsigned s = 1; s < 64; ++s) {
+      if (costs[s & 1][s >> 1] < costs[state & 1][state >> 1]) state = s;
     }
+    auto bit = static_cast<int>(state >> 1 | (state & 1) << 5);
     for (std::int64_t i = count_ - 1; i >= 0; --i) {
-      codes[i] = static_cast<std::uint8_t>(state & (kChoices - 1));
-      const std::uint64_t* masks = masks_ + i * kChoices;
-      int node = 1;
-      if constexpr (kBits == 2) {  // all three loaded ahead
-        const std::uint64_t low = masks[2] >> state, high = masks[3] >> state;
-        const std::uint64_t second = masks[1] >> state & 1;
-        node = 4 + static_cast<int>(2 * second + ((second != 0 ? high : low) & 1));
-      } else {
-        for (int b = 0; b < kBits; ++b) {
-          node = 2 * node + static_cast<int>(masks[node] >> state & 1);
-        }
+      codes[i] = static_cast<std::uint8_t>((bit << 1 | bit >> 5) & (kChoices - 1));
+      std::uint64_t chosen[kBits];
+      choose(masks_ + i * kChoices, chosen);
+      int next = (bit & 31) >> kBits | (bit >> (kBits - 1) & 1) << 5;
+#pragma GCC unroll 4
+      for (int b = 0; b < kBits; ++b) {
+        next |= static_cast<int>(std::rotr(chosen[b], bit)) & (1 << (4 - b));
       }
-      state = (node - kChoices) * kStatesOfOldest | state >> kBits;
+      bit = next;
     }
   }
 
  private:
   static constexpr int kChoices = 1 << kBits;
   static constexpr int kStatesOfOldest = 64 >> kBits;  // that the same code leads out of
+
+  // The bits of each state's oldest code, the highest first, bit b 4 - b places up, where the mask
+  // that it leads to wants it. For all states at once, so that the path waits for one shift a row.
+  static void choose(const std::uint64_t* masks, std::uint64_t (&chosen)[kBits]) {
+#pragma GCC unroll 4
+    for (int b = 0; b < kBits; ++b) {
+      std::uint64_t nodes[kChoices / 2];
+#pragma GCC unroll 8
+      for (int k = 0; k < 1 << b; ++k) nodes[k] = masks[(1 << b) + k];
+#pragma GCC unroll 3
+      for (int above = 0; above < b; ++above) {
+        const int half = 1 << (b - 1 - above);
+#pragma GCC unroll 4
+        for (int k = 0; k < half; ++k) {
+          nodes[k] ^= (nodes[k] ^ nodes[half + k]) & chosen[above];
+        }
+      }
+      chosen[b] = nodes[0];
+    }
+#pragma GCC unroll 4
+    for (int b = 0; b < kBits; ++b) chosen[b] = std::rotl(chosen[b], 4 - b);
+  }
 
   QLOFT_AVX512_INLINE void add_row(std::int64_t i, __m512i floor, __m512i (&costs)[2]) {
     __m512i distances[2];
@@ -149,28 +174,27 @@ class ShortSearch {
           *places_, i, reinterpret_cast<Signed>(values_[h]), reinterpret_cast<Counts>(largest_));
       distances[h] = _mm512_sub_epi16(reinterpret_cast<__m512i>(found), floor);
     }
-    __m512i next[2];
-    char* const masks = reinterpret_cast<char*>(masks_ + i * kChoices);
-    for (int n = 0; n < 2; ++n) {
-      __m512i candidates[kChoices];
-      for (int oldest = 0; oldest < kChoices; ++oldest) {
-        const int vector = (oldest * kStatesOfOldest + (32 * n >> kBits)) / 32;
-        candidates[oldest] = _mm512_add_epi16(
-            _mm512_permutexvar_epi16(from_[oldest][n], costs[vector]),
-            _mm512_permutex2var_epi16(distances[0], indices_[oldest][n], distances[1]));
+    __m512i candidates[2][kChoices];
+    for (int oldest = 0; oldest < kChoices; ++oldest) {
+      const __m512i reached = _mm512_permutex2var_epi16(costs[0], from_[oldest], costs[1]);
+      for (int odd = 0; odd < 2; ++odd) {
+        candidates[odd][oldest] = _mm512_add_epi16(
+            reached, _mm512_permutex2var_epi16(distances[0], indices_[oldest][odd], distances[1]));
       }
-      for (int pairs = kChoices / 2; pairs > 0; pairs /= 2) {
-        for (int k = 0; k < pairs; ++k) {
-          const std::uint32_t mask =
-              _mm512_cmplt_epu16_mask(candidates[2 * k + 1], candidates[2 * k]);
-          std::memcpy(masks + 8 * (pairs + k) + 4 * n, &mask, 4);
-          candidates[k] = _mm512_min_epu16(candidates[2 * k], candidates[2 * k + 1]);
+    }
+    char* const masks = reinterpret_cast<char*>(masks_ + i * kChoices);
+    for (int pairs = kChoices / 2; pairs > 0; pairs /= 2) {
+      for (int k = 0; k < pairs; ++k) {
+        for (int odd = 0; odd < 2; ++odd) {
+          __m512i* const c = candidates[odd];
+          const std::uint32_t better = _mm512_cmplt_epu16_mask(c[2 * k + 1], c[2 * k]);
+          std::memcpy(masks + 8 * (pairs + k) + 4 * odd, &better, 4);
+          c[k] = _mm512_min_epu16(c[2 * k], c[2 * k + 1]);
         }
       }
-      next[n] = candidates[0];
     }
-    costs[0] = next[0];
-    costs[1] = next[1];
+    costs[0] = candidates[0][0];
+    costs[1] = candidates[1][0];
   }
 
   static QLOFT_AVX512_INLINE __m512i least(const __m512i (&costs)[2]) {
@@ -186,7 +210,7 @@ class ShortSearch {
   Places* places_;
   std::uint64_t* masks_;  // [rows, kChoices]: a bit for each state
   __m512i values_[2], largest_, costs_[2];
-  __m512i indices_[kChoices][2], from_[kChoices][2];
+  __m512i indices_[kChoices][2], from_[kChoices];
 };
 static_assert(kSearchBytes >= sizeof(Places) + 8 * 16 * kTrellisRows);
 
