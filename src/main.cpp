@@ -64,6 +64,8 @@ int main(int argc, char** argv) {
   // is freed, and tensors of up to 32 MB leave holes: a training step took three times what it
   // used.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  // Smaller ones stay: else what a loop drops and makes again is cleared anew every time.
+  mallopt(M_TRIM_THRESHOLD, 16 << 20);
 #endif
   return qloft::cli::run(argc, argv);
 }

@@ -18,22 +18,35 @@ namespace qloft {
 namespace {
 
 constexpr std::int64_t kChunk = 8 << 20;
+// Bytes that are read at a time, to be hashed while they are in the cache.
+constexpr std::size_t kPiece = 256 << 10;
 
-// Several words at a time, so that the processor has independent products to make. The rest of the
-// bytes are filled up with zeros.
-std::uint64_t hash_of_chunk(std::span<const std::byte> bytes) {
-  constexpr std::size_t kLanes = 4;
-  std::array<std::uint64_t, kLanes> lanes = {1, 2, 3, 4};
-  std::array<std::uint64_t, kLanes> words{};
-  for (std::size_t at = 0; at < bytes.size(); at += sizeof words) {
-    if (bytes.size() - at < sizeof words) words = {};
-    std::memcpy(words.data(), bytes.data() + at, std::min(sizeof words, bytes.size() - at));
-    for (std::size_t i = 0; i < kLanes; ++i) lanes[i] = mix(lanes[i], words[i]);
+// Of a chunk that comes piece by piece. Several words at a time, so that the processor has
+// independent products to make. The rest of the bytes are filled up with zeros.
+class ChunkHash {
+ public:
+  // All pieces but the last are whole numbers of the words at a time.
+  void add(std::span<const std::byte> bytes) {
+    std::array<std::uint64_t, kLanes> lanes = lanes_, words{};
+    for (std::size_t at = 0; at < bytes.size(); at += sizeof words) {
+      if (bytes.size() - at < sizeof words) words = {};
+      std::memcpy(words.data(), bytes.data() + at, std::min(sizeof words, bytes.size() - at));
+      for (std::size_t i = 0; i < kLanes; ++i) lanes[i] = mix(lanes[i], words[i]);
+    }
+    lanes_ = lanes;
+    size_ += bytes.size();
   }
-  std::uint64_t hash = bytes.size();
-  for (const std::uint64_t lane : lanes) hash = mix(hash, lane);
-  return hash;
-}
+  std::uint64_t value() const {
+    std::uint64_t hash = size_;
+    for (const std::uint64_t lane : lanes_) hash = mix(hash, lane);
+    return hash;
+  }
+
+ private:
+  static constexpr std::size_t kLanes = 4;
+  std::array<std::uint64_t, kLanes> lanes_ = {1, 2, 3, 4};
+  std::uint64_t size_ = 0;
+};
 
 struct FileToHash {
   int value;
@@ -75,17 +88,23 @@ std::uint64_t fingerprint_of_file(const std::filesystem::path& path) {
   const std::int64_t size = status.st_size;
   std::vector<std::uint64_t> hashes(static_cast<std::size_t>((size + kChunk - 1) / kChunk));
   parallel_for(size, kChunk, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<std::byte> bytes(static_cast<std::size_t>(end - begin));
-    std::size_t done = 0;
-    while (done < bytes.size()) {
-      const ssize_t count = ::pread(file.value, bytes.data() + done, bytes.size() - done,
-                                    begin + static_cast<std::int64_t>(done));
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) throw SystemError({path, {}}, "cannot read", errno);
-      if (count == 0) throw InputError({path, {}}, "became shorter while it was read");
-      done += static_cast<std::size_t>(count);
+    std::vector<std::byte> bytes(std::min(kPiece, static_cast<std::size_t>(end - begin)));
+    ChunkHash hash;
+    for (std::int64_t at = begin; at < end;) {
+      const auto left = static_cast<std::size_t>(end - at);
+      const std::span<std::byte> piece(bytes.data(), std::min(bytes.size(), left));
+      for (std::size_t done = 0; done < piece.size();) {
+        const ssize_t count = ::pread(file.value, piece.data() + done, piece.size() - done,
+                                      at + static_cast<std::int64_t>(done));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) throw SystemError({path, {}}, "cannot read", errno);
+        if (count == 0) throw InputError({path, {}}, "became shorter while it was read");
+        done += static_cast<std::size_t>(count);
+      }
+      hash.add(piece);
+      at += static_cast<std::int64_t>(piece.size());
     }
-    hashes[static_cast<std::size_t>(begin / kChunk)] = hash_of_chunk(bytes);
+    hashes[static_cast<std::size_t>(begin / kChunk)] = hash.value();
   });
   std::uint64_t hash = static_cast<std::uint64_t>(size);
   for (const std::uint64_t one : hashes) hash = mix(hash, one);

@@ -47,6 +47,14 @@ TEST(Fingerprint, OfNoFileIsAnError) {
   EXPECT_THROW(fingerprint_of_file(folder.path()), InputError);
 }
 
+// Over several chunks and pieces of them, the last ones not whole; by an earlier version, whose
+// work goes on.
+TEST(Fingerprint, IsWhatItWasBefore) {
+  const test::TemporaryFolder folder;
+  write_file(folder / "file", std::string(20'000'003, 'a'));
+  EXPECT_EQ(hex(fingerprint_of_file(folder / "file")), "774e7685aa257431");
+}
+
 TEST(Fingerprint, IsTheSameOnEveryMachine) {
   EXPECT_EQ(hex(0x0123456789abcdefull), "0123456789abcdef");
   EXPECT_EQ(mix(std::uint64_t{0}, std::uint64_t{0}), 0xe220a8397b1dcdafull);  // splitmix64's first
