@@ -3,6 +3,7 @@
 
 #include "codebooks/row.h"
 #include "kernel_values.h"
+#include "qloft/core/error.h"
 #include "qloft/core/threads.h"
 #include "row_reader.h"
 
