@@ -151,8 +151,7 @@ class ShortSearch {
 #pragma GCC unroll 4
     for (int b = 0; b < kBits; ++b) {
       std::uint64_t nodes[kChoices / 2];
-#pragma GCC unroll 8
-      for (int k = 0; k < 1 << b; ++k) nodes[k] = masks[(1 << b) + k];
+      std::copy_n(masks + (1 << b), 1 << b, nodes);
 #pragma GCC unroll 3
       for (int above = 0; above < b; ++above) {
         const int half = 1 << (b - 1 - above);
