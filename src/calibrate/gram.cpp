@@ -23,9 +23,15 @@ class WeightsInTurn {
   at::Tensor next(const std::string& module, const at::Tensor& input) {
     const auto count = static_cast<std::size_t>(input.size(0));
     std::size_t& first = first_[module];
-    const std::vector<float>& all = kept_.at(module);
+    const auto found = kept_.find(module);
+    const std::span<const float> all =
+        found == kept_.end() ? std::span<const float>() : found->second;
+    if (all.size() - first < count) {
+      throw InputError({{}, module}, "expected a weight for each of its inputs, found " +
+                                         std::to_string(all.size()));
+    }
     at::Tensor out = at::empty({input.size(0)}, at::kFloat);
-    std::ranges::copy(std::span(all).subspan(first, count), out.data_ptr<float>());
+    std::ranges::copy(all.subspan(first, count), out.data_ptr<float>());
     first += count;
     return out.to(input.device());
   }

@@ -13,6 +13,7 @@
 #include "qloft/checkpoint/finite.h"
 #include "qloft/core.h"
 #include "qloft/io.h"
+#include "resumed_file.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -188,27 +189,6 @@ void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& example
   }
 }
 
-// The file of the interrupted run where its header was written, else a new one.
-io::SafetensorsWriter open_file(const std::vector<io::TensorInfo>& tensors,
-                                const std::map<std::string, std::string>& metadata,
-                                OutputFolder& folder, bool& resumed) {
-  using io::SafetensorsWriter;
-  const fs::path file = folder.path() / kStatisticsFile;
-  try {
-    if (folder.resumes()) {
-      SafetensorsWriter writer(file, tensors, metadata, SafetensorsWriter::Mode::reopen);
-      resumed = true;
-      return writer;
-    }
-  } catch (const InputError&) {
-    folder.start_afresh();
-  }
-  SafetensorsWriter writer(file, tensors, metadata, SafetensorsWriter::Mode::create);
-  writer.flush();
-  flush_to_disk(folder.path());
-  return writer;
-}
-
 }  // namespace
 
 void collect(LoadedModel& loaded, const Sequences& sequences, const WrittenNames& written,
@@ -217,9 +197,10 @@ void collect(LoadedModel& loaded, const Sequences& sequences, const WrittenNames
   const TokenWeights by = origin.token_weights;
   std::optional<TokenWeights> gram;
   if (report.gram) gram = by;
-  io::SafetensorsWriter writer =
-      open_file(tensors_of(loaded.model.layout(), written, gram, report.fisher),
-                statistics::to_metadata(origin), folder, report.resumed);
+  io::SafetensorsWriter writer = reopen_or_create(
+      folder, kStatisticsFile, tensors_of(loaded.model.layout(), written, gram, report.fisher),
+      statistics::to_metadata(origin));
+  report.resumed = folder.resumes();
   calibrate::Fisher fisher;
   calibrate::KeptWeights weights;
   std::optional<calibrate::GramSums> grams;

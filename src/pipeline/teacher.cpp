@@ -23,6 +23,7 @@
 #include "qloft/objectives.h"
 #include "qloft/pipeline/output.h"
 #include "qloft/pipeline/resume.h"
+#include "resumed_file.h"
 #include "suspects.h"
 
 namespace qloft::pipeline {
@@ -82,23 +83,6 @@ std::vector<io::TensorInfo> tensors_of(const train::Examples& examples,
 
 std::span<const std::byte> bytes_of(const Tensor& tensor) {
   return {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()};
-}
-
-// The file of the interrupted run where its header was written, else a new one.
-io::SafetensorsWriter open_file(const std::vector<io::TensorInfo>& tensors,
-                                const std::map<std::string, std::string>& metadata,
-                                OutputFolder& folder) {
-  using io::SafetensorsWriter;
-  const fs::path file = folder.path() / kTeacherFile;
-  try {
-    if (folder.resumes()) return {file, tensors, metadata, SafetensorsWriter::Mode::reopen};
-  } catch (const InputError&) {
-    folder.start_afresh();
-  }
-  SafetensorsWriter writer(file, tensors, metadata, SafetensorsWriter::Mode::create);
-  writer.flush();
-  flush_to_disk(folder.path());
-  return writer;
 }
 
 // How many sequences are safely in the file.
@@ -207,8 +191,9 @@ double make(const TeacherRequest& request, ModelInputs teacher, const train::Exa
   if (!folder.finished()) {
     checkpoint::expect_finite(teacher.files.source());
     LoadedModel loaded = load_model(std::move(teacher), progress);
-    io::SafetensorsWriter writer = open_file(tensors_of(examples, request, loaded.files.layout()),
-                                             {{"key", work.json.dump()}}, folder);
+    io::SafetensorsWriter writer =
+        reopen_or_create(folder, kTeacherFile, tensors_of(examples, request, loaded.files.layout()),
+                         {{"key", work.json.dump()}});
     try {
       write_all(loaded, examples, request, folder, writer, progress);
     } catch (const ComputationError&) {

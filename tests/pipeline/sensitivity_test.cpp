@@ -46,6 +46,18 @@ class SensitivityStage : public ::testing::Test {
   static std::string refused(const SensitivityOptions& options) {
     return test::refusal(sensitivity, options);
   }
+  // Of 8 sequences of 32 tokens of the text.
+  fs::path statistics_with(const std::string& token_weights) {
+    CalibrateOptions c;
+    c.model.model = options("").quantize.model;
+    c.data = folder_ / "text.txt";
+    c.output = folder_ / "stats";
+    c.samples = 8;
+    c.length = 32;
+    c.token_weights = token_weights;
+    calibrate(c, silent_);
+    return c.output;
+  }
   double loss_of(const std::string& model) {
     EvaluateOptions o;
     o.task = "perplexity";
@@ -125,17 +137,8 @@ TEST_F(SensitivityStage, RestoresOneMatrixOfAQuantizedFolderAtATime) {
 
 // To second order half the mean of the gradient times the change of the output, squared.
 TEST_F(SensitivityStage, PredictsTheLossByAGramMatrixInWhichTokensCountByIt) {
-  CalibrateOptions c;
-  c.model.model = options("").quantize.model;
-  c.data = folder_ / "text.txt";
-  c.output = folder_ / "stats";
-  c.samples = 8;
-  c.length = 32;
-  c.gram = true;
-  c.token_weights = "loss";
-  calibrate(c, silent_);
   SensitivityOptions o = options("s.json");
-  o.quantize.stats = c.output;
+  o.quantize.stats = statistics_with("loss");
   o.layers = {1};
   for (const SensitiveMatrix& m : sensitivity(o, silent_).matrices) {
     EXPECT_NEAR(m.predicted_loss.value(), m.gram_squared_error.value() * 32 / (2 * 31),
@@ -144,15 +147,8 @@ TEST_F(SensitivityStage, PredictsTheLossByAGramMatrixInWhichTokensCountByIt) {
 }
 
 TEST_F(SensitivityStage, ReportsEveryErrorThatTheStatisticsAllow) {
-  CalibrateOptions c;
-  c.model.model = options("").quantize.model;
-  c.data = folder_ / "text.txt";
-  c.output = folder_ / "stats";
-  c.samples = 8;
-  c.length = 32;
-  calibrate(c, silent_);
   SensitivityOptions o = options("s.json");
-  o.quantize.stats = c.output;
+  o.quantize.stats = statistics_with("even");
   o.layers = {0, 2};
   const SensitivityReport report = sensitivity(o, silent_);
   ASSERT_EQ(report.matrices.size(), 14u);
