@@ -286,6 +286,8 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
     table = table_of(targets, files.layout(), candidates);
   }
 
+  std::optional<MeasuredDivergences> measured;
+  if (!o.sensitivity.empty()) measured = read_measured(o.sensitivity, targets);
   const auto statistics = open_statistics(o.stats, recipe.metric, files);
   if (statistics) refuse_unknown_inputs(targets, o.metric);
   io::Json key = {
@@ -308,7 +310,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   find_errors(files, targets, candidates, recipe, statistics, file, progress);
 
   for (plan::MatrixRow& matrix : table.matrices) matrix.errors = file.errors().at(matrix.name);
-  if (!o.sensitivity.empty()) weigh_by_sensitivity(o.sensitivity, targets, table);
+  if (measured) weigh_by(*measured, targets, table);
   const plan::Allocation found = plan::allocate(table, budget, strategy, constraints, o.time_limit);
   for (std::size_t m = 0; m < targets.size(); ++m) {
     targets[m].format = table.formats[found.formats[m]];

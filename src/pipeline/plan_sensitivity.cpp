@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <string>
 #include <tuple>
+#include <utility>
 
 #include "qloft/core/error.h"
-#include "qloft/pipeline/sensitivity.h"
 
 namespace qloft::pipeline {
 namespace {
@@ -31,29 +29,38 @@ std::size_t nearest(const plan::Table& table, const QuantizeTarget& target,
 
 }  // namespace
 
-void weigh_by_sensitivity(const std::filesystem::path& file,
-                          const std::vector<QuantizeTarget>& targets, plan::Table& table) {
-  const SensitivityReport report = read_sensitivity(file);
-  std::map<std::string, const SensitiveMatrix*> measured;
+MeasuredDivergences read_measured(const std::filesystem::path& file,
+                                  const std::vector<QuantizeTarget>& targets) {
+  SensitivityReport report = read_sensitivity(file);
+  MeasuredDivergences out;
+  out.rank = report.rank;
+  for (SensitiveMatrix& matrix : report.matrices) {
+    const std::string name = matrix.name;
+    out.matrices[name] = std::move(matrix);
+  }
   double sum = 0;
-  for (const SensitiveMatrix& matrix : report.matrices) measured[matrix.name] = &matrix;
   for (const QuantizeTarget& target : targets) {
-    const auto found = measured.find(target.weight());
-    if (found == measured.end()) {
+    const auto found = out.matrices.find(target.weight());
+    if (found == out.matrices.end()) {
       throw InputError({file, "matrices"}, "expected " + target.weight() + ", found none");
     }
-    sum += std::max(0.0, found->second->divergence);
+    sum += std::max(0.0, found->second.divergence);
   }
   if (!(std::isfinite(sum) && sum > 0)) {
     throw InputError({file, "matrices"}, "expected divergences above 0, found none");
   }
-  const double least = kLeastOfMean * sum / static_cast<double>(targets.size());
+  out.least = kLeastOfMean * sum / static_cast<double>(targets.size());
+  return out;
+}
+
+void weigh_by(const MeasuredDivergences& measured, const std::vector<QuantizeTarget>& targets,
+              plan::Table& table) {
   for (std::size_t m = 0; m < targets.size(); ++m) {
-    const SensitiveMatrix& matrix = *measured.at(targets[m].weight());
+    const SensitiveMatrix& matrix = measured.matrices.at(targets[m].weight());
     std::vector<double>& errors = table.matrices[m].errors;
-    const double error = errors[nearest(table, targets[m], matrix, report.rank)];
+    const double error = errors[nearest(table, targets[m], matrix, measured.rank)];
     if (error <= 0) continue;
-    for (double& one : errors) one *= std::max(matrix.divergence, least) / error;
+    for (double& one : errors) one *= std::max(matrix.divergence, measured.least) / error;
   }
 }
 
