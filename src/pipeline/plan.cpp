@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "adapter_storage.h"
 #include "clock.h"
 #include "matrix_statistics.h"
 #include "names.h"
@@ -16,7 +17,6 @@
 #include "plan_errors.h"
 #include "plan_file.h"
 #include "plan_sensitivity.h"
-#include "qloft/adapter.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/error.h"
 #include "qloft/core/interrupt.h"
@@ -83,6 +83,7 @@ void check(const PlanOptions& o) {
   if (!(std::isfinite(o.time_limit) && o.time_limit > 0)) {
     throw InputError({{}, "time_limit"}, "expected a number of seconds above 0");
   }
+  asked_adapter_storage(o.adapter_dtype);
 }
 
 fs::path folder_of(const PlanOptions& o) {
@@ -99,14 +100,10 @@ fs::path folder_of(const PlanOptions& o) {
   return folder;
 }
 
-ElementType adapter_type(const PlanOptions& o) {
-  return named(o.adapter_dtype, "adapter_dtype", adapter::storage_from_name,
-               {"f32", "bf16", "f16", "nf8"});
-}
-
-Candidates candidates_of(const PlanOptions& o, std::vector<quant::Format> formats) {
+Candidates candidates_of(const PlanOptions& o, const quantized::ModelFiles& files,
+                         std::vector<quant::Format> formats) {
   constexpr double kEightBitFactor = 8.25;  // codes, and scales of bf16 for blocks of 64
-  const ElementType type = adapter_type(o);
+  const ElementType type = adapter_storage(o.adapter_dtype, files.source());
   const double bits =
       type == ElementType::i8 ? kEightBitFactor : 8.0 * static_cast<double>(byte_size(type));
   return {std::move(formats), o.ranks, o.ranks.empty() ? 0 : bits};
@@ -121,7 +118,8 @@ std::uint64_t other_bytes(const PlanOptions& o, const quantized::ModelFiles& fil
                           const std::vector<QuantizeTarget>& targets) {
   std::uint64_t bytes = 0;
   const auto add = [&bytes](std::uint64_t more) { bytes = checked_add(bytes, more, "size"); };
-  const auto element = static_cast<std::uint64_t>(byte_size(adapter_type(o)));
+  const auto element =
+      static_cast<std::uint64_t>(byte_size(adapter_storage(o.adapter_dtype, files.source())));
   std::set<std::string> quantized_names;
   for (const QuantizeTarget& target : targets) {
     for (std::string& name : files.tensors(target.id)) quantized_names.insert(std::move(name));
@@ -250,11 +248,11 @@ void write_plan(const PlanOptions& o, const PlanReport& report,
 void check_plan(const PlanOptions& o, const std::vector<quant::Format>& listed) {
   check(o);
   named(o.strategy, "strategy", plan::strategy_from_name, plan::strategy_names());
-  const Candidates candidates =
-      candidates_of(o, listed.empty() ? candidates_of(o.candidates) : listed);
+  const std::vector<quant::Format> formats = listed.empty() ? candidates_of(o.candidates) : listed;
   if (o.size) parse_size(*o.size);
   recipe_of(o);
   const quantized::ModelFiles files = open_dense(checkpoint::resolve(o.model));
+  const Candidates candidates = candidates_of(o, files, formats);
   const auto targets = targets_of(o.target_modules, files.layout(), {{}, "target_modules"});
   check_targets(targets, largest_rank(o), files);
   budget_of(o, table_of(targets, files.layout(), candidates),
@@ -267,12 +265,13 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   check(o);
   const plan::Strategy strategy =
       named(o.strategy, "strategy", plan::strategy_from_name, plan::strategy_names());
-  Candidates candidates = candidates_of(o, candidates_of(o.candidates));
+  std::vector<quant::Format> formats = candidates_of(o.candidates);
   if (o.size) parse_size(*o.size);
   const decompose::Recipe recipe = recipe_of(o);
   const fs::path folder = folder_of(o);
 
   const quantized::ModelFiles files = open_dense(checkpoint::resolve(o.model));
+  Candidates candidates = candidates_of(o, files, std::move(formats));
   std::vector<QuantizeTarget> targets =
       targets_of(o.target_modules, files.layout(), {{}, "target_modules"});
   check_targets(targets, largest_rank(o), files);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "adapter_storage.h"
 #include "matrix_statistics.h"
 #include "names.h"
 #include "option_values.h"
@@ -198,8 +199,7 @@ QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& 
   if (options.iterations) job.recipe.iterations = *options.iterations;
   job.recipe.exact_svd = options.exact;
   job.recipe.seed = options.seed;
-  job.adapter_type = named(options.adapter_dtype, "adapter_dtype", adapter::storage_from_name,
-                           {"f32", "bf16", "f16", "nf8"});
+  job.adapter_type = adapter_storage(options.adapter_dtype, files.source());
 
   if (options.plan) {
     job.targets = targets_of(read_plan(*options.plan), *options.plan, files.layout());

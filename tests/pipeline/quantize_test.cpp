@@ -93,6 +93,18 @@ TEST_F(Quantize, WritesAFolderWhoseErrorIsTheReportedOne) {
   EXPECT_GT(report.bits_per_weight, 3);
 }
 
+TEST_F(Quantize, StoresTheAdapterOfAModelOf16BitsIn16) {
+  for (const auto& [dtype, expected] : std::map<std::string, ElementType>{
+           {"bfloat16", ElementType::bf16}, {"float32", ElementType::f32}}) {
+    io::Json config = test::tiny_config(false);
+    config["torch_dtype"] = dtype;
+    io::write_json(folder_ / "base/config.json", config);
+    quantize(options(dtype), silent_);
+    const io::SafetensorsFile file(folder_ / dtype / "adapter/adapter_model.safetensors");
+    EXPECT_EQ(file.tensors().front().type, expected) << dtype;
+  }
+}
+
 TEST_F(Quantize, CountsTheAdapterAsItIsStored) {
   double f32 = 0;
   for (const char* dtype : {"f32", "bf16", "nf8"}) {
@@ -308,7 +320,7 @@ TEST_F(Quantize, NamesWhatDoesNotFit) {
        "base: expected an output that holds no input, found base"},
       {[](auto& o) { o.output = ""; }, "output: expected a folder to write to"},
       {[](auto& o) { o.adapter_dtype = "i8"; },
-       "adapter_dtype: expected one of f32, bf16, f16, nf8, found 'i8'"}};
+       "adapter_dtype: expected one of auto, f32, bf16, f16, nf8, found 'i8'"}};
   for (const auto& [change, expected] : cases) {
     QuantizeOptions o = options("out");
     change(o);

@@ -73,7 +73,8 @@ void visit_options(PlanOptions& o, Visitor& v) {
   v("--sensitivity", o.sensitivity,
     "what qloft sensitivity wrote: errors count as the divergence that it measured");
   v("--adapter-dtype", o.adapter_dtype,
-    "how it is stored, for --size and --ranks: f32, bf16, f16 or nf8");
+    "how it is stored, for --size and --ranks: auto (bf16 for a model of 16 bits, else f32), f32, "
+    "bf16, f16 or nf8");
 }
 
 // Of stages that decompose matrices: by which method.
@@ -132,7 +133,8 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--chat-template", o.chat_template, kChatTemplateHelp);
   visit_loop(o, v);
   v("--adapter-dtype", o.adapter_dtype,
-    "how the adapter is stored: f32, bf16, f16, or nf8 (8 bits)");
+    "how the adapter is stored: auto (bf16 for a model of 16 bits, else f32), f32, bf16, f16, or "
+    "nf8 (8 bits)");
   v("--recover", o.recover,
     "steps in which `recover` trains the adapter on --data at the end; 0: none");
   v.group("Format");

@@ -37,10 +37,10 @@ struct PlanOptions {
   std::int64_t rank = 16;         // of the adapter to come: its share of a weight costs no bits
   // In place of `rank`: those among which each matrix gets one of its own, which the budget pays.
   std::vector<std::int64_t> ranks;
-  std::string adapter_dtype = "f32";  // for `size` and `ranks`
-  int first_last_bits = 0;            // least bits of a code in the first and in the last layer
-  bool same_qkv = false;              // one format for q_proj, k_proj and v_proj of a layer
-  double time_limit = 10;             // of the integer program, in seconds
+  std::string adapter_dtype = "auto";  // for `size` and `ranks`; as QuantizeOptions'
+  int first_last_bits = 0;             // least bits of a code in the first and in the last layer
+  bool same_qkv = false;               // one format for q_proj, k_proj and v_proj of a layer
+  double time_limit = 10;              // of the integer program, in seconds
   std::vector<std::string> target_modules;  // as QuantizeOptions'
 };
 

@@ -64,7 +64,8 @@ struct QuantizeOptions {
   // Ends of module names ("q_proj"), or whole ones. Empty: all linear layers of the architecture;
   // "lm_head" and "embed_tokens" are quantized only where they are named.
   std::vector<std::string> target_modules;
-  std::string adapter_dtype = "f32";  // f32, bf16, f16, or nf8: in 8 bits
+  // f32, bf16, f16, or nf8: in 8 bits. auto: bf16 where the model is stored in 16 bits, else f32.
+  std::string adapter_dtype = "auto";
   // Steps in which recover trains the adapter on `data`, with `model` as the teacher; 0: none.
   std::int64_t recover = 0;
 };
