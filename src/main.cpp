@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "qloft/backend/tensor_memory.h"
 #include "qloft/cli.h"
 
 namespace {
@@ -60,12 +61,15 @@ void expect_address_space(int, char**, char**) {
 int main(int argc, char** argv) {
   open_standard_streams();
 #if defined(__GLIBC__)
-  // Large tensors go back to the system when they are freed. By default the limit grows with what
-  // is freed, and tensors of up to 32 MB leave holes: a training step took three times what it
-  // used.
+  // What is larger goes back to the system when it is freed, or to the pool of tensors. By default
+  // the limit grows with what is freed, and tensors of up to 32 MB leave holes: a training step
+  // took three times what it used.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   // Smaller ones stay: else what a loop drops and makes again is cleared anew every time.
   mallopt(M_TRIM_THRESHOLD, 16 << 20);
+#endif
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  qloft::backend::keep_freed_tensors();
 #endif
   return qloft::cli::run(argc, argv);
 }

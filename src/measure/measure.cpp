@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "qloft/backend/tensor_memory.h"
 #include "qloft/core/error.h"
 #include "qloft/core/heap.h"
 #include "qloft/core/memory.h"
@@ -38,7 +39,8 @@ struct Work {
 };
 
 Measured measure(const Work& work, const Repeat& repeat, Progress& progress) {
-  return_freed_memory();  // by the test before
+  backend::return_freed_tensors();  // by the test before
+  return_freed_memory();
   const bool counts_peak = reset_peak_resident_bytes();
   if (repeat.warm_up) {
     work.before();

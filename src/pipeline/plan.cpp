@@ -17,6 +17,7 @@
 #include "plan_errors.h"
 #include "plan_file.h"
 #include "plan_sensitivity.h"
+#include "qloft/backend/tensor_memory.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/error.h"
 #include "qloft/core/interrupt.h"
@@ -270,6 +271,7 @@ PlanReport plan(const PlanOptions& o, Progress& progress) {
   const decompose::Recipe recipe = recipe_of(o);
   const fs::path folder = folder_of(o);
 
+  backend::return_freed_tensors();  // by calibrating, or a stage before
   const quantized::ModelFiles files = open_dense(checkpoint::resolve(o.model));
   Candidates candidates = candidates_of(o, files, std::move(formats));
   std::vector<QuantizeTarget> targets =

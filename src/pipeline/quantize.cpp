@@ -15,6 +15,7 @@
 #include "decompose_target.h"
 #include "matrices_at_once.h"
 #include "matrix_statistics.h"
+#include "qloft/backend/tensor_memory.h"
 #include "qloft/core/checked.h"
 #include "qloft/core/error.h"
 #include "qloft/core/memory.h"
@@ -181,6 +182,7 @@ QuantizeReport quantize_only(const QuantizeOptions& asked, Progress& progress) {
     expect_output(output_of(asked));
     return resolve(asked, progress);
   }();
+  backend::return_freed_tensors();  // by calibrating, or a stage before
   const QuantizeOptions& options = resolved.options;
   const quantized::ModelFiles files = open_dense(checkpoint::resolve(options.model));
   for (const std::string& warning : files.warnings()) progress.warn(warning);
