@@ -46,14 +46,15 @@ class SensitivityStage : public ::testing::Test {
   static std::string refused(const SensitivityOptions& options) {
     return test::refusal(sensitivity, options);
   }
-  // Of 8 sequences of 32 tokens of the text.
-  fs::path statistics_with(const std::string& token_weights) {
+  // Of sequences of the text.
+  fs::path statistics_with(const std::string& token_weights, std::int64_t samples = 8,
+                           std::int64_t length = 32) {
     CalibrateOptions c;
     c.model.model = options("").quantize.model;
     c.data = folder_ / "text.txt";
     c.output = folder_ / "stats";
-    c.samples = 8;
-    c.length = 32;
+    c.samples = samples;
+    c.length = length;
     c.token_weights = token_weights;
     calibrate(c, silent_);
     return c.output;
@@ -175,29 +176,23 @@ TEST_F(SensitivityStage, ReportsEveryErrorThatTheStatisticsAllow) {
 
 // Nearest codes, without damping worth the name.
 TEST_F(SensitivityStage, PredictsWhatAPlanByTheFisherGramErrorSums) {
-  CalibrateOptions c;
-  c.model.model = options("").quantize.model;
-  c.data = folder_ / "text.txt";
-  c.output = folder_ / "stats";
-  c.samples = 40;
-  c.length = 16;
-  calibrate(c, silent_);
+  const fs::path stats = statistics_with("even", 40, 16);
   SensitivityOptions o = options("s.json");
   o.quantize.rank = 0;
   o.quantize.bits = 3;
-  o.quantize.stats = c.output;
+  o.quantize.stats = stats;
   const SensitivityReport report = sensitivity(o, silent_);
   write_file(
       folder_ / "formats.json",
       R"([{"bits": 3, "codebook": "nf", "block": 64, "scale": "absmax", "scale_type": "f32"}])");
   PlanOptions p;
-  p.model = c.model.model;
+  p.model = o.quantize.model;
   p.output = folder_ / "plan.json";
   p.candidates = (folder_ / "formats.json").string();
   p.size = "1GB";
   p.rank = 0;
   p.metric = "fisher-gram";
-  p.stats = c.output;
+  p.stats = stats;
   p.damping = 1e-6;
   const PlanReport planned = plan(p, silent_);
   // The Gram matrix of so plain a text is singular, and damped a little.
