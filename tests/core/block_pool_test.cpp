@@ -11,12 +11,12 @@ namespace qloft {
 namespace {
 
 constexpr std::size_t kPage = 4096;
-constexpr std::size_t kMost = 64 * kPage;  // what the source has
+constexpr std::size_t kSourceHas = 64 * kPage;
 
 std::size_t given = 0;
 
 void* allocate(std::size_t bytes) {
-  if (given + bytes > kMost) throw std::bad_alloc();
+  if (given + bytes > kSourceHas) throw std::bad_alloc();
   given += bytes;
   auto* block = static_cast<std::size_t*>(std::malloc(bytes));
   *block = bytes;
