@@ -70,11 +70,11 @@ std::vector<BaseCopy> base_copies(const std::filesystem::path& folder,
 // Its values [out, in]. Throws InputError where they are no matrix of floats.
 Matrix read(const std::filesystem::path& folder, const BaseCopy& copy);
 
-// How factors may be stored: f32, bf16, f16, and i8 for nf8. Empty if unknown.
+// How factors may be stored: f32, bf16, f16, f8, and i8 for nf8. Empty if unknown.
 std::optional<ElementType> storage_from_name(std::string_view name);
 
-// Writes one that PEFT reads as it is; factors as `type` (f32, bf16 or f16). i8 stores them in 8
-// bits (NF8 in blocks of 64, 8.25 bits a value; LQ-LoRA's compression), which PEFT does not read.
+// Writes one that PEFT reads as it is; factors as `type` (f32, bf16, f16 or f8). i8 stores them in
+// 8 bits (NF8 in blocks of 64, 8.25 bits a value; LQ-LoRA's compression), which PEFT does not read.
 // The folder must exist. Experts of `layout` become one parameter of PEFT's where all of a block
 // are adapted; not in 8 bits.
 void save(const Adapter& adapter, const std::filesystem::path& folder,

@@ -61,7 +61,7 @@ class Checkpoint {
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
-// Elements of one of the three float types as f32. values.size() * byte_size(type) == bytes.size().
+// Elements of f32, f16, bf16 or f8 as f32. values.size() * byte_size(type) == bytes.size().
 void convert_to_f32(std::span<const std::byte> bytes, ElementType type, std::span<float> values);
 // The other way, rounded to nearest even.
 std::vector<std::byte> convert_from_f32(std::span<const float> values, ElementType type);

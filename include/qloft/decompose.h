@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "qloft/core/element.h"
 #include "qloft/core/matrix.h"
 #include "qloft/quant.h"
 
@@ -101,6 +102,9 @@ struct Recipe {
   // From the second turn of quantize_until_best on: the weight that GPTQ gives to errors in the row
   // space of A, which the solver will undo, 0 < weight <= 1 (1: as all others).
   double adapter_weight = 1.0;
+  // What solved factors are rounded to at the end, with regard to the metric: f32 (as they are),
+  // bf16, f16 or f8.
+  ElementType factor_type = ElementType::f32;
 };
 
 Recipe recipe_from(const Preset& preset);

@@ -136,9 +136,9 @@ std::map<std::string, Pair> pair_up(const io::SafetensorsFile& file,
 
 void expect_finite_floats(const io::SafetensorsFile& file, const io::TensorInfo& info) {
   if (info.type != ElementType::f32 && info.type != ElementType::f16 &&
-      info.type != ElementType::bf16) {
+      info.type != ElementType::bf16 && info.type != ElementType::f8) {
     throw InputError({file.path(), info.name},
-                     "expected elements of type F32, F16 or BF16, found " +
+                     "expected elements of type F32, F16, BF16 or F8_E4M3, found " +
                          std::string(safetensors_name(info.type)));
   }
   if (!checkpoint::all_finite(file.bytes(info), info.type)) {

@@ -9,6 +9,7 @@
 #include "packed.h"
 #include "qloft/adapter.h"
 #include "qloft/checkpoint.h"
+#include "qloft/checkpoint/finite.h"
 #include "qloft/core/error.h"
 
 namespace qloft::adapter {
@@ -46,10 +47,21 @@ std::vector<io::TensorInfo> infos_of(const std::vector<WrittenModule>& modules, 
   return infos;
 }
 
+// Values that are not finite themselves are found by what reads the factors.
+std::vector<std::byte> values_as(const Matrix& factor, ElementType type,
+                                 const std::string& module) {
+  std::vector<std::byte> bytes = checkpoint::convert_from_f32(factor.values(), type);
+  if (!checkpoint::all_finite(bytes, type) && checkpoint::all_finite(factor.values())) {
+    throw InputError({{}, module}, "expected factors that " + std::string(short_name(type)) +
+                                       " holds, found larger values");
+  }
+  return bytes;
+}
+
 // One factor's tensors, in the order of factor_tensors.
-std::vector<std::vector<std::byte>> factor_bytes(const Matrix& factor, bool is_a,
-                                                 ElementType type) {
-  if (type != ElementType::i8) return {checkpoint::convert_from_f32(factor.values(), type)};
+std::vector<std::vector<std::byte>> factor_bytes(const Matrix& factor, bool is_a, ElementType type,
+                                                 const std::string& module) {
+  if (type != ElementType::i8) return {values_as(factor, type, module)};
   const quant::PackedMatrix packed =
       is_a ? pack(factor.view()) : pack(transposed(factor.view()).view());
   std::vector<std::vector<std::byte>> out;
@@ -67,8 +79,9 @@ std::vector<std::vector<std::byte>> module_bytes(const WrittenModule& module,
     plain.embedding = false;
     return module_bytes(plain, exchanged(factors), type);
   }
-  std::vector<std::vector<std::byte>> out = factor_bytes(factors.a, true, type);
-  for (auto& bytes : factor_bytes(factors.b, false, type)) out.push_back(std::move(bytes));
+  std::vector<std::vector<std::byte>> out = factor_bytes(factors.a, true, type, module.name);
+  for (auto& bytes : factor_bytes(factors.b, false, type, module.name))
+    out.push_back(std::move(bytes));
   return out;
 }
 
@@ -153,6 +166,7 @@ std::optional<ElementType> storage_from_name(std::string_view name) {
   if (name == "f32") return ElementType::f32;
   if (name == "bf16") return ElementType::bf16;
   if (name == "f16") return ElementType::f16;
+  if (name == "f8") return ElementType::f8;
   if (name == "nf8") return ElementType::i8;
   return std::nullopt;
 }
@@ -182,8 +196,8 @@ void save(const Adapter& adapter, const fs::path& folder, ElementType type,
     for (auto& bytes : module_bytes(module, factors, type)) data.push_back(std::move(bytes));
   }
   std::vector<io::TensorInfo> infos = infos_of(contents.modules, type);
-  // A head stays exact where factors are packed.
-  const ElementType head_type = type == ElementType::i8 ? ElementType::f32 : type;
+  // A head stays exact where factors have 8 bits.
+  const ElementType head_type = byte_size(type) == 1 ? ElementType::f32 : type;
   for (const auto& [name, values] : adapter.saved) {
     infos.push_back(saved_tensor(name, values, head_type, layout));
     data.push_back(checkpoint::convert_from_f32(values.values(), head_type));
@@ -239,8 +253,8 @@ void Writer::write(const std::string& module, const Factors& factors) {
 
 void Writer::write_expert(const WrittenModule& module, std::int64_t expert,
                           const Factors& factors) {
-  const auto a = checkpoint::convert_from_f32(factors.a.values(), type_);
-  const auto b = checkpoint::convert_from_f32(factors.b.values(), type_);
+  const auto a = values_as(factors.a, type_, module.experts[static_cast<std::size_t>(expert)]);
+  const auto b = values_as(factors.b, type_, module.experts[static_cast<std::size_t>(expert)]);
   const auto number = static_cast<std::uint64_t>(expert);
   const auto experts = static_cast<std::uint64_t>(module.count());
   file_.write_at(tensor_name(module.name, true), number * a.size(), a);

@@ -1,3 +1,4 @@
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -27,6 +28,14 @@ float widen_f16(std::uint16_t half) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(scaled) | special | sign);
 }
 
+std::array<float, 256> values_of_f8() {
+  std::array<float, 256> values{};
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = Float8{static_cast<std::uint8_t>(i)}.to_float();
+  }
+  return values;
+}
+
 }  // namespace
 
 void convert_to_f32(std::span<const std::byte> bytes, ElementType type, std::span<float> values) {
@@ -54,8 +63,16 @@ void convert_to_f32(std::span<const std::byte> bytes, ElementType type, std::spa
         for (std::int64_t i = begin; i < end; ++i) out[i] = widen_f16(load<std::uint16_t>(in, i));
       });
       return;
+    case ElementType::f8: {
+      static const std::array<float, 256> kValues = values_of_f8();
+      parallel_for(count, kGrain, [=](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i)
+          out[i] = kValues[std::to_integer<std::size_t>(in[i])];
+      });
+      return;
+    }
     default:
-      throw InputError("expected elements of type F32, F16 or BF16, found " +
+      throw InputError("expected elements of type F32, F16, BF16 or F8_E4M3, found " +
                        std::string(safetensors_name(type)));
   }
 }
@@ -85,8 +102,14 @@ std::vector<std::byte> convert_from_f32(std::span<const float> values, ElementTy
         }
       });
       return bytes;
+    case ElementType::f8:
+      parallel_for(count, kGrain, [=](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i)
+          out[i] = std::byte{Float8::from_float(in[i]).bits};
+      });
+      return bytes;
     default:
-      throw InputError("expected a type of f32, f16 or bf16, found " +
+      throw InputError("expected a type of f32, f16, bf16 or f8, found " +
                        std::string(short_name(type)));
   }
 }

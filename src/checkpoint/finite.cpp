@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::int64_t kElementsATask = 1 << 20;
 
-// A float is not finite where all bits of its exponent are set.
+// A float is not finite where all bits of its exponent are set, one of 8 bits where all bits are.
 template <typename Word>
 bool all_finite(std::span<const std::byte> bytes, Word exponent) {
   std::atomic<bool> finite = true;
@@ -41,6 +41,8 @@ bool all_finite(std::span<const std::byte> bytes, ElementType type) {
       return all_finite<std::uint16_t>(bytes, 0x7f80);
     case ElementType::f16:
       return all_finite<std::uint16_t>(bytes, 0x7c00);
+    case ElementType::f8:
+      return all_finite<std::uint8_t>(bytes, 0x7f);
     default:
       return true;
   }

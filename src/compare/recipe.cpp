@@ -99,6 +99,8 @@ void check_together(const RowSpec& row, const fs::path& file) {
     throw InputError({file, row.field + ".tune.method"},
                      "full fine-tuning needs full-precision weights: expected \"quantize\": null");
   }
+  // The method auto chooses one for the model.
+  if (row.quantize->method == "auto" && !row.quantize->rank) return;
   const std::int64_t rank = row.quantize->rank.value_or(pipeline::kDefaultRank);
   if (rank > 0 && !tune.fresh && tune.rank && *tune.rank != rank) {
     throw InputError({file, row.field + ".tune.rank"}, "expected the rank of quantize, " +

@@ -135,7 +135,7 @@ evaluate::Scores measure(const std::vector<TaskSpec>& tasks, const Options& opti
 void take(pipeline::QuantizeReport report, const pipeline::QuantizeOptions& options, Row& row) {
   row.method = options.method;
   row.format = report.format;
-  row.rank = options.rank.value_or(pipeline::kDefaultRank);
+  row.rank = report.rank;
   row.bits_per_weight = report.bits_per_weight;
   row.total_bits_per_weight = report.total_bits_per_weight;
   row.relative_error = report.relative_error;

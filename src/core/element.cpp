@@ -15,11 +15,12 @@ struct Row {
 };
 
 constexpr std::array kTypes = {
-    Row{ElementType::f64, 8, "F64", "f64"}, Row{ElementType::f32, 4, "F32", "f32"},
-    Row{ElementType::f16, 2, "F16", "f16"}, Row{ElementType::bf16, 2, "BF16", "bf16"},
-    Row{ElementType::i64, 8, "I64", "i64"}, Row{ElementType::i32, 4, "I32", "i32"},
-    Row{ElementType::i16, 2, "I16", "i16"}, Row{ElementType::i8, 1, "I8", "i8"},
-    Row{ElementType::u8, 1, "U8", "u8"},    Row{ElementType::boolean, 1, "BOOL", "bool"},
+    Row{ElementType::f64, 8, "F64", "f64"},       Row{ElementType::f32, 4, "F32", "f32"},
+    Row{ElementType::f16, 2, "F16", "f16"},       Row{ElementType::bf16, 2, "BF16", "bf16"},
+    Row{ElementType::f8, 1, "F8_E4M3", "f8"},     Row{ElementType::i64, 8, "I64", "i64"},
+    Row{ElementType::i32, 4, "I32", "i32"},       Row{ElementType::i16, 2, "I16", "i16"},
+    Row{ElementType::i8, 1, "I8", "i8"},          Row{ElementType::u8, 1, "U8", "u8"},
+    Row{ElementType::boolean, 1, "BOOL", "bool"},
 };
 
 constexpr const Row& row(ElementType type) {
@@ -87,6 +88,34 @@ float Float16::to_float() const {
   return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (fraction << 13));
 }
 
+Float8 Float8::from_float(float value) {
+  const auto u = std::bit_cast<std::uint32_t>(value);
+  const auto sign = static_cast<std::uint8_t>((u >> 24) & 0x80u);
+  const std::uint32_t magnitude = u & 0x7fffffffu;
+  constexpr std::uint32_t kSmallestNormal = 0x3c800000u;  // 2^-6
+  constexpr std::uint32_t kBeyond = 0x43e80000u;          // 464: half way to 480, which it lacks
+  if (magnitude > kBeyond) return {static_cast<std::uint8_t>(sign | 0x7fu)};
+  if (magnitude < kSmallestNormal) {
+    // A subnormal: adding 2^14 leaves the multiple of 2^-9 in the low bits.
+    const float shifted = std::bit_cast<float>(magnitude) + 0x1p14f;
+    return {static_cast<std::uint8_t>(sign | (std::bit_cast<std::uint32_t>(shifted) & 0xffu))};
+  }
+  const std::uint32_t odd = (magnitude >> 20) & 1u;
+  return {static_cast<std::uint8_t>(sign | ((magnitude - 0x3c000000u + 0x7ffffu + odd) >> 20))};
+}
+
+float Float8::to_float() const {
+  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x80u) << 24;
+  const std::uint32_t exponent = (bits >> 3) & 0xfu;
+  const std::uint32_t fraction = bits & 7u;
+  if ((bits & 0x7fu) == 0x7fu) return std::bit_cast<float>(sign | 0x7fc00000u);
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(fraction) * 0x1p-9f;
+    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+  }
+  return std::bit_cast<float>(sign | ((exponent + 120u) << 23) | (fraction << 20));
+}
+
 float round_to(float value, ElementType type) {
   switch (type) {
     case ElementType::f32:
@@ -95,6 +124,8 @@ float round_to(float value, ElementType type) {
       return Float16::from_float(value).to_float();
     case ElementType::bf16:
       return BFloat16::from_float(value).to_float();
+    case ElementType::f8:
+      return Float8::from_float(value).to_float();
     default:
       throw Error({}, "round_to: not a floating-point storage type");
   }

@@ -9,6 +9,7 @@
 #include "qloft/linalg.h"
 #include "qloft/quant/scales.h"
 #include "residual.h"
+#include "round_factors.h"
 
 namespace qloft::decompose {
 namespace {
@@ -131,7 +132,11 @@ Decomposition decompose(MatrixView<const float> weight, const Recipe& wanted,
   result.b = Matrix(weight.rows, recipe.rank);
   result.damping = work.coordinates.damping;
   loop_of(recipe)(steps_of(recipe), work, result);
-  if (recipe.low_rank == LowRankSolver::none) result.svd_residual.clear();
+  if (recipe.low_rank == LowRankSolver::none) {
+    result.svd_residual.clear();
+  } else if (recipe.factor_type != ElementType::f32) {
+    round_factors(work, result);
+  }
   return result;
 }
 

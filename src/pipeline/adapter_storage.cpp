@@ -7,10 +7,14 @@
 
 namespace qloft::pipeline {
 
+std::string adapter_storage_name(ElementType type) {
+  return type == ElementType::i8 ? "nf8" : std::string(short_name(type));
+}
+
 std::optional<ElementType> asked_adapter_storage(const std::string& asked) {
   if (asked == "auto") return std::nullopt;
   return named(asked, "adapter_dtype", adapter::storage_from_name,
-               {"auto", "f32", "bf16", "f16", "nf8"});
+               {"auto", "f32", "bf16", "f16", "f8", "nf8"});
 }
 
 ElementType adapter_storage(const std::string& asked, const checkpoint::Checkpoint& model) {

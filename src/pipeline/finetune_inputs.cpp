@@ -171,7 +171,7 @@ void check_finetune(const FinetuneOptions& o) {
   refuse(o.dropout && !(*o.dropout >= 0 && *o.dropout < 1), "dropout",
          "expected a number from 0 to below 1");
   refuse(o.save_dtype && lora && !adapter::storage_from_name(*o.save_dtype), "save_dtype",
-         "expected f32, bf16, f16 or nf8, found '" + o.save_dtype.value_or("") + "'");
+         "expected f32, bf16, f16, f8 or nf8, found '" + o.save_dtype.value_or("") + "'");
   if (!lora && o.save_dtype) weight_type_named(*o.save_dtype);
   refuse(!lora && o.matmul == "int8", "matmul",
          "the weights that full trains are multiplied in float, found '" + o.matmul + "'");

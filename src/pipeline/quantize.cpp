@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapter_storage.h"
 #include "automatic.h"
 #include "clock.h"
 #include "decompose_target.h"
@@ -196,10 +197,12 @@ QuantizeReport quantize_only(const QuantizeOptions& asked, Progress& progress) {
   QuantizeReport report;
   report.output = options.output;
   if (!resolved.chosen.empty()) {
-    report.chosen = resolved.chosen + ", " + job.format_text() + ", " + job.rank_text();
+    report.chosen = resolved.chosen + ", " + job.format_text() + ", " + job.rank_text() +
+                    (job.recipe.rank > 0 ? " in " + adapter_storage_name(job.adapter_type) : "");
     report.reason = resolved.reason;
   }
   QuantizedOutput output(job, files, folder);
+  report.rank = job.recipe.rank;
   report.resumed = static_cast<std::int64_t>(output.done().size());
   if (report.resumed > 0) {
     progress.note("an interrupted run had finished " + std::to_string(report.resumed) + " of " +

@@ -200,6 +200,8 @@ QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& 
   job.recipe.exact_svd = options.exact;
   job.recipe.seed = options.seed;
   job.adapter_type = adapter_storage(options.adapter_dtype, files.source());
+  // 16 bits round next to nothing off, and NF8 has scales of its own.
+  if (job.adapter_type == ElementType::f8) job.recipe.factor_type = ElementType::f8;
 
   if (options.plan) {
     job.targets = targets_of(read_plan(*options.plan), *options.plan, files.layout());

@@ -66,7 +66,7 @@ ElementType save_type(const RecoverOptions& options, const fs::path& model) {
   for (const io::TensorInfo& tensor : stored.tensors()) {
     if (tensor.name.find(".lora_") == std::string::npos) continue;
     const bool plain = tensor.type == ElementType::f32 || tensor.type == ElementType::bf16 ||
-                       tensor.type == ElementType::f16;
+                       tensor.type == ElementType::f16 || tensor.type == ElementType::f8;
     if (!plain) return ElementType::i8;
     if (!tensor.name.ends_with("scales")) return tensor.type;
   }

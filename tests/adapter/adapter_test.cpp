@@ -52,7 +52,8 @@ Adapter small_adapter() {
 
 TEST(Adapter, MergesEveryFolderOfPeftToItsOwnMergedWeights) {
   const io::SafetensorsFile base(kGolden / "base.safetensors");
-  for (const auto& [name, count] : {std::pair{"list", 4}, {"patterns", 14}, {"expression", 3}}) {
+  for (const auto& [name, count] :
+       {std::pair{"list", 4}, {"patterns", 14}, {"expression", 3}, {"eight_bits", 4}}) {
     SCOPED_TRACE(name);
     const Adapter adapter = load(kGolden / name);
     const io::SafetensorsFile merged(kGolden / name / "merged.safetensors");
@@ -101,6 +102,7 @@ TEST(Adapter, TakesAllLinearForTheNamesOfItsModules) {
 TEST(Adapter, CountsWhatTheFactorsOfAModuleTakeOnDisk) {
   for (const auto& [type, bytes] : {std::pair{ElementType::f32, 14 * 4},
                                     {ElementType::bf16, 14 * 2},
+                                    {ElementType::f8, 14},
                                     {ElementType::i8, 14 + 4 * 2}}) {
     const test::TemporaryFolder folder;
     save(small_adapter(), folder.path(), type);
@@ -169,6 +171,31 @@ TEST(Adapter, StoresFactorsInSixteenBits) {
     save(small_adapter(), folder.path(), type);
     EXPECT_EQ(io::SafetensorsFile(folder / "adapter_model.safetensors").tensors()[0].type, type);
     EXPECT_EQ(load(folder.path()).modules.at("model.q").b(3, 1), -6.f);
+  }
+}
+
+TEST(Adapter, StoresFactorsInEightBitsAsTorchRoundsThem) {
+  const test::TemporaryFolder folder;
+  const Adapter exact = load(kGolden / "list");
+  save(exact, folder.path(), ElementType::f8);
+  EXPECT_EQ(read_file(folder / "adapter_model.safetensors"),
+            read_file(kGolden / "eight_bits/adapter_model.safetensors"));
+}
+
+TEST(Adapter, NamesTheModuleWhoseFactorsDoNotFitTheType) {
+  for (const ElementType type : {ElementType::f8, ElementType::f16}) {
+    const test::TemporaryFolder folder;
+    Adapter adapter = small_adapter();
+    adapter.modules.at("model.q").b(3, 1) = 1e5f;
+    try {
+      save(adapter, folder.path(), type);
+      ADD_FAILURE() << "accepted as " << short_name(type);
+    } catch (const InputError& error) {
+      EXPECT_STREQ(error.what(), ("model.q: expected factors that " +
+                                  std::string(short_name(type)) + " holds, found larger values")
+                                     .c_str());
+    }
+    EXPECT_FALSE(fs::exists(folder / "adapter_model.safetensors"));
   }
 }
 

@@ -122,6 +122,15 @@ TEST(Convert, AgreesWithCoreOnEveryHalf) {
   }
 }
 
+TEST(Convert, AgreesWithCoreOnEveryFloat8) {
+  std::vector<std::byte> codes;
+  for (int i = 0; i < 256; ++i) codes.push_back(static_cast<std::byte>(i));
+  std::vector<float> values(codes.size());
+  convert_to_f32(codes, ElementType::f8, values);
+  EXPECT_EQ(convert_from_f32(values, ElementType::f8), codes);
+  EXPECT_EQ(values[0x7e], 448.f);
+}
+
 TEST(Convert, ReadsFromAnyAddress) {
   const float value = 1.5f;
   std::vector<std::byte> bytes(9);

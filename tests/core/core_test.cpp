@@ -78,13 +78,35 @@ TEST(Element, BFloat16RoundsToNearestEvenAndKeepsNaN) {
   EXPECT_TRUE(std::isnan(BFloat16::from_float(std::nanf("")).to_float()));
 }
 
+TEST(Element, EveryFloat8SurvivesTheWayThroughFloat) {
+  for (std::uint32_t bits = 0; bits < 0x100; ++bits) {
+    const Float8 value{static_cast<std::uint8_t>(bits)};
+    ASSERT_EQ(Float8::from_float(value.to_float()).bits, value.bits) << bits;
+  }
+}
+
+TEST(Element, Float8RoundsToNearestEvenAndIsNaNBeyondItsLargest) {
+  struct Case {
+    float value, rounded;
+  };
+  for (const auto& [value, rounded] :
+       {Case{1.0625f, 1.f}, Case{1.1875f, 1.25f}, Case{-1.07f, -1.125f}, Case{464.f, 448.f},
+        Case{0x1p-10f, 0.f}, Case{0x1.8p-9f, 0x1p-8f}, Case{-0x1.fcp-7f, -0x1p-6f}}) {
+    EXPECT_EQ(Float8::from_float(value).to_float(), rounded) << value;
+  }
+  for (const float value : {464.1f, -HUGE_VALF, std::nanf("")}) {
+    EXPECT_TRUE(std::isnan(Float8::from_float(value).to_float())) << value;
+  }
+}
+
 TEST(Element, NamesReadBackAsTheSameType) {
-  for (ElementType type : {ElementType::f64, ElementType::f32, ElementType::f16, ElementType::bf16,
-                           ElementType::i64, ElementType::u8, ElementType::boolean}) {
+  for (ElementType type :
+       {ElementType::f64, ElementType::f32, ElementType::f16, ElementType::bf16, ElementType::f8,
+        ElementType::i64, ElementType::u8, ElementType::boolean}) {
     EXPECT_EQ(element_type_from_safetensors(safetensors_name(type)), type);
     EXPECT_EQ(element_type_from_short_name(short_name(type)), type);
   }
-  EXPECT_FALSE(element_type_from_safetensors("F8_E4M3"));
+  EXPECT_FALSE(element_type_from_safetensors("F8_E5M2"));
 }
 
 TEST(Random, OneSeedGivesTheSameNumbersForEver) {

@@ -62,6 +62,19 @@ def make():
         (HERE / name / "README.md").unlink(missing_ok=True)
         merged = PeftModel.from_pretrained(base(), HERE / name).merge_and_unload()
         save_file(linears(merged), HERE / name / "merged.safetensors")
+    make_eight_bits()
+
+
+def make_eight_bits():
+    """The adapter `list`, stored as float8_e4m3fn, and what PEFT makes of it."""
+    folder = HERE / "eight_bits"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(HERE / "list", folder)
+    factors = load_file(folder / "adapter_model.safetensors")
+    eight_bits = {name: factor.to(torch.float8_e4m3fn) for name, factor in factors.items()}
+    save_file(eight_bits, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    merged = PeftModel.from_pretrained(base(), folder).merge_and_unload()
+    save_file(linears(merged), folder / "merged.safetensors")
 
 
 def check(folder):

@@ -228,7 +228,7 @@ def adapter_cases():
         "b_other_rank": (folder(weights=factors(b=(3, 4))), "q.lora_B.weight: expected the shape [out, 2]"),
         "a_rank_one": (folder(weights=factors(a=(8,))), "q.lora_A.weight: expected the shape [2, in]"),
         "a_empty": (folder(weights=factors(a=(2, 0))), "q.lora_A.weight: it has no elements"),
-        "integers": (folder(weights=factors(dtype="I32")), "expected elements of type F32, F16 or BF16, found I32"),
+        "integers": (folder(weights=factors(dtype="I32")), "expected elements of type F32, F16, BF16 or F8_E4M3, found I32"),
         "magnitude": (folder(weights=factors(extra="base_model.model.q.lora_magnitude_vector.weight")), "lora_magnitude_vector.weight: expected base_model.model"),
         "embedding": (folder(weights=factors(extra="base_model.model.embed.lora_embedding_A")), "lora_embedding_B: expected both factors"),
         "no_prefix": (folder(weights=factors(name="q")), "q.lora_A.weight: expected base_model.model"),

@@ -107,7 +107,7 @@ TEST_F(Quantize, StoresTheAdapterOfAModelOf16BitsIn16) {
 
 TEST_F(Quantize, CountsTheAdapterAsItIsStored) {
   double f32 = 0;
-  for (const char* dtype : {"f32", "bf16", "nf8"}) {
+  for (const char* dtype : {"f32", "bf16", "nf8", "f8"}) {
     QuantizeOptions o = options(dtype);
     o.adapter_dtype = dtype;
     const QuantizeReport report = quantize(o, silent_);
@@ -320,7 +320,7 @@ TEST_F(Quantize, NamesWhatDoesNotFit) {
        "base: expected an output that holds no input, found base"},
       {[](auto& o) { o.output = ""; }, "output: expected a folder to write to"},
       {[](auto& o) { o.adapter_dtype = "i8"; },
-       "adapter_dtype: expected one of auto, f32, bf16, f16, nf8, found 'i8'"}};
+       "adapter_dtype: expected one of auto, f32, bf16, f16, f8, nf8, found 'i8'"}};
   for (const auto& [change, expected] : cases) {
     QuantizeOptions o = options("out");
     change(o);

@@ -1,5 +1,5 @@
 #pragma once
-// Element types of tensors on disk and in memory, and the two 16-bit floats as values.
+// Element types of tensors on disk and in memory, and the floats of 16 and 8 bits as values.
 
 #include <bit>
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace qloft {
 
-enum class ElementType : std::uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };
+enum class ElementType : std::uint8_t { f64, f32, f16, bf16, f8, i64, i32, i16, i8, u8, boolean };
 
 std::size_t byte_size(ElementType type);
 
@@ -43,7 +43,17 @@ struct Float16 {
   float to_float() const;
 };
 
-static_assert(sizeof(BFloat16) == 2 && sizeof(Float16) == 2);
+// OCP E4M3 (safetensors' F8_E4M3, torch.float8_e4m3fn): 1 bit of sign, 4 of exponent, 3 of
+// fraction. The largest value is 448, the least step 2^-9; it has NaN and no infinity. Rounded to
+// nearest even; what rounds above 448 is NaN.
+struct Float8 {
+  std::uint8_t bits = 0;
+
+  static Float8 from_float(float value);
+  float to_float() const;
+};
+
+static_assert(sizeof(BFloat16) == 2 && sizeof(Float16) == 2 && sizeof(Float8) == 1);
 
 // `value` rounded to `type` (f32, f16 or bf16) and back.
 float round_to(float value, ElementType type);

@@ -66,7 +66,7 @@ struct FinetuneOptions {
   // Folder of the tokenizer and chat template; default: that of an adapter that has them, or MODEL.
   std::optional<std::filesystem::path> tokenizer;
 
-  // full: f32, bf16 or f16 (config.json's). lora: these, or nf8 for factors in 8 bits (f32).
+  // full: f32, bf16 or f16 (config.json's). lora: these, or f8 or nf8 for factors in 8 bits (f32).
   std::optional<std::string> save_dtype;
 
   // length is the longest example too, and not more than the model's positions; folder and

@@ -74,7 +74,7 @@ void visit_options(PlanOptions& o, Visitor& v) {
     "what qloft sensitivity wrote: errors count as the divergence that it measured");
   v("--adapter-dtype", o.adapter_dtype,
     "how it is stored, for --size and --ranks: auto (bf16 for a model of 16 bits, else f32), f32, "
-    "bf16, f16 or nf8");
+    "bf16, f16, f8 or nf8");
 }
 
 // Of stages that decompose matrices: by which method.
@@ -91,7 +91,8 @@ void visit_method(QuantizeOptions& o, Visitor& v) {
 template <typename Visitor>
 void visit_loop(QuantizeOptions& o, Visitor& v) {
   v("--damping", o.damping, "of Gram matrices, in parts of the diagonal's mean (0.01)");
-  v("--rank", o.rank, "rank of the adapter (16; with --size by a plan); 0: none");
+  v("--rank", o.rank,
+    "rank of the adapter (16, by the method auto 32 in f8; with --size by a plan); 0: none");
   v("--alpha", o.alpha, "its alpha (the rank, so that its scale is 1)");
   v("--iterations", o.iterations, "alternations of the method's loop (its own)");
   v("--effort", o.effort,
@@ -133,8 +134,9 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--chat-template", o.chat_template, kChatTemplateHelp);
   visit_loop(o, v);
   v("--adapter-dtype", o.adapter_dtype,
-    "how the adapter is stored: auto (bf16 for a model of 16 bits, else f32), f32, bf16, f16, or "
-    "nf8 (8 bits)");
+    "how the adapter is stored: auto (bf16 for a model of 16 bits, else f32; by the method auto f8 "
+    "where no --rank is given), f32, bf16, f16, f8 "
+    "(8 bits, which PEFT reads), or nf8 (8 bits, more exact, which it does not)");
   v("--recover", o.recover,
     "steps in which `recover` trains the adapter on --data at the end; 0: none");
   v.group("Format");
@@ -236,7 +238,7 @@ void visit_options(FinetuneOptions& o, Visitor& v) {
   visit_fresh_adapter(o, v);
   v("--dropout", o.dropout, "dropout on the adapter's input");
   v("--save-dtype", o.save_dtype,
-    "full: f32, bf16 or f16 (config.json's); lora: these or nf8, 8 bits (f32)");
+    "full: f32, bf16 or f16 (config.json's); lora: these or f8 or nf8, 8 bits (f32)");
   v.group("Full fine-tuning");
   v("--from-random", o.from_random, "begin with random weights; MODEL gives config and tokenizer");
   v("--tokenizer", o.tokenizer, "folder of the tokenizer (the adapter's, or MODEL)");
@@ -273,7 +275,7 @@ void visit_options(RecoverOptions& o, Visitor& v) {
   v("--fresh", o.fresh, "do not begin with the adapter inside the folder: A random, B zero");
   visit_fresh_adapter(o, v);
   v("--save-dtype", o.save_dtype,
-    "f32, bf16, f16, or nf8, 8 bits (as the folder's adapter, or f32)");
+    "f32, bf16, f16, or f8 or nf8, 8 bits (as the folder's adapter, or f32)");
   visit_options(o.train, v);
 }
 

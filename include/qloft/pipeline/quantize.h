@@ -51,10 +51,11 @@ struct QuantizeOptions {
   std::optional<std::string> second_type;
   std::optional<std::string> second_code;  // "dynamic" or "uniform"
 
-  // 0: no adapter; none: 16, or with a size as `ranks`. A plan that has ranks says it for each
-  // matrix.
+  // 0: no adapter; none: 16 (the method auto: 32 in f8), or with a size as `ranks`. A plan that
+  // has ranks says it for each matrix.
   std::optional<std::int64_t> rank;
-  // As PlanOptions', by a plan; with a size and no rank of 8, 16, 32 and 64 those that fit.
+  // As PlanOptions', by a plan; with a size and no rank of 8, 16, 32 and 64 those that fit, in 8
+  // bits of twice these.
   std::vector<std::int64_t> ranks;
   std::optional<double> alpha;        // the rank, so that the adapter's scale is 1
   std::optional<int> iterations;      // of the preset's loop
@@ -64,7 +65,9 @@ struct QuantizeOptions {
   // Ends of module names ("q_proj"), or whole ones. Empty: all linear layers of the architecture;
   // "lm_head" and "embed_tokens" are quantized only where they are named.
   std::vector<std::string> target_modules;
-  // f32, bf16, f16, or nf8: in 8 bits. auto: bf16 where the model is stored in 16 bits, else f32.
+  // f32, bf16, f16, f8 (8 bits, which PEFT reads) or nf8 (more exact ones, which it does not).
+  // auto: bf16 where the model is stored in 16 bits, else f32; of the method auto f8, where no rank
+  // is given.
   std::string adapter_dtype = "auto";
   // Steps in which recover trains the adapter on `data`, with `model` as the teacher; 0: none.
   std::int64_t recover = 0;
@@ -89,6 +92,7 @@ struct QuantizedMatrix {
 struct QuantizeReport {
   std::filesystem::path output;
   std::string chosen, reason;  // by the method auto: what, and why; else empty
+  std::int64_t rank = 0;       // the adapter's, the largest where they differ; 0: none
   std::string format;          // of the matrices; "3 formats" where a plan mixes them
   double bits_per_weight = 0;  // stored bits over weights, all quantized matrices together
   // Stored bits of the adapter over the same weights: what it adds to bits_per_weight.

@@ -55,7 +55,7 @@ struct RecoverOptions {
   std::optional<double> alpha;              // the rank
   bool rslora = false;                      // scale alpha / sqrt(rank)
   std::vector<std::string> target_modules;  // "q_proj", ...; empty: all linear layers
-  // How the adapter is stored: f32, bf16, f16 or nf8 (as that in the folder, else f32).
+  // How the adapter is stored: f32, bf16, f16, f8 or nf8 (as that in the folder, else f32).
   std::optional<std::string> save_dtype;
 
   // length is that of sequences of text, and the most that a row keeps; folder and log_folder are

@@ -1,0 +1,90 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "metric_by_definition.h"
+
+namespace qloft::decompose {
+namespace {
+
+Recipe rounding(const char* method, Metric metric, ElementType type) {
+  Recipe recipe = recipe_from(preset(method));
+  recipe.metric = metric;
+  recipe.format = {.bits = 2, .codebook = quant::Codebook::nf, .block = 64, .second_level = {}};
+  recipe.rank = 6;
+  recipe.scale = 0.5;
+  recipe.damping = 0.0;
+  recipe.factor_type = type;
+  return recipe;
+}
+
+void round_to_nearest(Matrix& a, ElementType type) {
+  for (float& value : a.values()) value = round_to(value, type);
+}
+
+// 130 columns: two blocks of the feedback, and a ragged one.
+const Matrix& weight() {
+  static const Matrix w = decaying(70, 130);
+  return w;
+}
+
+TEST(RoundFactors, TakeValuesOfTheTypeAlone) {
+  const Statistics statistics = all_statistics(70, 130);
+  for (const ElementType type : {ElementType::f8, ElementType::bf16}) {
+    const Decomposition found =
+        decompose(weight().view(), rounding("qloft", Metric::gram, type), statistics, "w");
+    for (const Matrix* factor : {&found.a, &found.b}) {
+      EXPECT_TRUE(std::ranges::all_of(factor->values(),
+                                      [&](float value) { return value == round_to(value, type); }));
+    }
+  }
+}
+
+TEST(RoundFactors, ReportTheErrorsThatAreThere) {
+  const Statistics statistics = all_statistics(70, 130);
+  for (const char* method : {"loftq", "lq-lora", "qera"}) {
+    for (const Metric metric : {Metric::frobenius, Metric::fisher, Metric::gram_diagonal,
+                                Metric::gram, Metric::fisher_gram}) {
+      const Decomposition found =
+          decompose(weight().view(), rounding(method, metric, ElementType::f8), statistics, "w");
+      const Weighed as_defined = weighed(metric, statistics);
+      const double expected =
+          std::sqrt(squared_error(what_is_left(weight(), found, 0.5), as_defined) /
+                    squared_error(weight(), as_defined));
+      EXPECT_NEAR(found.final_metric_error() / expected, 1.0, 1e-3)
+          << method << " " << name(metric);
+      EXPECT_NEAR(found.final_error() / measured_error(weight(), found, 0.5), 1.0, 1e-4)
+          << method << " " << name(metric);
+    }
+  }
+}
+
+TEST(RoundFactors, LeaveLessInTheMetricThanNearestValuesDo) {
+  const Statistics statistics = all_statistics(70, 130);
+  const Weighed as_defined = weighed(Metric::gram, statistics);
+  const auto error = [&](const Decomposition& found) {
+    return squared_error(what_is_left(weight(), found, 0.5), as_defined);
+  };
+  const auto found = [&](ElementType type) {
+    return decompose(weight().view(), rounding("qera", Metric::gram, type), statistics, "w");
+  };
+  const Decomposition exact = found(ElementType::f32);
+  Decomposition nearest = exact;
+  round_to_nearest(nearest.a, ElementType::f8);
+  round_to_nearest(nearest.b, ElementType::f8);
+  EXPECT_GT(error(nearest), error(exact));
+  EXPECT_LT(error(found(ElementType::f8)) - error(exact), 0.9 * (error(nearest) - error(exact)));
+}
+
+TEST(RoundFactors, OfAZeroMatrixStayZero) {
+  const Matrix zero(20, 30);
+  const Decomposition found =
+      decompose(zero.view(), rounding("loftq", Metric::frobenius, ElementType::f8), {}, "w");
+  EXPECT_EQ(linalg::frobenius_norm(found.a.view()), 0.0);
+  EXPECT_EQ(linalg::frobenius_norm(found.b.view()), 0.0);
+  EXPECT_EQ(found.final_error(), 0.0);
+}
+
+}  // namespace
+}  // namespace qloft::decompose
