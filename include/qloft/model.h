@@ -15,7 +15,6 @@
 
 #include "qloft/adapter.h"
 #include "qloft/architecture.h"
-#include "qloft/core/element.h"
 #include "qloft/core/matrix.h"
 #include "qloft/core/progress.h"
 #include "qloft/model/adapter_id.h"
@@ -146,11 +145,9 @@ class Model {
 
   // Attaches a copy of the adapter under `name`, in place of one of that name. `train`: factors are
   // f32 and require gradients, and so does the head, of which the adapter gets a copy of its own;
-  // else they are kept as LoadOptions::factors says. `stored` f8: trained factors are used as that
-  // type holds them, and gradients pass the rounding. Throws InputError if it names a module that
+  // else they are kept as LoadOptions::factors says. Throws InputError if it names a module that
   // the model lacks or whose shape differs.
-  AdapterId attach(const std::string& name, const adapter::Adapter& adapter, bool train,
-                   ElementType stored = ElementType::f32);
+  AdapterId attach(const std::string& name, const adapter::Adapter& adapter, bool train);
   // Throws InputError where none of this name is attached.
   AdapterId find_adapter(const std::string& name) const;
   // The adapter as it stands now (after training).

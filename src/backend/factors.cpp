@@ -1,5 +1,4 @@
 // An adapter's factors in 8 bits.
-#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
@@ -42,18 +41,6 @@ LowRank pack(const LowRank& factors) {
   out.a = out.b = Tensor();
   out.packed = std::make_shared<const PackedFactors>(PackedFactors{
       quant::quantize(a.view(), eight_bits()), quant::quantize(b.view(), eight_bits()), a_in.rows});
-  return out;
-}
-
-LowRank as_stored(const LowRank& factors) {
-  if (factors.stored != ElementType::f8) return factors;
-  const auto straight_through = [](const Tensor& values) {
-    const Tensor held = values.detach();
-    return (values - held) + held.to(at::kFloat8_e4m3fn).to(at::kFloat);
-  };
-  LowRank out = factors;
-  out.a = straight_through(factors.a);
-  out.b = straight_through(factors.b);
   return out;
 }
 

@@ -94,8 +94,7 @@ std::map<ParameterId, Tensor> saved_of(const Model::State& state, const adapter:
 
 }  // namespace
 
-AdapterId Model::attach(const std::string& name, const adapter::Adapter& adapter, bool train,
-                        ElementType stored) {
+AdapterId Model::attach(const std::string& name, const adapter::Adapter& adapter, bool train) {
   if (name.empty()) throw InputError({{}, "adapter"}, "expected a name");
   State& state = *state_;
   std::map<std::string, ParameterId> linears;
@@ -133,7 +132,6 @@ AdapterId Model::attach(const std::string& name, const adapter::Adapter& adapter
     if (made.packed == nullptr) {
       made.a = made.a.to(state.device).set_requires_grad(train);
       made.b = made.b.to(state.device).set_requires_grad(train);
-      if (train) made.stored = stored;
     }
     adapters[id] = made;
   }

@@ -58,7 +58,7 @@ Tensor sum_of_positions(const Model::State& state, const Tensor& hidden, const T
                   equal_rows(hidden.size(0) / std::max<std::int64_t>(1, length), length));
   const auto sum_of = [&](const LowRank* factors, const Tensor& which) {
     backend::LogitsRule rule;
-    if (factors != nullptr) rule.factors = backend::as_stored(*factors);
+    if (factors != nullptr) rule.factors = *factors;
     if (state.training) {
       rule.dropout_seed = (state.dropout_seed + matrix.number * 0x9e3779b97f4a7c15ull +
                            state.dropout_calls * 0xd1342543de82ef95ull) |

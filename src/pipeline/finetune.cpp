@@ -153,12 +153,9 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
   model::Model model = files ? model::Model::load(*files, load, progress)
                              : model::Model::random(layout, load, training.seed);
   model::AdapterId trained = model::kNoAdapter;
-  const ElementType stored =
-      lora ? adapter::storage_from_name(options.save_dtype.value_or("f32")).value() : type;
-  if (lora) trained = model.attach(kAdapterName, *adapter, /*train=*/true, stored);
+  if (lora) trained = model.attach(kAdapterName, *adapter, /*train=*/true);
   training.base = files ? weights_fingerprint(folder) : "random weights";
   training.setup = setup_of(options, lora ? &adapter->config : nullptr);
-  if (lora && stored == ElementType::f8) training.setup += ", factors in f8";
   if (task) training.setup += ", " + options.task + " " + hex(task->train.fingerprint);
   training.folder = output.path() / kTrainingFolder;
   training.log_folder = output.path();
@@ -166,7 +163,8 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
 
   const auto save = [&](std::int64_t) {
     if (lora) {
-      adapter::save(model.extract(kAdapterName), output.path(), stored, layout);
+      adapter::save(model.extract(kAdapterName), output.path(),
+                    adapter::storage_from_name(options.save_dtype.value_or("f32")).value(), layout);
     } else {
       write_weights(model, output.path(), type);
     }

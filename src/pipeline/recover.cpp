@@ -156,11 +156,9 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   load.train_scales = trains(options, "scales");
   const auto vectors = trained_vectors(options, files.layout());
   model::Model model = model::Model::load(files, load, progress);
-  const model::AdapterId trained =
-      model.attach(kAdapterName, adapter, trains(options, "adapter"), type);
+  const model::AdapterId trained = model.attach(kAdapterName, adapter, trains(options, "adapter"));
   training.base = weights_fingerprint(files.folder());
   training.setup = setup_of(options, student.choice.arithmetic, adapter.config, teacher_work);
-  if (type == ElementType::f8) training.setup += ", factors in f8";
   training.folder = output.path() / kTrainingFolder;
   training.log_folder = output.path();
 

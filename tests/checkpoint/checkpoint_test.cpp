@@ -32,6 +32,7 @@ void write_single(const std::filesystem::path& folder) {
   const io::NamedBytes tensors[] = {{f32("m", {2, 3}), bytes_of(matrix)},
                                     {{"v", ElementType::f16, {3}}, half},
                                     {{"i", ElementType::i32, {3}}, bytes_of(vector)},
+                                    {{"scaled", ElementType::f8, {3, 4}}, bytes_of(vector)},
                                     {f32("cube", {1, 2, 3}), bytes_of(matrix)}};
   io::write_safetensors(folder / "model.safetensors", tensors);
   write_file(folder / "config.json", R"({"model_type": "llama"})");
@@ -58,7 +59,7 @@ TEST(Checkpoint, ReadsMatricesAndVectorsAsF32) {
   write_single(folder.path());
   const Checkpoint checkpoint(folder.path());
   EXPECT_EQ(checkpoint.config()["model_type"], "llama");
-  EXPECT_EQ(checkpoint.names(), (std::vector<std::string>{"cube", "i", "m", "v"}));
+  EXPECT_EQ(checkpoint.names(), (std::vector<std::string>{"cube", "i", "m", "scaled", "v"}));
   const Matrix matrix = checkpoint.read_matrix("m");
   EXPECT_EQ(matrix.rows(), 2);
   EXPECT_EQ(matrix(1, 2), 6.f);
@@ -75,6 +76,9 @@ TEST(Checkpoint, NamesTheTensorThatIsMissingOrUnfit) {
   const std::pair<const char*, const char*> cases[] = {
       {"none", ": none: no such tensor"},
       {"i", "/model.safetensors: i: expected elements of type F32, F16 or BF16, found I32"},
+      // Weights of 8 bits have scales beside them, which are not read.
+      {"scaled",
+       "/model.safetensors: scaled: expected elements of type F32, F16 or BF16, found F8_E4M3"},
       {"cube", "/model.safetensors: cube: expected 1 or 2 dimensions, found 3"}};
   for (const auto& [name, expected] : cases) {
     try {

@@ -165,41 +165,6 @@ TEST(Adapters, AddTheirProductToTheBase) {
   EXPECT_GT(std::abs(loss_of(model, input) - base), 0.1);
 }
 
-TEST(Adapters, AreTrainedAsTheirTypeWillStoreThem) {
-  const auto exact = random_adapter(small_layout(), 3, 9);
-  auto rounded = exact;
-  for (auto& [module, factors] : rounded.modules) {
-    for (Matrix* factor : {&factors.a, &factors.b}) {
-      for (float& value : factor->values()) value = round_to(value, ElementType::f8);
-    }
-  }
-  std::vector<double> losses;
-  std::vector<std::vector<Tensor>> gradients;
-  const auto learn = [&](const adapter::Adapter& adapter, ElementType stored, bool checkpointing) {
-    Model model = small_model({}, quant::Format{});
-    const AdapterId id = model.attach("a", adapter, true, stored);
-    model.set_checkpointing(checkpointing);
-    const Tensor loss = summed_loss(model, {.ids = random_ids(2, 12), .adapters = {id}});
-    losses.push_back(loss.item<double>());
-    loss.backward();
-    auto& list = gradients.emplace_back();
-    for (const auto& [name, tensor] : model.trainable()) list.push_back(tensor.grad());
-    EXPECT_EQ(model.extract("a").modules.begin()->second.a(0, 0),
-              adapter.modules.begin()->second.a(0, 0));
-  };
-  learn(rounded, ElementType::f32, false);
-  learn(exact, ElementType::f8, false);
-  learn(exact, ElementType::f8, true);
-  learn(exact, ElementType::f32, false);
-  EXPECT_EQ(losses[1], losses[0]);
-  EXPECT_EQ(losses[2], losses[0]);
-  EXPECT_NE(losses[3], losses[0]);
-  for (std::size_t i = 0; i < gradients[0].size(); ++i) {
-    EXPECT_TRUE(gradients[1][i].equal(gradients[0][i])) << i;
-    EXPECT_TRUE(gradients[2][i].equal(gradients[0][i])) << i;
-  }
-}
-
 TEST(Adapters, AreChosenByThePass) {
   Model model = small_model();
   Input input{random_ids(1, 12)};

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "qloft/backend/weight.h"
-#include "qloft/core/element.h"
 
 namespace qloft::backend {
 
@@ -30,15 +29,10 @@ struct LowRank {
   double scale = 1;
   double dropout = 0;
   std::shared_ptr<const PackedFactors> packed = {};  // a and b are undefined then
-  // Of trained ones: f8, where they are used as they will be stored; else f32.
-  ElementType stored = ElementType::f32;
 };
 
 // The same factors, a and b in f32 on the CPU, packed for products with few rows there.
 LowRank pack(const LowRank& factors);
-// Trained factors with the values that their `stored` holds; gradients pass the rounding to a and b
-// (a straight-through estimator: Bengio et al. 2013, arXiv 1308.3432).
-LowRank as_stored(const LowRank& factors);
 // The same factors as f32 tensors.
 LowRank as_tensors(const LowRank& factors);
 

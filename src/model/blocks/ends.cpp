@@ -82,7 +82,7 @@ Tensor embed(const Pass& pass, const architecture::Embedding& embedding,
   }
   for (const AdapterTokens& group : pass.adapters) {
     if (const LowRank* factors = tokens.factors(group.adapter)) {
-      x = add_low_rank(x, places.ids, backend::as_stored(*factors), group.tokens);
+      x = add_low_rank(x, places.ids, *factors, group.tokens);
     }
   }
   if (embedding.multiplier != 1) {

@@ -40,7 +40,7 @@ backend::LinearUse use_of(const Pass& pass, ParameterId id) {
   backend::LinearUse use{&linear.weight, linear.bias, {}, 0};
   for (const AdapterTokens& group : pass.adapters) {
     if (const LowRank* factors = linear.factors(group.adapter)) {
-      use.factors.push_back({backend::as_stored(*factors), group.tokens});
+      use.factors.push_back({*factors, group.tokens});
     }
   }
   if (pass.dropout_seed != 0) {
