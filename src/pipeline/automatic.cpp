@@ -227,11 +227,10 @@ QuantizeOptions with_adapter(QuantizeOptions o) {
 std::vector<std::int64_t> ranks_of(const QuantizeOptions& o) {
   if (!o.ranks.empty() || !plans_ranks(o)) return o.ranks;
   constexpr std::int64_t kRanks[] = {8, 16, 32, 64};
-  const std::int64_t in_eight_bits = o.adapter_dtype == "f8" || o.adapter_dtype == "nf8" ? 2 : 1;
   const std::int64_t most = smallest_side(o);
   std::vector<std::int64_t> out;
   for (const std::int64_t rank : kRanks) {
-    if (in_eight_bits * rank <= most) out.push_back(in_eight_bits * rank);
+    if (rank <= most) out.push_back(rank);
   }
   if (out.empty()) out = {most};
   return out;

@@ -54,8 +54,7 @@ struct QuantizeOptions {
   // 0: no adapter; none: 16 (the method auto: 32 in f8), or with a size as `ranks`. A plan that
   // has ranks says it for each matrix.
   std::optional<std::int64_t> rank;
-  // As PlanOptions', by a plan; with a size and no rank of 8, 16, 32 and 64 those that fit, in 8
-  // bits of twice these.
+  // As PlanOptions', by a plan; with a size and no rank of 8, 16, 32 and 64 those that fit.
   std::vector<std::int64_t> ranks;
   std::optional<double> alpha;        // the rank, so that the adapter's scale is 1
   std::optional<int> iterations;      // of the preset's loop
