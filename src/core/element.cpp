@@ -35,6 +35,31 @@ constexpr bool rows_are_in_enum_order() {
 }
 static_assert(rows_are_in_enum_order());
 
+// The magnitude of a float as the bits of one with `fraction` bits of fraction, an exponent whose
+// bias is `bias`, and subnormals; rounded to nearest even, whatever lies beyond the largest.
+std::uint32_t narrowed(std::uint32_t magnitude, unsigned fraction, unsigned bias) {
+  const std::uint32_t rebias = 127u - bias;
+  if (magnitude < (rebias + 1u) << 23) {
+    // A subnormal: adding a power of two leaves the rounded significand in the low bits.
+    const float power = std::bit_cast<float>((rebias + 24u - fraction) << 23);
+    const float shifted = std::bit_cast<float>(magnitude) + power;
+    return std::bit_cast<std::uint32_t>(shifted) & 0x7fffffu;
+  }
+  const unsigned shift = 23u - fraction;
+  const std::uint32_t odd = (magnitude >> shift) & 1u;
+  return (magnitude - (rebias << 23) + (1u << (shift - 1u)) - 1u + odd) >> shift;
+}
+
+// And back, of a finite value.
+float widened(std::uint32_t magnitude, unsigned fraction, unsigned bias) {
+  const float bits = std::bit_cast<float>(magnitude << (23u - fraction));
+  return bits * std::bit_cast<float>((254u - bias) << 23);  // exact, of subnormals too
+}
+
+float with_sign(float magnitude, std::uint32_t sign) {
+  return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+}
+
 }  // namespace
 
 std::size_t byte_size(ElementType type) {
@@ -67,53 +92,32 @@ Float16 Float16::from_float(float value) {
   const std::uint32_t magnitude = u & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return {static_cast<std::uint16_t>(sign | 0x7e00u)};
   if (magnitude >= 0x477ff000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};
-  if (magnitude < 0x38800000u) {
-    // A subnormal half: adding 0.5 leaves the rounded significand in the low bits.
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-    return {static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) & 0xffffu))};
-  }
-  const std::uint32_t odd = (magnitude >> 13) & 1u;
-  return {static_cast<std::uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13))};
+  return {static_cast<std::uint16_t>(sign | narrowed(magnitude, 10, 15))};
 }
 
 float Float16::to_float() const {
   const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
-  const std::uint32_t exponent = (bits >> 10) & 0x1fu;
-  const std::uint32_t fraction = bits & 0x3ffu;
-  if (exponent == 0x1fu) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+  const std::uint32_t magnitude = bits & 0x7fffu;
+  if (magnitude >= 0x7c00u) {
+    return std::bit_cast<float>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
   }
-  return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (fraction << 13));
+  return with_sign(widened(magnitude, 10, 15), sign);
 }
 
 Float8 Float8::from_float(float value) {
   const auto u = std::bit_cast<std::uint32_t>(value);
   const auto sign = static_cast<std::uint8_t>((u >> 24) & 0x80u);
   const std::uint32_t magnitude = u & 0x7fffffffu;
-  constexpr std::uint32_t kSmallestNormal = 0x3c800000u;  // 2^-6
-  constexpr std::uint32_t kBeyond = 0x43e80000u;          // 464: half way to 480, which it lacks
+  constexpr std::uint32_t kBeyond = 0x43e80000u;  // 464: half way to 480, which it lacks
   if (magnitude > kBeyond) return {static_cast<std::uint8_t>(sign | 0x7fu)};
-  if (magnitude < kSmallestNormal) {
-    // A subnormal: adding 2^14 leaves the multiple of 2^-9 in the low bits.
-    const float shifted = std::bit_cast<float>(magnitude) + 0x1p14f;
-    return {static_cast<std::uint8_t>(sign | (std::bit_cast<std::uint32_t>(shifted) & 0xffu))};
-  }
-  const std::uint32_t odd = (magnitude >> 20) & 1u;
-  return {static_cast<std::uint8_t>(sign | ((magnitude - 0x3c000000u + 0x7ffffu + odd) >> 20))};
+  return {static_cast<std::uint8_t>(sign | narrowed(magnitude, 3, 7))};
 }
 
 float Float8::to_float() const {
   const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x80u) << 24;
-  const std::uint32_t exponent = (bits >> 3) & 0xfu;
-  const std::uint32_t fraction = bits & 7u;
-  if ((bits & 0x7fu) == 0x7fu) return std::bit_cast<float>(sign | 0x7fc00000u);
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(fraction) * 0x1p-9f;
-    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
-  }
-  return std::bit_cast<float>(sign | ((exponent + 120u) << 23) | (fraction << 20));
+  const std::uint32_t magnitude = bits & 0x7fu;
+  if (magnitude == 0x7fu) return std::bit_cast<float>(sign | 0x7fc00000u);
+  return with_sign(widened(magnitude, 3, 7), sign);
 }
 
 float round_to(float value, ElementType type) {
