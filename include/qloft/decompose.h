@@ -47,7 +47,13 @@ std::vector<std::string_view> metric_names();
 
 // What is known of one matrix [rows, columns] beside its values; empty where it was not collected.
 struct Statistics {
-  Matrix gram;                        // H = mean of x x^T over the inputs x: [columns, columns]
+  Matrix gram;  // H = mean of x x^T over the inputs x: [columns, columns]
+  // Where the Gram matrix is of the inputs x that layers before this one give which are quantized:
+  // the mean of (y - x) x^T with the inputs y that the full model's give, [columns, columns]. What
+  // is decomposed is then no longer W but W + W D (H + damping)^-1, D this: what makes of x the
+  // nearest to what W makes of y (GPTAQ, Li et al. 2025, arXiv:2504.02692; QEP, Arai & Ichikawa
+  // 2025, arXiv:2504.09629). Errors are told of that.
+  Matrix shift = {};
   std::vector<float> fisher_rows;     // square roots of the row means of the Fisher diagonal
   std::vector<float> fisher_columns;  // ... and of its column means
 };
@@ -130,7 +136,8 @@ struct Decomposition {
 //
 // Throws InputError naming `name` on a value that is not finite, a rank above min(rows, columns), a
 // scale that is not positive, a negative number of iterations, and statistics that the metric needs
-// and that are missing, of another shape, not finite or zero throughout.
+// and that are missing, of another shape, not finite or zero throughout, and a shift under a metric
+// without a Gram matrix.
 //
 // On all threads; but for exact_svd the result does not depend on their number. Beside `weight` it
 // holds one f32 matrix of its size, the packed matrix, and about 9 * (rows + columns) * (rank + 8)

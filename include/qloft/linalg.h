@@ -101,9 +101,10 @@ bool cholesky(MatrixView<float> a);
 // Upper triangular u with a = u * u^T, in place, zeros below the diagonal; false where `a` is not
 // positive definite, and it is then undefined. Only the upper triangle is read.
 bool upper_cholesky(Matrix& a);
-// b = b * u and b = b * u^-1 for an upper triangular u [n, n], b [m, n]; what lies below u's
-// diagonal is not read.
+// b = b * u, b = b * u^-1 and, with Transpose::yes, b = b * u^-T for an upper triangular u [n, n],
+// b [m, n]; what lies below u's diagonal is not read.
 void multiply_upper(MatrixView<float> b, MatrixView<const float> u);
-void solve_upper(MatrixView<float> b, MatrixView<const float> u);
+void solve_upper(MatrixView<float> b, MatrixView<const float> u,
+                 Transpose transpose = Transpose::no);
 
 }  // namespace qloft::linalg

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "input_shift.h"
 #include "qloft/core.h"
 #include "qloft/core/hash.h"
 #include "qloft/linalg.h"
@@ -86,16 +87,17 @@ double metric_norm(const Coordinates& coordinates, MatrixView<const float> weigh
 
 Work begin_work(MatrixView<const float> weight, const Recipe& recipe, const Statistics& statistics,
                 std::string_view name) {
-  const double norm = linalg::frobenius_norm(weight);
+  double norm = linalg::frobenius_norm(weight);
   if (!std::isfinite(norm)) refuse_not_finite(weight, name);
   Work work{.weight = weight,
+            .shifted = {},
             .recipe = recipe,
             .coordinates = metric_of(recipe)({.rows = weight.rows,
                                               .columns = weight.columns,
                                               .statistics = statistics,
                                               .damping = recipe.damping,
                                               .name = name}),
-            .weight_norm = norm > 0.0 ? norm : 1.0,
+            .weight_norm = 1.0,
             .metric_norm = 1.0,
             .random = Random(recipe.seed, stream_of(name)),
             .residual = Matrix(weight.rows, weight.columns),
@@ -105,14 +107,20 @@ Work begin_work(MatrixView<const float> weight, const Recipe& recipe, const Stat
             .root_bytes = {},
             .image = {},
             .pieces = {}};
+  if (!statistics.shift.empty()) {
+    work.shifted = for_shifted_inputs(weight, statistics, work.coordinates, name);
+    work.weight = work.shifted.view();
+    norm = linalg::frobenius_norm(work.weight);
+  }
+  if (norm > 0.0) work.weight_norm = norm;
   if (recipe.quantizer == Quantizer::gptq && multiplies_in_bytes(work)) {
     work.root_bytes.emplace(work.coordinates.root.view());
   }
   if (norm > 0.0) {
     work.metric_norm =
         work.root_bytes
-            ? std::sqrt(squared_norm_by_bytes(work.coordinates, *work.root_bytes, weight))
-            : metric_norm(work.coordinates, weight, norm);
+            ? std::sqrt(squared_norm_by_bytes(work.coordinates, *work.root_bytes, work.weight))
+            : metric_norm(work.coordinates, work.weight, norm);
   }
   return work;
 }

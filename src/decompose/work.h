@@ -20,7 +20,8 @@ struct TakenProduct {
 
 // What one decomposition works on, and what its steps keep between iterations.
 struct Work {
-  MatrixView<const float> weight;
+  MatrixView<const float> weight;  // or `shifted`, where inputs are
+  Matrix shifted;                  // as input_shift.h makes it
   const Recipe& recipe;
   Coordinates coordinates;
   double weight_norm;  // Frobenius, not zero

@@ -57,15 +57,16 @@ void multiply_upper(MatrixView<float> b, MatrixView<const float> u) {
   });
 }
 
-void solve_upper(MatrixView<float> b, MatrixView<const float> u) {
+void solve_upper(MatrixView<float> b, MatrixView<const float> u, Transpose transpose) {
   check_right(b, u);
   const std::int64_t rows = b.rows > kFewRows ? kRowsAPiece : kFewRowsAPiece;
   parallel_for(b.rows, rows, [&](std::int64_t begin, std::int64_t end) {
     const MatrixView<float> part = b.block(begin, 0, end - begin, b.columns);
     expect_blas_buffer();
-    qloft_blas_strsm(kRowMajor, kRight, kUpper, kNoTranspose, kNonUnit, static_cast<int>(part.rows),
-                     static_cast<int>(part.columns), 1.f, u.data, leading(u), part.data,
-                     leading(part));
+    qloft_blas_strsm(kRowMajor, kRight, kUpper,
+                     transpose == Transpose::yes ? kTranspose : kNoTranspose, kNonUnit,
+                     static_cast<int>(part.rows), static_cast<int>(part.columns), 1.f, u.data,
+                     leading(u), part.data, leading(part));
   });
 }
 

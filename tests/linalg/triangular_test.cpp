@@ -59,6 +59,9 @@ TEST(MultiplyUpper, EqualsTheFullProductAndSolveUpperUndoesIt) {
       EXPECT_LT(distance(c, product(b.view(), false, u.view(), false)), 1e-6);
       solve_upper(c.view(), u.view());
       EXPECT_LT(distance(c, b), 1e-5);
+      Matrix d = product(b.view(), false, u.view(), true);
+      solve_upper(d.view(), u.view(), Transpose::yes);
+      EXPECT_LT(distance(d, b), 1e-5);
     }
   }
 }
