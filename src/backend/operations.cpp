@@ -45,6 +45,9 @@ Tensor read(const CachedHeads& cache, std::int64_t count, at::ScalarType type) {
 void add_gram(const Tensor& x, Tensor& gram) {
   operations_for(x).add_gram(x, gram);
 }
+void add_products(const Tensor& x, const Tensor& y, Tensor& sums) {
+  operations_for(x).add_products(x, y, sums);
+}
 SquareSums squared_products(const Tensor& dy, const Tensor& x) {
   return operations_for(x).squared_products(dy, x);
 }

@@ -50,6 +50,7 @@ struct Operations {
   at::Tensor (*read)(const CachedHeads& cache, std::int64_t count, at::ScalarType type);
 
   void (*add_gram)(const at::Tensor& x, at::Tensor& gram);
+  void (*add_products)(const at::Tensor& x, const at::Tensor& y, at::Tensor& sums);
   SquareSums (*squared_products)(const at::Tensor& dy, const at::Tensor& x);
 };
 

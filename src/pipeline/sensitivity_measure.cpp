@@ -1,31 +1,16 @@
 #include "sensitivity_measure.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
-#include <utility>
+
+#include "qloft/model/exchanged.h"
 
 namespace qloft::pipeline {
 namespace {
 
 // The teacher's greatest probabilities that are told apart; the others are one.
 constexpr std::int64_t kTeacherLogits = 1024;
-
-// A matrix in another's place for as long as this lives.
-class Exchanged {
- public:
-  Exchanged(model::Model& model, architecture::ParameterId id, at::Tensor values)
-      : model_(model), id_(id), own_(model.exchange(id, std::move(values))) {}
-  ~Exchanged() { model_.exchange(id_, own_); }
-  Exchanged(const Exchanged&) = delete;
-  Exchanged& operator=(const Exchanged&) = delete;
-
- private:
-  model::Model& model_;
-  architecture::ParameterId id_;
-  at::Tensor own_;
-};
 
 }  // namespace
 
@@ -75,16 +60,8 @@ at::Tensor SensitivityMeasure::states_from(std::int64_t block) {
   return hidden.reshape({-1, hidden.size(-1)});
 }
 
-at::Tensor SensitivityMeasure::dense_of(MatrixView<const float> values) const {
-  // Torch has no read-only tensors; the copy that is made here is what the model reads.
-  const at::Tensor view =
-      at::from_blob(const_cast<float*>(values.data), {values.rows, values.columns}, at::kFloat);
-  return view.to(loaded_.model.device(), loaded_.model.dtype(), /*non_blocking=*/false,
-                 /*copy=*/true);
-}
-
 void SensitivityMeasure::put(const QuantizeTarget& target, MatrixView<const float> values) {
-  loaded_.model.exchange(target.id, dense_of(values));
+  loaded_.model.exchange(target.id, model::dense_for(loaded_.model, values));
 }
 
 objectives::Comparison SensitivityMeasure::current() {
@@ -99,7 +76,8 @@ objectives::Comparison SensitivityMeasure::with(const QuantizeTarget& target,
   const at::NoGradGuard no_grad;
   const std::int64_t block = first_block(target);
   if (block >= 0 && before_.defined()) advance(block);
-  const Exchanged exchanged(loaded_.model, target.id, dense_of(values));
+  const model::Exchanged exchanged(loaded_.model,
+                                   {{target.id, model::dense_for(loaded_.model, values)}});
   return objectives::comparison_of(loaded_.model, states_from(block), input_, teacher_);
 }
 

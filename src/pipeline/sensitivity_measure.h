@@ -32,7 +32,6 @@ class SensitivityMeasure {
   // Takes the model's activations to before this block.
   void advance(std::int64_t block);
   at::Tensor states_from(std::int64_t block);
-  at::Tensor dense_of(MatrixView<const float> values) const;
 
   LoadedModel& loaded_;
   model::Input input_;

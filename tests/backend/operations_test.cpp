@@ -413,6 +413,9 @@ TEST(Statistics, AreTorchsOnAnyShapeAndType) {
           operations->add_gram(x, gram);
           expect_near(gram.triu(), expected.triu());
         }
+        Tensor products = at::ones({c.out, c.in});
+        operations->add_products(dy, x, products);
+        expect_near(products, dy.to(at::kDouble).t().mm(x64) + 1);
         const SquareSums sums = operations->squared_products(dy, x);
         expect_near(tensor(sums.rows), g.sum(1));
         expect_near(tensor(sums.columns), g.sum(0));

@@ -32,6 +32,10 @@ class GramSum {
 // 1) / 2 values, elsewhere [n, n], of which the upper triangle counts.
 void add_gram(const at::Tensor& x, at::Tensor& gram);
 
+// sums = sums + x^T y: x [tokens, m], y [tokens, n], f32 or bf16 on one device, sums f32 [m, n] on
+// that too. What GramSum says of bf16 holds.
+void add_products(const at::Tensor& x, const at::Tensor& y, at::Tensor& sums);
+
 // Sums of the squares of g = dy^T x by row [out] and by column [in].
 struct SquareSums {
   std::vector<double> rows;

@@ -25,6 +25,7 @@ const Operations kCpuOperations = {
     .store = store_cpu,
     .read = read_cpu,
     .add_gram = add_gram_cpu,
+    .add_products = add_products_cpu,
     .squared_products = squared_products_cpu,
 };
 

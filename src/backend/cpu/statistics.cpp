@@ -82,6 +82,27 @@ void add_gram_bf16(MatrixView<const BFloat16> x, float* gram) {
   });
 }
 
+void add_products_bf16(MatrixView<const BFloat16> x, MatrixView<const BFloat16> y,
+                       MatrixView<float> sums) {
+  constexpr float kOne = 1.f;
+  const TokenPanels right = panels_in(Scratch::weight_panels, y);
+  for_slices(x.columns, kTileWidth, [&](std::int64_t first, std::int64_t count) {
+    const BlockUnits units;
+    const TokenPanels own = panels_in(Scratch::weight_tile, x.block(0, first, x.rows, count));
+    BFloat16* left = bf16_scratch(Scratch::activations, own.panel_elements());
+    float* tile = scratch(Scratch::scores, kTileSize);
+    own.copy_left(0, left);
+    for (std::int64_t j = 0; j < right.count(); ++j) {
+      own.multiply(left, right.right(j), tile);
+      const std::int64_t columns = std::min(kTileWidth, y.columns - j * kTileWidth);
+      for (std::int64_t i = 0; i < count; ++i) {
+        kernels::dense_table().add_weighted_rows(tile + i * kTileWidth, kTileWidth, 1, &kOne,
+                                                 columns, sums.row(first + i) + j * kTileWidth);
+      }
+    }
+  });
+}
+
 // The sums of the squares of wide^T narrow, by its rows and by its columns.
 SquareSums squared_products_bf16(MatrixView<const BFloat16> wide,
                                  MatrixView<const BFloat16> narrow) {
@@ -143,6 +164,16 @@ void add_gram_cpu(const Tensor& x, Tensor& gram) {
     const auto sums = matrix_of(gram);
     linalg::add_gram(matrix_of(as_f32(x)), {sums.data, static_cast<std::size_t>(sums.size())});
   }
+}
+
+void add_products_cpu(const Tensor& x, const Tensor& y, Tensor& sums) {
+  if (has_units_for(x) && has_units_for(y)) {
+    return add_products_bf16(view_of(with_whole_rows(x)), view_of(with_whole_rows(y)),
+                             matrix_of(sums));
+  }
+  const Tensor left = as_f32(x), right = as_f32(y);
+  linalg::multiply(matrix_of(left), Transpose::yes, matrix_of(right), Transpose::no,
+                   matrix_of(sums), 1.f, 1.f);
 }
 
 SquareSums squared_products_cpu(const Tensor& dy, const Tensor& x) {

@@ -201,6 +201,10 @@ void add_gram_torch(const Tensor& x, Tensor& gram) {
   gram.addmm_(input.t(), input);
 }
 
+void add_products_torch(const Tensor& x, const Tensor& y, Tensor& sums) {
+  sums.addmm_(x.to(at::kFloat).t(), y.to(at::kFloat));
+}
+
 // Elements of g that are held at once: 256 MiB.
 constexpr std::int64_t kProductsAtOnce = 1 << 26;
 
@@ -242,6 +246,7 @@ const Operations kTorchOperations = {
     .store = store_torch,
     .read = read_torch,
     .add_gram = add_gram_torch,
+    .add_products = add_products_torch,
     .squared_products = squared_products_torch,
 };
 
