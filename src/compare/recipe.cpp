@@ -18,8 +18,8 @@ namespace {
 using io::Json;
 
 // Options that the comparison sets itself.
-const std::set<std::string> kSetInQuantize = {"output", "overwrite", "plan", "stats",
-                                              "data",   "recover",   "task"};
+const std::set<std::string> kSetInQuantize = {"output",  "overwrite", "plan",    "stats", "data",
+                                              "recover", "task",      "samples", "length"};
 const std::set<std::string> kSetInPlan = {"output", "overwrite", "stats"};
 const std::set<std::string> kSetInCalibrate = {"output", "overwrite", "data", "adapter", "bare"};
 const std::set<std::string> kSetInTune = {"data",    "output",      "overwrite", "resume",

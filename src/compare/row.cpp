@@ -179,6 +179,12 @@ pipeline::QuantizeOptions quantize_options(const RowSpec& row, const Options& op
   quantize.model = options.model;
   quantize.output = output;
   quantize.overwrite = true;
+  if (row.calibrate && pipeline::is_sequential(quantize)) {
+    quantize.random_tokens = row.calibrate->random_tokens;
+    if (!quantize.random_tokens) quantize.data = options.calibration;
+    quantize.samples = row.calibrate->samples;
+    quantize.length = row.calibrate->length;
+  }
   return quantize;
 }
 
@@ -267,7 +273,8 @@ void check_row(const RowSpec& row, const Options& options) {
       if (row.plan) quantize.target_modules = row.plan->target_modules;
       // Its statistics are not made yet: the rest is looked at without them.
       const bool known = !quantize.metric || decompose::metric_from_name(*quantize.metric);
-      if (row.calibrate && known) quantize.metric = "frobenius";
+      const bool has_statistics = row.calibrate && !pipeline::is_sequential(quantize);
+      if (has_statistics && known) quantize.metric = "frobenius";
       own = pipeline::check_quantize(quantize);
     }
   } catch (const InputError& error) {
@@ -334,7 +341,9 @@ Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Optio
   if (plan.quantize) {
     base = work / "quantized";
     pipeline::QuantizeOptions quantization = quantize_options(plan, options, base);
-    if (plan.calibrate) quantization.stats = shared_statistics(plan, options, inputs, progress);
+    if (plan.calibrate && !pipeline::is_sequential(quantization)) {
+      quantization.stats = shared_statistics(plan, options, inputs, progress);
+    }
     if (plan.plan) quantization.plan = shared_plan(plan, options, inputs, progress);
     const pipeline::QuantizeReport report = pipeline::quantize(quantization, progress);
     for (const pipeline::QuantizedMatrix& matrix : report.matrices) {

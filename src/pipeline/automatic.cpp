@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "option_values.h"
 #include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
@@ -27,11 +28,21 @@
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kAuto = "auto";
+
+architecture::Layout layout_of(const fs::path& model) {
+  const fs::path config = model / "config.json";
+  return architecture::read_layout(io::read_json(config), config);
+}
+
+}  // namespace
 
 std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
+  if (o.length) return *o.length;
   std::int64_t length = CalibrateOptions().length;
-  const fs::path config = model / "config.json";
-  const architecture::Layout layout = architecture::read_layout(io::read_json(config), config);
+  const architecture::Layout layout = layout_of(model);
   if (layout.max_positions > 0) length = std::min(length, layout.max_positions);
   if (o.random_tokens || !o.task.empty()) return length;
   if (data::is_rows_file(o.data)) return length;
@@ -43,7 +54,6 @@ std::int64_t sequence_length(const QuantizeOptions& o, const fs::path& model) {
 
 namespace {
 
-constexpr std::string_view kAuto = "auto";
 // What the names of files in the work folder begin with.
 constexpr std::string_view kWorkFiles[] = {"statistics-", "plan-", "errors-", "quantized-"};
 
@@ -108,6 +118,13 @@ void check(const QuantizeOptions& o) {
   refuse(o.task.empty() && o.columns != data::NamedColumns(), "task",
          "expected the task classification or regression, whose columns are named, found none");
   refuse(!o.task.empty() && o.data.empty(), "task", "expected its data (--data), found none");
+  const Names known = {kAuto, kFullInputs, kQuantizedInputs};
+  if (std::ranges::count(known, o.inputs) == 0) refuse_value(o.inputs, "inputs", known);
+  refuse(
+      is_sequential(o) && !calibrates(o), "inputs",
+      "expected data to run the quantized model on (--data TEXT or --random-tokens), found none");
+  refuse((o.samples || o.length) && !calibrates(o), o.samples ? "samples" : "length",
+         "expected data that sequences are drawn of (--data TEXT or --random-tokens), found none");
   refuse(!o.chat_template.empty() && o.data.empty(), "chat_template",
          "expected none without --data: only conversations need one");
   refuse(o.recover < 0, "recover", "expected 0 or more, found " + std::to_string(o.recover));
@@ -139,6 +156,18 @@ bool plans_ranks(const QuantizeOptions& o) {
   return plans(o) && (!o.ranks.empty() || (o.size && !o.rank));
 }
 
+// A named method is measured, and published, on the inputs of the full model; for random tokens
+// nothing else was tried.
+QuantizeOptions with_inputs(QuantizeOptions o) {
+  if (o.inputs != kAuto) return o;
+  const bool wanted = o.method == kAuto && !o.data.empty() && o.task.empty() &&
+                      metric_of(with_method(o)) == decompose::Metric::gram;
+  o.inputs = wanted && takes_quantized_inputs(layout_of(checkpoint::resolve(o.model)))
+                 ? kQuantizedInputs
+                 : kFullInputs;
+  return o;
+}
+
 bool has_fisher_factors(const statistics::File& file) {
   return std::ranges::any_of(file.tensors(), [](const io::TensorInfo& tensor) {
     return tensor.name.ends_with(".fisher_rows");
@@ -159,8 +188,7 @@ decompose::Metric planning_metric(const QuantizeOptions& o) {
 statistics::TokenWeights token_weights_of(const QuantizeOptions& o, const fs::path& model) {
   using statistics::TokenWeights;
   if (!plans(o) || !decompose::needs_gram(planning_metric(o))) return TokenWeights::even;
-  const fs::path config = model / "config.json";
-  const architecture::Layout layout = architecture::read_layout(io::read_json(config), config);
+  const architecture::Layout layout = layout_of(model);
   const bool has_loss =
       !o.task.empty() || architecture::predicts_next_token(layout) || layout.encoder.has_value();
   return has_loss ? TokenWeights::loss : TokenWeights::even;
@@ -175,9 +203,9 @@ io::Json echo_of(StageOptions options) {
   return by_contents(std::move(json));
 }
 
-fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
-  const decompose::Metric metric = planning_metric(o);
-  const fs::path model = checkpoint::resolve(o.model);
+}  // namespace
+
+CalibrateOptions calibration_of(const QuantizeOptions& o) {
   CalibrateOptions calibration;
   calibration.model.model = o.model;
   calibration.model.chat_template = o.chat_template;
@@ -186,11 +214,21 @@ fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
   calibration.columns = o.columns;
   calibration.random_tokens = o.random_tokens;
   if (o.random_tokens) calibration.samples = kRandomSequences;
-  calibration.length = sequence_length(o, model);
+  if (o.samples) calibration.samples = *o.samples;
+  calibration.length = sequence_length(o, checkpoint::resolve(o.model));
+  calibration.seed = o.seed;
+  return calibration;
+}
+
+namespace {
+
+fs::path make_statistics(const QuantizeOptions& o, Progress& progress) {
+  const decompose::Metric metric = planning_metric(o);
+  const fs::path model = checkpoint::resolve(o.model);
+  CalibrateOptions calibration = calibration_of(o);
   calibration.gram = decompose::needs_gram(metric);
   calibration.fisher = decompose::needs_fisher(metric);
   calibration.token_weights = statistics::name(token_weights_of(o, model));
-  calibration.seed = o.seed;
   io::Json work = echo_of(calibration);
   const Arithmetic arithmetic =
       choose({}, calibration.model.device, checkpoint::Checkpoint(model)).arithmetic;
@@ -221,6 +259,10 @@ QuantizeOptions with_adapter(QuantizeOptions o) {
   o.adapter_dtype = "f8";
   if (!plans_ranks(o)) o.rank = std::min(2 * kDefaultRank, smallest_side(o));
   return o;
+}
+
+QuantizeOptions settled(const QuantizeOptions& options) {
+  return with_method(with_adapter(with_inputs(options)));
 }
 
 // Ranks for adapters that a size is to be shared with: those up to the smallest side of a matrix.
@@ -272,15 +314,11 @@ fs::path make_plan(const QuantizeOptions& o, Progress& progress) {
 }
 
 Resolved worked_out(const QuantizeOptions& options, Progress& progress) {
-  Resolved resolved{with_method(with_adapter(options)), {}, {}};
+  Resolved resolved{settled(options), {}, {}};
   QuantizeOptions& o = resolved.options;
   const bool has_plan = plans(options), has_data = calibrates(o);
   if (has_plan || has_data) make_folders(work_folder(o.output));
-  if (has_data) o.stats = make_statistics(o, progress);
-  o.data.clear();
-  o.random_tokens = false;
-  o.task.clear();
-  o.columns = {};
+  if (has_data && (has_plan || !is_sequential(o))) o.stats = make_statistics(o, progress);
   if (has_plan) {
     o.plan = make_plan(o, progress);
     o.bits.reset();
@@ -288,8 +326,19 @@ Resolved worked_out(const QuantizeOptions& options, Progress& progress) {
     o.ranks.clear();
     o.target_modules.clear();  // the plan has them
   }
+  if (is_sequential(o)) {
+    o.stats.clear();  // they were the plan's
+  } else {
+    o.data.clear();
+    o.random_tokens = false;
+    o.samples.reset();
+    o.length.reset();
+    o.task.clear();
+    o.columns = {};
+  }
   if (options.method == kAuto) {
-    resolved.chosen = std::string(choice_of(options).loop) + (has_plan ? " with a plan" : "");
+    resolved.chosen = std::string(choice_of(options).loop) + (has_plan ? " with a plan" : "") +
+                      (is_sequential(o) ? " on quantized inputs" : "");
     resolved.reason = choice_of(options).reason;
   }
   return resolved;
@@ -302,17 +351,19 @@ bool needs_statistics(const QuantizeOptions& o) {
 }
 
 bool leaves_open(const QuantizeOptions& o) {
-  return o.method == kAuto || calibrates(o) || plans(o);
+  return o.method == kAuto || calibrates(o) || plans(o) || o.inputs != kAuto || o.samples ||
+         o.length;
 }
 
 QuantizeOptions without_work(const QuantizeOptions& options) {
   check(options);
-  QuantizeOptions o = with_method(with_adapter(options));
+  QuantizeOptions o = settled(options);
   if (calibrates(options) && options.recover == 0 && !needs_statistics(options)) {
     throw InputError({{}, "data"},
                      "the method " + o.method + " needs no statistics: expected no data");
   }
-  if (calibrates(options)) o.metric = "frobenius";
+  if (options.samples || options.length) check_calibrate(calibration_of(options));
+  if (calibrates(options) && !is_sequential(o)) o.metric = "frobenius";
   if (plans(options)) {
     o.bits.reset();
     o.size.reset();
@@ -323,7 +374,7 @@ QuantizeOptions without_work(const QuantizeOptions& options) {
           "expected a whole number, and no ranks, beside options of one format; a plan, "
           "which others need, chooses among formats of its own");
     }
-    QuantizeOptions as_asked = with_method(with_adapter(options));
+    QuantizeOptions as_asked = settled(options);
     as_asked.metric = "frobenius";  // statistics are not made yet
     as_asked.stats.clear();
     check_plan(planning_of(as_asked), {});

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "qloft/core/progress.h"
+#include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/quantize.h"
 
 namespace qloft::pipeline {
@@ -21,11 +22,14 @@ struct Resolved {
 // Whether the method's metric needs any.
 bool needs_statistics(const QuantizeOptions& options);
 
-// Whether anything is.
+// Whether anything is, or options are given that resolve() looks at.
 bool leaves_open(const QuantizeOptions& options);
 
 // The same without making statistics or a plan: as much of the options as can be looked at before.
 QuantizeOptions without_work(const QuantizeOptions& options);
+
+// How the data are drawn, and of which model.
+CalibrateOptions calibration_of(const QuantizeOptions& options);
 
 // Of a text or rows: as long as calibrate's, or as the model and the text allow.
 std::int64_t sequence_length(const QuantizeOptions& options, const std::filesystem::path& model);

@@ -23,17 +23,14 @@ decompose::Recipe recipe_of(const QuantizeTarget& target, const QuantizeJob& job
   return recipe;
 }
 
-}  // namespace
-
-DecomposedTarget decompose_target(const quantized::ModelFiles& files, const QuantizeTarget& target,
-                                  const QuantizeJob& job) {
-  const auto begin = Clock::now();
-  DecomposedTarget out{.recipe = recipe_of(target, job), .result = {}};
-  const decompose::Statistics statistics = statistics_of(job.statistics, target, out.recipe);
+DecomposedTarget decompose_by(const quantized::ModelFiles& files, const QuantizeTarget& target,
+                              const decompose::Recipe& recipe,
+                              const decompose::Statistics& statistics, Clock::time_point begin) {
+  DecomposedTarget out{.recipe = recipe, .result = {}};
   const Matrix weight = files.read_matrix(target.id);
   files.drop(target.id);
   try {
-    out.result = decompose::decompose(weight.view(), out.recipe, statistics, target.weight());
+    out.result = decompose::decompose(weight.view(), recipe, statistics, target.weight());
     if (!std::isfinite(out.result.final_error()) ||
         !std::isfinite(out.result.final_metric_error())) {
       throw ComputationError({}, "the error is not finite");
@@ -43,6 +40,21 @@ DecomposedTarget decompose_target(const quantized::ModelFiles& files, const Quan
   }
   out.seconds = seconds_since(begin);
   return out;
+}
+
+}  // namespace
+
+DecomposedTarget decompose_target(const quantized::ModelFiles& files, const QuantizeTarget& target,
+                                  const QuantizeJob& job) {
+  const auto begin = Clock::now();
+  decompose::Recipe recipe = recipe_of(target, job);
+  const decompose::Statistics statistics = statistics_of(job.statistics, target, recipe);
+  return decompose_by(files, target, recipe, statistics, begin);
+}
+
+DecomposedTarget decompose_target(const quantized::ModelFiles& files, const QuantizeTarget& target,
+                                  const QuantizeJob& job, const decompose::Statistics& statistics) {
+  return decompose_by(files, target, recipe_of(target, job), statistics, Clock::now());
 }
 
 }  // namespace qloft::pipeline

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -26,7 +27,9 @@
 #include "qloft/pipeline/report_fields.h"
 #include "qloft/quantized.h"
 #include "quantize_job.h"
+#include "quantize_sequential.h"
 #include "quantized_output.h"
+#include "sequential_states.h"
 
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
@@ -60,37 +63,45 @@ QuantizedMatrix report_one(const QuantizeTarget& target, const DecomposedTarget&
   return matrix;
 }
 
-void quantize_matrices(const quantized::ModelFiles& files, const QuantizeJob& job,
-                       QuantizedOutput& output, Progress& progress) {
-  const std::uint64_t total = job.targets.size();
-  std::uint64_t done = output.done().size();
-  progress.begin("quantize", total, "matrices");
-  if (done > 0) progress.update(done, "resumed");
+// Those that are not done, side by side; each to `add`.
+void decompose_all(const quantized::ModelFiles& files, const QuantizeJob& job,
+                   const QuantizedOutput& output, const AddDecomposed& add, Progress& progress) {
   std::vector<const QuantizeTarget*> targets;
   for (const QuantizeTarget& target : job.targets) {
     if (!output.done().contains(target.weight())) targets.push_back(&target);
   }
   std::vector<std::optional<DecomposedTarget>> found(targets.size());
-  const auto work = [&](std::int64_t i) {
-    found[static_cast<std::size_t>(i)] =
-        decompose_target(files, *targets[static_cast<std::size_t>(i)], job);
-  };
-  const auto finish = [&](std::int64_t i) {
-    const QuantizeTarget& target = *targets[static_cast<std::size_t>(i)];
-    const DecomposedTarget one = *std::exchange(found[static_cast<std::size_t>(i)], std::nullopt);
-    output.add(target, one.result, report_one(target, one, job, progress));
-    char note[32];
-    std::snprintf(note, sizeof note, "error %.4f", one.result.final_error());
-    progress.update(++done, note);
-    if (done < total && progress.stop_requested()) throw Interrupted({}, "stopped");
-  };
+  side_by_side(
+      std::ssize(targets), matrices_at_once(targets, job.recipe), progress,
+      [&](std::int64_t i) {
+        found[static_cast<std::size_t>(i)] =
+            decompose_target(files, *targets[static_cast<std::size_t>(i)], job);
+      },
+      [&](std::int64_t i) {
+        add(*targets[static_cast<std::size_t>(i)],
+            *std::exchange(found[static_cast<std::size_t>(i)], std::nullopt));
+      });
+}
+
+// `decompose` gives each matrix to what it is called with.
+void quantize_matrices(const QuantizeJob& job, QuantizedOutput& output, Progress& progress,
+                       const std::function<void(const AddDecomposed&)>& decompose) {
+  const std::uint64_t total = job.targets.size();
+  const auto done = [&] { return static_cast<std::uint64_t>(output.done().size()); };
+  progress.begin("quantize", total, "matrices");
+  if (done() > 0) progress.update(done(), "resumed");
   try {
-    side_by_side(std::ssize(targets), matrices_at_once(targets, job.recipe), progress, work,
-                 finish);
+    decompose([&](const QuantizeTarget& target, const DecomposedTarget& one) {
+      output.add(target, one.result, report_one(target, one, job, progress));
+      char note[32];
+      std::snprintf(note, sizeof note, "error %.4f", one.result.final_error());
+      progress.update(done(), note);
+      if (done() < total && progress.stop_requested()) throw Interrupted({}, "stopped");
+    });
   } catch (const Interrupted&) {
     output.flush();
     progress.end();
-    throw Interrupted({}, std::to_string(done) + " of " + std::to_string(total) +
+    throw Interrupted({}, std::to_string(done()) + " of " + std::to_string(total) +
                               " matrices are finished and kept; the same command goes on from "
                               "there");
   }
@@ -192,6 +203,11 @@ QuantizeReport quantize_only(const QuantizeOptions& asked, Progress& progress) {
   const QuantizeJob job = job_of(options, files);
   io::Json work = to_json(job);
   work["model"] = weights_fingerprint(source.folder());
+  std::optional<CalibrateOptions> calibration;
+  if (is_sequential(options)) {
+    calibration = calibration_of(options);
+    work["sequential"] = sequential_work(*calibration);
+  }
   OutputFolder folder(output_of(asked), work, progress);
 
   QuantizeReport report;
@@ -209,7 +225,18 @@ QuantizeReport quantize_only(const QuantizeOptions& asked, Progress& progress) {
                   std::to_string(job.targets.size()) + " matrices; going on from there");
   }
   say_what_is_unreached(job.statistics, job.targets, job.recipe.metric, progress);
-  quantize_matrices(files, job, output, progress);
+  const bool all_done = output.done().size() == job.targets.size();
+  if (calibration && !all_done) {
+    SequentialQuantizer sequential(*calibration, files, job, progress);
+    quantize_matrices(job, output, progress, [&](const AddDecomposed& add) {
+      sequential.run(folder, output, add, progress);
+    });
+  } else {
+    quantize_matrices(job, output, progress, [&](const AddDecomposed& add) {
+      decompose_all(files, job, output, add, progress);
+    });
+  }
+  remove_states(folder.path());
   copy_others(files, job, output);
   summarize(job, output, report);
   checkpoint::copy_companions(source.folder(), folder.path());

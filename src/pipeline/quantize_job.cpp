@@ -143,7 +143,27 @@ std::vector<std::string> names_of_adapted(const std::vector<QuantizeTarget>& tar
   return {names.begin(), names.end()};
 }
 
+void check_sequential(const QuantizeOptions& o, const decompose::Recipe& recipe,
+                      const architecture::Layout& layout) {
+  const ErrorLocation where{{}, "inputs"};
+  if (recipe.metric != decompose::Metric::gram) {
+    throw InputError(where,
+                     "quantized: expected a method with the metric gram, whose Gram matrices are "
+                     "made on the way (auto with data, qloft, gptq-lora, cloq, qera); found " +
+                         std::string(decompose::name(recipe.metric)));
+  }
+  if (!o.task.empty() || !takes_quantized_inputs(layout)) {
+    throw InputError(where,
+                     "quantized: expected a decoder and a text: sequences of an encoder or a task "
+                     "are not taken through one block after the other");
+  }
+}
+
 }  // namespace
+
+bool takes_quantized_inputs(const architecture::Layout& layout) {
+  return !layout.encoder && architecture::predicts_next_token(layout);
+}
 
 bool QuantizeJob::has_adapter() const {
   return recipe.rank > 0 &&
@@ -220,7 +240,9 @@ QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& 
       job.recipe.rank = std::max(job.recipe.rank, target.rank.value_or(0));
     }
   }
-  if (auto statistics = open_statistics(options.stats, job.recipe.metric, files)) {
+  if (is_sequential(options)) {
+    check_sequential(options, job.recipe, files.layout());
+  } else if (auto statistics = open_statistics(options.stats, job.recipe.metric, files)) {
     job.statistics.emplace(std::move(*statistics));
     job.statistics_fingerprint = file_fingerprint(options.stats);
   }
@@ -246,8 +268,8 @@ io::Json to_json(const QuantizeJob& job) {
   json["exact"] = recipe.exact_svd;
   if (job.statistics) {
     json["statistics"] = job.statistics_fingerprint;
-    json["damping"] = recipe.damping;
   }
+  if (decompose::needs_gram(recipe.metric)) json["damping"] = recipe.damping;
   json["seed"] = recipe.seed;
   json["adapter_dtype"] = short_name(job.adapter_type);
   json["base_model"] = job.adapter.base_model;

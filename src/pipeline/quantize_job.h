@@ -29,6 +29,10 @@ struct QuantizeJob {
   std::string rank_text() const;    // "rank 16", "ranks 8 to 64"
 };
 
+// Whether it is a model that has quantized inputs: one whose sequences go through one block after
+// the other.
+bool takes_quantized_inputs(const architecture::Layout& layout);
+
 // Checks options against the model; throws InputError as quantize says.
 QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& files);
 

@@ -433,6 +433,21 @@ TEST_F(Compare, CalibratesOnceForAllRowsThatAskForTheSame) {
   EXPECT_EQ(files, 1);
 }
 
+TEST_F(Compare, QuantizesOnTheInputsOfQuantizedMatricesWhereARowAsksForIt) {
+  Options o = options(R"({
+    "tasks": {"answers": {}}, "quantize": {"method": "qloft", "effort": "low", "rank": 2, "bits": 2},
+    "calibrate": {"samples": 4, "length": 16},
+    "rows": [{"name": "full", "calibrate": {}},
+             {"name": "quantized", "calibrate": {}, "quantize": {"inputs": "quantized"}}]
+  })");
+  o.calibration = o.train;
+  const Report report = run(o, silent_);
+  EXPECT_NE(report.rows[0].relative_error, report.rows[1].relative_error);
+  o = options(
+      R"({"rows": [{"name": "a", "quantize": {"method": "qloft", "inputs": "quantized"}}]})");
+  EXPECT_THAT(refused(o), HasSubstr("rows[0].quantize: inputs: expected data to run"));
+}
+
 TEST_F(Compare, RecoversRowsBesideOneTeacher) {
   Options o = options(R"({
     "tasks": {"answers": {}}, "quantize": {"bits": 2, "rank": 2, "block": 16, "iterations": 1},

@@ -51,6 +51,9 @@ const std::vector<Command>& commands() {
   static const std::vector<Command> all = {
       {"quantize", quantize},
       {"quantize_overwrite", quantize + " --overwrite", true},
+      {"quantize_on_quantized_inputs",
+       "quantize {model} -o {out}/x --bits 2 --rank 2 --effort low --iterations 1 --data "
+       "{in}/text.txt --samples 2 --length 8"},
       {"calibrate", "calibrate {model} --data {in}/text.txt --samples 1 --length 8 -o {out}/x"},
       {"plan", "plan {model} --bits 3 --rank 0 --candidates {in}/formats.json -o {out}/x.json"},
       {"sensitivity",

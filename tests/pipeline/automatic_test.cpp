@@ -175,7 +175,7 @@ TEST_F(Automatic, IsQloftInOneFormatAtWholeBitsWithData) {
   QuantizeOptions o = with_data("out", 3);
   Stages stages;
   const QuantizeReport report = quantize(o, stages);
-  EXPECT_THAT(report.chosen, HasSubstr("qloft's loop, trellis3"));
+  EXPECT_THAT(report.chosen, HasSubstr("qloft's loop on quantized inputs, trellis3"));
   EXPECT_THAT(stages.stages, Not(Contains(HasSubstr("errors of"))));
 }
 

@@ -131,7 +131,14 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--random-tokens", o.random_tokens,
     "in place of --data, where there is none: calibrate on "
     "tokens of the vocabulary, drawn at random");
+  v("--samples", o.samples, "sequences of --data or --random-tokens (128, 64)");
+  v("--length", o.length, "tokens of such a sequence (512)");
   v("--chat-template", o.chat_template, kChatTemplateHelp);
+  v("--inputs", o.inputs,
+    "what matrices are calibrated on: full (inputs in the full model), quantized (behind those "
+    "that "
+    "are quantized already, whose errors are made up for; slower), or auto (quantized, by the "
+    "method auto for a decoder with --data)");
   visit_loop(o, v);
   v("--adapter-dtype", o.adapter_dtype,
     "how the adapter is stored: auto (bf16 for a model of 16 bits, else f32; by the method auto f8 "

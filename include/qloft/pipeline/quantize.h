@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "qloft/core/progress.h"
@@ -26,13 +27,21 @@ struct QuantizeOptions {
   // A preset of decompose; what is not set below comes from it. auto: the loop of LoftQ, and with
   // `data` or `stats` the method qloft.
   std::string method = "auto";
-  std::optional<std::string> metric;    // "frobenius", "fisher", "gram", ...
-  std::optional<double> damping;        // of Gram matrices, in parts of the diagonal's mean
-  std::filesystem::path stats;          // what calibrate wrote; the metrics but frobenius need it
-  std::filesystem::path data;           // in place of stats: a text, or JSON Lines, to calibrate on
-  std::string task;                     // that data are of: CalibrateOptions'
-  data::NamedColumns columns;           // CalibrateOptions'
-  bool random_tokens = false;           // in place of data: CalibrateOptions', 64 sequences
+  std::optional<std::string> metric;  // "frobenius", "fisher", "gram", ...
+  std::optional<double> damping;      // of Gram matrices, in parts of the diagonal's mean
+  std::filesystem::path stats;        // what calibrate wrote; the metrics but frobenius need it
+  std::filesystem::path data;         // in place of stats: a text, or JSON Lines, to calibrate on
+  std::string task;                   // that data are of: CalibrateOptions'
+  data::NamedColumns columns;         // CalibrateOptions'
+  bool random_tokens = false;         // in place of data: CalibrateOptions'
+  // What matrices are calibrated on: "full", the inputs that the full model's matrices give, or
+  // "quantized", those that the quantized ones before a matrix give, so that it makes up for their
+  // errors (decompose::Statistics::shift); of a decoder, with data or random_tokens. auto: the
+  // latter by the method auto where a decoder has data.
+  std::string inputs = "auto";
+  // Of data or random_tokens, as CalibrateOptions'; none: 128 of 512 tokens (64 of random ones), or
+  // what model and text allow.
+  std::optional<std::int64_t> samples, length;
   std::filesystem::path chat_template;  // for conversations in data, in place of the model's own
 
   // A file of `plan`: a format for each matrix in place of all that follows up to second_code and
@@ -74,6 +83,12 @@ struct QuantizeOptions {
 
 inline constexpr std::int64_t kDefaultRank = 16;
 
+// QuantizeOptions::inputs.
+inline constexpr std::string_view kFullInputs = "full", kQuantizedInputs = "quantized";
+inline bool is_sequential(const QuantizeOptions& options) {
+  return options.inputs == kQuantizedInputs;
+}
+
 struct QuantizedMatrix {
   std::string name;                   // of the weight
   std::optional<std::int64_t> layer;  // none: outside of the blocks
@@ -114,8 +129,10 @@ struct QuantizeReport {
 // steps that were saved.
 //
 // Reads, decomposes and writes one matrix at a time: memory is that of the largest matrix, not of
-// the model. OUTPUT is built as OUTPUT.partial and renamed when it is whole; an interrupted run is
-// taken up at the next matrix if its options are the same, else begun anew (progress is told).
+// the model. With quantized inputs the model runs beside it, of which one block's matrices are
+// held, and two states for each token of the data. OUTPUT is built as OUTPUT.partial and renamed
+// when it is whole; an interrupted run is taken up at the next matrix if its options are the same,
+// else begun anew (progress is told).
 //
 // Throws InputError for a model that is quantized already or has a missing or misshapen tensor, an
 // unknown target, a plan that is broken or not for this model, a rank above a matrix's, a format

@@ -1,0 +1,142 @@
+#include "quantize_sequential.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "calibrate_sequences.h"
+#include "matrices_at_once.h"
+#include "qloft/adapter.h"
+#include "qloft/core/side_by_side.h"
+#include "qloft/io/option_json.h"
+#include "qloft/pipeline/option_lists.h"
+#include "qloft/pipeline/resume.h"
+#include "qloft/quant.h"
+#include "sequential_states.h"
+
+namespace qloft::pipeline {
+namespace fs = std::filesystem;
+namespace {
+
+ModelInputs open(const CalibrateOptions& calibration) {
+  ModelOptions exact = calibration.model;
+  exact.output_type = "stored";  // matrices are put in its place
+  return open_model(exact);
+}
+
+std::vector<data::Example> draw(const CalibrateOptions& calibration, Progress& progress) {
+  data::Omissions omissions;
+  return draw_sequences(calibration, open(calibration), omissions, progress).examples;
+}
+
+// Q + s B A.
+Matrix values_of(const QuantizeTarget& target, const DecomposedTarget& one) {
+  const decompose::Decomposition& found = one.result;
+  Matrix out(found.q.rows(), found.q.columns());
+  quant::dequantize(found.q, out.view());
+  if (found.a.rows() == 0) return out;
+  adapter::merge_into(out.view(), {found.a, found.b}, one.recipe.scale, target.module);
+  return out;
+}
+
+// The targets from `first` on that share its input: neighbours in the forward pass.
+std::span<const QuantizeTarget> group_at(const std::vector<QuantizeTarget>& targets,
+                                         std::size_t first) {
+  std::size_t end = first + 1;
+  while (end < targets.size() && targets[end].layer == targets[first].layer &&
+         targets[end].input_of == targets[first].input_of) {
+    ++end;
+  }
+  return std::span(targets).subspan(first, end - first);
+}
+
+}  // namespace
+
+io::Json sequential_work(const CalibrateOptions& calibration) {
+  CalibrateOptions options = calibration;
+  io::Json json = io::Json::object();
+  io::OptionEcho echo(json);
+  visit_options(options, echo);
+  json.erase("output");
+  json.erase("model");
+  json["data"] = calibration.random_tokens ? "" : file_fingerprint(calibration.data);
+  const checkpoint::Checkpoint source(checkpoint::resolve(calibration.model.model));
+  const Arithmetic arithmetic = choose({}, calibration.model.device, source).arithmetic;
+  json["dtype"] = arithmetic.dtype;
+  json["matmul"] = arithmetic.matmul;
+  return json;
+}
+
+SequentialQuantizer::SequentialQuantizer(const CalibrateOptions& calibration,
+                                         const quantized::ModelFiles& files, const QuantizeJob& job,
+                                         Progress& progress)
+    : files_(files),
+      job_(job),
+      sequences_(draw(calibration, progress)),
+      loaded_(load_model(open(calibration), progress)),
+      inputs_(loaded_.model, sequences_) {}
+
+void SequentialQuantizer::finish(const QuantizeTarget& target, const DecomposedTarget& one,
+                                 const AddDecomposed& add) {
+  inputs_.put(target.id, values_of(target, one).view());
+  add(target, one);
+}
+
+void SequentialQuantizer::quantize(std::span<const QuantizeTarget> group, const AddDecomposed& add,
+                                   Progress& progress) {
+  decompose::Statistics statistics;
+  {
+    calibrate::SequentialSums sums = inputs_.of(group.front().id, progress);
+    statistics.gram = std::move(sums.gram);
+    statistics.shift = std::move(sums.shift);
+  }
+  std::vector<const QuantizeTarget*> targets;
+  for (const QuantizeTarget& target : group) targets.push_back(&target);
+  std::vector<std::optional<DecomposedTarget>> found(group.size());
+  side_by_side(
+      std::ssize(group), matrices_at_once(targets, job_.recipe), progress,
+      [&](std::int64_t i) {
+        const auto at = static_cast<std::size_t>(i);
+        found[at] = decompose_target(files_, group[at], job_, statistics);
+      },
+      [&](std::int64_t i) {
+        const auto at = static_cast<std::size_t>(i);
+        finish(group[at], *std::exchange(found[at], std::nullopt), add);
+      });
+}
+
+void SequentialQuantizer::go_on(const fs::path& folder, const QuantizedOutput& output) {
+  auto states = read_states(folder, inputs_.states());
+  if (!states) return;
+  const bool whole = std::ranges::all_of(job_.targets, [&](const QuantizeTarget& target) {
+    return (target.layer && *target.layer >= states->block) ||
+           output.done().contains(target.weight());
+  });
+  if (whole) inputs_.restore(std::move(*states));
+}
+
+void SequentialQuantizer::run(OutputFolder& folder, QuantizedOutput& output,
+                              const AddDecomposed& add, Progress& progress) {
+  const std::vector<QuantizeTarget>& targets = job_.targets;
+  std::size_t next = 0;
+  for (; next < targets.size() && targets[next].input_of.empty(); ++next) {
+    // The embedding, of whose inputs nothing is known.
+    finish(targets[next], decompose_target(files_, targets[next], job_), add);
+  }
+  if (folder.resumes()) go_on(folder.path(), output);
+  while (next < targets.size()) {
+    const std::span<const QuantizeTarget> group = group_at(targets, next);
+    const std::int64_t block = group.front().layer.value_or(loaded_.model.layout().layers());
+    next += group.size();
+    if (block < inputs_.block()) continue;
+    if (inputs_.block() < block) {
+      while (inputs_.block() < block) inputs_.advance(progress);
+      output.flush();
+      write_states(folder.path(), inputs_.states());
+    }
+    quantize(group, add, progress);
+  }
+}
+
+}  // namespace qloft::pipeline
