@@ -28,18 +28,6 @@ namespace {
 
 constexpr double kMegabyte = 1e6;
 
-void say_where_tokens_are_few(const architecture::Layout& layout, std::int64_t tokens,
-                              Progress& progress) {
-  std::int64_t widest = 0;
-  for (const architecture::ParameterId id : architecture::multiplied(layout)) {
-    widest = std::max(widest, layout.parameter(id).columns());
-  }
-  if (tokens >= widest) return;
-  progress.warn(std::to_string(tokens) + " tokens are fewer than the " + std::to_string(widest) +
-                " inputs of the widest matrix: its Gram matrix is singular and will be damped; "
-                "more --samples or a greater --length would help");
-}
-
 OutputRequest output_of(const CalibrateOptions& options) {
   return {.output = options.output,
           .overwrite = options.overwrite,

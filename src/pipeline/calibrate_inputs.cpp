@@ -53,6 +53,18 @@ std::vector<data::Example> draw(const CalibrateOptions& options, const ModelInpu
   return examples;
 }
 
+void say_where_tokens_are_few(const architecture::Layout& layout, std::int64_t tokens,
+                              Progress& progress) {
+  std::int64_t widest = 0;
+  for (const architecture::ParameterId id : architecture::multiplied(layout)) {
+    widest = std::max(widest, layout.parameter(id).columns());
+  }
+  if (tokens >= widest) return;
+  progress.warn(std::to_string(tokens) + " tokens are fewer than the " + std::to_string(widest) +
+                " inputs of the widest matrix: its Gram matrix is singular and will be damped; "
+                "more --samples or a greater --length would help");
+}
+
 std::string fingerprint_of(const std::vector<data::Example>& examples) {
   std::uint64_t hash = examples.size();
   for (const data::Example& example : examples) {

@@ -21,6 +21,10 @@ std::vector<data::Example> draw(const CalibrateOptions& options, const ModelInpu
 std::vector<data::Example> random_examples(const ModelInputs& model, std::int64_t samples,
                                            std::int64_t length, std::uint64_t seed);
 
+// One warning where there are fewer tokens than a matrix has columns.
+void say_where_tokens_are_few(const architecture::Layout& layout, std::int64_t tokens,
+                              Progress& progress);
+
 // Of what the sequences hold, whatever text and tokenizer gave it.
 std::string fingerprint_of(const std::vector<data::Example>& examples);
 

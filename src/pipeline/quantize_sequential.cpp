@@ -5,9 +5,11 @@
 #include <optional>
 #include <utility>
 
+#include "calibrate_inputs.h"
 #include "calibrate_sequences.h"
 #include "matrices_at_once.h"
 #include "qloft/adapter.h"
+#include "qloft/checkpoint/finite.h"
 #include "qloft/core/side_by_side.h"
 #include "qloft/io/option_json.h"
 #include "qloft/pipeline/option_lists.h"
@@ -25,9 +27,18 @@ ModelInputs open(const CalibrateOptions& calibration) {
   return open_model(exact);
 }
 
-std::vector<data::Example> draw(const CalibrateOptions& calibration, Progress& progress) {
+std::vector<data::Example> draw_examples(const CalibrateOptions& calibration, Progress& progress) {
+  const ModelInputs model = open(calibration);
+  checkpoint::expect_finite(model.files.source());
   data::Omissions omissions;
-  return draw_sequences(calibration, open(calibration), omissions, progress).examples;
+  std::vector<data::Example> out = draw_sequences(calibration, model, omissions, progress).examples;
+  omissions.left_out = 0;  // Gram matrices are of all inputs
+  omissions.first_left_out.reset();
+  for (const std::string& note : omissions.notes()) progress.warn(note);
+  std::int64_t tokens = 0;
+  for (const data::Example& example : out) tokens += std::ssize(example.ids);
+  say_where_tokens_are_few(model.files.layout(), tokens, progress);
+  return out;
 }
 
 // Q + s B A.
@@ -73,7 +84,7 @@ SequentialQuantizer::SequentialQuantizer(const CalibrateOptions& calibration,
                                          Progress& progress)
     : files_(files),
       job_(job),
-      sequences_(draw(calibration, progress)),
+      sequences_(draw_examples(calibration, progress)),
       loaded_(load_model(open(calibration), progress)),
       inputs_(loaded_.model, sequences_) {}
 
