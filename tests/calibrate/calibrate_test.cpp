@@ -13,21 +13,10 @@
 
 #include "qloft/core.h"
 #include "qloft/objectives.h"
-#include "small_llama.h"
+#include "tiny_decoder.h"
 
 namespace qloft::calibrate {
 namespace {
-
-architecture::Layout tiny() {
-  io::Json config = test::small_llama_config();
-  config.update({{"hidden_size", 48},
-                 {"intermediate_size", 80},
-                 {"num_hidden_layers", 2},
-                 {"num_attention_heads", 3},
-                 {"num_key_value_heads", 1},
-                 {"initializer_range", 0.2}});
-  return architecture::read_layout(config, "config.json");
-}
 
 data::Example sequence(std::int64_t length, std::uint64_t seed) {
   data::Example out;
@@ -74,8 +63,8 @@ TEST(Windows, AreAsManyAsTheTextHas) {
 
 // torch's own gradients of all weights are the reference.
 TEST(Fisher, IsTheMeanSquareOfTorchsGradientsByRowAndColumn) {
-  auto trained = model::Model::random(tiny(), {.train_weights = true}, 3);
-  auto frozen = model::Model::random(tiny(), {}, 3);
+  auto trained = model::Model::random(test::tiny_decoder(), {.train_weights = true}, 3);
+  auto frozen = model::Model::random(test::tiny_decoder(), {}, 3);
   const data::Example example = sequence(40, 5);
   const auto loss =
       objectives::next_token(trained, {tensor_of(example.ids)}, tensor_of(example.loss_mask));
@@ -107,7 +96,7 @@ TEST(Fisher, IsTheMeanSquareOfTorchsGradientsByRowAndColumn) {
 }
 
 TEST(Fisher, OfTheOutputMatrixIsTheSameFromGradientsKeptAndMadeAnew) {
-  auto model = model::Model::random(tiny(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   const data::Example example = sequence(40, 5);
   const auto gradients_by = [&](std::int64_t logit_bytes) {
     at::Tensor found = at::zeros({512, 48});
@@ -131,7 +120,7 @@ TEST(Fisher, OfTheOutputMatrixIsTheSameFromGradientsKeptAndMadeAnew) {
 }
 
 TEST(Fisher, AddsUpOverSequencesAndLeavesOutOneThatTeachesNothing) {
-  auto model = model::Model::random(tiny(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   Fisher once, twice;
   add_next_tokens(model, model::kNoAdapter, sequence(20, 1), {.fisher = &once});
   add_next_tokens(model, model::kNoAdapter, sequence(20, 1), {.fisher = &twice});
@@ -147,7 +136,7 @@ TEST(Fisher, AddsUpOverSequencesAndLeavesOutOneThatTeachesNothing) {
 
 // The inputs that a whole forward pass shows an observer are the reference.
 TEST(Gram, IsTheMeanOfInputsTimesInputsOfTheWholeModel) {
-  auto model = model::Model::random(tiny(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   const std::vector<data::Example> examples = {sequence(30, 1), sequence(17, 2)};
   std::map<std::string, at::Tensor> expected;
   model.observe({.input =
@@ -189,7 +178,7 @@ TEST(Gram, IsTheMeanOfInputsTimesInputsOfTheWholeModel) {
 }
 
 TEST(Gram, BeginsAtALaterLayerWithTheSameNumbers) {
-  auto model = model::Model::random(tiny(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   const std::vector<data::Example> examples = {sequence(30, 1)};
   const auto collect = [&](std::int64_t first) {
     std::map<std::string, std::vector<float>> found;
@@ -208,7 +197,7 @@ TEST(Gram, BeginsAtALaterLayerWithTheSameNumbers) {
 
 // Whether activations are kept or recomputed; the second sequence teaches nothing, and is counted.
 TEST(Gram, ComesFromTheForwardPassOfTheFisherInformationToo) {
-  auto model = model::Model::random(tiny(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   std::vector<data::Example> examples = {sequence(30, 1), sequence(17, 2)};
   examples[1].loss_mask.assign(17, 0);
   std::map<std::string, std::vector<float>> expected;
@@ -241,7 +230,7 @@ TEST(Gram, ComesFromTheForwardPassOfTheFisherInformationToo) {
 }
 
 TEST(Gram, HasItsSizeForetold) {
-  auto model = model::Model::random(tiny(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   for (const TokenWeights weights : {TokenWeights::even, TokenWeights::loss}) {
     GramSums grams(model, weights);
     std::size_t bytes = 0;
@@ -252,7 +241,7 @@ TEST(Gram, HasItsSizeForetold) {
 
 // What the observer of a backward pass of the summed loss is shown is the reference.
 TEST(Gram, CountsTokensByTheMeanSquareOfTheLossesGradientByTheOutputs) {
-  auto model = model::Model::random(tiny(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   std::vector<data::Example> examples = {sequence(30, 1), sequence(17, 2), sequence(11, 3)};
   examples[1].loss_mask.assign(17, 0);
   std::map<std::string, at::Tensor> expected;

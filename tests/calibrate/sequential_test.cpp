@@ -14,25 +14,13 @@
 #include "qloft/calibrate.h"
 #include "qloft/core.h"
 #include "qloft/linalg.h"
-#include "small_llama.h"
+#include "tiny_decoder.h"
 
 namespace qloft::calibrate {
 namespace {
 
 using architecture::ParameterId;
 using at::Tensor;
-
-architecture::Layout decoder(io::Json more = io::Json::object()) {
-  io::Json config = test::small_llama_config();
-  config.update({{"hidden_size", 48},
-                 {"intermediate_size", 80},
-                 {"num_hidden_layers", 2},
-                 {"num_attention_heads", 3},
-                 {"num_key_value_heads", 1},
-                 {"initializer_range", 0.2}});
-  config.update(more);
-  return architecture::read_layout(config, "config.json");
-}
 
 std::vector<data::Example> sequences() {
   std::vector<data::Example> out(3);
@@ -103,7 +91,7 @@ void expect_mean(const Matrix& found, const Tensor& sum, std::int64_t tokens,
 }
 
 TEST(SequentialInputs, AreThoseOfWholePassesThroughEitherModel) {
-  auto model = model::Model::random(decoder(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   const auto examples = sequences();
   std::int64_t tokens = 0;
   for (const auto& example : examples) tokens += std::ssize(example.ids);
@@ -140,7 +128,7 @@ TEST(SequentialInputs, AreThoseOfWholePassesThroughEitherModel) {
 }
 
 TEST(SequentialInputs, LeaveTheModelAsItWas) {
-  auto model = model::Model::random(decoder(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   const auto examples = sequences();
   const auto before = whole_passes(model, examples, {});
   SequentialInputs inputs(model, examples);
@@ -154,7 +142,7 @@ TEST(SequentialInputs, LeaveTheModelAsItWas) {
 }
 
 TEST(SequentialInputs, HaveNoShiftWhereNothingIsReplaced) {
-  auto model = model::Model::random(decoder(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   const auto examples = sequences();
   SequentialInputs inputs(model, examples);
   const Progress silent;
@@ -165,7 +153,7 @@ TEST(SequentialInputs, HaveNoShiftWhereNothingIsReplaced) {
 }
 
 TEST(SequentialInputs, GoOnFromTheStatesBetweenTwoBlocks) {
-  auto model = model::Model::random(decoder(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   const auto examples = sequences();
   const Progress silent;
   const std::string module = "model.layers.0.mlp.down_proj";
@@ -185,7 +173,7 @@ struct Stopping : Progress {
 };
 
 TEST(SequentialInputs, StopWhereTheyAreAskedTo) {
-  auto model = model::Model::random(decoder(), {}, 3);
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   const auto examples = sequences();
   SequentialInputs inputs(model, examples);
   EXPECT_THROW(inputs.of(named(model, "model.layers.0.mlp.down_proj"), Stopping()), Interrupted);
@@ -194,10 +182,10 @@ TEST(SequentialInputs, StopWhereTheyAreAskedTo) {
 
 // Which expert sees a token depends on what is before it.
 TEST(SequentialInputs, OfExpertsAreThoseOfAllOfThemWithoutAShift) {
-  auto model = model::Model::random(decoder({{"model_type", "mixtral"},
-                                             {"architectures", {"MixtralForCausalLM"}},
-                                             {"num_local_experts", 4},
-                                             {"num_experts_per_tok", 2}}),
+  auto model = model::Model::random(test::tiny_decoder({{"model_type", "mixtral"},
+                                                        {"architectures", {"MixtralForCausalLM"}},
+                                                        {"num_local_experts", 4},
+                                                        {"num_experts_per_tok", 2}}),
                                     {}, 3);
   const auto examples = sequences();
   SequentialInputs inputs(model, examples);
