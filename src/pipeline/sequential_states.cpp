@@ -44,8 +44,9 @@ bool read(const io::SafetensorsFile& file, const std::string& prefix,
   for (std::size_t i = 0; i < like.size(); ++i) {
     const io::TensorInfo wanted = info_of(prefix + std::to_string(i), like[i]);
     const io::TensorInfo* found = file.find(wanted.name);
-    if (found == nullptr || found->type != wanted.type || found->shape != wanted.shape)
-      return false;
+    const bool fits =
+        found != nullptr && found->type == wanted.type && found->shape == wanted.shape;
+    if (!fits) return false;
     Tensor state = at::empty_like(like[i]);
     std::ranges::copy(file.bytes(*found), static_cast<std::byte*>(state.mutable_data_ptr()));
     out.push_back(std::move(state));

@@ -136,9 +136,8 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
   v("--chat-template", o.chat_template, kChatTemplateHelp);
   v("--inputs", o.inputs,
     "what matrices are calibrated on: full (inputs in the full model), quantized (behind those "
-    "that "
-    "are quantized already, whose errors are made up for; slower), or auto (quantized, by the "
-    "method auto for a decoder with --data)");
+    "that are quantized already, whose errors are made up for; slower), or auto (quantized, by "
+    "the method auto for a decoder with --data)");
   visit_loop(o, v);
   v("--adapter-dtype", o.adapter_dtype,
     "how the adapter is stored: auto (bf16 for a model of 16 bits, else f32; by the method auto f8 "
