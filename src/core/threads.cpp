@@ -105,17 +105,21 @@ class ThreadPool {
     {
       std::scoped_lock lock(mutex_);
       job_ = &job;
-      busy_ = static_cast<int>(workers_.size());
       ++generation_;
     }
     wake_.notify_all();
     inside_parallel_for = true;
     job.work();
     inside_parallel_for = false;
+    // Nothing is left to take: who has not begun need not be waited for, and may be asleep, or
+    // without a processor, for longer than the job took.
+    {
+      std::scoped_lock lock(mutex_);
+      job_ = nullptr;
+    }
     spin_until([&] { return busy_.load(std::memory_order_relaxed) == 0; });
     std::unique_lock lock(mutex_);
     done_.wait(lock, [this] { return busy_ == 0; });
-    job_ = nullptr;
   }
 
  private:
@@ -143,6 +147,8 @@ class ThreadPool {
         if (stop_) return;
         seen = generation_;
         job = job_;
+        if (job == nullptr) continue;
+        ++busy_;
       }
       job->work();
       std::scoped_lock lock(mutex_);
@@ -155,9 +161,9 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable done_;
-  Job* job_ = nullptr;
+  Job* job_ = nullptr;  // as long as something may be left of it
   // Changed under the mutex; read without it while spinning.
-  std::atomic<int> busy_ = 0;
+  std::atomic<int> busy_ = 0;  // workers inside the job
   std::atomic<std::uint64_t> generation_ = 0;
   std::atomic<bool> stop_ = false;
 };

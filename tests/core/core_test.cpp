@@ -142,6 +142,22 @@ TEST(ParallelFor, VisitsEveryIndexOnce) {
   }
 }
 
+// Most end before a worker has seen them: none may be taken up by it, or forgotten, after that.
+TEST(ParallelFor, ManyShortOnesFollowEachOtherOnMoreThreadsThanProcessors) {
+  const int before = thread_count();
+  set_thread_count(16);
+  std::int64_t sum = 0;
+  for (std::int64_t round = 0; round < 2000; ++round) {
+    std::vector<std::int64_t> values(3);
+    parallel_for(std::ssize(values), 1, [&](std::int64_t begin, std::int64_t) {
+      values[static_cast<std::size_t>(begin)] = round;
+    });
+    for (const std::int64_t value : values) sum += value;
+  }
+  set_thread_count(before);
+  EXPECT_EQ(sum, 3 * 1999 * 2000 / 2);
+}
+
 TEST(ParallelFor, RethrowsTheBodysException) {
   EXPECT_THROW(parallel_for(100, 1,
                             [](std::int64_t begin, std::int64_t) {
