@@ -29,6 +29,25 @@ void expect_going_on(const Progress& progress) {
   if (progress.stop_requested()) throw Interrupted({}, "stopped");
 }
 
+// Of one matrix, or several.
+struct Sums {
+  std::string module;
+  backend::GramSum gram;
+  Tensor shift;
+
+  Sums(std::string name, std::int64_t columns, at::Device device)
+      : module(std::move(name)), gram(columns, device) {}
+
+  void add(const Tensor& x, const Tensor& difference) {
+    gram.add(x);
+    if (!shift.defined()) {
+      const std::int64_t n = gram.size();
+      shift = at::zeros({n, n}, at::TensorOptions(at::kFloat).device(x.device()));
+    }
+    backend::add_products(difference, x, shift);
+  }
+};
+
 Matrix mean_of(const Tensor& sums, std::int64_t tokens) {
   const Tensor here = backend::as_f32(sums.cpu());
   Matrix out(here.size(0), here.size(1));
@@ -55,8 +74,8 @@ Matrix mean_of(backend::GramSum& sum, std::int64_t tokens) {
 }  // namespace
 
 SequentialInputs::SequentialInputs(model::Model& model, std::span<const data::Example> sequences,
-                                   double kept_inputs)
-    : model_(model), sequences_(sequences), kept_inputs_(kept_inputs) {
+                                   const KeptWeights* weights, double kept_inputs)
+    : model_(model), sequences_(sequences), weights_(weights), kept_inputs_(kept_inputs) {
   for (const data::Example& sequence : sequences_) tokens_ += std::ssize(sequence.ids);
 }
 
@@ -145,35 +164,61 @@ void SequentialInputs::see_experts(const Tensor& state, ParameterId holder,
   model_.block(block_, state.to(model_.device()), {});
 }
 
-SequentialSums SequentialInputs::of(ParameterId id, const Progress& progress) {
+Tensor SequentialInputs::weights_of(const std::string& module, std::size_t sequence) const {
+  const auto found = weights_->find(module);
+  const std::span<const float> all =
+      found == weights_->end() ? std::span<const float>() : found->second;
+  std::int64_t first = 0, count = full_[sequence].size(1);
+  for (std::size_t i = 0; i < sequence; ++i) first += full_[i].size(1);
+  if (std::ssize(all) < first + count) {
+    throw InputError({{}, module}, "expected a weight for each of its inputs, found " +
+                                       std::to_string(all.size()));
+  }
+  Tensor out = at::empty({count, 1}, at::kFloat);
+  std::ranges::copy(all.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
+                    out.mutable_data_ptr<float>());
+  return out.to(model_.device());
+}
+
+std::vector<SequentialSums> SequentialInputs::of(std::span<const ParameterId> group,
+                                                 const Progress& progress) {
   const at::NoGradGuard no_grad;
   if (full_.empty()) begin();
   const architecture::Layout& layout = model_.layout();
-  const architecture::Parameter& parameter = layout.parameter(id);
-  const std::string shown_by = layout.parameter(parameter.input_of).module();
-  backend::GramSum gram(parameter.columns(), model_.device());
-  Tensor shift;
-  if (parameter.expert < 0) {
-    shift = at::zeros({parameter.columns(), parameter.columns()},
-                      at::TensorOptions(at::kFloat).device(model_.device()));
+  const architecture::Parameter& first = layout.parameter(group.front());
+  const std::string shown_by = layout.parameter(first.input_of).module();
+  const bool routed = first.expert >= 0;
+  const bool weighed = weights_ != nullptr && !routed && block_ < layout.layers();
+  std::vector<Sums> sums;
+  for (const ParameterId id : weighed ? group : group.first(1)) {
+    sums.emplace_back(layout.parameter(id).module(), first.columns(), model_.device());
   }
   if (full_behind_.empty() && block_ < layout.layers()) keep_full_inputs(progress);
   for (std::size_t i = 0; i < full_.size(); ++i) {
     expect_going_on(progress);
-    if (parameter.expert >= 0) {
+    if (routed) {
       const model::Exchanged exchanged(model_, replaced_);
-      see_experts(quantized_[i], parameter.input_of, [&](const Tensor& x) { gram.add(x); });
+      see_experts(quantized_[i], first.input_of, [&](const Tensor& x) { sums[0].gram.add(x); });
       continue;
     }
     const Tensor y = full_input(i, shown_by);
     const model::Exchanged exchanged(model_, replaced_);
     const Tensor x = seen(quantized_[i], shown_by);
-    gram.add(x);
-    backend::add_products(y - x, x, shift);
+    const Tensor difference = y - x;
+    for (Sums& one : sums) {
+      if (!weighed) {
+        one.add(x, difference);
+        continue;
+      }
+      const Tensor roots = weights_of(one.module, i).sqrt();
+      one.add(x.mul(roots).to(x.scalar_type()), difference.mul(roots).to(x.scalar_type()));
+    }
   }
-  SequentialSums out;
-  out.gram = mean_of(gram, tokens_);
-  if (shift.defined()) out.shift = mean_of(shift, tokens_);
+  std::vector<SequentialSums> out;
+  for (Sums& one : sums) {
+    out.push_back(
+        {mean_of(one.gram, tokens_), one.shift.defined() ? mean_of(one.shift, tokens_) : Matrix()});
+  }
   return out;
 }
 

@@ -125,6 +125,13 @@ void check(const QuantizeOptions& o) {
       "expected data to run the quantized model on (--data TEXT or --random-tokens), found none");
   refuse((o.samples || o.length) && !calibrates(o), o.samples ? "samples" : "length",
          "expected data that sequences are drawn of (--data TEXT or --random-tokens), found none");
+  if (o.token_weights != kAuto) {
+    if (!statistics::token_weights_from_name(o.token_weights)) {
+      refuse_value(o.token_weights, "token_weights", {kAuto, "even", "loss"});
+    }
+    refuse(!calibrates(o), "token_weights",
+           "expected data whose tokens count (--data TEXT or --random-tokens), found none");
+  }
   refuse(!o.chat_template.empty() && o.data.empty(), "chat_template",
          "expected none without --data: only conversations need one");
   refuse(o.recover < 0, "recover", "expected 0 or more, found " + std::to_string(o.recover));
@@ -187,6 +194,7 @@ decompose::Metric planning_metric(const QuantizeOptions& o) {
 // What a plan is made by compares matrices, where the model has a loss on the data.
 statistics::TokenWeights token_weights_of(const QuantizeOptions& o, const fs::path& model) {
   using statistics::TokenWeights;
+  if (o.token_weights != kAuto) return *statistics::token_weights_from_name(o.token_weights);
   if (!plans(o) || !decompose::needs_gram(planning_metric(o))) return TokenWeights::even;
   const architecture::Layout layout = layout_of(model);
   const bool has_loss =
@@ -217,6 +225,7 @@ CalibrateOptions calibration_of(const QuantizeOptions& o) {
   if (o.samples) calibration.samples = *o.samples;
   calibration.length = sequence_length(o, checkpoint::resolve(o.model));
   calibration.seed = o.seed;
+  if (o.token_weights != kAuto) calibration.token_weights = o.token_weights;
   return calibration;
 }
 
@@ -333,6 +342,7 @@ Resolved worked_out(const QuantizeOptions& options, Progress& progress) {
     o.random_tokens = false;
     o.samples.reset();
     o.length.reset();
+    o.token_weights = kAuto;
     o.task.clear();
     o.columns = {};
   }
@@ -352,7 +362,7 @@ bool needs_statistics(const QuantizeOptions& o) {
 
 bool leaves_open(const QuantizeOptions& o) {
   return o.method == kAuto || calibrates(o) || plans(o) || o.inputs != kAuto || o.samples ||
-         o.length;
+         o.length || o.token_weights != kAuto;
 }
 
 QuantizeOptions without_work(const QuantizeOptions& options) {

@@ -106,16 +106,13 @@ const char* label_of(const calibrate::SequenceSums& sums) {
                                                           : "Fisher information and Gram matrices";
 }
 
-// All that are there.
-void collect_in_one_pass(LoadedModel& loaded, const Sequences& sequences,
-                         const WrittenNames& written, OutputFolder& folder,
-                         io::SafetensorsWriter& writer, const calibrate::SequenceSums& sums,
-                         Progress& progress) {
+// Adds all sequences, on from what an interrupted run had added.
+void add_sequences(LoadedModel& loaded, const Sequences& sequences, OutputFolder& folder,
+                   const calibrate::SequenceSums& sums, Progress& progress) {
   const std::vector<data::Example>& examples = sequences.examples;
   const fs::path state = folder.path() / kFisherFile;
   const std::int64_t total = std::ssize(examples);
-  std::int64_t done = read_sums(state, total, loaded.model.layout(), sums), tokens = 0;
-  for (const data::Example& example : examples) tokens += std::ssize(example.ids);
+  std::int64_t done = read_sums(state, total, loaded.model.layout(), sums);
   loaded.model.set_checkpointing(!keeps_activations(loaded.model, examples));
   progress.begin(label_of(sums), static_cast<std::uint64_t>(total), "sequences");
   if (done > 0) progress.update(static_cast<std::uint64_t>(done), "resumed");
@@ -138,6 +135,17 @@ void collect_in_one_pass(LoadedModel& loaded, const Sequences& sequences,
   }
   progress.end();
   loaded.model.set_checkpointing(false);
+}
+
+// All that are there.
+void collect_in_one_pass(LoadedModel& loaded, const Sequences& sequences,
+                         const WrittenNames& written, OutputFolder& folder,
+                         io::SafetensorsWriter& writer, const calibrate::SequenceSums& sums,
+                         Progress& progress) {
+  add_sequences(loaded, sequences, folder, sums, progress);
+  const std::int64_t total = std::ssize(sequences.examples);
+  std::int64_t tokens = 0;
+  for (const data::Example& example : sequences.examples) tokens += std::ssize(example.ids);
   if (sums.grams != nullptr) {
     calibrate::finish_grams(*sums.grams, tokens, gram_sink(writer, written));
   }
@@ -190,6 +198,20 @@ void collect_gram(LoadedModel& loaded, const std::vector<data::Example>& example
 }
 
 }  // namespace
+
+calibrate::KeptWeights collect_token_weights(LoadedModel& loaded, const Sequences& sequences,
+                                             OutputFolder& folder, Progress& progress) {
+  calibrate::KeptWeights out;
+  add_sequences(loaded, sequences, folder, {.fisher = nullptr, .grams = nullptr, .weights = &out},
+                progress);
+  return out;
+}
+
+void remove_sums(const fs::path& folder) {
+  std::error_code error;
+  fs::remove(folder / kFisherFile, error);
+  if (error) throw SystemError({folder / kFisherFile, {}}, "cannot be removed", error.value());
+}
 
 void collect(LoadedModel& loaded, const Sequences& sequences, const WrittenNames& written,
              const statistics::Origin& origin, OutputFolder& folder, CalibrateReport& report,

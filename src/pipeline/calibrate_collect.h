@@ -1,6 +1,7 @@
 #pragma once
 // Takes the sequences of calibrate through the model and writes what they add up to.
 
+#include <filesystem>
 #include <string>
 
 #include "calibrate_sequences.h"
@@ -29,5 +30,11 @@ struct WrittenNames {
 void collect(LoadedModel& loaded, const Sequences& sequences, const WrittenNames& written,
              const statistics::Origin& origin, OutputFolder& folder, CalibrateReport& report,
              Progress& progress);
+
+// What each token counts by the loss, of all linear layers but the output matrix. Sums so far stand
+// in the folder, until remove_sums(), for a run that goes on. Throws as collect().
+calibrate::KeptWeights collect_token_weights(LoadedModel& loaded, const Sequences& sequences,
+                                             OutputFolder& folder, Progress& progress);
+void remove_sums(const std::filesystem::path& folder);
 
 }  // namespace qloft::pipeline

@@ -13,6 +13,7 @@
 
 #include "adapter_storage.h"
 #include "automatic.h"
+#include "calibrate_collect.h"
 #include "clock.h"
 #include "decompose_target.h"
 #include "matrices_at_once.h"
@@ -227,16 +228,16 @@ QuantizeReport quantize_only(const QuantizeOptions& asked, Progress& progress) {
   say_what_is_unreached(job.statistics, job.targets, job.recipe.metric, progress);
   const bool all_done = output.done().size() == job.targets.size();
   if (calibration && !all_done) {
-    SequentialQuantizer sequential(*calibration, files, job, progress);
-    quantize_matrices(job, output, progress, [&](const AddDecomposed& add) {
-      sequential.run(folder, output, add, progress);
-    });
+    SequentialQuantizer sequential(*calibration, files, job, folder, progress);
+    quantize_matrices(job, output, progress,
+                      [&](const AddDecomposed& add) { sequential.run(output, add, progress); });
   } else {
     quantize_matrices(job, output, progress, [&](const AddDecomposed& add) {
       decompose_all(files, job, output, add, progress);
     });
   }
   remove_states(folder.path());
+  remove_sums(folder.path());
   copy_others(files, job, output);
   summarize(job, output, report);
   checkpoint::copy_companions(source.folder(), folder.path());

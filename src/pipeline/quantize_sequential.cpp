@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "calibrate_collect.h"
 #include "calibrate_inputs.h"
 #include "calibrate_sequences.h"
 #include "matrices_at_once.h"
@@ -21,22 +22,28 @@ namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
 
+bool counts_by_loss(const CalibrateOptions& calibration) {
+  return calibration.token_weights == statistics::name(statistics::TokenWeights::loss);
+}
+
 ModelInputs open(const CalibrateOptions& calibration) {
   ModelOptions exact = calibration.model;
   exact.output_type = "stored";  // matrices are put in its place
   return open_model(exact);
 }
 
-std::vector<data::Example> draw_examples(const CalibrateOptions& calibration, Progress& progress) {
+Sequences draw(const CalibrateOptions& calibration, Progress& progress) {
   const ModelInputs model = open(calibration);
   checkpoint::expect_finite(model.files.source());
   data::Omissions omissions;
-  std::vector<data::Example> out = draw_sequences(calibration, model, omissions, progress).examples;
-  omissions.left_out = 0;  // Gram matrices are of all inputs
-  omissions.first_left_out.reset();
+  Sequences out = draw_sequences(calibration, model, omissions, progress);
+  if (!counts_by_loss(calibration)) {
+    omissions.left_out = 0;  // Gram matrices are of all inputs
+    omissions.first_left_out.reset();
+  }
   for (const std::string& note : omissions.notes()) progress.warn(note);
   std::int64_t tokens = 0;
-  for (const data::Example& example : out) tokens += std::ssize(example.ids);
+  for (const data::Example& example : out.examples) tokens += std::ssize(example.ids);
   say_where_tokens_are_few(model.files.layout(), tokens, progress);
   return out;
 }
@@ -81,12 +88,16 @@ io::Json sequential_work(const CalibrateOptions& calibration) {
 
 SequentialQuantizer::SequentialQuantizer(const CalibrateOptions& calibration,
                                          const quantized::ModelFiles& files, const QuantizeJob& job,
-                                         Progress& progress)
+                                         OutputFolder& folder, Progress& progress)
     : files_(files),
       job_(job),
-      sequences_(draw_examples(calibration, progress)),
+      folder_(folder),
+      by_loss_(counts_by_loss(calibration)),
+      sequences_(draw(calibration, progress)),
       loaded_(load_model(open(calibration), progress)),
-      inputs_(loaded_.model, sequences_) {}
+      inputs_(loaded_.model, sequences_.examples, by_loss_ ? &weights_ : nullptr) {
+  if (by_loss_) weights_ = collect_token_weights(loaded_, sequences_, folder, progress);
+}
 
 void SequentialQuantizer::finish(const QuantizeTarget& target, const DecomposedTarget& one,
                                  const AddDecomposed& add) {
@@ -96,20 +107,25 @@ void SequentialQuantizer::finish(const QuantizeTarget& target, const DecomposedT
 
 void SequentialQuantizer::quantize(std::span<const QuantizeTarget> group, const AddDecomposed& add,
                                    Progress& progress) {
-  decompose::Statistics statistics;
-  {
-    calibrate::SequentialSums sums = inputs_.of(group.front().id, progress);
-    statistics.gram = std::move(sums.gram);
-    statistics.shift = std::move(sums.shift);
-  }
   std::vector<const QuantizeTarget*> targets;
-  for (const QuantizeTarget& target : group) targets.push_back(&target);
+  std::vector<architecture::ParameterId> ids;
+  for (const QuantizeTarget& target : group) {
+    targets.push_back(&target);
+    ids.push_back(target.id);
+  }
+  std::vector<decompose::Statistics> statistics;
+  for (calibrate::SequentialSums& sums : inputs_.of(ids, progress)) {
+    decompose::Statistics& one = statistics.emplace_back();
+    one.gram = std::move(sums.gram);
+    one.shift = std::move(sums.shift);
+  }
   std::vector<std::optional<DecomposedTarget>> found(group.size());
   side_by_side(
       std::ssize(group), matrices_at_once(targets, job_.recipe), progress,
       [&](std::int64_t i) {
         const auto at = static_cast<std::size_t>(i);
-        found[at] = decompose_target(files_, group[at], job_, statistics);
+        found[at] =
+            decompose_target(files_, group[at], job_, statistics[statistics.size() == 1 ? 0 : at]);
       },
       [&](std::int64_t i) {
         const auto at = static_cast<std::size_t>(i);
@@ -117,8 +133,8 @@ void SequentialQuantizer::quantize(std::span<const QuantizeTarget> group, const 
       });
 }
 
-void SequentialQuantizer::go_on(const fs::path& folder, const QuantizedOutput& output) {
-  auto states = read_states(folder, inputs_.states());
+void SequentialQuantizer::go_on(const QuantizedOutput& output) {
+  auto states = read_states(folder_.path(), inputs_.states());
   if (!states) return;
   const bool whole = std::ranges::all_of(job_.targets, [&](const QuantizeTarget& target) {
     return (target.layer && *target.layer >= states->block) ||
@@ -127,15 +143,15 @@ void SequentialQuantizer::go_on(const fs::path& folder, const QuantizedOutput& o
   if (whole) inputs_.restore(std::move(*states));
 }
 
-void SequentialQuantizer::run(OutputFolder& folder, QuantizedOutput& output,
-                              const AddDecomposed& add, Progress& progress) {
+void SequentialQuantizer::run(QuantizedOutput& output, const AddDecomposed& add,
+                              Progress& progress) {
   const std::vector<QuantizeTarget>& targets = job_.targets;
   std::size_t next = 0;
   for (; next < targets.size() && targets[next].input_of.empty(); ++next) {
     // The embedding, of whose inputs nothing is known.
     finish(targets[next], decompose_target(files_, targets[next], job_), add);
   }
-  if (folder.resumes()) go_on(folder.path(), output);
+  if (folder_.resumes()) go_on(output);
   while (next < targets.size()) {
     const std::span<const QuantizeTarget> group = group_at(targets, next);
     const std::int64_t block = group.front().layer.value_or(loaded_.model.layout().layers());
@@ -144,7 +160,7 @@ void SequentialQuantizer::run(OutputFolder& folder, QuantizedOutput& output,
     if (inputs_.block() < block) {
       while (inputs_.block() < block) inputs_.advance(progress);
       output.flush();
-      write_states(folder.path(), inputs_.states());
+      write_states(folder_.path(), inputs_.states());
     }
     quantize(group, add, progress);
   }

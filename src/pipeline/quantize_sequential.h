@@ -4,11 +4,12 @@
 #include <span>
 #include <vector>
 
+#include "calibrate_sequences.h"
 #include "decompose_target.h"
 #include "load.h"
+#include "qloft/calibrate.h"
 #include "qloft/calibrate/sequential.h"
 #include "qloft/core/progress.h"
-#include "qloft/data.h"
 #include "qloft/io.h"
 #include "qloft/pipeline/calibrate.h"
 #include "qloft/pipeline/output.h"
@@ -23,27 +24,30 @@ io::Json sequential_work(const CalibrateOptions& calibration);
 
 class SequentialQuantizer {
  public:
-  // Draws the sequences and loads the model. `files` and `job` are to outlive this.
+  // Draws the sequences, loads the model and takes them through it where their tokens count by the
+  // loss. What is referred to is to outlive this. Throws Interrupted where progress asks to stop.
   SequentialQuantizer(const CalibrateOptions& calibration, const quantized::ModelFiles& files,
-                      const QuantizeJob& job, Progress& progress);
+                      const QuantizeJob& job, OutputFolder& folder, Progress& progress);
 
   // Decomposes the job's matrices in the order of the forward pass and gives each to `add`. The
   // states between two blocks stand in the folder: a run that goes on there begins with the last
   // block before which they were kept, and gives matrices of it that were done once more, to the
   // same bytes. Throws Interrupted where progress asks to stop, and what `add` throws.
-  void run(OutputFolder& folder, QuantizedOutput& output, const AddDecomposed& add,
-           Progress& progress);
+  void run(QuantizedOutput& output, const AddDecomposed& add, Progress& progress);
 
  private:
   void quantize(std::span<const QuantizeTarget> group, const AddDecomposed& add,
                 Progress& progress);
   void finish(const QuantizeTarget& target, const DecomposedTarget& one, const AddDecomposed& add);
-  void go_on(const std::filesystem::path& folder, const QuantizedOutput& output);
+  void go_on(const QuantizedOutput& output);
 
   const quantized::ModelFiles& files_;
   const QuantizeJob& job_;
-  std::vector<data::Example> sequences_;
+  OutputFolder& folder_;
+  bool by_loss_;  // what tokens count
+  Sequences sequences_;
   LoadedModel loaded_;
+  calibrate::KeptWeights weights_;
   calibrate::SequentialInputs inputs_;
 };
 

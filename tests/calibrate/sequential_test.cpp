@@ -43,6 +43,10 @@ ParameterId named(const model::Model& model, const std::string& module) {
   throw Error({{}, module}, "expected such a matrix");
 }
 
+SequentialSums sums_of(SequentialInputs& inputs, ParameterId id) {
+  return std::move(inputs.of({&id, 1}, Progress()).front());
+}
+
 // Other values in a matrix's place.
 Matrix changed(const model::Model& model, const std::string& module) {
   const architecture::Parameter& parameter = model.layout().parameter(named(model, module));
@@ -97,11 +101,11 @@ TEST(SequentialInputs, AreThoseOfWholePassesThroughEitherModel) {
   for (const auto& example : examples) tokens += std::ssize(example.ids);
   const auto full = whole_passes(model, examples, {});
   for (const double kept : {kKeptInputs, 0.0}) {
-    SequentialInputs inputs(model, examples, kept);
+    SequentialInputs inputs(model, examples, nullptr, kept);
     const Progress silent;
     std::map<std::string, Matrix> replaced;
     const auto expect = [&](const std::string& module) {
-      const SequentialSums sums = inputs.of(named(model, module), silent);
+      const SequentialSums sums = sums_of(inputs, named(model, module));
       const Tensor x = whole_passes(model, examples, replaced).at(module), y = full.at(module);
       expect_mean(sums.gram, x.t().mm(x), tokens, module);
       expect_mean(sums.shift, (y - x).t().mm(x), tokens, module);
@@ -127,6 +131,50 @@ TEST(SequentialInputs, AreThoseOfWholePassesThroughEitherModel) {
   }
 }
 
+TEST(SequentialInputs, OfOneInputAreOfEachMatrixWhereItsTokensCountByWeights) {
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
+  const auto examples = sequences();
+  std::int64_t tokens = 0;
+  for (const auto& example : examples) tokens += std::ssize(example.ids);
+  const std::string block = "model.layers.0.";
+  const std::vector<std::string> modules = {block + "mlp.gate_proj", block + "mlp.up_proj"};
+  KeptWeights weights;
+  std::map<std::string, Tensor> as_tensor;
+  std::vector<ParameterId> group;
+  Random random(11);
+  for (const std::string& module : modules) {
+    std::vector<float>& own = weights[module];
+    for (std::int64_t i = 0; i < tokens; ++i) own.push_back(static_cast<float>(random.uniform()));
+    as_tensor[module] = at::empty({tokens, 1}, at::kDouble);
+    std::ranges::copy(own, as_tensor[module].data_ptr<double>());
+    group.push_back(named(model, module));
+  }
+  const auto full = whole_passes(model, examples, {});
+  std::map<std::string, Matrix> replaced;
+  const std::string value = block + "self_attn.v_proj";
+  replaced[value] = changed(model, value);
+  const auto quantized = whole_passes(model, examples, replaced);
+
+  SequentialInputs inputs(model, examples, &weights);
+  inputs.put(named(model, value), replaced[value].view());
+  const std::vector<SequentialSums> sums = inputs.of(group, Progress());
+  ASSERT_EQ(sums.size(), modules.size());
+  for (std::size_t i = 0; i < modules.size(); ++i) {
+    const Tensor x = quantized.at(modules[0]), y = full.at(modules[0]);
+    const Tensor weighed = x * as_tensor.at(modules[i]);
+    expect_mean(sums[i].gram, weighed.t().mm(x), tokens, modules[i]);
+    expect_mean(sums[i].shift, (y - x).t().mm(weighed), tokens, modules[i]);
+  }
+}
+
+TEST(SequentialInputs, NeedAWeightForEachToken) {
+  auto model = model::Model::random(test::tiny_decoder(), {}, 3);
+  const auto examples = sequences();
+  const KeptWeights weights = {{"model.layers.0.mlp.down_proj", std::vector<float>(30)}};
+  SequentialInputs inputs(model, examples, &weights);
+  EXPECT_THROW(sums_of(inputs, named(model, "model.layers.0.mlp.down_proj")), InputError);
+}
+
 TEST(SequentialInputs, LeaveTheModelAsItWas) {
   auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   const auto examples = sequences();
@@ -135,7 +183,7 @@ TEST(SequentialInputs, LeaveTheModelAsItWas) {
   const Progress silent;
   const std::string module = "model.layers.0.self_attn.q_proj";
   inputs.put(named(model, module), changed(model, module).view());
-  inputs.of(named(model, "model.layers.0.self_attn.o_proj"), silent);
+  sums_of(inputs, named(model, "model.layers.0.self_attn.o_proj"));
   inputs.advance(silent);
   const auto after = whole_passes(model, examples, {});
   for (const auto& [name, input] : before) EXPECT_TRUE(input.equal(after.at(name))) << name;
@@ -147,7 +195,7 @@ TEST(SequentialInputs, HaveNoShiftWhereNothingIsReplaced) {
   SequentialInputs inputs(model, examples);
   const Progress silent;
   inputs.advance(silent);
-  const SequentialSums sums = inputs.of(named(model, "model.layers.1.mlp.down_proj"), silent);
+  const SequentialSums sums = sums_of(inputs, named(model, "model.layers.1.mlp.down_proj"));
   EXPECT_EQ(std::ranges::count(sums.shift.values(), 0.f), sums.shift.size());
   EXPECT_GT(sums.gram(0, 0), 0.f);
 }
@@ -163,8 +211,8 @@ TEST(SequentialInputs, GoOnFromTheStatesBetweenTwoBlocks) {
   second.restore(first.states());
   EXPECT_EQ(second.block(), 1);
   const ParameterId next = named(model, "model.layers.1.self_attn.o_proj");
-  const Matrix shift = first.of(next, silent).shift;
-  EXPECT_TRUE(std::ranges::equal(second.of(next, silent).shift.values(), shift.values()));
+  const Matrix shift = sums_of(first, next).shift;
+  EXPECT_TRUE(std::ranges::equal(sums_of(second, next).shift.values(), shift.values()));
   EXPECT_GT(linalg::squared_norm(shift.view()), 0.0);
 }
 
@@ -176,7 +224,8 @@ TEST(SequentialInputs, StopWhereTheyAreAskedTo) {
   auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   const auto examples = sequences();
   SequentialInputs inputs(model, examples);
-  EXPECT_THROW(inputs.of(named(model, "model.layers.0.mlp.down_proj"), Stopping()), Interrupted);
+  const ParameterId down = named(model, "model.layers.0.mlp.down_proj");
+  EXPECT_THROW(inputs.of({&down, 1}, Stopping()), Interrupted);
   EXPECT_THROW(inputs.advance(Stopping()), Interrupted);
 }
 
@@ -189,7 +238,6 @@ TEST(SequentialInputs, OfExpertsAreThoseOfAllOfThemWithoutAShift) {
                                     {}, 3);
   const auto examples = sequences();
   SequentialInputs inputs(model, examples);
-  const Progress silent;
   const auto& parameters = model.layout().parameters;
   const auto down = std::ranges::find_if(parameters, [](const architecture::Parameter& p) {
     return p.expert == 1 && p.columns() == 80;
@@ -204,8 +252,7 @@ TEST(SequentialInputs, OfExpertsAreThoseOfAllOfThemWithoutAShift) {
     const Tensor x = seen.at(p.module()), sum = x.t().mm(x);
     expected = expected.defined() ? expected + sum : sum;
   }
-  const SequentialSums sums =
-      inputs.of(static_cast<ParameterId>(down - parameters.begin()), silent);
+  const SequentialSums sums = sums_of(inputs, static_cast<ParameterId>(down - parameters.begin()));
   EXPECT_TRUE(sums.shift.empty());
   expect_mean(sums.gram, expected, tokens, "down projections");
 }

@@ -88,6 +88,23 @@ TEST_F(Sequential, GoesOnAfterAnInterruptionToTheSameBytes) {
   }
 }
 
+TEST_F(Sequential, CountsTokensByTheLossWhereThatIsAsked) {
+  const auto by_loss = [&](const std::string& output) {
+    QuantizeOptions o = options(output);
+    o.token_weights = "loss";
+    return o;
+  };
+  quantize(options("even"), silent_);
+  const std::size_t all = quantize(by_loss("whole"), silent_).matrices.size();
+  EXPECT_NE(read_file(folder_ / "whole/model.safetensors"),
+            read_file(folder_ / "even/model.safetensors"));
+  EXPECT_FALSE(fs::exists(folder_ / "whole/fisher.safetensors"));
+  StopAt stop(all / 2 + 1);
+  EXPECT_THROW(quantize(by_loss("stopped"), stop), Interrupted);
+  quantize(by_loss("stopped"), silent_);
+  expect_same("whole", "stopped");
+}
+
 TEST_F(Sequential, IsTheChoiceOfTheMethodAutoForADecoderWithAText) {
   QuantizeOptions o = options("auto");
   o.inputs = "auto";
@@ -136,6 +153,10 @@ TEST_F(Sequential, RefusesWhatCannotBeTakenThroughOneBlockAfterTheOther) {
   o.inputs = "quantised";
   EXPECT_THAT(refused(o),
               HasSubstr("inputs: expected one of auto, full, quantized, found 'quantised'"));
+  o = options("out");
+  o.token_weights = "lost";
+  EXPECT_THAT(refused(o),
+              HasSubstr("token_weights: expected one of auto, even, loss, found 'lost'"));
   EXPECT_FALSE(fs::exists(folder_ / "out.work"));
 }
 

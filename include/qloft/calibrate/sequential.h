@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "qloft/calibrate.h"
 #include "qloft/core/matrix.h"
 #include "qloft/core/progress.h"
 #include "qloft/data.h"
@@ -19,7 +20,8 @@
 
 namespace qloft::calibrate {
 
-// Of the inputs x of a matrix behind quantized ones and y of the full model's: means over tokens.
+// Of the inputs x of a matrix behind quantized ones and y of the full model's: means over tokens,
+// each of which counts what the weights say, or all alike.
 struct SequentialSums {
   Matrix gram;   // x x^T
   Matrix shift;  // (y - x) x^T; empty where tokens cannot be held against each other
@@ -34,18 +36,20 @@ inline constexpr double kKeptInputs = 1 << 30;
 // full model's layers, where they take at most `kept_inputs` bytes; else they are made anew.
 class SequentialInputs {
  public:
-  // A decoder. The sequences are to outlive this.
+  // A decoder. With `weights`, of these sequences (calibrate.h), tokens count so, but for experts
+  // and the output matrix; without, all alike. Sequences and weights are to outlive this.
   SequentialInputs(model::Model& model, std::span<const data::Example> sequences,
-                   double kept_inputs = kKeptInputs);
+                   const KeptWeights* weights = nullptr, double kept_inputs = kKeptInputs);
 
   // The block at hand; behind the last one, where the output matrix is, the number of blocks.
   std::int64_t block() const { return block_; }
 
-  // Of the inputs that the matrix `id` shares with those of which gram_of() is the same, in the
-  // block at hand. Experts see other tokens than in the full model, so that theirs have no shift;
-  // their Gram matrix is that of all experts of the block. Throws Interrupted where progress asks
-  // to stop.
-  SequentialSums of(architecture::ParameterId id, const Progress& progress);
+  // Of the inputs of matrices in the block at hand that share one: of each, or where their tokens
+  // count alike one for all. Experts see other tokens than in the full model, so that theirs have
+  // no shift; their Gram matrix is that of all experts of the block. Throws Interrupted where
+  // progress asks to stop, InputError where weights are missing.
+  std::vector<SequentialSums> of(std::span<const architecture::ParameterId> group,
+                                 const Progress& progress);
   // From here on the second stream has these values [out, in] in the place of the matrix. The
   // embedding is to be put before all else, and matrices of a block before advance().
   void put(architecture::ParameterId id, MatrixView<const float> values);
@@ -70,11 +74,14 @@ class SequentialInputs {
   at::Tensor full_input(std::size_t sequence, const std::string& module);
   // Takes the full model's stream through the block at hand and keeps what its layers see.
   void keep_full_inputs(const Progress& progress);
+  // Of the tokens of a sequence of the streams, f32; undefined: they count alike.
+  at::Tensor weights_of(const std::string& module, std::size_t sequence) const;
   void see_experts(const at::Tensor& state, architecture::ParameterId holder,
                    const std::function<void(const at::Tensor&)>& see);
 
   model::Model& model_;
   std::span<const data::Example> sequences_;
+  const KeptWeights* weights_;
   std::int64_t tokens_ = 0;
   std::int64_t block_ = 0;
   double kept_inputs_;

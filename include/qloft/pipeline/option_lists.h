@@ -133,6 +133,8 @@ void visit_options(QuantizeOptions& o, Visitor& v) {
     "tokens of the vocabulary, drawn at random");
   v("--samples", o.samples, "sequences of --data or --random-tokens (128, 64)");
   v("--length", o.length, "tokens of such a sequence (512)");
+  v("--token-weights", o.token_weights,
+    "what its tokens count: even (all alike), loss (by the gradients of the loss), or auto");
   v("--chat-template", o.chat_template, kChatTemplateHelp);
   v("--inputs", o.inputs,
     "what matrices are calibrated on: full (inputs in the full model), quantized (behind those "

@@ -42,6 +42,8 @@ struct QuantizeOptions {
   // Of data or random_tokens, as CalibrateOptions'; none: 128 of 512 tokens (64 of random ones), or
   // what model and text allow.
   std::optional<std::int64_t> samples, length;
+  // Of these, as CalibrateOptions'. auto: "loss" where a plan is made, for that; else "even".
+  std::string token_weights = "auto";
   std::filesystem::path chat_template;  // for conversations in data, in place of the model's own
 
   // A file of `plan`: a format for each matrix in place of all that follows up to second_code and
