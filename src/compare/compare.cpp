@@ -54,15 +54,12 @@ void check_data(const Recipe& recipe, const Options& options) {
     check_task(spec, options);
   }
   for (const RowSpec& row : recipe.rows) {
-    if (row.calibrate && !row.calibrate->random_tokens)
-      expect_file(options.calibration, "calibration", row.field + ".calibrate");
-    if (row.recover) {
-      const fs::path& data = row.recover_data == "train" ? options.train : options.calibration;
-      expect_file(data, row.recover_data, row.field + ".recover");
-    }
-    if (!row.tune) continue;
-    const fs::path& data = row.tune_data == "train" ? options.train : options.calibration;
-    expect_file(data, row.tune_data, row.field + ".tune");
+    const auto expect = [&](const std::string& name, const char* stage) {
+      expect_file(data_set(name, options), name, row.field + stage);
+    };
+    if (row.calibrate && !row.calibrate->random_tokens) expect(row.calibrate_data, ".calibrate");
+    if (row.recover) expect(row.recover_data, ".recover");
+    if (row.tune) expect(row.tune_data, ".tune");
   }
 }
 

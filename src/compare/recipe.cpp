@@ -59,14 +59,14 @@ std::string slug_of(const std::string& name) {
 }
 
 // Which data set "data" names, taken out of the options.
-std::string take_data_set(Json& tune, const char* otherwise, const ErrorLocation& where) {
-  const auto found = tune.find("data");
-  if (found == tune.end()) return otherwise;
+std::string take_data_set(Json& stage, const char* otherwise, const ErrorLocation& where) {
+  const auto found = stage.find("data");
+  if (found == stage.end()) return otherwise;
   const Json name = *found;
   if (name != "train" && name != "calibration") {
     throw InputError(where, "expected train or calibration, found " + io::shown(name));
   }
-  tune.erase(found);
+  stage.erase(found);
   return name.get<std::string>();
 }
 
@@ -124,6 +124,7 @@ RowSpec row_of(Draft draft, const std::string& field, const fs::path& file) {
         read_options<pipeline::QuantizeOptions>(quantize, at("quantize"), kSetInQuantize);
   }
   if (!draft.calibrate.is_null()) {
+    row.calibrate_data = take_data_set(draft.calibrate, "calibration", at("calibrate.data"));
     row.calibrate =
         read_options<pipeline::CalibrateOptions>(draft.calibrate, at("calibrate"), kSetInCalibrate);
   }

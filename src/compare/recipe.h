@@ -34,6 +34,7 @@ struct RowSpec {
   std::optional<pipeline::QuantizeOptions> quantize;
   // The statistics and the plan that quantize is given; rows with the same ones share a file.
   std::optional<pipeline::CalibrateOptions> calibrate;
+  std::string calibrate_data = "calibration";  // or "train": the data set that it reads
   std::optional<pipeline::PlanOptions> plan;
   io::Json plan_candidates;  // formats that the recipe itself lists; null: plan->candidates
   std::optional<pipeline::RecoverOptions> recover;
@@ -41,6 +42,11 @@ struct RowSpec {
   std::optional<pipeline::FinetuneOptions> tune;
   std::string tune_data = "train";  // or "calibration": the data set that it learns from
 };
+
+// What `of`, Options or their Inputs, has of the data set that a row names.
+inline const auto& data_set(const std::string& name, const auto& of) {
+  return name == "train" ? of.train : of.calibration;
+}
 
 struct Recipe {
   std::string description;

@@ -152,21 +152,13 @@ void take(pipeline::QuantizeReport report, const pipeline::QuantizeOptions& opti
   }
 }
 
-const fs::path& tuning_data(const RowSpec& row, const Options& options) {
-  return row.tune_data == "train" ? options.train : options.calibration;
-}
-
-const fs::path& recovery_data(const RowSpec& row, const Options& options) {
-  return row.recover_data == "train" ? options.train : options.calibration;
-}
-
 // Of the folder `quantized`; what the teacher says is shared by the rows.
 pipeline::RecoverOptions recover_options(const RowSpec& row, const Options& options,
                                          const fs::path& quantized, const fs::path& output) {
   pipeline::RecoverOptions recover = *row.recover;
   recover.model = quantized.string();
   recover.teacher = options.model;
-  recover.data = recovery_data(row, options);
+  recover.data = data_set(row.recover_data, options);
   recover.output = output;
   recover.overwrite = true;
   recover.cache = options.output / "shared";
@@ -181,9 +173,10 @@ pipeline::QuantizeOptions quantize_options(const RowSpec& row, const Options& op
   quantize.overwrite = true;
   if (row.calibrate && pipeline::is_sequential(quantize)) {
     quantize.random_tokens = row.calibrate->random_tokens;
-    if (!quantize.random_tokens) quantize.data = options.calibration;
+    if (!quantize.random_tokens) quantize.data = data_set(row.calibrate_data, options);
     quantize.samples = row.calibrate->samples;
     quantize.length = row.calibrate->length;
+    quantize.token_weights = row.calibrate->token_weights;
   }
   return quantize;
 }
@@ -221,7 +214,7 @@ void check_tuning_data(const RowSpec& row, const Options& options) {
   Progress silent;
   pipeline::FinetuneOptions tune = *row.tune;
   tune.model = options.model;
-  tune.data = {tuning_data(row, options)};
+  tune.data = {data_set(row.tune_data, options)};
   pipeline::check_training_data(tune, silent);
 }
 
@@ -250,7 +243,7 @@ Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Input
   // A row without it is the same as before there was any.
   if (row.recover) {
     key["recover"] = echo(row.recover);
-    key["recovered_on"] = row.recover_data == "train" ? inputs.train : inputs.calibration;
+    key["recovered_on"] = data_set(row.recover_data, inputs);
   }
   key["tasks"] = Json::object();
   for (const TaskSpec& spec : tasks) {
@@ -261,7 +254,7 @@ Json row_key(const RowSpec& row, const std::vector<TaskSpec>& tasks, const Input
                                                                        : inputs.test;
     if (spec.needs_examples()) task["examples"] = inputs.train;
   }
-  if (row.tune) key["tuned_on"] = row.tune_data == "train" ? inputs.train : inputs.calibration;
+  if (row.tune) key["tuned_on"] = data_set(row.tune_data, inputs);
   return key;
 }
 
@@ -290,7 +283,7 @@ void check_row(const RowSpec& row, const Options& options) {
   try {
     if (row.tune) {
       pipeline::FinetuneOptions tune = *row.tune;
-      tune.data = {tuning_data(row, options)};
+      tune.data = {data_set(row.tune_data, options)};
       pipeline::check_finetune(tune);
       check_adapter(tune, row.quantize ? &own : nullptr, options);
     }
@@ -373,7 +366,7 @@ Row run_row(const RowSpec& plan, const std::vector<TaskSpec>& tasks, const Optio
   if (plan.tune) {
     pipeline::FinetuneOptions tune = *plan.tune;
     tune.model = base.string();
-    tune.data = {tuning_data(plan, options)};
+    tune.data = {data_set(plan.tune_data, options)};
     tune.output = work / "tuned";
     tune.overwrite = true;
     if (plan.quantize && row.rank > 0 && !tune.fresh) tune.rank.reset();

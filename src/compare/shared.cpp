@@ -62,8 +62,9 @@ Inputs inputs_of(const Options& options) {
 
 Json statistics_key(const RowSpec& row, const Inputs& inputs) {
   if (!row.calibrate) return nullptr;
-  return {
-      {"options", echo_of(*row.calibrate)}, {"model", inputs.model}, {"data", inputs.calibration}};
+  return {{"options", echo_of(*row.calibrate)},
+          {"model", inputs.model},
+          {"data", data_set(row.calibrate_data, inputs)}};
 }
 
 Json plan_key(const RowSpec& row, const Inputs& inputs) {
@@ -83,7 +84,7 @@ fs::path shared_statistics(const RowSpec& row, const Options& options, const Inp
   make_folders(file.parent_path());
   pipeline::CalibrateOptions calibration = *row.calibrate;
   calibration.model.model = options.model;
-  if (!calibration.random_tokens) calibration.data = options.calibration;
+  if (!calibration.random_tokens) calibration.data = data_set(row.calibrate_data, options);
   calibration.output = file;
   pipeline::calibrate(calibration, progress);
   return file;

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "../pipeline/trained_toy.h"
 #include "qloft/core/error.h"
@@ -120,6 +121,8 @@ TEST_F(Compare, RefusesAWrongRecipeByItsFieldBeforeAnythingRuns) {
        "rows[0].tune.target_modules: expected a list, found \"q_proj\""},
       {R"({"rows": [{"name": "a", "tune": {"data": "x.jsonl"}}]})",
        "rows[0].tune.data: expected train or calibration, found \"x.jsonl\""},
+      {R"({"rows": [{"name": "a", "quantize": {"method": "qloft"}, "calibrate": {"data": "test"}}]})",
+       "rows[0].calibrate.data: expected train or calibration, found \"test\""},
       {R"({"rows": [{"name": "a", "tune": {"batch": 0}}]})", "rows[0].tune: "},
       {R"({"rows": [{"name": "a", "tune": {"method": "full"}}]})",
        "rows[0].tune.method: full fine-tuning needs full-precision weights"},
@@ -390,6 +393,24 @@ TEST_F(Compare, TunesOnTheDataSetThatTheRowNames) {
   const Report report = run(o, silent_);
   EXPECT_EQ(*report.rows[0].before.find("loss"), *report.rows[1].before.find("loss"));
   EXPECT_NE(*report.rows[0].after->find("loss"), *report.rows[1].after->find("loss"));
+}
+
+TEST_F(Compare, CalibratesOnTheDataSetThatTheRowNames) {
+  Options o = options(R"({
+    "tasks": {"answers": {}}, "calibrate": {"samples": 4, "length": 16},
+    "quantize": {"method": "qloft", "effort": "low", "bits": 2, "rank": 2, "block": 16},
+    "rows": [{"name": "train", "calibrate": {"data": "train"}},
+             {"name": "train, behind quantized matrices", "calibrate": {"data": "train"}, "quantize": {"inputs": "quantized"}},
+             {"name": "calibration", "calibrate": {}},
+             {"name": "calibration, behind quantized matrices", "calibrate": {}, "quantize": {"inputs": "quantized"}}]
+  })");
+  EXPECT_EQ(refused(o),
+            "calibration: expected a file for the recipe's rows[2].calibrate, found none");
+  o.calibration = test::write_toy_texts(folder_ / "calibration.jsonl", 3);
+  const Report report = run(o, silent_);
+  std::set<double> losses;
+  for (const Row& row : report.rows) losses.insert(*row.before.find("loss"));
+  EXPECT_EQ(losses.size(), report.rows.size());
 }
 
 TEST_F(Compare, QuantizesByPlansThatRowsShare) {
