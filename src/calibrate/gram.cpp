@@ -1,6 +1,5 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <map>
@@ -21,24 +20,15 @@ class WeightsInTurn {
   explicit WeightsInTurn(const KeptWeights& kept) : kept_(kept) {}
 
   at::Tensor next(const std::string& module, const at::Tensor& input) {
-    const auto count = static_cast<std::size_t>(input.size(0));
-    std::size_t& first = first_[module];
-    const auto found = kept_.find(module);
-    const std::span<const float> all =
-        found == kept_.end() ? std::span<const float>() : found->second;
-    if (all.size() - first < count) {
-      throw InputError({{}, module}, "expected a weight for each of its inputs, found " +
-                                         std::to_string(all.size()));
-    }
-    at::Tensor out = at::empty({input.size(0)}, at::kFloat);
-    std::ranges::copy(all.subspan(first, count), out.data_ptr<float>());
-    first += count;
+    std::int64_t& first = first_[module];
+    const at::Tensor out = weights_of(kept_, module, first, input.size(0));
+    first += input.size(0);
     return out.to(input.device());
   }
 
  private:
   const KeptWeights& kept_;
-  std::map<std::string, std::size_t> first_;
+  std::map<std::string, std::int64_t> first_;
 };
 
 }  // namespace

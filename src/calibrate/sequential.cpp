@@ -1,7 +1,6 @@
 #include "qloft/calibrate/sequential.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/ScalarType.h>
 
@@ -165,19 +164,10 @@ void SequentialInputs::see_experts(const Tensor& state, ParameterId holder,
 }
 
 Tensor SequentialInputs::weights_of(const std::string& module, std::size_t sequence) const {
-  const auto found = weights_->find(module);
-  const std::span<const float> all =
-      found == weights_->end() ? std::span<const float>() : found->second;
-  std::int64_t first = 0, count = full_[sequence].size(1);
+  std::int64_t first = 0;
   for (std::size_t i = 0; i < sequence; ++i) first += full_[i].size(1);
-  if (std::ssize(all) < first + count) {
-    throw InputError({{}, module}, "expected a weight for each of its inputs, found " +
-                                       std::to_string(all.size()));
-  }
-  Tensor out = at::empty({count, 1}, at::kFloat);
-  std::ranges::copy(all.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
-                    out.mutable_data_ptr<float>());
-  return out.to(model_.device());
+  return calibrate::weights_of(*weights_, module, first, full_[sequence].size(1))
+      .to(model_.device());
 }
 
 std::vector<SequentialSums> SequentialInputs::of(std::span<const ParameterId> group,
@@ -210,7 +200,7 @@ std::vector<SequentialSums> SequentialInputs::of(std::span<const ParameterId> gr
         one.add(x, difference);
         continue;
       }
-      const Tensor roots = weights_of(one.module, i).sqrt();
+      const Tensor roots = weights_of(one.module, i).sqrt().unsqueeze(1);
       one.add(x.mul(roots).to(x.scalar_type()), difference.mul(roots).to(x.scalar_type()));
     }
   }

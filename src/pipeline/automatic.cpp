@@ -326,7 +326,7 @@ Resolved worked_out(const QuantizeOptions& options, Progress& progress) {
   Resolved resolved{settled(options), {}, {}};
   QuantizeOptions& o = resolved.options;
   const bool has_plan = plans(options), has_data = calibrates(o);
-  if (has_plan || has_data) make_folders(work_folder(o.output));
+  if (has_plan || (has_data && !is_sequential(o))) make_folders(work_folder(o.output));
   if (has_data && (has_plan || !is_sequential(o))) o.stats = make_statistics(o, progress);
   if (has_plan) {
     o.plan = make_plan(o, progress);
@@ -371,6 +371,11 @@ QuantizeOptions without_work(const QuantizeOptions& options) {
   if (calibrates(options) && options.recover == 0 && !needs_statistics(options)) {
     throw InputError({{}, "data"},
                      "the method " + o.method + " needs no statistics: expected no data");
+  }
+  if (options.token_weights != kAuto && !decompose::needs_gram(metric_of(o))) {
+    throw InputError({{}, "token_weights"}, "the method " + o.method + " with the metric " +
+                                                std::string(decompose::name(metric_of(o))) +
+                                                " has no Gram matrix: expected none");
   }
   if (options.samples || options.length) check_calibrate(calibration_of(options));
   if (calibrates(options) && !is_sequential(o)) o.metric = "frobenius";

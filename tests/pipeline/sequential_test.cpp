@@ -122,6 +122,15 @@ TEST_F(Sequential, IsTheChoiceOfTheMethodAutoForADecoderWithAText) {
   expect_same("named-auto", "named-full");
 }
 
+TEST_F(Sequential, LeavesNothingBehindWhereItsDataAreBroken) {
+  QuantizeOptions o = options("out");
+  o.data = folder_ / "broken.jsonl";
+  write_file(o.data, R"({"text": "a)");
+  EXPECT_THAT(refused(o), HasSubstr("broken.jsonl: line 1: expected JSON"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.work"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.partial"));
+}
+
 TEST_F(Sequential, TakesTheEmbeddingToo) {
   QuantizeOptions o = options("out");
   o.target_modules = {"embed_tokens", "q_proj", "down_proj"};
@@ -153,6 +162,14 @@ TEST_F(Sequential, RefusesWhatCannotBeTakenThroughOneBlockAfterTheOther) {
   o.inputs = "quantised";
   EXPECT_THAT(refused(o),
               HasSubstr("inputs: expected one of auto, full, quantized, found 'quantised'"));
+  o = options("out");
+  o.inputs = "full";
+  o.method = "lq-lora";
+  o.metric = "fisher";
+  o.effort.reset();
+  o.token_weights = "loss";
+  EXPECT_THAT(refused(o), HasSubstr("token_weights: the method lq-lora with the metric fisher has "
+                                    "no Gram matrix: expected none"));
   o = options("out");
   o.token_weights = "lost";
   EXPECT_THAT(refused(o),

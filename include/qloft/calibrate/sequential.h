@@ -74,7 +74,7 @@ class SequentialInputs {
   at::Tensor full_input(std::size_t sequence, const std::string& module);
   // Takes the full model's stream through the block at hand and keeps what its layers see.
   void keep_full_inputs(const Progress& progress);
-  // Of the tokens of a sequence of the streams, f32; undefined: they count alike.
+  // What the tokens of a sequence of the streams count: [tokens], f32.
   at::Tensor weights_of(const std::string& module, std::size_t sequence) const;
   void see_experts(const at::Tensor& state, architecture::ParameterId holder,
                    const std::function<void(const at::Tensor&)>& see);
