@@ -151,6 +151,14 @@ Decomposition decompose(MatrixView<const float> weight, const Recipe& recipe,
 Decomposition decompose(MatrixView<const float> weight, const Recipe& recipe,
                         std::string_view name);
 
+// Rounds the factors of a product B A, a [rank, n] and b [m, rank], to `type` (bf16, f16 or f8):
+// what Recipe::factor_type does, for factors that were found elsewhere. Errors E of B A count tr(E
+// H E^T) with the Gram matrix of `statistics`, where they have one, and `damping` as in Recipe;
+// else as the Frobenius norm does. Throws InputError naming `name` for factors that have no
+// product, and for what is no Gram matrix of such inputs.
+void round_factors(Matrix& a, Matrix& b, ElementType type, const Statistics& statistics,
+                   double damping, std::string_view name);
+
 // For each format the squared error in recipe.metric that nearest codes of W - s B A leave, s B A
 // being the best of recipe.rank under the metric (LQ-LoRA's first step). Throws as decompose.
 std::vector<double> format_errors(MatrixView<const float> weight, const Recipe& recipe,

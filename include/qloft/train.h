@@ -32,6 +32,10 @@ struct Batch {
   std::int64_t predictions = 0;        // predictions that count
 };
 
+// The examples at these places as one micro-batch, padded.
+Batch padded_batch(const Examples& examples, const std::vector<std::int64_t>& places,
+                   const model::Model& model, model::AdapterId adapter);
+
 // What is learned: a sum over the predictions of a micro-batch that count.
 using Objective = std::function<objectives::Loss(model::Model& model, const Batch& batch)>;
 Objective next_token();

@@ -58,16 +58,8 @@ Matrix mean_of(const Tensor& sums, std::int64_t tokens) {
 }
 
 Matrix mean_of(backend::GramSum& sum, std::int64_t tokens) {
-  const std::span<const float> triangle = sum.triangle();
-  const auto factor = static_cast<float>(1.0 / static_cast<double>(tokens));
-  Matrix out(sum.size(), sum.size());
-  std::size_t at = 0;
-  for (std::int64_t i = 0; i < sum.size(); ++i) {
-    for (std::int64_t j = i; j < sum.size(); ++j) {
-      out(i, j) = out(j, i) = triangle[at++] * factor;
-    }
-  }
-  return out;
+  return symmetric(sum.triangle(), sum.size(),
+                   static_cast<float>(1.0 / static_cast<double>(tokens)));
 }
 
 }  // namespace

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "qloft/core/error.h"
 #include "qloft/linalg.h"
 #include "residual.h"
 
@@ -89,6 +91,24 @@ Directions directions_of(const Matrix& a) {
   return out;
 }
 
+// What factors are once A is rounded.
+struct AfterA {
+  Directions directions;  // of the rounded A in coordinates
+  Matrix of_a;            // [rank, rank]: A as it was, along them
+};
+
+AfterA round_a_first(const Coordinates& coordinates, Matrix& a, ElementType type) {
+  Matrix before = a;
+  enter_columns(coordinates, before.view());
+  round_a(coordinates, a, type);
+  Matrix after = a;
+  enter_columns(coordinates, after.view());
+  AfterA out{directions_of(after), Matrix(a.rows(), a.rows())};
+  linalg::multiply(before.view(), Transpose::no, out.directions.basis.view(), Transpose::no,
+                   out.of_a.view());
+  return out;
+}
+
 // z with E z = (E in coordinates, but for the rows' factors) x; x [n, k].
 Matrix before_coordinates(const Coordinates& coordinates, const Matrix& x) {
   Matrix z = x;
@@ -147,19 +167,11 @@ void round_factors(Work& work, Decomposition& result) {
   take_residual(result.q, work);
   subtract_product(work, result);
   const Matrix a = result.a, b = result.b;
-  Matrix a_in = a;
-  enter_columns(work.coordinates, a_in.view());
-
-  round_a(work.coordinates, result.a, type);
-  Matrix rounded_in = result.a;
-  enter_columns(work.coordinates, rounded_in.view());
-  const Directions directions = directions_of(rounded_in);
+  const auto [directions, of_a] = round_a_first(work.coordinates, result.a, type);
 
   // (W - Q) along the directions, as what W - Q - s B A and s B A have there.
-  const std::int64_t rank = a.rows();
   const Matrix z = before_coordinates(work.coordinates, directions.basis);
-  Matrix of_a(rank, rank), along(b.rows(), rank);
-  linalg::multiply(a_in.view(), Transpose::no, directions.basis.view(), Transpose::no, of_a.view());
+  Matrix along(b.rows(), a.rows());
   linalg::multiply(work.residual.view(), Transpose::no, z.view(), Transpose::no, along.view());
   linalg::multiply(b.view(), Transpose::no, of_a.view(), Transpose::no, along.view(), scale, 1.f);
   const double reached = weighted_squares(work.coordinates, along);
@@ -184,6 +196,24 @@ void round_factors(Work& work, Decomposition& result) {
   result.relative_error.pop_back();
   result.metric_error.pop_back();
   record(work, plain, in_metric, result);
+}
+
+void round_factors(Matrix& a, Matrix& b, ElementType type, const Statistics& statistics,
+                   double damping, std::string_view name) {
+  if (b.columns() != a.rows()) {
+    throw InputError({{}, std::string(name)}, "expected factors of one rank, found " +
+                                                  std::to_string(a.rows()) + " and " +
+                                                  std::to_string(b.columns()));
+  }
+  if (a.rows() == 0) return;
+  Coordinates coordinates;
+  if (!statistics.gram.empty()) {
+    coordinates = gram_coordinates({b.rows(), a.columns(), statistics, damping, name});
+  }
+  const auto [directions, of_a] = round_a_first(coordinates, a, type);
+  Matrix along(b.rows(), a.rows());
+  linalg::multiply(b.view(), Transpose::no, of_a.view(), Transpose::no, along.view());
+  round_b(b, directions.upper, 1.f, type, along);
 }
 
 }  // namespace qloft::decompose

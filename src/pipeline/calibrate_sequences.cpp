@@ -49,7 +49,7 @@ Sequences of_objective(const train::Examples& all, const train::Objective& objec
                        const std::vector<std::int64_t>& places) {
   Sequences out;
   for (const std::int64_t place : places) {
-    out.examples.push_back(all.get({all.indices()[static_cast<std::size_t>(place)]}).front());
+    out.examples.push_back(all.get({place}).front());
   }
   out.next_tokens = false;
   out.predictions = mean_predictions(out.examples);

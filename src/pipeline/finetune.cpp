@@ -19,6 +19,7 @@
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized/model_files.h"
 #include "qloft/train.h"
+#include "round_adapter.h"
 #include "suspects.h"
 #include "task_head.h"
 #include "training_output.h"
@@ -161,18 +162,25 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
   training.log_folder = output.path();
   adapter.reset();
 
+  const ElementType stored =
+      adapter::storage_from_name(options.save_dtype.value_or("f32")).value_or(ElementType::f32);
+  const bool rounds = lora && is_coarse(stored);
+  std::optional<train::Examples> learned;  // by whose inputs the adapter is rounded
+  if (rounds) learned = examples;
+  const train::Objective objective = task ? task->train.objective : train::next_token();
   const auto save = [&](std::int64_t) {
     if (lora) {
-      adapter::save(model.extract(kAdapterName), output.path(),
-                    adapter::storage_from_name(options.save_dtype.value_or("f32")).value(), layout);
+      adapter::save(model.extract(kAdapterName), output.path(), rounds ? ElementType::f32 : stored,
+                    layout);
     } else {
       write_weights(model, output.path(), type);
     }
   };
   try {
-    report.summary = train::train(
-        model, trained, std::move(examples), std::move(validation), training, save, progress,
-        task ? task->train.objective : train::next_token(), {}, validation_of(inputs, trained));
+    report.summary =
+        train::train(model, trained, std::move(examples), std::move(validation), training, save,
+                     progress, objective, {}, validation_of(inputs, trained));
+    if (rounds) round_adapter(model, output.path(), stored, *learned, objective, progress);
   } catch (const ComputationError&) {
     std::vector<fs::path> read;
     if (training.resume) read.push_back(training.folder / kTrainingState);

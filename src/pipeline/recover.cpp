@@ -25,6 +25,7 @@
 #include "recover_inputs.h"
 #include "recover_stage.h"
 #include "recovered_folder.h"
+#include "round_adapter.h"
 #include "suspects.h"
 #include "teacher.h"
 #include "training_output.h"
@@ -176,7 +177,8 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   const auto save = [&](std::int64_t) {
     const fs::path folder = output.path() / kAdapterFolder;
     make_folders(folder);
-    adapter::save(model.extract(kAdapterName), folder, type, files.layout());
+    adapter::save(model.extract(kAdapterName), folder, is_coarse(type) ? ElementType::f32 : type,
+                  files.layout());
   };
   RecoverReport report;
   report.sequences = inputs.examples.size();
@@ -185,6 +187,10 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
                                                      inputs.examples, training, save, progress)
                                     : train::train(model, trained, inputs.examples, {}, training,
                                                    save, progress, objective);
+    if (is_coarse(type)) {
+      round_adapter(model, output.path() / kAdapterFolder, type, inputs.examples, objective,
+                    progress);
+    }
   } catch (const ComputationError&) {
     ModelOptions own;
     own.bare = options.fresh;

@@ -250,15 +250,8 @@ decompose::Statistics File::read(const std::string& weight, const std::string& i
                                  decompose::Metric metric) const {
   decompose::Statistics out;
   if (decompose::needs_gram(metric)) {
-    const std::vector<float> triangle =
-        values(gram_tensor(gram_name(weight, input_of), columns), "--gram");
-    out.gram = Matrix(columns, columns);
-    std::size_t at = 0;
-    for (std::int64_t i = 0; i < columns; ++i) {
-      for (std::int64_t j = i; j < columns; ++j) {
-        out.gram(i, j) = out.gram(j, i) = triangle[at++];
-      }
-    }
+    out.gram =
+        symmetric(values(gram_tensor(gram_name(weight, input_of), columns), "--gram"), columns);
   }
   if (decompose::needs_fisher(metric)) {
     out.fisher_rows = factors(fisher_rows_tensor(weight, rows));

@@ -47,16 +47,23 @@ std::vector<Batch> prepare_step(const Examples& examples,
                                 const Options& options, const model::Model& model,
                                 model::AdapterId adapter) {
   std::vector<Batch> step;
-  for (const MicroBatch& indices : micro_batches) {
-    const std::vector<data::Example> read = examples.get(indices);
+  for (const MicroBatch& places : micro_batches) {
     if (options.batching == data::Batching::padded) {
-      step.push_back(prepare(data::make_padded_batch(read, kPad), model, adapter));
+      step.push_back(padded_batch(examples, places, model, adapter));
     } else {
-      step.push_back(prepare(data::make_packed_batch(read, options.length, kPad), model, adapter));
+      step.push_back(prepare(data::make_packed_batch(examples.get(places), options.length, kPad),
+                             model, adapter));
+      step.back().examples = places;
     }
-    step.back().examples = indices;
   }
   return step;
+}
+
+Batch padded_batch(const Examples& examples, const std::vector<std::int64_t>& places,
+                   const model::Model& model, model::AdapterId adapter) {
+  Batch batch = prepare(data::make_padded_batch(examples.get(places), kPad), model, adapter);
+  batch.examples = places;
+  return batch;
 }
 
 double validation_loss(model::Model& model, model::AdapterId adapter, const Examples& examples,
@@ -73,9 +80,8 @@ double validation_loss(model::Model& model, model::AdapterId adapter, const Exam
   std::int64_t count = 0;
   for (std::int64_t begin = 0; begin < examples.size(); begin += batch) {
     const std::int64_t end = std::min(begin + batch, examples.size());
-    const std::vector<data::Example> read =
-        examples.get({indices.begin() + begin, indices.begin() + end});
-    const Batch prepared = prepare(data::make_padded_batch(read, kPad), model, adapter);
+    const Batch prepared =
+        padded_batch(examples, {indices.begin() + begin, indices.begin() + end}, model, adapter);
     const objectives::Loss loss = objectives::next_token(model, prepared.input, prepared.loss_mask);
     sum += loss.sum.item<double>();
     count += loss.count;

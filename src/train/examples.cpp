@@ -70,16 +70,16 @@ void Examples::take(std::int64_t index, const data::Example& example, std::int64
                                 [](std::uint8_t counts) { return counts != 0; });
 }
 
-std::vector<data::Example> Examples::get(const std::vector<std::int64_t>& indices) const {
-  std::vector<data::Example> examples(indices.size());
-  for (std::size_t i = 0; i < indices.size(); ++i) {
-    const auto index = static_cast<std::size_t>(indices[i]);
-    if (index >= offsets_.size()) {
-      examples[i] = data_->get(indices_[index]);
+std::vector<data::Example> Examples::get(const std::vector<std::int64_t>& places) const {
+  std::vector<data::Example> examples(places.size());
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const auto place = static_cast<std::size_t>(places[i]);
+    if (place >= offsets_.size()) {
+      examples[i] = data_->get(indices_[place]);
       continue;
     }
-    const auto begin = static_cast<std::ptrdiff_t>(offsets_[index]);
-    const auto end = begin + lengths_[index];
+    const auto begin = static_cast<std::ptrdiff_t>(offsets_[place]);
+    const auto end = begin + lengths_[place];
     examples[i].ids.assign(ids_.begin() + begin, ids_.begin() + end);
     examples[i].loss_mask.assign(loss_mask_.begin() + begin, loss_mask_.begin() + end);
   }

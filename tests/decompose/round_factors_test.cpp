@@ -77,6 +77,44 @@ TEST(RoundFactors, LeaveLessInTheMetricThanNearestValuesDo) {
   EXPECT_LT(error(found(ElementType::f8)) - error(exact), 0.9 * (error(nearest) - error(exact)));
 }
 
+TEST(RoundFactors, FoundElsewhereKeepTheirProductBetterThanNearestValuesDo) {
+  const Statistics statistics = all_statistics(70, 130);
+  Recipe exact = rounding("qera", Metric::gram, ElementType::f32);
+  exact.scale = 1.0;
+  const Decomposition found = decompose(weight().view(), exact, statistics, "w");
+  const auto error = [&](const Matrix& a, const Matrix& b, const Weighed& as_defined) {
+    Matrix lost(70, 130);
+    linalg::multiply(found.b.view(), linalg::Transpose::no, found.a.view(), linalg::Transpose::no,
+                     lost.view());
+    linalg::multiply(b.view(), linalg::Transpose::no, a.view(), linalg::Transpose::no, lost.view(),
+                     -1.f, 1.f);
+    return squared_error(lost, as_defined);
+  };
+  Matrix nearest_a = found.a, nearest_b = found.b;
+  round_to_nearest(nearest_a, ElementType::f8);
+  round_to_nearest(nearest_b, ElementType::f8);
+  for (const Metric metric : {Metric::frobenius, Metric::gram}) {
+    Matrix a = found.a, b = found.b;
+    round_factors(a, b, ElementType::f8, metric == Metric::gram ? statistics : Statistics{}, 0.0,
+                  "w");
+    const Weighed as_defined = weighed(metric, statistics);
+    const double of_nearest = error(nearest_a, nearest_b, as_defined);
+    EXPECT_LT(error(a, b, as_defined), (metric == Metric::gram ? 0.9 : 1.0) * of_nearest)
+        << name(metric);
+    EXPECT_GT(error(a, b, as_defined), 0.0);
+  }
+}
+
+TEST(RoundFactors, OfTwoRanksAreRefusedByName) {
+  Matrix a(3, 8), b(5, 4);
+  try {
+    round_factors(a, b, ElementType::f8, {}, 0.0, "layer.weight");
+    ADD_FAILURE() << "expected an InputError";
+  } catch (const InputError& error) {
+    EXPECT_EQ(error.location().field, "layer.weight");
+  }
+}
+
 TEST(RoundFactors, OfAZeroMatrixStayZero) {
   const Matrix zero(20, 30);
   const Decomposition found =

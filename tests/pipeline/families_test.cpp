@@ -18,6 +18,7 @@
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/merge.h"
 #include "qloft/pipeline/quantize.h"
+#include "stop_in.h"
 #include "temporary_folder.h"
 
 namespace qloft::pipeline {
@@ -36,16 +37,6 @@ std::vector<std::string> families_with_adapters() {
   std::sort(names.begin(), names.end());
   return names;
 }
-
-struct StopTraining : Progress {
-  void begin(std::string_view stage, std::uint64_t, std::string_view) override {
-    training = stage == "train";
-  }
-  void update(std::uint64_t done, std::string_view) override { stop = training && done >= 3; }
-  bool stop_requested() const override { return stop; }
-  bool training = false;
-  bool stop = false;
-};
 
 class Family : public ::testing::TestWithParam<std::string> {
  protected:
@@ -243,7 +234,7 @@ TEST_P(Family, TuningLearnsAndResumesToTheSameBits) {
     if (model == "base") whole.rank = broken.rank = 4;
     const FinetuneReport report = finetune(whole, silent_);
     EXPECT_LT(report.summary.last_loss, report.summary.first_loss);
-    StopTraining stop;
+    test::StopIn stop("train", 3);
     EXPECT_THROW(finetune(broken, stop), Interrupted);
     broken.train.resume = true;
     finetune(broken, silent_);

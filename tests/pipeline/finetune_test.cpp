@@ -1,5 +1,8 @@
 #include "qloft/pipeline/finetune.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,24 +15,14 @@
 #include "qloft/model.h"
 #include "qloft/pipeline/quantize.h"
 #include "qloft/quantized.h"
+#include "stop_in.h"
 #include "temporary_folder.h"
 
 namespace qloft::pipeline {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct StopAt : Progress {
-  explicit StopAt(std::uint64_t at_) : at(at_) {}
-  void begin(std::string_view stage, std::uint64_t, std::string_view) override {
-    training = stage == "train";
-  }
-  void update(std::uint64_t done, std::string_view) override { stop = training && done >= at; }
-  bool stop_requested() const override { return stop; }
-  std::uint64_t at;
-  bool training = false;
-  bool stop = false;
-};
+using test::StopIn;
 
 // A folder with config.json and a tokenizer, a model trained from it, and texts.
 class Finetune : public ::testing::Test {
@@ -134,7 +127,7 @@ TEST_F(Finetune, AnInterruptedRunResumesToTheSameFile) {
   make_base();
   finetune(lora("whole"), silent_);
   FinetuneOptions o = lora("broken");
-  StopAt progress(3);
+  StopIn progress("train", 3);
   EXPECT_THROW(finetune(o, progress), Interrupted);
   EXPECT_FALSE(fs::exists(folder_ / "broken"));
   EXPECT_EQ(refused(o), "broken.partial");
@@ -143,6 +136,50 @@ TEST_F(Finetune, AnInterruptedRunResumesToTheSameFile) {
   EXPECT_EQ(read_file(folder_ / "whole/adapter_model.safetensors"),
             read_file(folder_ / "broken/adapter_model.safetensors"));
   EXPECT_FALSE(fs::exists(folder_ / "broken.partial"));
+}
+
+TEST_F(Finetune, ARunThatIsStoppedInTrainingOrWhileItsAdapterIsRoundedGoesOn) {
+  make_base();
+  FinetuneOptions o = lora("whole");
+  o.save_dtype = "f8";
+  finetune(o, silent_);
+  for (const char* stage : {"train", "Gram matrices"}) {
+    o.output = folder_ / "broken";
+    o.train.resume = false;
+    StopIn progress(stage, 3);
+    EXPECT_THROW(finetune(o, progress), Interrupted);
+    EXPECT_FALSE(fs::exists(o.output));
+    o.train.resume = true;
+    finetune(o, silent_);
+    EXPECT_EQ(read_file(folder_ / "whole/adapter_model.safetensors"),
+              read_file(folder_ / "broken/adapter_model.safetensors"));
+    fs::remove_all(o.output);
+  }
+}
+
+TEST_F(Finetune, FactorsInF8AnswerMoreAsTheyWereThanTheirNearestValues) {
+  make_base();
+  FinetuneOptions o = lora("exact");
+  o.rank = 8;
+  finetune(o, silent_);
+  o.output = folder_ / "rounded";
+  o.save_dtype = "f8";
+  finetune(o, silent_);
+  const adapter::Adapter exact = adapter::load(folder_ / "exact");
+  adapter::save(exact, folder_ / "exact", ElementType::f8);
+  auto model = model::Model::load(quantized::ModelFiles(folder_ / "base"), {}, silent_);
+  const at::Tensor letters = at::arange(static_cast<std::int64_t>(test::kLetters.size()));
+  const auto states = [&](const adapter::Adapter& adapter) {
+    const at::NoGradGuard no_grad;
+    return model.hidden(
+        {.ids = letters.unsqueeze(0), .adapters = {model.attach("it", adapter, false)}});
+  };
+  const at::Tensor as_trained = states(exact);
+  const auto error = [&](const char* folder) {
+    return (states(adapter::load(folder_ / folder)) - as_trained).norm().item<double>();
+  };
+  EXPECT_GT(error("rounded"), 0.0);
+  EXPECT_LT(error("rounded"), 0.8 * error("exact"));
 }
 
 TEST_F(Finetune, ResumesOnTheSamePackedWeightsAlone) {
@@ -156,7 +193,7 @@ TEST_F(Finetune, ResumesOnTheSamePackedWeightsAlone) {
   low.block = 16;
   quantize(low, silent_);
   FinetuneOptions o = options("low", "tuned");
-  StopAt progress(3);
+  StopIn progress("train", 3);
   EXPECT_THROW(finetune(o, progress), Interrupted);
   o.train.resume = true;
   low.bits = 2;
@@ -171,7 +208,7 @@ TEST_F(Finetune, ResumesOnTheSamePackedWeightsAlone) {
 TEST_F(Finetune, AResumedRunKeepsTheAdaptersScaleAndItsKindOfProducts) {
   make_base();
   FinetuneOptions o = lora("tuned");
-  StopAt progress(3);
+  StopIn progress("train", 3);
   EXPECT_THROW(finetune(o, progress), Interrupted);
   o.train.resume = true;
   FinetuneOptions scaled = o, rounded = o;
@@ -249,12 +286,16 @@ TEST_F(Finetune, KeepsTheWeightsOfTheBestValidationLoss) {
   o.train.warmup = 1;         // but the first does nothing
   o.train.evaluate_every = 1;
   o.train.clip = 0;
-  const FinetuneReport report = finetune(o, silent_);
-  EXPECT_EQ(report.validation_examples, 4);
-  EXPECT_EQ(report.summary.best_step, 1);
-  const adapter::Adapter written = adapter::load(folder_ / "tuned");
-  for (const auto& [name, factors] : written.modules) {
-    EXPECT_THAT(factors.b.values(), ::testing::Each(0.f)) << name;
+  o.overwrite = true;
+  for (const char* type : {"f32", "f8"}) {
+    o.save_dtype = type;
+    const FinetuneReport report = finetune(o, silent_);
+    EXPECT_EQ(report.validation_examples, 4);
+    EXPECT_EQ(report.summary.best_step, 1);
+    const adapter::Adapter written = adapter::load(folder_ / "tuned");
+    for (const auto& [name, factors] : written.modules) {
+      EXPECT_THAT(factors.b.values(), ::testing::Each(0.f)) << name;
+    }
   }
 }
 

@@ -15,26 +15,14 @@
 #include "qloft/pipeline/quantize.h"
 #include "qloft/quantized.h"
 #include "refusal.h"
+#include "stop_in.h"
 #include "temporary_folder.h"
 
 namespace qloft::pipeline {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Asks to stop once `at` units of a stage are done.
-struct StopIn : Progress {
-  StopIn(std::string stage_, std::uint64_t at_) : stage(std::move(stage_)), at(at_) {}
-  void begin(std::string_view begun, std::uint64_t, std::string_view) override {
-    inside = begun == stage;
-  }
-  void update(std::uint64_t done, std::string_view) override { stop = inside && done >= at; }
-  bool stop_requested() const override { return stop; }
-  std::string stage;
-  std::uint64_t at;
-  bool inside = false;
-  bool stop = false;
-};
+using test::StopIn;
 
 // A toy model that learned its texts, and the same in 2 bits.
 class Recover : public ::testing::Test {
@@ -242,14 +230,30 @@ TEST_F(Recover, AFolderThatWasRecoveredIsRecoveredAgain) {
 }
 
 TEST_F(Recover, KeepsTheTypeThatTheAdapterIsStoredIn) {
-  QuantizeOptions low = to_two_bits("low8");
-  low.adapter_dtype = "nf8";
-  quantize(low, silent_);
-  RecoverOptions o = options("back");
-  o.model = (folder_ / "low8").string();
+  for (const std::string type : {"nf8", "f8"}) {
+    QuantizeOptions low = to_two_bits("low-" + type);
+    low.adapter_dtype = type;
+    quantize(low, silent_);
+    RecoverOptions o = options("back-" + type);
+    o.model = low.output.string();
+    recover(o, silent_);
+    EXPECT_EQ(fs::file_size(low.output / "adapter/adapter_model.safetensors"),
+              fs::file_size(o.output / "adapter/adapter_model.safetensors"));
+  }
+}
+
+TEST_F(Recover, ARunThatIsStoppedWhileItsAdapterIsRoundedGoesOn) {
+  RecoverOptions o = options("whole");
+  o.save_dtype = "f8";
   recover(o, silent_);
-  EXPECT_EQ(fs::file_size(folder_ / "low8/adapter/adapter_model.safetensors"),
-            fs::file_size(folder_ / "back/adapter/adapter_model.safetensors"));
+  o.output = folder_ / "broken";
+  StopIn stopping("Gram matrices", 3);
+  EXPECT_THROW(recover(o, stopping), Interrupted);
+  EXPECT_FALSE(fs::exists(o.output));
+  o.train.resume = true;
+  recover(o, silent_);
+  EXPECT_EQ(read_file(folder_ / "whole/adapter/adapter_model.safetensors"),
+            read_file(folder_ / "broken/adapter/adapter_model.safetensors"));
 }
 
 TEST_F(Recover, BeginsWithAFreshAdapterWhereItIsAsked) {

@@ -64,4 +64,15 @@ class Matrix {
   std::vector<float, LargePageAllocator<float>> values_;
 };
 
+// The symmetric n x n matrix of which the first n (n + 1) / 2 values of `triangle` are the upper
+// triangle row by row, times `factor`.
+inline Matrix symmetric(std::span<const float> triangle, std::int64_t n, float factor = 1.f) {
+  Matrix out(n, n);
+  std::size_t at = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = i; j < n; ++j) out(i, j) = out(j, i) = triangle[at++] * factor;
+  }
+  return out;
+}
+
 }  // namespace qloft

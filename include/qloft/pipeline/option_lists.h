@@ -246,7 +246,8 @@ void visit_options(FinetuneOptions& o, Visitor& v) {
   visit_fresh_adapter(o, v);
   v("--dropout", o.dropout, "dropout on the adapter's input");
   v("--save-dtype", o.save_dtype,
-    "full: f32, bf16 or f16 (config.json's); lora: these or f8 or nf8, 8 bits (f32)");
+    "full: f32, bf16 or f16 (config.json's); lora: these, or 8 bits: f8, rounded by the inputs, or "
+    "nf8 (f32)");
   v.group("Full fine-tuning");
   v("--from-random", o.from_random, "begin with random weights; MODEL gives config and tokenizer");
   v("--tokenizer", o.tokenizer, "folder of the tokenizer (the adapter's, or MODEL)");
@@ -283,7 +284,7 @@ void visit_options(RecoverOptions& o, Visitor& v) {
   v("--fresh", o.fresh, "do not begin with the adapter inside the folder: A random, B zero");
   visit_fresh_adapter(o, v);
   v("--save-dtype", o.save_dtype,
-    "f32, bf16, f16, or f8 or nf8, 8 bits (as the folder's adapter, or f32)");
+    "f32, bf16, f16, or 8 bits: f8, rounded by the inputs, or nf8 (as the folder's adapter, or f32)");
   visit_options(o.train, v);
 }
 

@@ -29,8 +29,8 @@ class Examples {
   // A hash of all ids and masks in order.
   std::uint64_t fingerprint() const { return fingerprint_; }
 
-  // By index, from memory where they are kept, else from the files.
-  std::vector<data::Example> get(const std::vector<std::int64_t>& indices) const;
+  // Those at these places, from memory where they are kept, else from the files.
+  std::vector<data::Example> get(const std::vector<std::int64_t>& places) const;
 
   // Ids beyond this many are read from the files each time they are needed.
   static constexpr std::int64_t kKeptTokens = std::int64_t{1} << 23;

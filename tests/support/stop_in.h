@@ -1,0 +1,25 @@
+#pragma once
+// Progress that stops a stage in its middle.
+
+#include <string>
+#include <utility>
+
+#include "qloft/core/progress.h"
+
+namespace qloft::test {
+
+// Asks to stop once `at` units of a stage are done.
+struct StopIn : Progress {
+  StopIn(std::string stage_, std::uint64_t at_) : stage(std::move(stage_)), at(at_) {}
+  void begin(std::string_view begun, std::uint64_t, std::string_view) override {
+    inside = begun == stage;
+  }
+  void update(std::uint64_t done, std::string_view) override { stop = inside && done >= at; }
+  bool stop_requested() const override { return stop; }
+  std::string stage;
+  std::uint64_t at;
+  bool inside = false;
+  bool stop = false;
+};
+
+}  // namespace qloft::test
