@@ -22,6 +22,7 @@
 #include "qloft/pipeline/resume.h"
 #include "qloft/train.h"
 #include "recover_blocks.h"
+#include "recover_held_out.h"
 #include "recover_inputs.h"
 #include "recover_stage.h"
 #include "recovered_folder.h"
@@ -137,7 +138,7 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   } else {
     try {
       inputs.teacher.folder = cache;
-      teacher.emplace(inputs.teacher, inputs.examples, progress);
+      teacher.emplace(inputs.teacher, inputs.all, progress);
     } catch (const Error&) {
       if (options.cache.empty()) fs::remove(cache, error);  // where nothing is in it
       throw;
@@ -182,7 +183,11 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   };
   RecoverReport report;
   report.sequences = inputs.examples.size();
+  report.held_out = inputs.all.size() - inputs.examples.size();
   try {
+    if (report.held_out > 0) {
+      report.held_out_before = held_out_loss(model, trained, inputs, objective, progress);
+    }
     report.summary = loaded_teacher ? recover_blocks(model, trained, *loaded_teacher,
                                                      inputs.examples, training, save, progress)
                                     : train::train(model, trained, inputs.examples, {}, training,
@@ -190,6 +195,13 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
     if (is_coarse(type)) {
       round_adapter(model, output.path() / kAdapterFolder, type, inputs.examples, objective,
                     progress);
+    }
+    if (report.held_out > 0) {
+      const adapter::Adapter saved = adapter::load(output.path() / kAdapterFolder, files.layout());
+      constexpr const char* kStored = "stored";  // as it was rounded
+      report.held_out_after = held_out_loss(model, model.attach(kStored, saved, /*train=*/false),
+                                            inputs, objective, progress);
+      model.detach(kStored);
     }
   } catch (const ComputationError&) {
     ModelOptions own;
@@ -202,6 +214,7 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
     report.cache_bytes = teacher->bytes();
     report.teacher_seconds = teacher->seconds();
   }
+  warn_where_nothing_was_won(report, training.learning_rate, progress);
   output.commit([&] {
     if (clear) clear();
     if (options.cache.empty()) clear_work_folder(options.output, kTeacherFiles);

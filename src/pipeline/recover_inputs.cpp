@@ -1,6 +1,7 @@
 #include "recover_inputs.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -96,13 +97,35 @@ void expect_takes_sources(const RecoverOptions& options, const quantized::ModelF
 }
 
 std::vector<data::Example> read_data(const RecoverOptions& options, const ModelInputs& student,
-                                     std::int64_t length, data::Omissions& omissions) {
+                                     std::int64_t samples, std::int64_t length,
+                                     data::Omissions& omissions) {
   CalibrateOptions drawn;
   drawn.data = options.data;
-  drawn.samples = samples_of(options);
+  drawn.samples = samples;
   drawn.length = length;
   drawn.seed = options.train.seed;
   return draw(drawn, student, omissions);
+}
+
+// What is drawn beside `learned` where more is: draws of a seed hold those of fewer samples, in
+// order. Blocks keep no loss to hold them against.
+std::vector<data::Example> held_out(const RecoverOptions& options, const ModelInputs& student,
+                                    std::int64_t length,
+                                    const std::vector<data::Example>& learned) {
+  constexpr std::int64_t kHeldOut = 8, kFewest = 32;
+  if (options.loss == RecoveryLoss::blocks || std::ssize(learned) < kFewest) return {};
+  data::Omissions unsaid;
+  std::vector<data::Example> out;
+  std::size_t next = 0;
+  for (data::Example& example :
+       read_data(options, student, samples_of(options) + kHeldOut, length, unsaid)) {
+    if (next < learned.size() && example.ids == learned[next].ids) {
+      ++next;
+    } else {
+      out.push_back(std::move(example));
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -212,22 +235,28 @@ RecoverInputs open_inputs(const RecoverOptions& options, Progress& progress) {
     pairs = read_pairs(options, opened, training.length, omissions);
   }
   auto drawn = pairs ? decoder_examples(*pairs, opened.files.layout())
-                     : read_data(options, opened, training.length, omissions);
+                     : read_data(options, opened, samples_of(options), training.length, omissions);
   for (const std::string& note : omissions.notes()) progress.warn(note);
   if (options.loss == RecoveryLoss::blocks) {  // later blocks see what is made of every token
     for (data::Example& example : drawn) std::ranges::fill(example.loss_mask, std::uint8_t{1});
   }
-  train::Examples examples(drawn);
+  const train::Examples examples(drawn);
   if (examples.size() == 0) {
     throw InputError({options.data, {}}, "none of the " + std::to_string(drawn.size()) +
                                              " examples has a token that counts; is the length "
                                              "too short for the prompts?");
   }
+  if (!pairs)
+    std::ranges::move(held_out(options, opened, training.length, drawn), std::back_inserter(drawn));
   const std::int64_t logits =
       std::min(options.teacher_logits, opened.files.layout().vocabulary_size);
-  return {std::move(opened),   {teacher, options.loss, logits, {}, pairs},
-          std::move(training), std::move(omissions),
-          std::move(examples), std::move(pairs)};
+  return {std::move(opened),
+          {teacher, options.loss, logits, {}, pairs},
+          std::move(training),
+          std::move(omissions),
+          examples,
+          train::Examples(drawn),
+          std::move(pairs)};
 }
 
 }  // namespace qloft::pipeline

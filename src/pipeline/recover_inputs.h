@@ -21,7 +21,10 @@ struct RecoverInputs {
   TeacherRequest teacher;  // but for the folder
   train::Options training;
   data::Omissions omissions;
-  train::Examples examples;
+  train::Examples examples;  // that are learned
+  // Those and, behind them, others of the same data that show what was won; the same where there
+  // are none.
+  train::Examples all;
   std::optional<train::SequencePairs> pairs;  // of an encoder-decoder: the examples' sources
 };
 

@@ -256,6 +256,42 @@ TEST_F(Recover, ARunThatIsStoppedWhileItsAdapterIsRoundedGoesOn) {
             read_file(folder_ / "broken/adapter/adapter_model.safetensors"));
 }
 
+TEST_F(Recover, SaysWhatIsWonOnSequencesThatAreNotLearned) {
+  struct Warnings : Progress {
+    void warn(std::string_view message) override { said += message; }
+    std::string said;
+  };
+  RecoverOptions o = options("back");
+  o.train.length = 12;
+  o.samples = 32;
+  Warnings won;
+  const RecoverReport report = recover(o, won);
+  EXPECT_EQ(report.sequences, 32);
+  EXPECT_EQ(report.held_out, 8);
+  EXPECT_LT(*report.held_out_after, *report.held_out_before);
+  EXPECT_EQ(won.said, "");
+  o.output = folder_ / "shaken";
+  o.train.learning_rate = 1;
+  Warnings lost;
+  const RecoverReport worse = recover(o, lost);
+  EXPECT_EQ(worse.held_out_before, report.held_out_before);
+  EXPECT_GT(*worse.held_out_after, *worse.held_out_before);
+  EXPECT_THAT(lost.said, ::testing::HasSubstr("no nearer to the teacher"));
+  EXPECT_THAT(lost.said, ::testing::HasSubstr("try --lr 2e-01"));
+}
+
+TEST_F(Recover, HoldsOutWhatTheDataHaveBesideWhatIsLearned) {
+  RecoverOptions o = options("back");
+  o.train.length = 12;
+  o.samples = 50;  // all that the text has
+  EXPECT_EQ(recover(o, silent_).held_out, 0);
+  o.samples = 49;
+  o.output = folder_ / "held";
+  const RecoverReport report = recover(o, silent_);
+  EXPECT_EQ(report.sequences, 49);
+  EXPECT_EQ(report.held_out, 1);
+}
+
 TEST_F(Recover, BeginsWithAFreshAdapterWhereItIsAsked) {
   RecoverOptions o = options("back");
   o.fresh = true;

@@ -284,7 +284,8 @@ void visit_options(RecoverOptions& o, Visitor& v) {
   v("--fresh", o.fresh, "do not begin with the adapter inside the folder: A random, B zero");
   visit_fresh_adapter(o, v);
   v("--save-dtype", o.save_dtype,
-    "f32, bf16, f16, or 8 bits: f8, rounded by the inputs, or nf8 (as the folder's adapter, or f32)");
+    "f32, bf16, f16, or 8 bits: f8, rounded by the inputs, or nf8 (as the folder's adapter, or "
+    "f32)");
   visit_options(o.train, v);
 }
 

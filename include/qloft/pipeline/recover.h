@@ -70,10 +70,14 @@ struct RecoverReport {
   std::int64_t sequences = 0;
   std::int64_t truncated_examples = 0;
   std::int64_t left_out_examples = 0;  // nothing in them counts
-  std::uint64_t cache_bytes = 0;       // of the teacher's outputs
-  double teacher_seconds = 0;          // making them; 0: they were there
-  double seconds = 0;                  // of this run
-  std::uint64_t peak_memory = 0;       // largest resident set of this run, bytes
+  // Sequences that are not learned, and their loss by what MODEL and by what OUTPUT holds; there
+  // are some where there are 32 to learn or more, but of blocks and encoder-decoders.
+  std::int64_t held_out = 0;
+  std::optional<double> held_out_before, held_out_after;
+  std::uint64_t cache_bytes = 0;  // of the teacher's outputs
+  double teacher_seconds = 0;     // making them; 0: they were there
+  double seconds = 0;             // of this run
+  std::uint64_t peak_memory = 0;  // largest resident set of this run, bytes
   std::filesystem::path output;
 };
 
@@ -84,6 +88,9 @@ struct RecoverReport {
 //
 // Of an encoder-decoder sequences are targets of a source, drawn as calibrate draws them; its
 // blocks are not recovered one by one.
+//
+// Where the sequences that were held out are no nearer to the teacher than before, progress is
+// warned.
 //
 // The teacher's outputs are made first and kept in a file named by all that they depend on; then
 // the teacher is released and the student loaded. An interrupted run goes on with that file; where

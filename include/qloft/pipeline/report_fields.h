@@ -162,6 +162,9 @@ void visit_fields(RecoverReport& r, Visitor& v) {
   v("tokens", s.tokens, show::text("tokens"));
   v("first_loss", s.first_loss, show::fixed("first loss", 4));
   v("last_loss", s.last_loss, show::fixed("last loss", 4));
+  v("held_out", r.held_out);
+  v("held_out_before", r.held_out_before, show::fixed("held out, before", 4));
+  v("held_out_after", r.held_out_after, show::fixed("held out, after", 4));
   v("tokens_per_second", s.tokens_per_second, show::count("tokens per second"));
   v("cache_bytes", r.cache_bytes, show::bytes("teacher's outputs"));
   v("teacher_seconds", r.teacher_seconds, show::duration("of the teacher"));
