@@ -5,7 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "option_values.h"
+#include "automatic_check.h"
 #include "qloft/architecture.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
@@ -29,8 +29,6 @@
 namespace qloft::pipeline {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr std::string_view kAuto = "auto";
 
 architecture::Layout layout_of(const fs::path& model) {
   const fs::path config = model / "config.json";
@@ -73,9 +71,6 @@ constexpr Choice kWithStatistics = {"qloft", "qloft's loop",
 // Of random tokens there are as many as are drawn: half of the default is enough.
 constexpr std::int64_t kRandomSequences = 64;
 
-bool calibrates(const QuantizeOptions& o) {
-  return !o.data.empty() || o.random_tokens;
-}
 bool has_statistics(const QuantizeOptions& o) {
   return calibrates(o) || !o.stats.empty();
 }
@@ -97,50 +92,6 @@ bool names_format(const QuantizeOptions& o) {
 // Whether formats come from a plan that quantize makes itself.
 bool plans(const QuantizeOptions& o) {
   return !o.plan && (o.size || !o.ranks.empty() || (o.bits && !whole(*o.bits)));
-}
-
-void check(const QuantizeOptions& o) {
-  const auto refuse = [](bool wrong, const char* field, const std::string& message) {
-    if (wrong) throw InputError({{}, field}, message);
-  };
-  refuse(o.bits && !(std::isfinite(*o.bits) && *o.bits > 0), "bits", "expected a number above 0");
-  refuse(o.bits && o.size, "size", "expected bits or a size, found both");
-  refuse(o.plan && o.size, "size", "expected none beside --plan, which says it for each matrix");
-  refuse(o.plan && !o.ranks.empty(), "ranks",
-         "expected none beside --plan, which says it for each matrix");
-  refuse(!o.ranks.empty() && o.rank, "rank", "expected a rank or ranks, found both");
-  refuse(!o.ranks.empty() && !o.bits && !o.size, "ranks",
-         "expected a budget for codes and adapters together: bits or a size");
-  refuse(!o.data.empty() && !o.stats.empty(), "data",
-         "expected a text or the statistics of one (--stats), found both");
-  refuse(o.random_tokens && (!o.data.empty() || !o.stats.empty()), "random_tokens",
-         "expected these, a text or the statistics of one, found two of them");
-  refuse(o.task.empty() && o.columns != data::NamedColumns(), "task",
-         "expected the task classification or regression, whose columns are named, found none");
-  refuse(!o.task.empty() && o.data.empty(), "task", "expected its data (--data), found none");
-  const Names known = {kAuto, kFullInputs, kQuantizedInputs};
-  if (std::ranges::count(known, o.inputs) == 0) refuse_value(o.inputs, "inputs", known);
-  refuse(
-      is_sequential(o) && !calibrates(o), "inputs",
-      "expected data to run the quantized model on (--data TEXT or --random-tokens), found none");
-  refuse((o.samples || o.length) && !calibrates(o), o.samples ? "samples" : "length",
-         "expected data that sequences are drawn of (--data TEXT or --random-tokens), found none");
-  if (o.token_weights != kAuto) {
-    if (!statistics::token_weights_from_name(o.token_weights)) {
-      refuse_value(o.token_weights, "token_weights", {kAuto, "even", "loss"});
-    }
-    refuse(!calibrates(o), "token_weights",
-           "expected data whose tokens count (--data TEXT or --random-tokens), found none");
-  }
-  refuse(!o.chat_template.empty() && o.data.empty(), "chat_template",
-         "expected none without --data: only conversations need one");
-  refuse(o.recover < 0, "recover", "expected 0 or more, found " + std::to_string(o.recover));
-  refuse(o.recover > 0 && o.data.empty(), "recover", "expected a text to recover on (--data)");
-  refuse(o.recover > 0 && o.rank == 0 && o.ranks.empty(), "recover",
-         "expected an adapter to train, found rank 0");
-  if (!o.data.empty() && !fs::is_regular_file(o.data)) {
-    throw InputError({o.data, {}}, "no such file");
-  }
 }
 
 QuantizeOptions with_method(QuantizeOptions o) {
@@ -366,7 +317,7 @@ bool leaves_open(const QuantizeOptions& o) {
 }
 
 QuantizeOptions without_work(const QuantizeOptions& options) {
-  check(options);
+  check_automatic(options);
   QuantizeOptions o = settled(options);
   if (calibrates(options) && options.recover == 0 && !needs_statistics(options)) {
     throw InputError({{}, "data"},

@@ -161,7 +161,8 @@ template <typename Visitor>
 void visit_options(train::Options& o, Visitor& v) {
   using train::Schedule;
   v.group("Training");
-  v("--lr", o.learning_rate, "learning rate");
+  v("--lr", o.learning_rate,
+    "learning rate; factors that carry a share of the weights want a third of a fresh adapter's");
   v("--schedule",
     choice(o.schedule, {{"cosine", Schedule::cosine},
                         {"linear", Schedule::linear},
