@@ -95,14 +95,15 @@ Tensor Model::cross_entropy(const Tensor& hidden, const Tensor& positions, const
                             const std::vector<AdapterId>& adapters, std::int64_t length,
                             double smoothing) {
   const Linear& matrix = state_->linear(state_->layout.output.matrix);
-  if (state_->observer != nullptr && smoothing != 0) {
+  const bool observed = state_->observer != nullptr;
+  if (observed && state_->observer->gradient && smoothing != 0) {
     throw Error({{}, "smoothing"}, "expected none where gradients are observed");
   }
   return sum_of_positions(
       *state_, hidden, positions, adapters, length,
       [&](const Tensor& states, const backend::LogitsRule& rule, const Tensor& which) {
         const Tensor wanted = chosen_of(targets, which);
-        if (state_->observer == nullptr) {
+        if (!observed || smoothing != 0) {
           return backend::summed_cross_entropy(states, matrix.weight, rule, wanted, {}, smoothing);
         }
         return observed_loss(state_->observer, matrix.module, states, matrix.weight, rule, wanted);

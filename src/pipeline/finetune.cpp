@@ -180,7 +180,11 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
     report.summary =
         train::train(model, trained, std::move(examples), std::move(validation), training, save,
                      progress, objective, {}, validation_of(inputs, trained));
-    if (rounds) round_adapter(model, output.path(), stored, *learned, objective, progress);
+    if (rounds) {
+      round_adapter(model, output.path(), stored, *learned, objective, progress);
+    } else if (lora && training.resume) {  // the best yet may be of a run that stored another type
+      adapter::save(adapter::load(output.path(), layout), output.path(), stored, layout);
+    }
   } catch (const ComputationError&) {
     std::vector<fs::path> read;
     if (training.resume) read.push_back(training.folder / kTrainingState);

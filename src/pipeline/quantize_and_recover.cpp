@@ -90,6 +90,8 @@ QuantizeReport quantize_and_recover(
   report.first_loss = recovered.summary.first_loss;
   report.last_loss = recovered.summary.last_loss;
   report.recover_seconds = recovered.seconds;
+  report.held_out_before = recovered.held_out_before;
+  report.held_out_after = recovered.held_out_after;
   return report;
 }
 

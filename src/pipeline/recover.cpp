@@ -175,10 +175,11 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
     return objectives::distillation(learner, input, batch.loss_mask, teacher->rows(batch.examples),
                                     weight);
   };
+  const bool rounds = is_coarse(type) && trains(options, "adapter");
   const auto save = [&](std::int64_t) {
     const fs::path folder = output.path() / kAdapterFolder;
     make_folders(folder);
-    adapter::save(model.extract(kAdapterName), folder, is_coarse(type) ? ElementType::f32 : type,
+    adapter::save(model.extract(kAdapterName), folder, rounds ? ElementType::f32 : type,
                   files.layout());
   };
   RecoverReport report;
@@ -192,7 +193,7 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
                                                      inputs.examples, training, save, progress)
                                     : train::train(model, trained, inputs.examples, {}, training,
                                                    save, progress, objective);
-    if (is_coarse(type)) {
+    if (rounds) {
       round_adapter(model, output.path() / kAdapterFolder, type, inputs.examples, objective,
                     progress);
     }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdio>
+#include <string>
 
 #include "qloft/core/error.h"
 
@@ -18,7 +19,8 @@ double held_out_loss(model::Model& model, model::AdapterId adapter, const Recove
   double sum = 0;
   std::int64_t count = 0;
   for (std::int64_t place = first; place < end; ++place) {
-    if (progress.stop_requested()) throw Interrupted({}, "stopped before all was measured");
+    if (progress.stop_requested())
+      throw Interrupted({}, "stopped before what was held out was measured; --resume goes on");
     const objectives::Loss loss =
         objective(model, train::padded_batch(inputs.all, {place}, model, adapter));
     sum += loss.sum.item<double>();
@@ -31,14 +33,20 @@ double held_out_loss(model::Model& model, model::AdapterId adapter, const Recove
 
 void warn_where_nothing_was_won(const RecoverReport& report, double learning_rate,
                                 Progress& progress) {
+  constexpr double kNoise = 0.01;
   if (!report.held_out_before || *report.held_out_after < *report.held_out_before) return;
-  std::array<char, 192> text{};
+  const bool worse = *report.held_out_after > (1 + kNoise) * *report.held_out_before;
+  std::array<char, 224> text{};
   std::snprintf(text.data(), text.size(),
-                "%d sequences that were held out are no nearer to the teacher: their loss was %.4f "
-                "before and is %.4f; steps were too large, try --lr %.0e",
-                static_cast<int>(report.held_out), *report.held_out_before, *report.held_out_after,
+                "%d sequences that were held out are %s: their loss was %.4f before and is %.4f",
+                static_cast<int>(report.held_out),
+                worse ? "farther from the teacher" : "no nearer to the teacher",
+                *report.held_out_before, *report.held_out_after);
+  if (!worse) return progress.note(text.data());
+  std::array<char, 64> advice{};
+  std::snprintf(advice.data(), advice.size(), "; steps were too large: try recover --lr %.0e",
                 learning_rate / 5);
-  progress.warn(text.data());
+  progress.warn(std::string(text.data()) + advice.data());
 }
 
 }  // namespace qloft::pipeline

@@ -107,13 +107,21 @@ std::vector<data::Example> read_data(const RecoverOptions& options, const ModelI
   return draw(drawn, student, omissions);
 }
 
+bool is_among(const std::vector<data::Example>& examples, const data::Example& one) {
+  return std::ranges::any_of(examples,
+                             [&](const data::Example& other) { return other.ids == one.ids; });
+}
+
 // What is drawn beside `learned` where more is: draws of a seed hold those of fewer samples, in
 // order. Blocks keep no loss to hold them against.
 std::vector<data::Example> held_out(const RecoverOptions& options, const ModelInputs& student,
                                     std::int64_t length,
                                     const std::vector<data::Example>& learned) {
-  constexpr std::int64_t kHeldOut = 8, kFewest = 32;
-  if (options.loss == RecoveryLoss::blocks || std::ssize(learned) < kFewest) return {};
+  constexpr std::int64_t kHeldOut = 8, kFewestHeldOut = 4, kFewestLearned = 32;
+  if (options.loss == RecoveryLoss::blocks ||
+      std::ranges::count_if(learned, data::has_prediction) < kFewestLearned) {
+    return {};
+  }
   data::Omissions unsaid;
   std::vector<data::Example> out;
   std::size_t next = 0;
@@ -121,10 +129,11 @@ std::vector<data::Example> held_out(const RecoverOptions& options, const ModelIn
        read_data(options, student, samples_of(options) + kHeldOut, length, unsaid)) {
     if (next < learned.size() && example.ids == learned[next].ids) {
       ++next;
-    } else {
+    } else if (data::has_prediction(example) && !is_among(learned, example)) {
       out.push_back(std::move(example));
     }
   }
+  if (std::ssize(out) < kFewestHeldOut) out.clear();
   return out;
 }
 

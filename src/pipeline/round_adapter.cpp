@@ -1,6 +1,7 @@
 #include "round_adapter.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <set>
@@ -79,8 +80,60 @@ class Rounding {
   std::set<std::string> rounded_;
 };
 
+// Factors of f8 are exact in part from here on, below not at all.
+constexpr double kSmallestUsual = 1.0 / 128;
+constexpr double kWanted = 1.0 / 16;
+
+double root_mean_square(const Matrix& m, std::int64_t k, bool row) {
+  const std::int64_t count = row ? m.columns() : m.rows();
+  double sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double value = row ? m(k, i) : m(i, k);
+    sum += value * value;
+  }
+  return std::sqrt(sum / static_cast<double>(count));
+}
+
+// a's row k times `factor`, b's column k the other way.
+void shift(adapter::Factors& factors, std::int64_t k, float factor) {
+  for (float& value : factors.a.values().subspan(static_cast<std::size_t>(k * factors.a.columns()),
+                                                 static_cast<std::size_t>(factors.a.columns()))) {
+    value *= factor;
+  }
+  for (std::int64_t i = 0; i < factors.b.rows(); ++i) factors.b(i, k) /= factor;
+}
+
+// Powers of two from A to B, and where both are too small for the type from the scale to them: the
+// same products, of values that the type tells apart. Those of a fresh adapter's B are not.
+void bring_into_range(adapter::Adapter& adapter) {
+  std::vector<double> sizes;  // by component: of A and B alike
+  for (auto& [module, factors] : adapter.modules) {
+    for (std::int64_t k = 0; k < factors.a.rows(); ++k) {
+      const double a = root_mean_square(factors.a, k, true);
+      const double b = root_mean_square(factors.b, k, false);
+      if (a == 0 || b == 0) continue;
+      sizes.push_back(std::sqrt(a * b));
+      if (std::min(a, b) < kSmallestUsual) {
+        shift(factors, k, static_cast<float>(std::exp2(std::round(0.5 * std::log2(b / a)))));
+      }
+    }
+  }
+  if (sizes.empty()) return;
+  const auto middle = sizes.begin() + std::ssize(sizes) / 2;
+  std::ranges::nth_element(sizes, middle);
+  if (*middle >= kSmallestUsual) return;
+  const double power = std::exp2(std::round(std::log2(kWanted / *middle)));
+  for (auto& [module, factors] : adapter.modules) {
+    for (Matrix* factor : {&factors.a, &factors.b}) {
+      for (float& value : factor->values()) value *= static_cast<float>(power);
+    }
+  }
+  adapter.config.alpha /= power * power;
+  for (auto& [module, alpha] : adapter.config.alpha_pattern) alpha /= power * power;
+}
+
 void expect_going_on(const Progress& progress) {
-  if (progress.stop_requested()) throw Interrupted({}, "stopped before the adapter was rounded");
+  if (progress.stop_requested()) throw Interrupted({}, "stopped");
 }
 
 void take_through_objective(model::Model& model, model::AdapterId adapter,
@@ -103,13 +156,11 @@ void take_through_objective(model::Model& model, model::AdapterId adapter,
   calibrate::finish_grams(grams, tokens, sink);
 }
 
-}  // namespace
-
-void round_adapter(model::Model& model, const fs::path& folder, ElementType type,
-                   const train::Examples& examples, const train::Objective& objective,
-                   Progress& progress) {
+void round_by_inputs(model::Model& model, adapter::Adapter& adapter, ElementType type,
+                     const train::Examples& examples, const train::Objective& objective,
+                     Progress& progress) {
   const architecture::Layout& layout = model.layout();
-  adapter::Adapter adapter = adapter::load(folder, layout);
+  bring_into_range(adapter);
   model.set_training(false);
   const model::AdapterId attached = model.attach(kRounded, adapter, /*train=*/false);
   const std::vector<std::int64_t> places = draw(examples);
@@ -125,7 +176,20 @@ void round_adapter(model::Model& model, const fs::path& folder, ElementType type
   }
   rounding.round_rest();
   model.detach(kRounded);
-  adapter::save(adapter, folder, type, layout);
+}
+
+}  // namespace
+
+void round_adapter(model::Model& model, const fs::path& folder, ElementType type,
+                   const train::Examples& examples, const train::Objective& objective,
+                   Progress& progress) {
+  adapter::Adapter adapter = adapter::load(folder, model.layout());
+  try {
+    round_by_inputs(model, adapter, type, examples, objective, progress);
+  } catch (const Interrupted&) {
+    throw Interrupted({}, "stopped before the adapter was rounded; --resume goes on from there");
+  }
+  adapter::save(adapter, folder, type, model.layout());
 }
 
 }  // namespace qloft::pipeline

@@ -18,7 +18,9 @@ inline bool is_coarse(ElementType type) {
 // Rounds the factors of the adapter in `folder`, which fits the model, to values of `type`, with
 // regard to the inputs that its modules have with it (decompose::round_factors): those of some of
 // the examples, of which a decoder's are taken through one block after the other, others through
-// `objective`. Throws Interrupted, with the folder as it was, where progress asks to stop.
+// `objective`. Where factors are too small for the type, as a fresh adapter's B after few steps,
+// its alpha becomes smaller and they greater by powers of two. Throws Interrupted, with the folder
+// as it was, where progress asks to stop.
 void round_adapter(model::Model& model, const std::filesystem::path& folder, ElementType type,
                    const train::Examples& examples, const train::Objective& objective,
                    Progress& progress);

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "../train/toy.h"
@@ -155,6 +156,49 @@ TEST_F(Finetune, ARunThatIsStoppedInTrainingOrWhileItsAdapterIsRoundedGoesOn) {
               read_file(folder_ / "broken/adapter_model.safetensors"));
     fs::remove_all(o.output);
   }
+}
+
+TEST_F(Finetune, AFreshAdapterOfSmallStepsIsKeptInF8) {
+  make_base();
+  FinetuneOptions o = lora("exact");
+  o.train.learning_rate = 1e-5;  // B is far below what f8 tells from zero
+  finetune(o, silent_);
+  o.output = folder_ / "rounded";
+  o.save_dtype = "f8";
+  finetune(o, silent_);
+  const adapter::Adapter exact = adapter::load(folder_ / "exact");
+  const adapter::Adapter rounded = adapter::load(folder_ / "rounded");
+  EXPECT_LT(rounded.config.alpha, exact.config.alpha);
+  for (const auto& [module, factors] : exact.modules) {
+    Matrix product(factors.b.rows(), factors.a.columns());
+    adapter::merge_into(product.view(), factors, exact.config.scale_of(module), module);
+    double all = 0, lost = 0;
+    for (const float value : product.values()) all += value * value;
+    adapter::merge_into(product.view(), rounded.modules.at(module),
+                        -rounded.config.scale_of(module), module);
+    for (const float value : product.values()) lost += value * value;
+    EXPECT_LT(std::sqrt(lost), 0.1 * std::sqrt(all)) << module;
+  }
+}
+
+TEST_F(Finetune, WhatIsTakenUpIsStoredAsItIsAskedLast) {
+  make_base();
+  FinetuneOptions o = lora("tuned");
+  o.validation = folder_ / "data.jsonl";
+  o.train.schedule = train::Schedule::constant;
+  o.train.learning_rate = 3;  // after a first step of nothing none is better
+  o.train.warmup = 1;
+  o.train.clip = 0;
+  o.train.evaluate_every = 1;
+  o.train.max_steps = 2;
+  o.save_dtype = "f8";
+  finetune(o, silent_);
+  o.train.resume = true;
+  o.train.max_steps = 3;
+  o.save_dtype = "f32";
+  finetune(o, silent_);
+  const io::SafetensorsFile file(folder_ / "tuned/adapter_model.safetensors");
+  EXPECT_EQ(file.tensors().front().type, ElementType::f32);
 }
 
 TEST_F(Finetune, FactorsInF8AnswerMoreAsTheyWereThanTheirNearestValues) {

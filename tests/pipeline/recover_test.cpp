@@ -10,6 +10,7 @@
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
+#include "qloft/core/random.h"
 #include "qloft/pipeline/evaluate.h"
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/quantize.h"
@@ -71,6 +72,15 @@ class Recover : public ::testing::Test {
     o.train.max_steps = 8;
     o.train.length = 24;
     return o;
+  }
+
+  // 600 letters of which no twelve stand there twice.
+  fs::path text_without_repeats() {
+    Random random(0);
+    std::string text;
+    for (int i = 0; i < 600; ++i) text += test::kLetters[random.below(test::kLetters.size())];
+    write_file(folder_ / "drawn.txt", text);
+    return folder_ / "drawn.txt";
   }
 
   double loss_of(const std::string& model) {
@@ -262,6 +272,7 @@ TEST_F(Recover, SaysWhatIsWonOnSequencesThatAreNotLearned) {
     std::string said;
   };
   RecoverOptions o = options("back");
+  o.data = text_without_repeats();
   o.train.length = 12;
   o.samples = 32;
   Warnings won;
@@ -276,20 +287,32 @@ TEST_F(Recover, SaysWhatIsWonOnSequencesThatAreNotLearned) {
   const RecoverReport worse = recover(o, lost);
   EXPECT_EQ(worse.held_out_before, report.held_out_before);
   EXPECT_GT(*worse.held_out_after, *worse.held_out_before);
-  EXPECT_THAT(lost.said, ::testing::HasSubstr("no nearer to the teacher"));
-  EXPECT_THAT(lost.said, ::testing::HasSubstr("try --lr 2e-01"));
+  EXPECT_THAT(lost.said, ::testing::HasSubstr("farther from the teacher"));
+  EXPECT_THAT(lost.said, ::testing::HasSubstr("try recover --lr 2e-01"));
+  o.output = folder_ / "still";
+  o.train.learning_rate = 0;
+  Warnings none;
+  EXPECT_EQ(recover(o, none).held_out_after, report.held_out_before);
+  EXPECT_EQ(none.said, "");
 }
 
 TEST_F(Recover, HoldsOutWhatTheDataHaveBesideWhatIsLearned) {
   RecoverOptions o = options("back");
+  o.data = text_without_repeats();
   o.train.length = 12;
   o.samples = 50;  // all that the text has
   EXPECT_EQ(recover(o, silent_).held_out, 0);
-  o.samples = 49;
-  o.output = folder_ / "held";
-  const RecoverReport report = recover(o, silent_);
-  EXPECT_EQ(report.sequences, 49);
-  EXPECT_EQ(report.held_out, 1);
+  const struct { std::int64_t samples, held_out; } cases[] = {{49, 0}, {46, 4}, {31, 0}};
+  o.overwrite = true;
+  for (const auto& c : cases) {
+    o.samples = c.samples;
+    const RecoverReport report = recover(o, silent_);
+    EXPECT_EQ(report.sequences, c.samples);
+    EXPECT_EQ(report.held_out, c.held_out);
+  }
+  o.data = folder_ / "text.txt";  // the same letters again and again
+  o.samples = 40;
+  EXPECT_EQ(recover(o, silent_).held_out, 0);
 }
 
 TEST_F(Recover, BeginsWithAFreshAdapterWhereItIsAsked) {

@@ -122,6 +122,7 @@ struct QuantizeReport {
   std::int64_t resumed = 0;          // matrices that an interrupted run had finished
   // Of the recovery, where it was asked for: losses a prediction, and its time.
   std::optional<double> first_loss, last_loss, recover_seconds;
+  std::optional<double> held_out_before, held_out_after;  // as in RecoverReport
   std::vector<QuantizedMatrix> matrices;
 };
 

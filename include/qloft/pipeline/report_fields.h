@@ -115,6 +115,10 @@ void visit_fields(QuantizeReport& r, Visitor& v) {
     r.metric == "frobenius" ? Shown{} : show::fixed("by " + r.metric, 4));
   v("first_loss", r.first_loss, r.first_loss ? show::fixed("first loss", 4) : Shown{});
   v("last_loss", r.last_loss, r.last_loss ? show::fixed("last loss", 4) : Shown{});
+  v("held_out_before", r.held_out_before,
+    r.held_out_before ? show::fixed("held out, before", 4) : Shown{});
+  v("held_out_after", r.held_out_after,
+    r.held_out_after ? show::fixed("held out, after", 4) : Shown{});
   v("recover_seconds", r.recover_seconds,
     r.recover_seconds ? show::duration("of the recovery") : Shown{});
   v("peak_memory", r.peak_memory, show::bytes("peak memory"));
@@ -162,7 +166,7 @@ void visit_fields(RecoverReport& r, Visitor& v) {
   v("tokens", s.tokens, show::text("tokens"));
   v("first_loss", s.first_loss, show::fixed("first loss", 4));
   v("last_loss", s.last_loss, show::fixed("last loss", 4));
-  v("held_out", r.held_out);
+  v("held_out", r.held_out, r.held_out > 0 ? show::text("sequences held out") : Shown{});
   v("held_out_before", r.held_out_before, show::fixed("held out, before", 4));
   v("held_out_after", r.held_out_after, show::fixed("held out, after", 4));
   v("tokens_per_second", s.tokens_per_second, show::count("tokens per second"));
