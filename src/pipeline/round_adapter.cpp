@@ -83,6 +83,7 @@ class Rounding {
 // Factors of f8 are exact in part from here on, below not at all.
 constexpr double kSmallestUsual = 1.0 / 128;
 constexpr double kWanted = 1.0 / 16;
+constexpr double kGreatest = 64;  // of single values; the type's is 448
 
 double root_mean_square(const Matrix& m, std::int64_t k, bool row) {
   const std::int64_t count = row ? m.columns() : m.rows();
@@ -107,6 +108,7 @@ void shift(adapter::Factors& factors, std::int64_t k, float factor) {
 // same products, of values that the type tells apart. Those of a fresh adapter's B are not.
 void bring_into_range(adapter::Adapter& adapter) {
   std::vector<double> sizes;  // by component: of A and B alike
+  float greatest = 0;
   for (auto& [module, factors] : adapter.modules) {
     for (std::int64_t k = 0; k < factors.a.rows(); ++k) {
       const double a = root_mean_square(factors.a, k, true);
@@ -118,11 +120,18 @@ void bring_into_range(adapter::Adapter& adapter) {
       }
     }
   }
+  for (const auto& [module, factors] : adapter.modules) {
+    for (const Matrix* factor : {&factors.a, &factors.b}) {
+      for (const float value : factor->values()) greatest = std::max(greatest, std::abs(value));
+    }
+  }
   if (sizes.empty()) return;
   const auto middle = sizes.begin() + std::ssize(sizes) / 2;
   std::ranges::nth_element(sizes, middle);
   if (*middle >= kSmallestUsual) return;
-  const double power = std::exp2(std::round(std::log2(kWanted / *middle)));
+  const double power =
+      std::exp2(std::floor(std::log2(std::min(kWanted / *middle, kGreatest / greatest))));
+  if (power <= 1) return;
   for (auto& [module, factors] : adapter.modules) {
     for (Matrix* factor : {&factors.a, &factors.b}) {
       for (float& value : factor->values()) value *= static_cast<float>(power);
