@@ -14,7 +14,8 @@ namespace qloft::pipeline {
 double held_out_loss(model::Model& model, model::AdapterId adapter, const RecoverInputs& inputs,
                      const train::Objective& objective, Progress& progress);
 
-// Where the report's sequences are no nearer to the teacher than before.
+// Warns where the report's sequences are farther from the teacher than before, notes where they are
+// within a hundredth of where they were.
 void warn_where_nothing_was_won(const RecoverReport& report, double learning_rate,
                                 Progress& progress);
 

@@ -80,7 +80,7 @@ class Rounding {
   std::set<std::string> rounded_;
 };
 
-// Factors of f8 are exact in part from here on, below not at all.
+// Root mean squares: below the first f8, whose values are 1/512 apart there, tells few apart.
 constexpr double kSmallestUsual = 1.0 / 128;
 constexpr double kWanted = 1.0 / 16;
 constexpr double kGreatest = 64;  // of single values; the type's is 448

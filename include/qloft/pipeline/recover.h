@@ -89,8 +89,8 @@ struct RecoverReport {
 // Of an encoder-decoder sequences are targets of a source, drawn as calibrate draws them; its
 // blocks are not recovered one by one.
 //
-// Where the sequences that were held out are no nearer to the teacher than before, progress is
-// warned.
+// Where the sequences that were held out are farther from the teacher than before by more than a
+// hundredth, progress is warned; where they are merely no nearer, it is told.
 //
 // The teacher's outputs are made first and kept in a file named by all that they depend on; then
 // the teacher is released and the student loaded. An interrupted run goes on with that file; where
