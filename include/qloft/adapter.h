@@ -138,6 +138,11 @@ std::uint64_t stored_bytes(const Config& config,
 std::map<std::string, double> stored_bytes(const std::filesystem::path& folder,
                                            const architecture::Layout& layout);
 
+// Makes factors great enough for values of 8 bits (f8), of which few lie near zero: a fresh
+// adapter's B after some steps is far below them. Powers of two go from A to B within a component,
+// and where both are small from alpha to both. All products scale * b * a stay as they were.
+void raise_small_factors(Adapter& adapter);
+
 // weight += scale * b * a. Throws InputError naming `module` when shapes disagree.
 void merge_into(MatrixView<float> weight, const Factors& factors, double scale,
                 const std::string& module);

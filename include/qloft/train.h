@@ -77,8 +77,8 @@ std::int64_t warmup_steps(const Options& options, std::int64_t steps);
 // gradient is not a number; Interrupted after saving where progress asks to stop.
 //
 // `trained`: some of the model's trainable tensors, which alone are changed; none: all.
-Summary train(model::Model& model, model::AdapterId adapter, Examples examples,
-              std::optional<Examples> validation, const Options& options, const Save& save,
+Summary train(model::Model& model, model::AdapterId adapter, const Examples& examples,
+              const std::optional<Examples>& validation, const Options& options, const Save& save,
               Progress& progress, const Objective& objective = next_token(),
               const std::vector<std::pair<std::string, at::Tensor>>& trained = {},
               const std::optional<Validation>& measure = std::nullopt);

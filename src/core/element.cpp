@@ -1,6 +1,8 @@
 #include "qloft/core/element.h"
 
+#include <algorithm>
 #include <array>
+#include <limits>
 
 #include "qloft/core/error.h"
 
@@ -58,6 +60,21 @@ float widened(std::uint32_t magnitude, unsigned fraction, unsigned bias) {
 
 float with_sign(float magnitude, std::uint32_t sign) {
   return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+}
+
+float largest_value(ElementType type) {
+  switch (type) {
+    case ElementType::f32:
+      return std::numeric_limits<float>::max();
+    case ElementType::bf16:
+      return BFloat16{0x7f7f}.to_float();
+    case ElementType::f16:
+      return 65504.f;
+    case ElementType::f8:
+      return 448.f;
+    default:
+      throw Error({}, "largest_value: not a floating-point storage type");
+  }
 }
 
 }  // namespace
@@ -133,6 +150,11 @@ float round_to(float value, ElementType type) {
     default:
       throw Error({}, "round_to: not a floating-point storage type");
   }
+}
+
+float round_within(float value, ElementType type) {
+  const float largest = largest_value(type);
+  return round_to(std::clamp(value, -largest, largest), type);
 }
 
 }  // namespace qloft

@@ -22,7 +22,7 @@ constexpr std::int64_t kRowsATask = 8;
 constexpr float kDependent = 1e-5f;
 
 void round_to_nearest(Matrix& a, ElementType type) {
-  for (float& value : a.values()) value = round_to(value, type);
+  for (float& value : a.values()) value = round_within(value, type);
 }
 
 // a [rank, n], whose errors e count as ||e root||: the sum over the columns before is undone by the
@@ -43,7 +43,7 @@ void round_with_feedback(MatrixView<float> a, MatrixView<const float> root, Elem
           const std::int64_t at = first + p;
           float sum = before(i, p);
           for (std::int64_t k = 0; k < p; ++k) sum += errors(i, first + k) * root(first + k, at);
-          const float rounded = round_to(a(i, at) + sum / root(at, at), type);
+          const float rounded = round_within(a(i, at) + sum / root(at, at), type);
           errors(i, at) = a(i, at) - rounded;
           a(i, at) = rounded;
         }
@@ -138,7 +138,7 @@ void round_b(Matrix& b, const Matrix& upper, float scale, ElementType type, Matr
       for (std::int64_t k = 0; k < b.columns(); ++k) {
         const float diagonal = scale * upper(k, k);
         const bool tells = std::abs(upper(k, k)) > kDependent * largest;
-        b(i, k) = round_to(tells ? along(i, k) / diagonal : b(i, k), type);
+        b(i, k) = round_within(tells ? along(i, k) / diagonal : b(i, k), type);
         const float taken = scale * b(i, k);
         for (std::int64_t l = k; l < b.columns(); ++l) along(i, l) -= taken * upper(k, l);
       }

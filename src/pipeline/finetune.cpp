@@ -19,7 +19,7 @@
 #include "qloft/pipeline/resume.h"
 #include "qloft/quantized/model_files.h"
 #include "qloft/train.h"
-#include "round_adapter.h"
+#include "store_adapter.h"
 #include "suspects.h"
 #include "task_head.h"
 #include "training_output.h"
@@ -137,7 +137,7 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
   OutputFolder output(output_of(options));
   expect_as_asked(output, options);
   FinetuneReport report;
-  train::Examples examples =
+  const train::Examples examples =
       task ? task->train.examples
            : train::read_examples(inputs.data->set, inputs.data->split.train, progress);
   report.train_examples = task ? task->train.examples.size() : std::ssize(inputs.data->split.train);
@@ -164,27 +164,18 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
 
   const ElementType stored =
       adapter::storage_from_name(options.save_dtype.value_or("f32")).value_or(ElementType::f32);
-  const bool rounds = lora && is_coarse(stored);
-  std::optional<train::Examples> learned;  // by whose inputs the adapter is rounded
-  if (rounds) learned = examples;
   const train::Objective objective = task ? task->train.objective : train::next_token();
   const auto save = [&](std::int64_t) {
     if (lora) {
-      adapter::save(model.extract(kAdapterName), output.path(), rounds ? ElementType::f32 : stored,
-                    layout);
+      adapter::save(model.extract(kAdapterName), output.path(), kTrainedType, layout);
     } else {
       write_weights(model, output.path(), type);
     }
   };
   try {
-    report.summary =
-        train::train(model, trained, std::move(examples), std::move(validation), training, save,
-                     progress, objective, {}, validation_of(inputs, trained));
-    if (rounds) {
-      round_adapter(model, output.path(), stored, *learned, objective, progress);
-    } else if (lora && training.resume) {  // the best yet may be of a run that stored another type
-      adapter::save(adapter::load(output.path(), layout), output.path(), stored, layout);
-    }
+    report.summary = train::train(model, trained, examples, validation, training, save, progress,
+                                  objective, {}, validation_of(inputs, trained));
+    if (lora) store_adapter(model, output.path(), stored, examples, objective, progress);
   } catch (const ComputationError&) {
     std::vector<fs::path> read;
     if (training.resume) read.push_back(training.folder / kTrainingState);

@@ -26,7 +26,7 @@
 #include "recover_inputs.h"
 #include "recover_stage.h"
 #include "recovered_folder.h"
-#include "round_adapter.h"
+#include "store_adapter.h"
 #include "suspects.h"
 #include "teacher.h"
 #include "training_output.h"
@@ -175,12 +175,10 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
     return objectives::distillation(learner, input, batch.loss_mask, teacher->rows(batch.examples),
                                     weight);
   };
-  const bool rounds = is_coarse(type) && trains(options, "adapter");
   const auto save = [&](std::int64_t) {
     const fs::path folder = output.path() / kAdapterFolder;
     make_folders(folder);
-    adapter::save(model.extract(kAdapterName), folder, rounds ? ElementType::f32 : type,
-                  files.layout());
+    adapter::save(model.extract(kAdapterName), folder, kTrainedType, files.layout());
   };
   RecoverReport report;
   report.sequences = inputs.examples.size();
@@ -193,10 +191,8 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
                                                      inputs.examples, training, save, progress)
                                     : train::train(model, trained, inputs.examples, {}, training,
                                                    save, progress, objective);
-    if (rounds) {
-      round_adapter(model, output.path() / kAdapterFolder, type, inputs.examples, objective,
-                    progress);
-    }
+    store_adapter(model, output.path() / kAdapterFolder, type, inputs.examples, objective,
+                  progress);
     if (report.held_out > 0) {
       const adapter::Adapter saved = adapter::load(output.path() / kAdapterFolder, files.layout());
       constexpr const char* kStored = "stored";  // as it was rounded

@@ -59,8 +59,8 @@ std::string data_fingerprint(const Examples& train, const std::optional<Examples
 
 class Run {
  public:
-  Run(model::Model& model, model::AdapterId adapter, Examples examples,
-      std::optional<Examples> validation, const Options& options, const Save& save,
+  Run(model::Model& model, model::AdapterId adapter, const Examples& examples,
+      const std::optional<Examples>& validation, const Options& options, const Save& save,
       Progress& progress, const Objective& objective, const NamedTensors& trained,
       const std::optional<Validation>& measure)
       : model_(model),
@@ -70,8 +70,8 @@ class Run {
         progress_(progress),
         objective_(objective),
         measure_(measure),
-        examples_(std::move(examples)),
-        validation_(std::move(validation)),
+        examples_(examples),
+        validation_(validation),
         order_(examples_.lengths(), options),
         steps_(total_steps(options, order_.steps_per_epoch())),
         optimizer_(trained.empty() ? model.trainable() : trained,
@@ -272,8 +272,8 @@ class Run {
   Progress& progress_;
   const Objective& objective_;
   const std::optional<Validation>& measure_;
-  Examples examples_;
-  std::optional<Examples> validation_;
+  const Examples& examples_;
+  const std::optional<Examples>& validation_;
   Order order_;
   std::int64_t steps_;
   AdamW optimizer_;
@@ -294,14 +294,14 @@ Objective next_token() {
   };
 }
 
-Summary train(model::Model& model, model::AdapterId adapter, Examples examples,
-              std::optional<Examples> validation, const Options& options, const Save& save,
+Summary train(model::Model& model, model::AdapterId adapter, const Examples& examples,
+              const std::optional<Examples>& validation, const Options& options, const Save& save,
               Progress& progress, const Objective& objective,
               const std::vector<std::pair<std::string, at::Tensor>>& trained,
               const std::optional<Validation>& measure) {
   options.validate();
-  return Run(model, adapter, std::move(examples), std::move(validation), options, save, progress,
-             objective, trained, measure)
+  return Run(model, adapter, examples, validation, options, save, progress, objective, trained,
+             measure)
       .run();
 }
 

@@ -342,5 +342,52 @@ TEST(Adapter, NamesCodesWithoutScalesAndScalesThatDoNotFit) {
   }
 }
 
+// One component, B 2^-10 of A, and its product with the scale.
+struct SmallFactors {
+  SmallFactors(float a, float b) {
+    adapter.config.rank = 1;
+    adapter.config.alpha = 2;
+    Factors factors{Matrix(1, 2), Matrix(2, 1)};
+    std::ranges::fill(factors.a.values(), a);
+    std::ranges::fill(factors.b.values(), b);
+    adapter.modules["model.q"] = std::move(factors);
+  }
+  float a() const { return adapter.modules.at("model.q").a(0, 0); }
+  float b() const { return adapter.modules.at("model.q").b(0, 0); }
+  double product() const { return adapter.config.scale_of("model.q") * a() * b(); }
+  Adapter adapter;
+};
+
+TEST(SmallFactors, AreRaisedByPowersOfTwoThatLeaveTheirProducts) {
+  struct Case {
+    const char* name;
+    float a, b;        // before
+    float to_a, to_b;  // after
+    double alpha;      // after; 2 before
+  };
+  for (const auto& [name, a, b, to_a, to_b, alpha] :
+       {Case{"as the type tells apart", 0.25f, 0.125f, 0.25f, 0.125f, 2},
+        Case{"one small, the other not", 0x1p-1f, 0x1p-9f, 0x1p-5f, 0x1p-5f, 2},
+        Case{"both small", 0x1p-10f, 0x1p-12f, 0x1p-4f, 0x1p-4f, 0x1p-13},
+        Case{"b is zero", 0.25f, 0.f, 0.25f, 0.f, 2}}) {
+    SmallFactors small(a, b);
+    const double before = small.product();
+    raise_small_factors(small.adapter);
+    EXPECT_EQ(small.a(), to_a) << name;
+    EXPECT_EQ(small.b(), to_b) << name;
+    EXPECT_EQ(small.adapter.config.alpha, alpha) << name;
+    EXPECT_EQ(small.product(), before) << name;
+  }
+}
+
+TEST(SmallFactors, AreRaisedNoFurtherThanTheGreatestBesideThemCan) {
+  SmallFactors small(0x1p-10f, 0x1p-10f);
+  small.adapter.modules["model.k"] = small.adapter.modules.at("model.q");
+  small.adapter.modules["model.v"] = SmallFactors(8.f, 8.f).adapter.modules.at("model.q");
+  raise_small_factors(small.adapter);
+  EXPECT_EQ(small.a(), 0x1p-7f);
+  EXPECT_EQ(small.adapter.modules.at("model.v").a(0, 0), 64.f);
+}
+
 }  // namespace
 }  // namespace qloft::adapter

@@ -99,6 +99,21 @@ TEST(Element, Float8RoundsToNearestEvenAndIsNaNBeyondItsLargest) {
   }
 }
 
+TEST(Element, RoundedWithinItsTypeAValueIsNoGreaterThanTheLargest) {
+  struct Case {
+    ElementType type;
+    float value, rounded;
+  };
+  for (const auto& [type, value, rounded] :
+       {Case{ElementType::f8, 1e3f, 448.f}, Case{ElementType::f8, -HUGE_VALF, -448.f},
+        Case{ElementType::f8, 1.0625f, 1.f}, Case{ElementType::f16, 1e6f, 65504.f},
+        Case{ElementType::bf16, -HUGE_VALF, -0x1.fep127f},
+        Case{ElementType::f32, 0x1.fffffep127f, 0x1.fffffep127f}}) {
+    EXPECT_EQ(round_within(value, type), rounded) << short_name(type) << " " << value;
+  }
+  EXPECT_TRUE(std::isnan(round_within(std::nanf(""), ElementType::f8)));
+}
+
 TEST(Element, NamesReadBackAsTheSameType) {
   for (ElementType type :
        {ElementType::f64, ElementType::f32, ElementType::f16, ElementType::bf16, ElementType::f8,

@@ -77,6 +77,18 @@ TEST(RoundFactors, LeaveLessInTheMetricThanNearestValuesDo) {
   EXPECT_LT(error(found(ElementType::f8)) - error(exact), 0.9 * (error(nearest) - error(exact)));
 }
 
+TEST(RoundFactors, StayWithinTheLargestValueOfTheType) {
+  Matrix a(2, 2), b(1, 2);
+  a(0, 0) = 0.148f;  // 0.140625 in f8, so that what it is ahead of 0.125 by falls by a third
+  a(1, 0) = 0.125f;
+  a(0, 1) = a(1, 1) = 1.f;
+  b(0, 0) = 440.f;  // would have to rise by half
+  b(0, 1) = -440.f;
+  round_factors(a, b, ElementType::f8, {}, 0.0, "w");
+  EXPECT_EQ(b(0, 0), 448.f);
+  EXPECT_TRUE(std::isfinite(b(0, 1)));
+}
+
 TEST(RoundFactors, FoundElsewhereKeepTheirProductBetterThanNearestValuesDo) {
   const Statistics statistics = all_statistics(70, 130);
   Recipe exact = rounding("qera", Metric::gram, ElementType::f32);

@@ -146,12 +146,7 @@ TEST_F(Finetune, ARunThatIsStoppedInTrainingOrWhileItsAdapterIsRoundedGoesOn) {
   finetune(o, silent_);
   for (const char* stage : {"train", "Gram matrices"}) {
     o.output = folder_ / "broken";
-    o.train.resume = false;
-    StopIn progress(stage, 3);
-    EXPECT_THROW(finetune(o, progress), Interrupted);
-    EXPECT_FALSE(fs::exists(o.output));
-    o.train.resume = true;
-    finetune(o, silent_);
+    test::stop_and_go_on(o, stage, [](auto& run, auto& progress) { finetune(run, progress); });
     EXPECT_EQ(read_file(folder_ / "whole/adapter_model.safetensors"),
               read_file(folder_ / "broken/adapter_model.safetensors"));
     fs::remove_all(o.output);
@@ -199,6 +194,26 @@ TEST_F(Finetune, WhatIsTakenUpIsStoredAsItIsAskedLast) {
   finetune(o, silent_);
   const io::SafetensorsFile file(folder_ / "tuned/adapter_model.safetensors");
   EXPECT_EQ(file.tensors().front().type, ElementType::f32);
+}
+
+TEST_F(Finetune, ValuesThatTheTypeHoldsStayAsTheyAre) {
+  make_base();
+  FinetuneOptions o = lora("before");
+  o.save_dtype = "f8";
+  finetune(o, silent_);
+  o.adapter = folder_ / "before";
+  o.rank.reset();
+  o.output = folder_ / "after";
+  o.train.learning_rate = 0;
+  finetune(o, silent_);
+  const adapter::Adapter before = adapter::load(folder_ / "before");
+  const adapter::Adapter after = adapter::load(folder_ / "after");
+  for (const auto& [module, factors] : before.modules) {
+    EXPECT_THAT(after.modules.at(module).a.values(),
+                ::testing::ElementsAreArray(factors.a.values()));
+    EXPECT_THAT(after.modules.at(module).b.values(),
+                ::testing::ElementsAreArray(factors.b.values()));
+  }
 }
 
 TEST_F(Finetune, FactorsInF8AnswerMoreAsTheyWereThanTheirNearestValues) {

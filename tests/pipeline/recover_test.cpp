@@ -257,11 +257,8 @@ TEST_F(Recover, ARunThatIsStoppedWhileItsAdapterIsRoundedGoesOn) {
   o.save_dtype = "f8";
   recover(o, silent_);
   o.output = folder_ / "broken";
-  StopIn stopping("Gram matrices", 3);
-  EXPECT_THROW(recover(o, stopping), Interrupted);
-  EXPECT_FALSE(fs::exists(o.output));
-  o.train.resume = true;
-  recover(o, silent_);
+  test::stop_and_go_on(o, "Gram matrices",
+                       [](auto& run, auto& progress) { recover(run, progress); });
   EXPECT_EQ(read_file(folder_ / "whole/adapter/adapter_model.safetensors"),
             read_file(folder_ / "broken/adapter/adapter_model.safetensors"));
 }

@@ -1,9 +1,13 @@
 #pragma once
 // Progress that stops a stage in its middle.
 
+#include <gtest/gtest.h>
+
+#include <filesystem>
 #include <string>
 #include <utility>
 
+#include "qloft/core/error.h"
 #include "qloft/core/progress.h"
 
 namespace qloft::test {
@@ -21,5 +25,16 @@ struct StopIn : Progress {
   bool inside = false;
   bool stop = false;
 };
+
+// A run that is stopped in `stage` leaves no output, and goes on when it is started again.
+template <class Options, class Run>
+void stop_and_go_on(Options options, const char* stage, Run&& run) {
+  StopIn stopping(stage, 3);
+  EXPECT_THROW(run(options, stopping), Interrupted) << stage;
+  EXPECT_FALSE(std::filesystem::exists(options.output)) << stage;
+  options.train.resume = true;
+  Progress silent;
+  run(options, silent);
+}
 
 }  // namespace qloft::test

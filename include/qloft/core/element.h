@@ -55,7 +55,10 @@ struct Float8 {
 
 static_assert(sizeof(BFloat16) == 2 && sizeof(Float16) == 2 && sizeof(Float8) == 1);
 
-// `value` rounded to `type` (f32, f16 or bf16) and back.
+// `value` rounded to `type` (f32, f16, bf16 or f8) and back; what is beyond its largest value as
+// its from_float has it.
 float round_to(float value, ElementType type);
+// The same, but what is beyond the largest value becomes that.
+float round_within(float value, ElementType type);
 
 }  // namespace qloft

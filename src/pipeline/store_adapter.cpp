@@ -1,7 +1,6 @@
-#include "round_adapter.h"
+#include "store_adapter.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <numeric>
 #include <set>
@@ -80,65 +79,14 @@ class Rounding {
   std::set<std::string> rounded_;
 };
 
-// Root mean squares: below the first f8, whose values are 1/512 apart there, tells few apart.
-constexpr double kSmallestUsual = 1.0 / 128;
-constexpr double kWanted = 1.0 / 16;
-constexpr double kGreatest = 64;  // of single values; the type's is 448
-
-double root_mean_square(const Matrix& m, std::int64_t k, bool row) {
-  const std::int64_t count = row ? m.columns() : m.rows();
-  double sum = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double value = row ? m(k, i) : m(i, k);
-    sum += value * value;
-  }
-  return std::sqrt(sum / static_cast<double>(count));
-}
-
-// a's row k times `factor`, b's column k the other way.
-void shift(adapter::Factors& factors, std::int64_t k, float factor) {
-  for (float& value : factors.a.values().subspan(static_cast<std::size_t>(k * factors.a.columns()),
-                                                 static_cast<std::size_t>(factors.a.columns()))) {
-    value *= factor;
-  }
-  for (std::int64_t i = 0; i < factors.b.rows(); ++i) factors.b(i, k) /= factor;
-}
-
-// Powers of two from A to B, and where both are too small for the type from the scale to them: the
-// same products, of values that the type tells apart. Those of a fresh adapter's B are not.
-void bring_into_range(adapter::Adapter& adapter) {
-  std::vector<double> sizes;  // by component: of A and B alike
-  float greatest = 0;
-  for (auto& [module, factors] : adapter.modules) {
-    for (std::int64_t k = 0; k < factors.a.rows(); ++k) {
-      const double a = root_mean_square(factors.a, k, true);
-      const double b = root_mean_square(factors.b, k, false);
-      if (a == 0 || b == 0) continue;
-      sizes.push_back(std::sqrt(a * b));
-      if (std::min(a, b) < kSmallestUsual) {
-        shift(factors, k, static_cast<float>(std::exp2(std::round(0.5 * std::log2(b / a)))));
-      }
-    }
-  }
-  for (const auto& [module, factors] : adapter.modules) {
-    for (const Matrix* factor : {&factors.a, &factors.b}) {
-      for (const float value : factor->values()) greatest = std::max(greatest, std::abs(value));
-    }
-  }
-  if (sizes.empty()) return;
-  const auto middle = sizes.begin() + std::ssize(sizes) / 2;
-  std::ranges::nth_element(sizes, middle);
-  if (*middle >= kSmallestUsual) return;
-  const double power =
-      std::exp2(std::floor(std::log2(std::min(kWanted / *middle, kGreatest / greatest))));
-  if (power <= 1) return;
-  for (auto& [module, factors] : adapter.modules) {
-    for (Matrix* factor : {&factors.a, &factors.b}) {
-      for (float& value : factor->values()) value *= static_cast<float>(power);
-    }
-  }
-  adapter.config.alpha /= power * power;
-  for (auto& [module, alpha] : adapter.config.alpha_pattern) alpha /= power * power;
+// Whether no step of training is lost between neighbouring values of the type.
+bool holds(ElementType type, const adapter::Adapter& adapter) {
+  if (type != ElementType::f8) return true;
+  const auto held = [&](float value) { return round_to(value, type) == value; };
+  return std::ranges::all_of(adapter.modules, [&](const auto& entry) {
+    const auto& [a, b] = entry.second;
+    return std::ranges::all_of(a.values(), held) && std::ranges::all_of(b.values(), held);
+  });
 }
 
 void expect_going_on(const Progress& progress) {
@@ -169,7 +117,7 @@ void round_by_inputs(model::Model& model, adapter::Adapter& adapter, ElementType
                      const train::Examples& examples, const train::Objective& objective,
                      Progress& progress) {
   const architecture::Layout& layout = model.layout();
-  bring_into_range(adapter);
+  adapter::raise_small_factors(adapter);
   model.set_training(false);
   const model::AdapterId attached = model.attach(kRounded, adapter, /*train=*/false);
   const std::vector<std::int64_t> places = draw(examples);
@@ -189,12 +137,14 @@ void round_by_inputs(model::Model& model, adapter::Adapter& adapter, ElementType
 
 }  // namespace
 
-void round_adapter(model::Model& model, const fs::path& folder, ElementType type,
+void store_adapter(model::Model& model, const fs::path& folder, ElementType type,
                    const train::Examples& examples, const train::Objective& objective,
                    Progress& progress) {
   adapter::Adapter adapter = adapter::load(folder, model.layout());
   try {
-    round_by_inputs(model, adapter, type, examples, objective, progress);
+    if (!holds(type, adapter)) {
+      round_by_inputs(model, adapter, type, examples, objective, progress);
+    }
   } catch (const Interrupted&) {
     throw Interrupted({}, "stopped before the adapter was rounded; --resume goes on from there");
   }
