@@ -43,7 +43,7 @@ endfunction()
 # shows includes that are missing and rebuilds less after a change.
 function(qloft_unity_build target)
   if(QLOFT_UNITY_BUILD)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 24)
   endif()
 endfunction()
 

@@ -22,16 +22,6 @@ std::string role_of(const std::string& name) {
   return name;
 }
 
-std::string text_member(const io::Json& message, const char* name, const std::string& field,
-                        const RowLocation& at) {
-  const auto found = message.find(name);
-  if (found == message.end()) at.fail(field, "expected a " + std::string(name) + ", found none");
-  if (!found->is_string()) {
-    at.fail(field + "." + name, "expected a string, found " + kind_of(*found));
-  }
-  return found->get<std::string>();
-}
-
 // {"name": ..., "arguments": ...}, or a list of them, as a text of JSON.
 io::Json tool_calls_of(const std::string& text, const std::string& field, const RowLocation& at) {
   const io::Json parsed = io::Json::parse(text, nullptr, false);
@@ -100,6 +90,16 @@ std::string name_of(const std::string& field, std::size_t index) {
 }
 
 }  // namespace
+
+std::string text_member(const io::Json& message, const char* name, const std::string& field,
+                        const RowLocation& at) {
+  const auto found = message.find(name);
+  if (found == message.end()) at.fail(field, "expected a " + std::string(name) + ", found none");
+  if (!found->is_string()) {
+    at.fail(field + "." + name, "expected a string, found " + kind_of(*found));
+  }
+  return found->get<std::string>();
+}
 
 io::Json without_nulls(const io::Json& value) {
   if (value.is_array()) {

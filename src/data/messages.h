@@ -18,6 +18,10 @@ io::Json read_messages(const io::Json& messages, const std::string& field, const
 std::vector<bool> messages_in_loss(const io::Json& messages, const std::string& field,
                                    const RowLocation& at);
 
+// A member of a message that must be a text. Throws InputError naming the message by `field`.
+std::string text_member(const io::Json& message, const char* name, const std::string& field,
+                        const RowLocation& at);
+
 // Without what is null in objects, at every depth.
 io::Json without_nulls(const io::Json& value);
 

@@ -6,24 +6,12 @@
 #include <string>
 #include <utility>
 
+#include "messages.h"
+
 namespace qloft::data {
 namespace {
 
 constexpr std::string_view kHuman = "### Human:", kAssistant = "### Assistant:";
-
-const io::Json& member(const io::Json& message, const char* name, const std::string& where,
-                       const RowLocation& at) {
-  const auto found = message.find(name);
-  if (found == message.end()) at.fail(where + "." + name, "expected this member, found none");
-  return *found;
-}
-
-std::string text_member(const io::Json& message, const char* name, const std::string& where,
-                        const RowLocation& at) {
-  const io::Json& value = member(message, name, where, at);
-  if (!value.is_string()) at.fail(where + "." + name, "expected a string, found " + kind_of(value));
-  return value.get<std::string>();
-}
 
 // Lower is better; what was not ranked comes last.
 double rank_of(const io::Json& message) {

@@ -15,8 +15,8 @@ using kernels::kInt8Rows;
 
 // Blocks of x that are transposed and rounded at a time.
 constexpr std::int64_t kBlocksAtOnce = 8;
-// Rows of a difference a task.
-constexpr std::int64_t kRowsAtOnce = 8 * kInt8Rows;
+// Of W - B A, rows that one task takes.
+constexpr std::int64_t kRowsOfADifference = 8 * kInt8Rows;
 // Times kInt8Columns outputs a task of a product.
 constexpr std::int64_t kTilesAtOnce = 4;
 
@@ -123,7 +123,7 @@ void subtract_in_bytes(MatrixView<const float> w, MatrixView<const float> b,
     }
   });
   const auto factor = static_cast<float>(scale);
-  parallel_for(w.rows, kRowsAtOnce, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(w.rows, kRowsOfADifference, [&](std::int64_t begin, std::int64_t end) {
     std::vector<Int8Activations> left(static_cast<std::size_t>(blocks));
     float tile[kInt8Rows * kInt8Columns];
     for (std::int64_t i = begin; i < end; i += kInt8Rows) {
