@@ -11,6 +11,7 @@
 #include <cmath>
 #include <map>
 
+#include "progress.h"
 #include "qloft/calibrate.h"
 #include "qloft/core.h"
 #include "qloft/linalg.h"
@@ -216,17 +217,13 @@ TEST(SequentialInputs, GoOnFromTheStatesBetweenTwoBlocks) {
   EXPECT_GT(linalg::squared_norm(shift.view()), 0.0);
 }
 
-struct Stopping : Progress {
-  bool stop_requested() const override { return true; }
-};
-
 TEST(SequentialInputs, StopWhereTheyAreAskedTo) {
   auto model = model::Model::random(test::tiny_decoder(), {}, 3);
   const auto examples = sequences();
   SequentialInputs inputs(model, examples);
   const ParameterId down = named(model, "model.layers.0.mlp.down_proj");
-  EXPECT_THROW(inputs.of({&down, 1}, Stopping()), Interrupted);
-  EXPECT_THROW(inputs.advance(Stopping()), Interrupted);
+  EXPECT_THROW(inputs.of({&down, 1}, test::StopAtOnce()), Interrupted);
+  EXPECT_THROW(inputs.advance(test::StopAtOnce()), Interrupted);
 }
 
 // Which expert sees a token depends on what is before it.

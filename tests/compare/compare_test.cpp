@@ -9,6 +9,7 @@
 #include <set>
 
 #include "../pipeline/trained_toy.h"
+#include "progress.h"
 #include "qloft/core/error.h"
 #include "qloft/pipeline/finetune.h"
 #include "refusal.h"
@@ -20,22 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-struct Notes : Progress {
-  void note(std::string_view message) override { lines += std::string(message) + "\n"; }
-  std::string lines;
-};
-
-// Asks to stop as soon as a stage of this row begins.
-struct StopAtRow : Progress {
-  explicit StopAtRow(std::string row_) : row(std::move(row_)) {}
-  void begin(std::string_view stage, std::uint64_t, std::string_view) override {
-    stop = stop || stage.starts_with(row);
-  }
-  bool stop_requested() const override { return stop; }
-  std::string row;
-  bool stop = false;
-};
 
 // A model of some thousand weights and the data that its tasks read.
 class Compare : public ::testing::Test {
@@ -174,10 +159,6 @@ TEST_F(Compare, RefusesAPlaceWithoutRoomForItsModelsBeforeAnythingRuns) {
   }
 }
 
-struct StopAtOnce : Progress {
-  bool stop_requested() const override { return true; }
-};
-
 // With a vocabulary of its own.
 void write_encoder(const fs::path& folder) {
   fs::copy(fs::path(QLOFT_TEST_DATA) / "golden/encoders/bert_states", folder);
@@ -186,7 +167,7 @@ void write_encoder(const fs::path& folder) {
 
 TEST_F(Compare, EveryCommittedRecipeFitsAModelOfItsKind) {
   const fs::path root = fs::path(QLOFT_TEST_DATA) / "..";
-  StopAtOnce stop;
+  test::StopAtOnce stop;
   std::string text;
   for (int i = 0; i < 100; ++i) text += "Tom has " + std::to_string(i) + " apples and a bell.\n";
   write_file(folder_ / "text.txt", text);
@@ -369,7 +350,7 @@ TEST_F(Compare, RemakesTheRowsOfChangedData) {
 }
 
 TEST_F(Compare, GoesOnAfterAnInterruption) {
-  StopAtRow stop("2/2 LoftQ");
+  test::StopIn stop("2/2 LoftQ", 0);
   try {
     run(options(kTwoRows), stop);
     FAIL() << "not interrupted";
@@ -540,11 +521,11 @@ TEST_F(Compare, DrawsThePlotsIntoOnePage) {
 TEST_F(Compare, WritesTablesAndPageWithoutGnuplot) {
   const std::string path = ::getenv("PATH");
   ::setenv("PATH", folder_.path().c_str(), 1);
-  Notes notes;
-  const Report report = run(options(kStudy), notes);
+  test::Said said;
+  const Report report = run(options(kStudy), said);
   ::setenv("PATH", path.c_str(), 1);
   EXPECT_TRUE(report.plots.empty());
-  EXPECT_THAT(notes.lines, HasSubstr("no plots: the program gnuplot is not installed\n"));
+  EXPECT_THAT(said.notes, HasSubstr("no plots: the program gnuplot is not installed\n"));
   const std::string page = read_file(report.page);
   EXPECT_THAT(page, HasSubstr("<h1>bits &amp; &lt;ranks&gt;</h1>"));
   EXPECT_THAT(page, HasSubstr("<th scope=\"row\">LoftQ 4</th>"));

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "progress.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/evaluate.h"
@@ -24,11 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-
-struct Warnings : Progress {
-  void warn(std::string_view message) override { lines += std::string(message) + "\n"; }
-  std::string lines;
-};
 
 class Tasks : public ::testing::Test {
  protected:
@@ -85,7 +81,7 @@ class Tasks : public ::testing::Test {
 
   io::Json golden_;
   test::TemporaryFolder folder_;
-  Warnings progress_;
+  test::Said progress_;
 };
 
 TEST_F(Tasks, PerplexityIsThatOfTransformers) {
@@ -212,7 +208,7 @@ TEST_F(Tasks, ReferencesWithoutANumberAreSaidBeforeTheModelIsLoaded) {
   const Scores scores = run("gsm8k", {mixed, settings});
   EXPECT_EQ(scores.find("unscorable"), 1);
   EXPECT_EQ(scores.find("total"), 3);
-  EXPECT_THAT(progress_.lines, HasSubstr("1 of 3 references hold no number"));
+  EXPECT_THAT(progress_.warnings, HasSubstr("1 of 3 references hold no number"));
 }
 
 // The bundled model with a NaN in one of its tensors.

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "../train/toy.h"
+#include "progress.h"
 #include "qloft/adapter.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
@@ -18,7 +19,6 @@
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/merge.h"
 #include "qloft/pipeline/quantize.h"
-#include "stop_in.h"
 #include "temporary_folder.h"
 
 namespace qloft::pipeline {

@@ -10,13 +10,13 @@
 #include <nlohmann/json.hpp>
 
 #include "../train/toy.h"
+#include "progress.h"
 #include "qloft/adapter.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
 #include "qloft/model.h"
 #include "qloft/pipeline/quantize.h"
 #include "qloft/quantized.h"
-#include "stop_in.h"
 #include "temporary_folder.h"
 
 namespace qloft::pipeline {

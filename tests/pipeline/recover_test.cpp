@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "../train/toy.h"
+#include "progress.h"
 #include "qloft/adapter.h"
 #include "qloft/checkpoint.h"
 #include "qloft/core/error.h"
@@ -16,13 +17,13 @@
 #include "qloft/pipeline/quantize.h"
 #include "qloft/quantized.h"
 #include "refusal.h"
-#include "stop_in.h"
 #include "temporary_folder.h"
 
 namespace qloft::pipeline {
 namespace {
 
 namespace fs = std::filesystem;
+using test::Said;
 using test::StopIn;
 
 // A toy model that learned its texts, and the same in 2 bits.
@@ -264,33 +265,29 @@ TEST_F(Recover, ARunThatIsStoppedWhileItsAdapterIsRoundedGoesOn) {
 }
 
 TEST_F(Recover, SaysWhatIsWonOnSequencesThatAreNotLearned) {
-  struct Warnings : Progress {
-    void warn(std::string_view message) override { said += message; }
-    std::string said;
-  };
   RecoverOptions o = options("back");
   o.data = text_without_repeats();
   o.train.length = 12;
   o.samples = 32;
-  Warnings won;
+  Said won;
   const RecoverReport report = recover(o, won);
   EXPECT_EQ(report.sequences, 32);
   EXPECT_EQ(report.held_out, 8);
   EXPECT_LT(*report.held_out_after, *report.held_out_before);
-  EXPECT_EQ(won.said, "");
+  EXPECT_EQ(won.warnings, "");
   o.output = folder_ / "shaken";
   o.train.learning_rate = 1;
-  Warnings lost;
+  Said lost;
   const RecoverReport worse = recover(o, lost);
   EXPECT_EQ(worse.held_out_before, report.held_out_before);
   EXPECT_GT(*worse.held_out_after, *worse.held_out_before);
-  EXPECT_THAT(lost.said, ::testing::HasSubstr("farther from the teacher"));
-  EXPECT_THAT(lost.said, ::testing::HasSubstr("try recover --lr 2e-01"));
+  EXPECT_THAT(lost.warnings, ::testing::HasSubstr("farther from the teacher"));
+  EXPECT_THAT(lost.warnings, ::testing::HasSubstr("try recover --lr 2e-01"));
   o.output = folder_ / "still";
   o.train.learning_rate = 0;
-  Warnings none;
+  Said none;
   EXPECT_EQ(recover(o, none).held_out_after, report.held_out_before);
-  EXPECT_EQ(none.said, "");
+  EXPECT_EQ(none.warnings, "");
 }
 
 TEST_F(Recover, HoldsOutWhatTheDataHaveBesideWhatIsLearned) {

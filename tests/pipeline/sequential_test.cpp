@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "progress.h"
 #include "qloft/core/error.h"
 #include "qloft/core/file.h"
 #include "qloft/pipeline/evaluate.h"
@@ -17,21 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-
-// Asks to stop at so many matrices.
-struct StopAt : Progress {
-  explicit StopAt(std::uint64_t matrices) : left(matrices) {}
-  void begin(std::string_view stage, std::uint64_t, std::string_view) override {
-    quantizes = stage == "quantize";
-  }
-  void update(std::uint64_t done, std::string_view) override {
-    stop = stop || (quantizes && done >= left);
-  }
-  bool stop_requested() const override { return stop; }
-
-  std::uint64_t left;
-  bool quantizes = false, stop = false;
-};
 
 class Sequential : public ::testing::Test {
  protected:
@@ -80,7 +66,7 @@ TEST_F(Sequential, GoesOnAfterAnInterruptionToTheSameBytes) {
   const std::uint64_t all = whole.matrices.size();
   for (const std::uint64_t at : {std::uint64_t{1}, all / 2 + 1, all - 1}) {
     const std::string name = "stopped" + std::to_string(at);
-    StopAt stop(at);
+    test::StopIn stop("quantize", at);
     EXPECT_THROW(quantize(options(name), stop), Interrupted);
     EXPECT_FALSE(fs::exists(folder_ / name));
     EXPECT_EQ(quantize(options(name), silent_).resumed, static_cast<std::int64_t>(at));
@@ -99,7 +85,7 @@ TEST_F(Sequential, CountsTokensByTheLossWhereThatIsAsked) {
   EXPECT_NE(read_file(folder_ / "whole/model.safetensors"),
             read_file(folder_ / "even/model.safetensors"));
   EXPECT_FALSE(fs::exists(folder_ / "whole/fisher.safetensors"));
-  StopAt stop(all / 2 + 1);
+  test::StopIn stop("quantize", all / 2 + 1);
   EXPECT_THROW(quantize(by_loss("stopped"), stop), Interrupted);
   quantize(by_loss("stopped"), silent_);
   expect_same("whole", "stopped");

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "progress.h"
 #include "qloft/core/error.h"
 #include "qloft/pipeline/evaluate.h"
 #include "qloft/pipeline/finetune.h"
@@ -21,11 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-struct WarningsOf : Progress {
-  void warn(std::string_view message) override { lines += std::string(message) + "\n"; }
-  std::string lines;
-};
 
 constexpr const char* kTurns =
     "{% for m in messages %}{{ m.role[0] }} {{ m.content }}{{ eos_token }}{% endfor %}";
@@ -68,23 +64,23 @@ class Texts : public ::testing::Test {
     o.model.chat_template = chat_template;
     o.task = "loss";
     o.data = folder_ / "chats.jsonl";
-    return *evaluate(o, warnings_).scores.find("loss");
+    return *evaluate(o, said_).scores.find("loss");
   }
   std::string merged_template() {
     MergeOptions o;
     o.model = (folder_ / "full").string();
     o.adapter = (folder_ / "tuned").string();
     o.output = folder_ / "merged";
-    merge(o, warnings_);
+    merge(o, said_);
     return read_file(folder_ / "merged/chat_template.jinja");
   }
 
   test::TemporaryFolder folder_;
-  WarningsOf warnings_;
+  test::Said said_;
 };
 
 TEST_F(Texts, AnAdapterCarriesTheTokenizerAndTheTemplateThatItWasTrainedWith) {
-  finetune(lora("tuned"), warnings_);
+  finetune(lora("tuned"), said_);
   EXPECT_EQ(read_file(folder_ / "tuned/tokenizer.json"),
             read_file(folder_ / "full/tokenizer.json"));
   EXPECT_EQ(read_file(folder_ / "tuned/chat_template.jinja"), kTurns);
@@ -93,13 +89,13 @@ TEST_F(Texts, AnAdapterCarriesTheTokenizerAndTheTemplateThatItWasTrainedWith) {
   EXPECT_EQ(loss("tuned"), loss("tuned", folder_ / "turns.jinja"));
   write_file(folder_ / "other.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}");
   EXPECT_NE(loss("tuned"), loss("tuned", folder_ / "other.jinja"));
-  EXPECT_THAT(warnings_.lines, HasSubstr("have no end token behind what is learned"));
+  EXPECT_THAT(said_.warnings, HasSubstr("have no end token behind what is learned"));
 
   EXPECT_EQ(merged_template(), kTurns);
   ChatOptions chat;
   chat.model.model = (folder_ / "merged").string();
   chat.max_tokens = 2;
-  EXPECT_EQ(Conversation(chat, warnings_).active_adapter(), "base");
+  EXPECT_EQ(Conversation(chat, said_).active_adapter(), "base");
 }
 
 TEST_F(Texts, AFolderOfATemplateMustHaveOne) {
@@ -119,19 +115,19 @@ TEST_F(Texts, ATemplateThatRendersNothingIsNamed) {
   o.model.chat_template = folder_ / "nothing.jinja";
   o.chat = true;
   o.prompt = "abc";
-  EXPECT_THAT(test::refusal([&] { generate(o, {}, warnings_); }),
+  EXPECT_THAT(test::refusal([&] { generate(o, {}, said_); }),
               HasSubstr("nothing.jinja: chat_template: expected a prompt of at least one token"));
 }
 
 TEST_F(Texts, TokensThatTheKindOfModelNamesAreNamedBesideTheAdapter) {
   io::write_json(folder_ / "full/tokenizer_config.json", {{"tokenizer_class", "LlamaTokenizer"}});
-  finetune(lora("tuned"), warnings_);
+  finetune(lora("tuned"), said_);
   EXPECT_EQ(io::read_json(folder_ / "tuned/tokenizer_config.json")["eos_token"], "</s>");
   EXPECT_EQ(loss("tuned"), loss("tuned", folder_ / "turns.jinja"));
 }
 
 TEST_F(Texts, ATemplateInTheBasesConfigurationFollowsATokenizerOfAnAdapter) {
-  finetune(lora("tuned"), warnings_);
+  finetune(lora("tuned"), said_);
   fs::remove(folder_ / "tuned/chat_template.jinja");
   io::write_json(folder_ / "full/tokenizer_config.json",
                  {{"eos_token", "</s>"}, {"chat_template", kTurns}});
@@ -140,7 +136,7 @@ TEST_F(Texts, ATemplateInTheBasesConfigurationFollowsATokenizerOfAnAdapter) {
 }
 
 TEST_F(Texts, AnAdaptersTokenizerMustFitTheEmbedding) {
-  finetune(lora("tuned"), warnings_);
+  finetune(lora("tuned"), said_);
   io::Json tokenizer = io::read_json(folder_ / "tuned/tokenizer.json");
   tokenizer["added_tokens"].push_back({{"id", test::kToyVocabulary},
                                        {"content", "<new>"},
@@ -156,30 +152,23 @@ TEST_F(Texts, AnAdaptersTokenizerMustFitTheEmbedding) {
 }
 
 TEST_F(Texts, ARunResumesWithATemplateOfTheSameContentsAlone) {
-  struct Stop : Progress {
-    bool stop_requested() const override { return stop; }
-    void update(std::uint64_t, std::string_view) override { stop = training; }
-    void begin(std::string_view stage, std::uint64_t, std::string_view) override {
-      training = stage == "train";
-    }
-    bool training = false, stop = false;
-  } stop;
+  test::StopIn stop("train", 1);
   FinetuneOptions o = lora("tuned");
   EXPECT_THROW(finetune(o, stop), Interrupted);
   o.train.resume = true;
   o.chat_template = folder_ / "other.jinja";
   // The same ids, yet the adapter would carry another template.
   write_file(o.chat_template, std::string("{# turns #}") + kTurns);
-  EXPECT_THAT(test::refusal([&] { finetune(o, warnings_); }), HasSubstr("setup"));
+  EXPECT_THAT(test::refusal([&] { finetune(o, said_); }), HasSubstr("setup"));
   write_file(o.chat_template, kTurns);
-  finetune(o, warnings_);
+  finetune(o, said_);
 }
 
 TEST_F(Texts, ExamplesAreShownAsTrainingSeesThem) {
   FinetuneOptions o = lora("tuned");
   o.show = 2;
   o.train.max_steps = 0;
-  const ShowReport report = show_examples(o, warnings_);
+  const ShowReport report = show_examples(o, said_);
   ASSERT_EQ(report.shown.size(), 2u);
   const ShownExample& first = report.shown[0];
   EXPECT_EQ(first.file, folder_ / "chats.jsonl");
@@ -198,7 +187,7 @@ TEST_F(Texts, ExamplesAreShownAsTrainingSeesThem) {
   EXPECT_EQ(report.learned, 5 + 3);
   EXPECT_EQ(report.steps, 2);
   EXPECT_FALSE(fs::exists(folder_ / "tuned"));
-  EXPECT_THAT(warnings_.lines, HasSubstr("1 of 3 examples have no token that counts"));
+  EXPECT_THAT(said_.warnings, HasSubstr("1 of 3 examples have no token that counts"));
 }
 
 TEST_F(Texts, ShownExamplesAreTruncatedAndPackedAsTheRunDoesIt) {
@@ -206,14 +195,14 @@ TEST_F(Texts, ShownExamplesAreTruncatedAndPackedAsTheRunDoesIt) {
   o.show = 3;
   o.train.length = 10;
   o.train.max_steps = 0;
-  const ShowReport cut = show_examples(o, warnings_);
+  const ShowReport cut = show_examples(o, said_);
   EXPECT_TRUE(cut.shown[0].truncated);
   EXPECT_EQ(cut.shown[0].dropped, 1);
   EXPECT_EQ(cut.shown[0].ids.size(), 10u);
 
   o.train.length = 16;
   o.train.batching = data::Batching::packed;
-  const ShowReport packed = show_examples(o, warnings_);
+  const ShowReport packed = show_examples(o, said_);
   EXPECT_EQ(packed.steps, 1);
   EXPECT_EQ(packed.shown[0].row, 1);
   EXPECT_EQ(packed.shown[0].column, 0);
@@ -222,7 +211,7 @@ TEST_F(Texts, ShownExamplesAreTruncatedAndPackedAsTheRunDoesIt) {
 
   o.train.batching = data::Batching::padded;
   o.train.max_steps = 1;
-  const ShowReport few = show_examples(o, warnings_);
+  const ShowReport few = show_examples(o, said_);
   EXPECT_NE(few.shown[0].step.has_value(), few.shown[2].step.has_value());
 }
 

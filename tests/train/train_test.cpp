@@ -9,6 +9,7 @@
 #include <limits>
 #include <sstream>
 
+#include "progress.h"
 #include "qloft/core/error.h"
 #include "qloft/core/random.h"
 #include "temporary_folder.h"
@@ -21,19 +22,6 @@ using test::range;
 using test::TemporaryFolder;
 
 constexpr int kExamples = 24;
-
-// Asks to stop once `at` steps are done.
-struct StopAt : Progress {
-  explicit StopAt(std::uint64_t at_) : at(at_) {}
-  void begin(std::string_view stage, std::uint64_t, std::string_view) override {
-    training = stage == "train";
-  }
-  void update(std::uint64_t done, std::string_view) override { stop = training && done >= at; }
-  bool stop_requested() const override { return stop; }
-  std::uint64_t at;
-  bool training = false;
-  bool stop = false;
-};
 
 struct Listener : Progress {
   void warn(std::string_view message) override { warnings.emplace_back(message); }
@@ -172,7 +160,7 @@ TEST_P(Resume, EqualsAnUninterruptedRunBitForBit) {
   Options broken = options_in("broken");
   for (const std::uint64_t stop : {4u, 7u}) {
     model::Model model = toy_model(GetParam().method);
-    StopAt progress(stop);
+    test::StopIn progress("train", stop);
     EXPECT_THROW(run(model, broken, progress), Interrupted);
     broken.resume = true;
   }
@@ -243,7 +231,7 @@ TEST(Train, AStateOfAnotherRunIsRefused) {
   options.max_steps = 6;
   options.save_every = 2;
   model::Model model = toy_model(Method::lora);
-  StopAt progress(4);
+  test::StopIn progress("train", 4);
   EXPECT_THROW(train(model, adapter_of(model), examples_of(data, range(0, 20)), {}, options,
                      nullptr, progress),
                Interrupted);
