@@ -16,6 +16,7 @@
 #include "qloft/pipeline/finetune.h"
 #include "qloft/pipeline/quantize.h"
 #include "qloft/quantized.h"
+#include "qloft/quantized/model_files.h"
 #include "refusal.h"
 #include "temporary_folder.h"
 
