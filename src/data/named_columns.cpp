@@ -38,7 +38,7 @@ void expect_column(const Table& table, const std::string& column) {
 
 std::string label_column(const NamedColumns& columns, const Table& table, bool numbers) {
   if (columns.label.empty() && numbers && !table.has("label") && table.has("score")) return "score";
-  const std::string column = columns.label.empty() ? "label" : columns.label;
+  std::string column = columns.label.empty() ? "label" : columns.label;
   expect_column(table, column);
   return column;
 }

@@ -83,7 +83,8 @@ void multiply_by_inner_pieces(const Product& p, float alpha, float beta) {
 
 void multiply(MatrixView<const float> a, Transpose transpose_a, MatrixView<const float> b,
               Transpose transpose_b, MatrixView<float> c, float alpha, float beta) {
-  const auto [rows, inner, columns] = product_shape(a, transpose_a, b, transpose_b, c);
+  const ProductShape shape = product_shape(a, transpose_a, b, transpose_b, c);
+  const std::int64_t rows = shape.rows, inner = shape.inner, columns = shape.columns;
   if (rows == 0 || columns == 0) return;
   const Product product{a, transpose_a, b, transpose_b, c, inner};
   if (rows * columns <= kSmallProduct / std::max<std::int64_t>(1, inner)) {

@@ -50,6 +50,7 @@ std::uint64_t Labelled::fingerprint() const {
 model::Input Labelled::input(const std::vector<std::int64_t>& places, const model::Model& model,
                              model::AdapterId adapter) const {
   std::vector<TypedIds> rows;
+  rows.reserve(places.size());
   for (const std::int64_t place : places) {
     rows.push_back({(*this)[place].ids, (*this)[place].types});
   }
@@ -58,6 +59,7 @@ model::Input Labelled::input(const std::vector<std::int64_t>& places, const mode
 
 Tensor Labelled::labels(const std::vector<std::int64_t>& places, const model::Model& model) const {
   std::vector<double> values;
+  values.reserve(places.size());
   for (const std::int64_t place : places) values.push_back((*this)[place].label);
   const bool single = model.layout().head.problem == architecture::Problem::single_label;
   return at::tensor(values, at::kDouble).to(single ? at::kLong : at::kFloat);

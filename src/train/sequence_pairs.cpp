@@ -55,6 +55,7 @@ Examples SequencePairs::examples() const {
 model::Source SequencePairs::source(const std::vector<std::int64_t>& places,
                                     const model::Model& model) const {
   std::vector<Ids> rows;
+  rows.reserve(places.size());
   for (const std::int64_t place : places) rows.emplace_back((*this)[place].source);
   constexpr std::int64_t kNone = -1;
   const Tensor ids = filled_up(rows, kNone);
@@ -66,6 +67,7 @@ model::Source SequencePairs::source(const std::vector<std::int64_t>& places,
 Tensor SequencePairs::labels(const std::vector<std::int64_t>& places,
                              const model::Model& model) const {
   std::vector<Ids> rows;
+  rows.reserve(places.size());
   for (const std::int64_t place : places) rows.emplace_back((*this)[place].target);
   return filled_up(rows, -1).to(model.device());
 }

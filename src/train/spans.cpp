@@ -50,6 +50,7 @@ std::uint64_t Spans::fingerprint() const {
 model::Input Spans::input(const std::vector<std::int64_t>& places, const model::Model& model,
                           model::AdapterId adapter) const {
   std::vector<TypedIds> rows;
+  rows.reserve(places.size());
   for (const std::int64_t place : places) {
     rows.push_back({(*this)[place].ids, (*this)[place].types});
   }
