@@ -79,7 +79,7 @@ void Engine::Sequence::process_row(std::span<const TokenId> ids, std::span<float
   if (options.processors.renormalize_logits) renormalize(scores);
 }
 
-void Engine::Sequence::choose(at::Tensor logits) {
+void Engine::Sequence::choose(const at::Tensor& logits) {
   if (search) return choose_beams(at::log_softmax(logits, 1));
   choose_one(row_of(logits, 0));
 }

@@ -31,7 +31,7 @@ struct Engine::Sequence {
 
   // Takes the next id of each row from `logits`, f32 [rows, vocabulary] on the CPU, which it
   // changes; after it `finished` may be set.
-  void choose(at::Tensor logits);
+  void choose(const at::Tensor& logits);
   void finish(StopReason reason);
 
   Request request;

@@ -48,7 +48,7 @@ TokenId target_start(const checkpoint::Checkpoint& source, const architecture::L
   };
   constexpr const char* kStart = "decoder_start_token_id";
   if (const auto start = named(kStart)) return *start;
-  const io::Json config = source.config();
+  const io::Json& config = source.config();
   const auto own = io::Field(config, source.folder() / "config.json")
                        .integer(kStart, 0, layout.vocabulary_size - 1);
   if (own) return static_cast<TokenId>(*own);

@@ -21,6 +21,7 @@ SensitivityRanks ranks_of_kind(const std::string& kind,
   out.kind = kind;
   out.matrices = std::ssize(matrices);
   std::vector<double> divergences;
+  divergences.reserve(matrices.size());
   for (const SensitiveMatrix* matrix : matrices) divergences.push_back(matrix->divergence);
   for (const double divergence : divergences) out.divergence += divergence;
   const auto of = [&](auto member) -> std::optional<double> {

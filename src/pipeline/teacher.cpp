@@ -251,6 +251,7 @@ model::TeacherRows TeacherOutputs::rows(const std::vector<std::int64_t>& example
 
 Tensor TeacherOutputs::states(const std::vector<std::int64_t>& examples) const {
   std::vector<Tensor> out;
+  out.reserve(examples.size());
   for (const std::int64_t example : examples) {
     out.push_back(tensor_of(file_, states_name(example), ElementType::bf16, at::kBFloat16));
   }

@@ -223,6 +223,7 @@ Scores run_mmlu(const Subject& subject, const ChoiceOptions& options, const Enco
     scores.set(key + "_error", pooled_error(shares));
   };
   std::vector<Share> all;
+  all.reserve(of_subject.size());
   for (const auto& [name, share] : of_subject) all.push_back(share);
   set_together("mmlu", all);
   for (const Category& category : categories()) {

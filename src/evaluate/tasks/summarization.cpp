@@ -103,6 +103,7 @@ SummaryData read_pairs(const Materials& materials, const SummaryOptions& options
                   " tokens: cut (--length)");
   }
   std::vector<std::string> references;
+  references.reserve(texts.size());
   for (data::SummarizedText& text : texts) references.push_back(std::move(text.summary));
   return {train::SequencePairs(std::move(pairs)), std::move(references), truncated};
 }
