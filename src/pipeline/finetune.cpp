@@ -81,10 +81,35 @@ std::string setup_of(const FinetuneOptions& options, const adapter::Config* conf
          (config->rslora ? " (rslora)" : "") + ", dropout " + number(config->dropout);
 }
 
-// Without it nothing beside an adapter says what its head is for.
-void write_head(io::Json config, const fs::path& folder) {
+// What stands beside trained weights of `type`.
+void write_beside_weights(const FinetuneInputs& inputs, ElementType type, const fs::path& folder) {
+  io::Json config = inputs.config;
+  checkpoint::set_weight_type(config, type);
+  io::write_json(folder / "config.json", config);
+  checkpoint::copy_generation_config(inputs.folder, folder);
+  copy_texts(inputs.text.sources, folder);
+}
+
+// What stands beside an adapter: of an encoder what its head is for, which else nothing there says.
+void write_beside_adapter(const FinetuneInputs& inputs, const fs::path& folder) {
+  copy_texts_beside_adapter(inputs.text.sources, folder);
+  if (!inputs.task || !architecture::encodes(inputs.layout)) return;
+  io::Json config = inputs.config;
   config.erase("quantization_config");
   io::write_json(folder / kHeadFile, config);
+}
+
+// The files whose values a run computes with.
+std::vector<fs::path> read_by(const FinetuneInputs& inputs, const FinetuneOptions& options,
+                              const train::Options& training) {
+  std::vector<fs::path> read;
+  if (training.resume) read.push_back(training.folder / kTrainingState);
+  if (!inputs.files) return read;
+  read.push_back(inputs.folder);
+  if (options.method != "lora") return read;
+  const auto adapter = adapter_folder(inputs.files->source(), adapter_options(options));
+  if (adapter) read.push_back(*adapter);
+  return read;
 }
 
 // The first score of the task.
@@ -177,24 +202,12 @@ FinetuneReport finetune(const FinetuneOptions& asked, Progress& progress) {
                                   objective, {}, validation_of(inputs, trained));
     if (lora) store_adapter(model, output.path(), stored, examples, objective, progress);
   } catch (const ComputationError&) {
-    std::vector<fs::path> read;
-    if (training.resume) read.push_back(training.folder / kTrainingState);
-    if (files) read.push_back(folder);
-    if (files && lora) {
-      const auto its = adapter_folder(files->source(), adapter_options(options));
-      if (its) read.push_back(*its);
-    }
-    rethrow_at_largest(read);
+    rethrow_at_largest(read_by(inputs, options, training));
   }
-  if (!lora) {
-    io::Json saved = config;
-    checkpoint::set_weight_type(saved, type);
-    io::write_json(output.path() / "config.json", saved);
-    checkpoint::copy_generation_config(folder, output.path());
-    copy_texts(inputs.text.sources, output.path());
+  if (lora) {
+    write_beside_adapter(inputs, output.path());
   } else {
-    copy_texts_beside_adapter(inputs.text.sources, output.path());
-    if (task && architecture::encodes(layout)) write_head(config, output.path());
+    write_beside_weights(inputs, type, output.path());
   }
   output.commit();
   if (task && task->validation) {
