@@ -1,4 +1,5 @@
 // Heads of encoders, on checkpoints of tests/golden/make_encoders.py.
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>

@@ -13,6 +13,7 @@
 #include "folder_names.h"
 #include "gradients.h"
 #include "qloft/adapter.h"
+#include "qloft/core/error.h"
 #include "qloft/objectives.h"
 #include "temporary_folder.h"
 

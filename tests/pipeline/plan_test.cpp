@@ -7,6 +7,7 @@
 #include <set>
 
 #include "apples.h"
+#include "qloft/adapter.h"
 #include "qloft/core/error.h"
 #include "qloft/decompose.h"
 #include "qloft/io/field_json.h"
@@ -15,6 +16,7 @@
 #include "qloft/pipeline/report_fields.h"
 #include "qloft/pipeline/sensitivity.h"
 #include "qloft/quantized.h"
+#include "qloft/quantized/model_files.h"
 #include "qloft/statistics.h"
 #include "refusal.h"
 #include "temporary_folder.h"
