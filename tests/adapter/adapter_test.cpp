@@ -342,7 +342,7 @@ TEST(Adapter, NamesCodesWithoutScalesAndScalesThatDoNotFit) {
   }
 }
 
-// One component, B 2^-10 of A, and its product with the scale.
+// An adapter of one component: all of A is `a`, all of B `b`.
 struct SmallFactors {
   SmallFactors(float a, float b) {
     adapter.config.rank = 1;
