@@ -79,7 +79,8 @@ AdamW::AdamW(const NamedTensors& tensors, const AdamWOptions& options) : options
       throw InputError({{}, name}, "expected f32 or bf16 to train");
     }
     if (!tensor.is_contiguous()) throw InputError({{}, name}, "expected a contiguous tensor");
-    Slot slot{{tensor, {}, {}, {}}, name, tensor.dim() >= 2};
+    const bool faster = tensor.dim() == 1 || name.find(".lora_B.") != std::string::npos;
+    Slot slot{{tensor, {}, {}, {}}, name, tensor.dim() >= 2, faster ? options.lora_plus_ratio : 1};
     const auto f32 = at::TensorOptions().dtype(at::kFloat).device(tensor.device());
     slot.first = at::zeros(tensor.sizes(), f32);
     slot.second = at::zeros(tensor.sizes(), f32);
@@ -126,7 +127,7 @@ double AdamW::gradient_norm() const {
 }
 
 void AdamW::update(const Slot& slot, const at::Tensor& gradient, std::int64_t begin,
-                   std::int64_t end, const AdamWRates& rates) const {
+                   std::int64_t end, const AdamWRates& rates) {
   const bool narrow = slot.master.defined();
   float* parameter = (narrow ? slot.master : slot.parameter).data_ptr<float>() + begin;
   BFloat16* rounded =
@@ -144,13 +145,11 @@ void AdamW::update(const Slot& slot, const at::Tensor& gradient, std::int64_t be
   }
 }
 
-void AdamW::step(double learning_rate, double gradient_scale) {
-  at::NoGradGuard no_grad;
-  ++steps_;
+AdamWRates AdamW::rates(double learning_rate, double gradient_scale) const {
   const auto t = static_cast<double>(steps_);
   const double correction1 = 1 - std::pow(options_.beta1, t);
   const double correction2 = 1 - std::pow(options_.beta2, t);
-  const AdamWRates rates{
+  return {
       .gradient_scale = static_cast<float>(gradient_scale),
       .beta1 = static_cast<float>(options_.beta1),
       .one_minus_beta1 = static_cast<float>(1 - options_.beta1),
@@ -161,20 +160,29 @@ void AdamW::step(double learning_rate, double gradient_scale) {
       .step_size = static_cast<float>(learning_rate / correction1),
       .kept = static_cast<float>(1 - learning_rate * options_.weight_decay),
   };
+}
+
+void AdamW::step(double learning_rate, double gradient_scale) {
+  at::NoGradGuard no_grad;
+  ++steps_;
+  std::vector<AdamWRates> rates;
+  for (const Slot& slot : slots_) {
+    rates.push_back(this->rates(learning_rate * slot.rate_ratio, gradient_scale));
+  }
   std::vector<at::Tensor> gradients;
   for (const Slot& slot : slots_) gradients.push_back(gradient(slot));
   const auto work = [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       const Chunk& chunk = chunks_[static_cast<std::size_t>(i)];
       if (!gradients[chunk.slot].defined()) continue;
-      update(slots_[chunk.slot], gradients[chunk.slot], chunk.begin, chunk.end, rates);
+      update(slots_[chunk.slot], gradients[chunk.slot], chunk.begin, chunk.end, rates[chunk.slot]);
     }
   };
   const auto count = static_cast<std::int64_t>(chunks_.size());
   parallel_for(count, elements_ < kSerial ? count : 1, work);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (gradients[i].defined() && !gradients[i].is_cpu()) {
-      update_by_torch(slots_[i], gradients[i], slots_[i].decays ? rates.kept : 1.f, rates);
+      update_by_torch(slots_[i], gradients[i], slots_[i].decays ? rates[i].kept : 1.f, rates[i]);
     }
   }
   for (Slot& slot : slots_) slot.parameter.mutable_grad() = at::Tensor();

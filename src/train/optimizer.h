@@ -25,6 +25,10 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0;
+  // LoRA+ (Hayou et al. 2024, arXiv 2402.12354): the learning rate of an adapter's B, and of
+  // tensors of one dimension, over that of all others, as PEFT's create_loraplus_optimizer groups
+  // them.
+  double lora_plus_ratio = 1;
 };
 
 class AdamW {
@@ -48,6 +52,7 @@ class AdamW {
   struct Slot : AdamWTensors {
     std::string name;
     bool decays = false;
+    double rate_ratio = 1;  // times the learning rate
   };
   // A run of elements of one slot on the CPU: what a thread takes at a time.
   struct Chunk {
@@ -56,8 +61,9 @@ class AdamW {
   };
 
   at::Tensor gradient(const Slot& slot) const;
-  void update(const Slot& slot, const at::Tensor& gradient, std::int64_t begin, std::int64_t end,
-              const AdamWRates& rates) const;
+  AdamWRates rates(double learning_rate, double gradient_scale) const;
+  static void update(const Slot& slot, const at::Tensor& gradient, std::int64_t begin,
+                     std::int64_t end, const AdamWRates& rates);
 
   AdamWOptions options_;
   std::vector<Slot> slots_;

@@ -26,6 +26,7 @@ io::Json result_options(const Options& options) {
           {"beta2", options.beta2},
           {"epsilon", options.epsilon},
           {"weight_decay", options.weight_decay},
+          {"lora_plus_ratio", options.lora_plus_ratio},
           {"clip", options.clip},
           {"batch", options.batch},
           {"accumulate", options.accumulate},

@@ -1,17 +1,19 @@
 """Golden values of AdamW and of the learning rate schedules: adamw.json.
 
-    pip install torch==2.15.0 transformers==5.23.0
+    pip install torch==2.15.0 transformers==5.23.0 peft==0.21.2
     python make_adamw.py
 
 Three tensors (f32 matrix, f32 vector without decay, bf16 matrix with an f32 master copy) take
 eight steps of torch.optim.AdamW on given gradients clipped by torch.nn.utils.clip_grad_norm_;
-the schedules are transformers' own.
+the schedules are transformers' own; the rates of LoRA+ are those of PEFT.
 """
 
 import json
 import pathlib
 
 import torch
+from peft import LoraConfig, get_peft_model
+from peft.optimizers import create_loraplus_optimizer
 from transformers import (get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup,
                           get_cosine_with_min_lr_schedule_with_warmup,
                           get_linear_schedule_with_warmup)
@@ -56,6 +58,28 @@ def adamw():
     return result
 
 
+def lora_plus():
+    """A, B and a bias of one layer in the groups of PEFT's LoRA+, three steps of AdamW."""
+    torch.manual_seed(1)
+    model = get_peft_model(torch.nn.Sequential(torch.nn.Linear(5, 3)),
+                           LoraConfig(r=2, target_modules=["0"], bias="all"))
+    optimizer = create_loraplus_optimizer(model, torch.optim.AdamW, lr=0.01, loraplus_lr_ratio=8,
+                                          loraplus_weight_decay=WEIGHT_DECAY, **OPTIONS)
+    trained = {name.removeprefix("base_model.model.").removesuffix(".weight"): parameter
+               for name, parameter in model.named_parameters() if parameter.requires_grad}
+    result = {"learning_rate": 0.01, "ratio": 8,
+              "tensors": {name: {"shape": list(value.shape), "start": numbers(value)}
+                          for name, value in trained.items()}, "steps": []}
+    for _ in range(3):
+        for value in trained.values():
+            value.grad = torch.randn(value.shape)
+        gradients = {name: numbers(value.grad) for name, value in trained.items()}
+        optimizer.step()
+        result["steps"].append({"gradients": gradients, "values": {
+            name: numbers(value) for name, value in trained.items()}})
+    return result
+
+
 def schedules():
     result = []
     for make, name, arguments in [
@@ -80,4 +104,4 @@ def schedules():
 
 if __name__ == "__main__":
     path = pathlib.Path(__file__).with_name("adamw.json")
-    path.write_text(json.dumps({"adamw": adamw(), "schedules": schedules()}) + "\n")
+    path.write_text(json.dumps({"adamw": adamw(), "lora_plus": lora_plus(), "schedules": schedules()}) + "\n")

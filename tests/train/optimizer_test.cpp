@@ -55,6 +55,30 @@ TEST(AdamW, FollowsTorchOverEightSteps) {
   }
 }
 
+TEST(AdamW, GivesAnAdaptersBAndVectorsTheRatesOfPeftsLoraPlus) {
+  const io::Json file = io::read_json(std::string(QLOFT_TEST_DATA) + "/golden/adamw.json");
+  const io::Json& golden = file["lora_plus"];
+  NamedTensors tensors;
+  for (const auto& [name, entry] : golden["tensors"].items()) {
+    const auto shape = entry["shape"].get<std::vector<std::int64_t>>();
+    tensors.emplace_back(name, tensor_of(entry["start"], shape).set_requires_grad(true));
+  }
+  AdamW optimizer(tensors, {.beta2 = 0.95,
+                            .epsilon = 1e-6,
+                            .weight_decay = 0.1,
+                            .lora_plus_ratio = golden["ratio"].get<double>()});
+  for (const auto& step : golden["steps"]) {
+    for (auto& [name, tensor] : tensors) {
+      tensor.mutable_grad() = tensor_of(step["gradients"][name], tensor.sizes().vec());
+    }
+    optimizer.step(golden["learning_rate"], 1);
+    for (const auto& [name, tensor] : tensors) {
+      const auto wanted = tensor_of(step["values"][name], tensor.sizes().vec());
+      EXPECT_TRUE(at::allclose(tensor.detach(), wanted, 1e-5, 1e-6)) << name;
+    }
+  }
+}
+
 TEST(AdamW, ABfloat16TensorIsTheRoundingOfItsMaster) {
   auto weight = at::randn({3, 7}).to(at::kBFloat16).set_requires_grad(true);
   AdamW optimizer({{"w", weight}}, {});
