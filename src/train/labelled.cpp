@@ -8,12 +8,11 @@
 #include <span>
 #include <utility>
 
-#include "padded_rows.h"
 #include "qloft/core/error.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/objectives.h"
 #include "score_batches.h"
-#include "with_predictions.h"
+#include "typed_sequences.h"
 
 namespace qloft::train {
 
@@ -31,11 +30,7 @@ const data::LabelledExample& Labelled::operator[](std::int64_t place) const {
 }
 
 Examples Labelled::examples() const {
-  std::vector<data::Example> out;
-  for (const data::LabelledExample& labelled : *examples_) {
-    out.push_back(with_predictions(labelled.ids, 1));
-  }
-  return Examples(out);
+  return examples_of(*examples_, 1);
 }
 
 std::uint64_t Labelled::fingerprint() const {
@@ -49,12 +44,7 @@ std::uint64_t Labelled::fingerprint() const {
 
 model::Input Labelled::input(const std::vector<std::int64_t>& places, const model::Model& model,
                              model::AdapterId adapter) const {
-  std::vector<TypedIds> rows;
-  rows.reserve(places.size());
-  for (const std::int64_t place : places) {
-    rows.push_back({(*this)[place].ids, (*this)[place].types});
-  }
-  return padded_input(rows, model, adapter);
+  return padded_input(*examples_, places, model, adapter);
 }
 
 Tensor Labelled::labels(const std::vector<std::int64_t>& places, const model::Model& model) const {
@@ -75,12 +65,8 @@ Objective Labelled::objective() const {
 
 Tensor label_scores(model::Model& model, model::AdapterId adapter, const Labelled& labelled,
                     std::int64_t batch, const std::string& stage, Progress& progress) {
-  std::vector<std::int64_t> lengths;
-  for (std::int64_t i = 0; i < labelled.size(); ++i) {
-    lengths.push_back(std::ssize(labelled[i].ids));
-  }
   Tensor out;
-  score_batches(model, lengths, batch, stage, "examples", progress,
+  score_batches(model, lengths_of(labelled), batch, stage, "examples", progress,
                 [&](const std::vector<std::int64_t>& places) {
                   const Tensor scores = model.scores(labelled.input(places, model, adapter)).cpu();
                   if (!out.defined()) {

@@ -7,12 +7,11 @@
 #include <span>
 #include <utility>
 
-#include "padded_rows.h"
 #include "qloft/core/error.h"
 #include "qloft/core/fingerprint.h"
 #include "qloft/objectives.h"
 #include "score_batches.h"
-#include "with_predictions.h"
+#include "typed_sequences.h"
 
 namespace qloft::train {
 
@@ -30,11 +29,7 @@ const data::SpanWindow& Spans::operator[](std::int64_t place) const {
 }
 
 Examples Spans::examples() const {
-  std::vector<data::Example> out;
-  for (const data::SpanWindow& window : *windows_) {
-    out.push_back(with_predictions(window.ids, 2));
-  }
-  return Examples(out);
+  return examples_of(*windows_, 2);
 }
 
 std::uint64_t Spans::fingerprint() const {
@@ -49,12 +44,7 @@ std::uint64_t Spans::fingerprint() const {
 
 model::Input Spans::input(const std::vector<std::int64_t>& places, const model::Model& model,
                           model::AdapterId adapter) const {
-  std::vector<TypedIds> rows;
-  rows.reserve(places.size());
-  for (const std::int64_t place : places) {
-    rows.push_back({(*this)[place].ids, (*this)[place].types});
-  }
-  return padded_input(rows, model, adapter);
+  return padded_input(*windows_, places, model, adapter);
 }
 
 Objective Spans::objective() const {
@@ -82,9 +72,7 @@ std::vector<float> first_of(const Tensor& values, std::size_t count) {
 std::vector<SpanScores> span_scores(model::Model& model, model::AdapterId adapter,
                                     const Spans& spans, std::int64_t batch,
                                     const std::string& stage, Progress& progress) {
-  std::vector<std::int64_t> lengths;
-  for (std::int64_t i = 0; i < spans.size(); ++i) lengths.push_back(std::ssize(spans[i].ids));
-  std::vector<SpanScores> out(lengths.size());
+  std::vector<SpanScores> out(static_cast<std::size_t>(spans.size()));
   const auto score = [&](const std::vector<std::int64_t>& places) {
     // [2, rows, length]
     const Tensor scores =
@@ -100,7 +88,7 @@ std::vector<SpanScores> span_scores(model::Model& model, model::AdapterId adapte
       }
     }
   };
-  score_batches(model, lengths, batch, stage, "windows", progress, score);
+  score_batches(model, lengths_of(spans), batch, stage, "windows", progress, score);
   return out;
 }
 

@@ -1,4 +1,4 @@
-#include "padded_rows.h"
+#include "typed_sequences.h"
 
 #include <ATen/ops/full.h>
 
@@ -29,6 +29,14 @@ model::Input padded_input(const std::vector<TypedIds>& rows, const model::Model&
   out.segments = segments;
   if (typed) out.types = types.to(model.device());
   out.adapters = {adapter};
+  return out;
+}
+
+data::Example example_of(std::span<const tokenizer::TokenId> ids, std::size_t count) {
+  data::Example out;
+  out.ids.assign(ids.begin(), ids.end());
+  out.loss_mask.assign(ids.size(), 0);
+  for (std::size_t i = 1; i < std::min(count + 1, ids.size()); ++i) out.loss_mask[i] = 1;
   return out;
 }
 
