@@ -71,6 +71,55 @@ void settle_statistics(const CalibrateOptions& options, const Sequences& sequenc
   progress.note("Gram matrices only: the model has no loss on a text (--task)");
 }
 
+void expect_data(const CalibrateOptions& options) {
+  if (options.random_tokens) return;
+  if (options.data.empty()) {
+    throw InputError({{}, "data"}, "expected a text or JSON Lines, or --random-tokens; found none");
+  }
+  std::error_code error;
+  if (!fs::is_regular_file(options.data, error)) {
+    throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
+  }
+}
+
+statistics::Origin origin_of(const CalibrateOptions& options, const Sequences& sequences,
+                             const quantized::ModelFiles& plain, bool gram) {
+  statistics::Origin origin{
+      .model = options.model.model,
+      .identity = identity_of(plain),
+      .data = options.random_tokens ? "random tokens" : options.data.filename().string(),
+      .samples = std::ssize(sequences.examples),
+      .length = 0,
+      .tokens = 0,
+      .predictions = static_cast<std::int64_t>(std::ceil(sequences.predictions)),
+      .token_weights = gram ? token_weights_of(options) : TokenWeights::even,
+      .seed = options.seed};
+  for (const data::Example& example : sequences.examples) {
+    origin.length = std::max(origin.length, std::ssize(example.ids));
+    origin.tokens += std::ssize(example.ids);
+  }
+  return origin;
+}
+
+// What a run that goes on must share with the one that was interrupted.
+io::Json work_of(const CalibrateOptions& options, const ModelInputs& model,
+                 const Sequences& sequences, TokenWeights weights, const CalibrateReport& report) {
+  io::Json work = {{"model", weights_fingerprint(model.files.folder())},
+                   {"adapter", adapter_fingerprint(model.files.source(), options.model)},
+                   {"dtype", report.arithmetic.dtype},
+                   {"matmul", report.arithmetic.matmul},
+                   {"sequences", fingerprint_of(sequences.examples)},
+                   {"gram", report.gram},
+                   {"fisher", report.fisher},
+                   {"one_pass", report.one_pass}};
+  if (weights != TokenWeights::even) work["token_weights"] = options.token_weights;
+  if (options.task.empty()) return work;
+  work["task"] = options.task;
+  const architecture::Head& head = model.files.layout().head;
+  if (head.kind == architecture::HeadKind::sequence) work["labels"] = head.labels;
+  return work;
+}
+
 }  // namespace
 
 void check_calibrate(const CalibrateOptions& options) {
@@ -108,14 +157,8 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   report.gram = options.gram || !options.fisher;
   report.fisher = options.fisher || !options.gram;
 
-  std::error_code error;
   expect_output(output_of(options));
-  if (!options.random_tokens && options.data.empty()) {
-    throw InputError({{}, "data"}, "expected a text or JSON Lines, or --random-tokens; found none");
-  }
-  if (!options.random_tokens && !fs::is_regular_file(options.data, error)) {
-    throw InputError({options.data, {}}, "expected a text or JSON Lines, found no such file");
-  }
+  expect_data(options);
   ModelOptions exact = options.model;
   exact.adapter_type = "f32";
   exact.output_type = "stored";
@@ -123,7 +166,6 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   report.arithmetic = model.choice.arithmetic;
   data::Omissions omissions;
   const Sequences sequences = draw_sequences(options, model, omissions, progress);
-  const std::vector<data::Example>& examples = sequences.examples;
   settle_statistics(options, sequences, report, progress);
   if (!report.fisher) {  // Gram matrices are of all inputs
     omissions.left_out = 0;
@@ -132,20 +174,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   for (const std::string& note : omissions.notes()) progress.warn(note);
   const quantized::ModelFiles plain(model.files.folder());
   const WrittenNames written{model.files.layout().prefix, plain.layout().prefix};
-  statistics::Origin origin{
-      .model = options.model.model,
-      .identity = identity_of(plain),
-      .data = options.random_tokens ? "random tokens" : options.data.filename().string(),
-      .samples = std::ssize(examples),
-      .length = 0,
-      .tokens = 0,
-      .predictions = static_cast<std::int64_t>(std::ceil(sequences.predictions)),
-      .token_weights = report.gram ? token_weights_of(options) : TokenWeights::even,
-      .seed = options.seed};
-  for (const data::Example& example : examples) {
-    origin.length = std::max(origin.length, std::ssize(example.ids));
-    origin.tokens += std::ssize(example.ids);
-  }
+  statistics::Origin origin = origin_of(options, sequences, plain, report.gram);
   const architecture::Layout layout = model.files.layout();
   if (report.gram) say_where_tokens_are_few(layout, origin.tokens, progress);
   const bool has_backward = report.fisher || origin.token_weights == TokenWeights::loss;
@@ -154,22 +183,8 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
                      static_cast<double>(calibrate::gram_bytes(layout, origin.token_weights)) <=
                          static_cast<double>(options.gram_memory) * kMegabyte);
 
-  io::Json work = {{"model", weights_fingerprint(model.files.folder())},
-                   {"adapter", adapter_fingerprint(model.files.source(), options.model)},
-                   {"dtype", report.arithmetic.dtype},
-                   {"matmul", report.arithmetic.matmul},
-                   {"sequences", fingerprint_of(examples)},
-                   {"gram", report.gram},
-                   {"fisher", report.fisher},
-                   {"one_pass", report.one_pass}};
-  if (origin.token_weights != TokenWeights::even) work["token_weights"] = options.token_weights;
-  if (!options.task.empty()) {
-    work["task"] = options.task;
-    if (model.files.layout().head.kind == architecture::HeadKind::sequence) {
-      work["labels"] = model.files.layout().head.labels;
-    }
-  }
-  OutputFolder folder(output_of(options), work, progress);
+  OutputFolder folder(output_of(options),
+                      work_of(options, model, sequences, origin.token_weights, report), progress);
   report.resumed = folder.finished();
   if (!folder.finished()) {
     checkpoint::expect_finite(model.files.source());
@@ -187,6 +202,7 @@ CalibrateReport calibrate(const CalibrateOptions& options, Progress& progress) {
   report.truncated_examples = omissions.truncated;
   report.left_out_examples = omissions.left_out;
   report.matrices = std::ssize(architecture::linear_layers(layout));
+  std::error_code error;
   report.bytes = fs::file_size(options.output, error);
   report.seconds = seconds_since(begin);
   report.peak_memory = peak_resident_bytes();

@@ -98,6 +98,90 @@ LoadedModel load_teacher(const ModelOptions& options, Progress& progress) {
   return load_model(std::move(inputs), progress);
 }
 
+// What is learned from.
+struct Teacher {
+  std::optional<TeacherOutputs> outputs;
+  std::optional<LoadedModel> model;  // of blocks, in place of outputs
+  std::string work;                  // a fingerprint
+};
+
+Teacher teacher_of(const RecoverOptions& options, RecoverInputs& inputs, const fs::path& cache,
+                   Progress& progress) {
+  Teacher teacher;
+  if (options.loss == RecoveryLoss::blocks) {
+    teacher.work = fingerprint_of_teacher(inputs.teacher.model);
+    teacher.model = load_teacher(inputs.teacher.model, progress);
+    return teacher;
+  }
+  try {
+    inputs.teacher.folder = cache;
+    teacher.outputs.emplace(inputs.teacher, inputs.all, progress);
+  } catch (const Error&) {
+    std::error_code error;
+    if (options.cache.empty()) fs::remove(cache, error);  // where nothing is in it
+    throw;
+  }
+  teacher.work = teacher.outputs->work();
+  return teacher;
+}
+
+// `inputs` and `teacher` outlive it.
+train::Objective objective_of(const RecoverOptions& options, const RecoverInputs& inputs,
+                              const Teacher& teacher) {
+  return [&inputs, &teacher, loss = options.loss, weight = options.next_token_weight](
+             model::Model& learner, const train::Batch& batch) {
+    model::Input input = batch.input;
+    if (inputs.pairs) input.source = inputs.pairs->source(batch.examples, learner);
+    const TeacherOutputs& outputs = teacher.outputs.value();
+    if (loss == RecoveryLoss::hidden) {
+      return objectives::distillation_of_states(learner, input, batch.loss_mask,
+                                                outputs.states(batch.examples), weight);
+    }
+    return objectives::distillation(learner, input, batch.loss_mask, outputs.rows(batch.examples),
+                                    weight);
+  };
+}
+
+model::Model load_student(const RecoverOptions& options, const ModelInputs& student,
+                          Progress& progress) {
+  model::LoadOptions load = student.load;
+  load.factors = model::StoredType::f32;  // untrained ones are written as they were
+  load.train_norms = trains(options, "norms");
+  load.train_biases = trains(options, "biases");
+  load.train_scales = trains(options, "scales");
+  return model::Model::load(student.files, load, progress);
+}
+
+// Trains what the model learns and stores its adapter in `folder` as `type`: what that won.
+RecoverReport learn(const RecoverOptions& options, const RecoverInputs& inputs, Teacher& teacher,
+                    const train::Options& training, model::Model& model, model::AdapterId trained,
+                    const fs::path& folder, ElementType type, Progress& progress) {
+  const architecture::Layout& layout = inputs.student.files.layout();
+  const train::Objective objective = objective_of(options, inputs, teacher);
+  const auto save = [&](std::int64_t) {
+    make_folders(folder);
+    adapter::save(model.extract(kAdapterName), folder, kTrainedType, layout);
+  };
+  RecoverReport report;
+  report.sequences = inputs.examples.size();
+  report.held_out = inputs.all.size() - inputs.examples.size();
+  if (report.held_out > 0) {
+    report.held_out_before = held_out_loss(model, trained, inputs, objective, progress);
+  }
+  report.summary = teacher.model ? recover_blocks(model, trained, *teacher.model, inputs.examples,
+                                                  training, save, progress)
+                                 : train::train(model, trained, inputs.examples, {}, training, save,
+                                                progress, objective);
+  store_adapter(model, folder, type, inputs.examples, objective, progress);
+  if (report.held_out == 0) return report;
+  constexpr const char* kStored = "stored";  // as it was rounded
+  const adapter::Adapter saved = adapter::load(folder, layout);
+  report.held_out_after = held_out_loss(model, model.attach(kStored, saved, /*train=*/false),
+                                        inputs, objective, progress);
+  model.detach(kStored);
+  return report;
+}
+
 }  // namespace
 
 bool has_saved_recovery(const fs::path& output) {
@@ -129,77 +213,25 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   if (options.train.resume && !has_saved_steps(output.path()) && !fs::exists(cache, error)) {
     throw InputError({output.target(), {}}, "there is no interrupted run to resume");
   }
-  std::optional<TeacherOutputs> teacher;
-  std::optional<LoadedModel> loaded_teacher;  // for blocks
-  std::string teacher_work;
-  if (options.loss == RecoveryLoss::blocks) {
-    teacher_work = fingerprint_of_teacher(inputs.teacher.model);
-    loaded_teacher = load_teacher(inputs.teacher.model, progress);
-  } else {
-    try {
-      inputs.teacher.folder = cache;
-      teacher.emplace(inputs.teacher, inputs.all, progress);
-    } catch (const Error&) {
-      if (options.cache.empty()) fs::remove(cache, error);  // where nothing is in it
-      throw;
-    }
-    teacher_work = teacher->work();
-  }
+  Teacher teacher = teacher_of(options, inputs, cache, progress);
   train::Options training = inputs.training;
   training.resume = options.train.resume && has_saved_steps(output.path());
   begin_training(output, training.resume);
   const ModelInputs& student = inputs.student;
   if (!student.choice.reason.empty()) progress.note(student.choice.reason);
   adapter.config.base_model = fs::absolute(output.target()).lexically_normal().string();
-  model::LoadOptions load = student.load;
-  load.factors = model::StoredType::f32;  // untrained ones are written as they were
-  load.train_norms = trains(options, "norms");
-  load.train_biases = trains(options, "biases");
-  load.train_scales = trains(options, "scales");
   const auto vectors = trained_vectors(options, files.layout());
-  model::Model model = model::Model::load(files, load, progress);
+  model::Model model = load_student(options, student, progress);
   const model::AdapterId trained = model.attach(kAdapterName, adapter, trains(options, "adapter"));
   training.base = weights_fingerprint(files.folder());
-  training.setup = setup_of(options, student.choice.arithmetic, adapter.config, teacher_work);
+  training.setup = setup_of(options, student.choice.arithmetic, adapter.config, teacher.work);
   training.folder = output.path() / kTrainingFolder;
   training.log_folder = output.path();
 
-  const train::Objective objective = [&](model::Model& learner, const train::Batch& batch) {
-    const double weight = options.next_token_weight;
-    model::Input input = batch.input;
-    if (inputs.pairs) input.source = inputs.pairs->source(batch.examples, learner);
-    if (options.loss == RecoveryLoss::hidden) {
-      return objectives::distillation_of_states(learner, input, batch.loss_mask,
-                                                teacher->states(batch.examples), weight);
-    }
-    return objectives::distillation(learner, input, batch.loss_mask, teacher->rows(batch.examples),
-                                    weight);
-  };
-  const auto save = [&](std::int64_t) {
-    const fs::path folder = output.path() / kAdapterFolder;
-    make_folders(folder);
-    adapter::save(model.extract(kAdapterName), folder, kTrainedType, files.layout());
-  };
   RecoverReport report;
-  report.sequences = inputs.examples.size();
-  report.held_out = inputs.all.size() - inputs.examples.size();
   try {
-    if (report.held_out > 0) {
-      report.held_out_before = held_out_loss(model, trained, inputs, objective, progress);
-    }
-    report.summary = loaded_teacher ? recover_blocks(model, trained, *loaded_teacher,
-                                                     inputs.examples, training, save, progress)
-                                    : train::train(model, trained, inputs.examples, {}, training,
-                                                   save, progress, objective);
-    store_adapter(model, output.path() / kAdapterFolder, type, inputs.examples, objective,
-                  progress);
-    if (report.held_out > 0) {
-      const adapter::Adapter saved = adapter::load(output.path() / kAdapterFolder, files.layout());
-      constexpr const char* kStored = "stored";  // as it was rounded
-      report.held_out_after = held_out_loss(model, model.attach(kStored, saved, /*train=*/false),
-                                            inputs, objective, progress);
-      model.detach(kStored);
-    }
+    report = learn(options, inputs, teacher, training, model, trained,
+                   output.path() / kAdapterFolder, type, progress);
   } catch (const ComputationError&) {
     ModelOptions own;
     own.bare = options.fresh;
@@ -207,9 +239,9 @@ RecoverReport recover(const RecoverOptions& options, Progress& progress,
   }
   write_recovered(files, model, vectors, output.path());
   write_config(options, files.source(), report.summary, output.path());
-  if (teacher) {
-    report.cache_bytes = teacher->bytes();
-    report.teacher_seconds = teacher->seconds();
+  if (teacher.outputs) {
+    report.cache_bytes = teacher.outputs->bytes();
+    report.teacher_seconds = teacher.outputs->seconds();
   }
   warn_where_nothing_was_won(report, training.learning_rate, progress);
   output.commit([&] {
