@@ -162,6 +162,8 @@ void check_finetune(const FinetuneOptions& o) {
   refuse(!lora && (o.adapter || o.fresh || o.rank || o.alpha || o.rslora || o.dropout ||
                    !o.target_modules.empty()),
          "method", "full trains no adapter: its options (adapter, rank, ...) need --method lora");
+  refuse(!lora && o.train.loraplus_lr_ratio != 1, "loraplus_lr_ratio",
+         "full trains no adapter, whose B has a rate of its own with --method lora");
   refuse(o.adapter && o.fresh, "fresh", "expected an adapter to continue or a fresh one");
   refuse(o.rank && *o.rank < 1, "rank", "expected at least 1");
   refuse(o.alpha && !(std::isfinite(*o.alpha) && *o.alpha > 0), "alpha",

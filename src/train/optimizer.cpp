@@ -80,7 +80,8 @@ AdamW::AdamW(const NamedTensors& tensors, const AdamWOptions& options) : options
     }
     if (!tensor.is_contiguous()) throw InputError({{}, name}, "expected a contiguous tensor");
     const bool faster = tensor.dim() == 1 || name.find(".lora_B.") != std::string::npos;
-    Slot slot{{tensor, {}, {}, {}}, name, tensor.dim() >= 2, faster ? options.lora_plus_ratio : 1};
+    Slot slot{
+        {tensor, {}, {}, {}}, name, tensor.dim() >= 2, faster ? options.loraplus_lr_ratio : 1};
     const auto f32 = at::TensorOptions().dtype(at::kFloat).device(tensor.device());
     slot.first = at::zeros(tensor.sizes(), f32);
     slot.second = at::zeros(tensor.sizes(), f32);

@@ -27,8 +27,8 @@ struct AdamWOptions {
   double weight_decay = 0;
   // LoRA+ (Hayou et al. 2024, arXiv 2402.12354): the learning rate of an adapter's B, and of
   // tensors of one dimension, over that of all others, as PEFT's create_loraplus_optimizer groups
-  // them.
-  double lora_plus_ratio = 1;
+  // them but for factors of embeddings, which have no rate of their own here.
+  double loraplus_lr_ratio = 1;
 };
 
 class AdamW {

@@ -56,8 +56,8 @@ void Options::validate() const {
   expect(share(beta2), "beta2", "a number from 0 to below 1", beta2);
   expect(std::isfinite(epsilon) && epsilon > 0, "epsilon", "a number above 0", epsilon);
   expect(at_least(weight_decay, 0), "weight_decay", "a number of at least 0", weight_decay);
-  expect(std::isfinite(lora_plus_ratio) && lora_plus_ratio > 0, "lora_plus_ratio",
-         "a number above 0", lora_plus_ratio);
+  expect(std::isfinite(loraplus_lr_ratio) && loraplus_lr_ratio > 0, "loraplus_lr_ratio",
+         "a number above 0", loraplus_lr_ratio);
   expect(at_least(clip, 0), "clip", "a number of at least 0", clip);
   expect(max_steps >= 0, "max_steps", "a number of at least 0", max_steps);
   expect(max_steps > 0 || (std::isfinite(epochs) && epochs > 0), "epochs", "a number above 0",

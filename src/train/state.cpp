@@ -26,7 +26,7 @@ io::Json result_options(const Options& options) {
           {"beta2", options.beta2},
           {"epsilon", options.epsilon},
           {"weight_decay", options.weight_decay},
-          {"lora_plus_ratio", options.lora_plus_ratio},
+          {"loraplus_lr_ratio", options.loraplus_lr_ratio},
           {"clip", options.clip},
           {"batch", options.batch},
           {"accumulate", options.accumulate},

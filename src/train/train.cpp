@@ -76,7 +76,7 @@ class Run {
         steps_(total_steps(options, order_.steps_per_epoch())),
         optimizer_(trained.empty() ? model.trainable() : trained,
                    {options.beta1, options.beta2, options.epsilon, options.weight_decay,
-                    options.lora_plus_ratio}) {
+                    options.loraplus_lr_ratio}) {
     warn_about_data();
     identity_ = {options_, steps_, data_fingerprint(examples_, validation_), fingerprint_of(model_),
                  thread_count()};

@@ -376,6 +376,12 @@ TEST_F(Finetune, OptionsThatDoNotFitAreRefusedByName) {
   };
   EXPECT_EQ(changed([](auto& o) { o.method = "magic"; }), "method");
   EXPECT_EQ(changed([](auto& o) { o.method = "full"; }), "method");  // with a rank
+  const auto faster_in_full = [](auto& o) {
+    o.method = "full";
+    o.rank.reset();
+    o.train.loraplus_lr_ratio = 4;
+  };
+  EXPECT_EQ(changed(faster_in_full), "loraplus_lr_ratio");
   EXPECT_EQ(changed([](auto& o) { o.data.clear(); }), "data");
   EXPECT_EQ(changed([](auto& o) { o.rank = 0; }), "rank");
   EXPECT_EQ(changed([](auto& o) { o.rank = 17; }), "rank");  // k_proj is 16 x 32

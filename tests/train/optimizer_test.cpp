@@ -66,7 +66,7 @@ TEST(AdamW, GivesAnAdaptersBAndVectorsTheRatesOfPeftsLoraPlus) {
   AdamW optimizer(tensors, {.beta2 = 0.95,
                             .epsilon = 1e-6,
                             .weight_decay = 0.1,
-                            .lora_plus_ratio = golden["ratio"].get<double>()});
+                            .loraplus_lr_ratio = golden["ratio"].get<double>()});
   for (const auto& step : golden["steps"]) {
     for (auto& [name, tensor] : tensors) {
       tensor.mutable_grad() = tensor_of(step["gradients"][name], tensor.sizes().vec());

@@ -68,7 +68,7 @@ TEST(Options, OutOfRangeIsRefusedByName) {
   EXPECT_EQ(field_of([](Options& o) { o.learning_rate = -1; }), "learning_rate");
   EXPECT_EQ(field_of([](Options& o) { o.warmup = std::nan(""); }), "warmup");
   EXPECT_EQ(field_of([](Options& o) { o.beta2 = 1; }), "beta2");
-  EXPECT_EQ(field_of([](Options& o) { o.lora_plus_ratio = 0; }), "lora_plus_ratio");
+  EXPECT_EQ(field_of([](Options& o) { o.loraplus_lr_ratio = 0; }), "loraplus_lr_ratio");
   EXPECT_EQ(field_of([](Options& o) { o.epochs = 0; }), "epochs");
   EXPECT_EQ(field_of([](Options& o) { o.batch = 0; }), "batch");
   EXPECT_EQ(field_of([](Options& o) { o.length = 1; }), "length");

@@ -115,6 +115,23 @@ TEST(Train, TheLossFallsOnAToySet) {
   EXPECT_LT(summary.last_loss, 0.5 * summary.first_loss);
 }
 
+TEST(Train, AnAdaptersBGoesAtItsOwnRate) {
+  const TemporaryFolder folder;
+  const auto data = test::toy_data(folder.path(), 8);
+  Options options = toy_options(folder.path());
+  options.loraplus_lr_ratio = 1e-6;
+  Progress silent;
+  model::Model model = toy_model(Method::lora);
+  const std::vector<at::Tensor> before = weights_of(model);
+  train(model, adapter_of(model), examples_of(data, range(0, 8)), {}, options, nullptr, silent);
+  std::size_t i = 0;
+  for (const auto& [name, tensor] : model.trainable()) {
+    const double moved = (tensor.detach() - before[i++]).abs().max().item<double>();
+    const bool is_b = name.find(".lora_B.") != std::string::npos;
+    EXPECT_TRUE(is_b ? moved > 0 && moved < 1e-6 : moved > 1e-4) << name << ": " << moved;
+  }
+}
+
 struct Case {
   std::string name;
   Method method;

@@ -180,7 +180,7 @@ void visit_options(train::Options& o, Visitor& v) {
     choice(o.batching, {{"padded", data::Batching::padded}, {"packed", data::Batching::packed}}),
     "one example a row, or several");
   v("--weight-decay", o.weight_decay, "AdamW's decoupled weight decay");
-  v("--loraplus-lr-ratio", o.lora_plus_ratio,
+  v("--loraplus-lr-ratio", o.loraplus_lr_ratio,
     "learning rate of an adapter's B over that of its A, which --lr is (LoRA+); 4 suits factors "
     "that carry a share of the weights");
   v("--beta1", o.beta1, "AdamW's first decay rate");

@@ -29,7 +29,7 @@ struct Options {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0;
   // Times the learning rate for an adapter's B, LoRA+ (Hayou et al. 2024); see AdamWOptions.
-  double lora_plus_ratio = 1;
+  double loraplus_lr_ratio = 1;
   double clip = 1.0;  // of the global gradient norm; 0: none
   double epochs = 1;
   std::int64_t max_steps = 0;   // 0: from epochs
