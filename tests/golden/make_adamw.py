@@ -104,4 +104,5 @@ def schedules():
 
 if __name__ == "__main__":
     path = pathlib.Path(__file__).with_name("adamw.json")
-    path.write_text(json.dumps({"adamw": adamw(), "lora_plus": lora_plus(), "schedules": schedules()}) + "\n")
+    path.write_text(json.dumps({"adamw": adamw(), "lora_plus": lora_plus(),
+                                "schedules": schedules()}) + "\n")

@@ -181,8 +181,8 @@ void visit_options(train::Options& o, Visitor& v) {
     "one example a row, or several");
   v("--weight-decay", o.weight_decay, "AdamW's decoupled weight decay");
   v("--loraplus-lr-ratio", o.loraplus_lr_ratio,
-    "learning rate of an adapter's B over that of its A, which --lr is (LoRA+); 4 suits factors "
-    "that carry a share of the weights");
+    "learning rate of an adapter's B over that of its A, which --lr is (LoRA+); 4 with --lr 1e-4 "
+    "often suits factors that carry a share of the weights");
   v("--beta1", o.beta1, "AdamW's first decay rate");
   v("--beta2", o.beta2, "AdamW's second decay rate");
   v("--epsilon", o.epsilon, "AdamW's epsilon");
