@@ -72,6 +72,8 @@ struct Preset {
   int iterations;
   double damping = 0.01;        // of Gram matrices
   double adapter_weight = 1.0;  // as in Recipe
+  // The same, where inputs are those behind quantized matrices (Statistics::shift); else 0.
+  double low_rank_start = 0.0;
 };
 
 const std::vector<Preset>& presets();
@@ -85,7 +87,7 @@ struct Effort {
   quant::Codebook codebook;
   int iterations;
 };
-// low, medium, high: the last is what the preset qloft has of itself.
+// lowest, low, medium, high: the last is what the preset qloft has of itself.
 const std::vector<Effort>& efforts();
 // The preset with that effort. Throws InputError naming the field `effort` for a name that is not
 // known, and for a preset without trellis codes.
@@ -105,9 +107,12 @@ struct Recipe {
   // What is added to the diagonal of a Gram matrix, in parts of its mean (GPTQ's percdamp); ten
   // times more, again and again, while the matrix is still singular.
   double damping = 0.01;
-  // From the second turn of quantize_until_best on: the weight that GPTQ gives to errors in the row
-  // space of A, which the solver will undo, 0 < weight <= 1 (1: as all others).
+  // Of quantize_until_best, in turns that quantize W less an s B A: the weight that GPTQ gives to
+  // errors in the row space of A, which the solver will undo, 0 < weight <= 1 (1: as all others).
   double adapter_weight = 1.0;
+  // Of the loops that quantize first: the part of W's best low-rank approximation in the metric
+  // that they begin with as s B A, 0 (LoftQ) to 1 (as LQ-LoRA begins).
+  double low_rank_start = 0.0;
   // What solved factors are rounded to at the end, with regard to the metric: f32 (as they are),
   // bf16, f16 or f8.
   ElementType factor_type = ElementType::f32;

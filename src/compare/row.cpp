@@ -45,7 +45,8 @@ Json preset_key(const std::optional<pipeline::QuantizeOptions>& options) {
           {"parts", {preset.quantizer, preset.low_rank, preset.loop}},
           {"iterations", preset.iterations},
           {"damping", preset.damping},
-          {"adapter_weight", preset.adapter_weight}};
+          {"adapter_weight", preset.adapter_weight},
+          {"low_rank_start", preset.low_rank_start}};
 }
 
 // The linear layers in full precision.

@@ -61,6 +61,10 @@ void check(MatrixView<const float> weight, const Recipe& recipe, std::string_vie
     refuse("expected an adapter weight above 0 and up to 1, found " +
            std::to_string(recipe.adapter_weight));
   }
+  if (!(recipe.low_rank_start >= 0.0) || recipe.low_rank_start > 1.0) {
+    refuse("expected a low-rank start from 0 up to 1, found " +
+           std::to_string(recipe.low_rank_start));
+  }
   if (recipe.quantizer == Quantizer::gptq && !feeds_back(recipe.metric)) {
     refuse("gptq needs a metric with a Gram matrix (gram or fisher-gram), found " +
            std::string(decompose::name(recipe.metric)));
@@ -118,9 +122,8 @@ Work begin_work(MatrixView<const float> weight, const Recipe& recipe, const Stat
   }
   if (norm > 0.0) {
     work.metric_norm =
-        work.root_bytes
-            ? std::sqrt(squared_norm_by_bytes(work.coordinates, *work.root_bytes, work.weight))
-            : metric_norm(work.coordinates, work.weight, norm);
+        work.root_bytes ? std::sqrt(enter_by_bytes(work.coordinates, *work.root_bytes, work.weight))
+                        : metric_norm(work.coordinates, work.weight, norm);
   }
   return work;
 }
@@ -164,9 +167,7 @@ std::vector<double> format_errors(MatrixView<const float> weight, const Recipe& 
   found.a = Matrix(recipe.rank, weight.columns);
   found.b = Matrix(weight.rows, recipe.rank);
   if (recipe.rank > 0) {
-    take_weight(work);
-    const double norm = enter_metric(work, work.weight_norm * work.weight_norm);
-    solve_truncated_svd(work, norm, found);
+    solve_truncated_svd(work, take_weight_in_metric(work), found);
   }
   take_weight(work);
   subtract_product(work, found);
@@ -213,8 +214,7 @@ std::vector<double> format_errors(MatrixView<const float> weight, const Recipe& 
     return recipe.rank > 0 ? solve_truncated_svd(work, squared_norm, result) : squared_norm;
   };
   Decomposition largest = factors(recipe.rank);
-  take_weight(work);
-  solve(enter_metric(work, work.weight_norm * work.weight_norm), largest);
+  solve(take_weight_in_metric(work), largest);
 
   std::vector<double> errors(formats.size() * ranks.size());
   for (std::size_t r = 0; r < ranks.size(); ++r) {

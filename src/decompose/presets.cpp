@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <string>
 
 #include "qloft/core.h"
@@ -122,7 +123,8 @@ const std::vector<Preset>& presets() {
                                                      .code = quant::ScaleCode::uniform}},
        .iterations = 10,
        .damping = 0.1,
-       .adapter_weight = 0.1},
+       .adapter_weight = 0.1,
+       .low_rank_start = 1.0},
   };
   return table;
 }
@@ -143,6 +145,7 @@ const Preset& preset(std::string_view name) {
 
 const std::vector<Effort>& efforts() {
   static const std::vector<Effort> table = {
+      {"lowest", quant::Codebook::trellis_short, 3},
       {"low", quant::Codebook::trellis_short, 10},
       {"medium", quant::Codebook::trellis_short, 20},
       {"high", quant::Codebook::trellis, 10},
@@ -155,7 +158,7 @@ Preset with_effort(Preset preset, std::string_view effort) {
   for (const Effort& row : efforts()) names.emplace_back(row.name);
   const auto found = std::ranges::find(efforts(), effort, &Effort::name);
   if (found == efforts().end()) {
-    throw InputError({{}, "effort"}, "expected low, medium or high, found \"" +
+    throw InputError({{}, "effort"}, "expected lowest, low, medium or high, found \"" +
                                          std::string(effort) + "\"" + suggestion(effort, names));
   }
   if (preset.format.codebook != quant::Codebook::trellis) {

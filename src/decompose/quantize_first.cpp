@@ -58,6 +58,17 @@ TakenProduct taken(const Work& work, const Decomposition& result) {
   return out;
 }
 
+// What the first turn is to quantize: W less the s B A that the loop begins with, in `result`.
+MatrixView<const float> first_target(const Steps& steps, Work& work, Decomposition& result) {
+  const double part = work.recipe.low_rank_start;
+  if (part == 0.0) return work.weight;
+  steps.solve(work, take_weight_in_metric(work), result);
+  for (float& value : result.b.values()) value *= static_cast<float>(part);
+  take_target(work, result);
+  if (work.recipe.quantizer == Quantizer::gptq) work.taken = taken(work, result);
+  return work.residual.view();
+}
+
 }  // namespace
 
 void run_once(const Steps& steps, Work& work, Decomposition& result) {
@@ -65,10 +76,12 @@ void run_once(const Steps& steps, Work& work, Decomposition& result) {
   step(steps, work.weight, work, result);
 }
 
-// LoftQ, algorithm 1: Q_t = q(W - B_{t-1} A_{t-1}), then B_t A_t from the SVD of W - Q_t.
+// LoftQ, algorithm 1: Q_t = q(W - B_{t-1} A_{t-1}), then B_t A_t from the SVD of W - Q_t. B_0 A_0
+// is zero there; with a start it is a part of the best there is for W.
 void run_quantize_first(const Steps& steps, Work& work, Decomposition& result) {
+  const MatrixView<const float> target = first_target(steps, work, result);
   if (solves_in_bytes(work)) work.bytes.emplace(work.weight.rows, work.weight.columns);
-  bool going = step(steps, work.weight, work, result);
+  bool going = step(steps, target, work, result);
   for (int t = 1; going && t < work.recipe.iterations; ++t) {
     if (work.coordinates.identity()) take_target(work, result);
     going = step(steps, work.residual.view(), work, result);
@@ -79,8 +92,9 @@ void run_quantize_first(const Steps& steps, Work& work, Decomposition& result) {
 // so that a single rise is no sign of the end.
 void run_quantize_until_best(const Steps& steps, Work& work, Decomposition& result) {
   constexpr int kRises = 4;
+  const MatrixView<const float> target = first_target(steps, work, result);
   if (solves_in_bytes(work)) work.bytes.emplace(work.weight.rows, work.weight.columns);
-  bool going = step(steps, work.weight, work, result);
+  bool going = step(steps, target, work, result);
   Decomposition best = result;
   for (int t = 1, rises = 0; going && t < work.recipe.iterations && rises < kRises; ++t) {
     if (work.recipe.quantizer == Quantizer::gptq) work.taken = taken(work, result);

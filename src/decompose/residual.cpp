@@ -153,6 +153,14 @@ double enter_metric(Work& work, double squared_norm) {
   return linalg::squared_norm(work.residual.view());
 }
 
+double take_weight_in_metric(Work& work) {
+  if (work.root_bytes) {
+    return enter_by_bytes(work.coordinates, *work.root_bytes, work.weight, work.residual.view());
+  }
+  take_weight(work);
+  return enter_metric(work, work.weight_norm * work.weight_norm);
+}
+
 void record(const Work& work, double squared_norm, double squared_metric, Decomposition& result) {
   result.relative_error.push_back(std::sqrt(std::max(0.0, squared_norm)) / work.weight_norm);
   result.metric_error.push_back(std::sqrt(std::max(0.0, squared_metric)) / work.metric_norm);

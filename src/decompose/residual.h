@@ -23,6 +23,8 @@ void take_target(Work& work, const Decomposition& found);
 // work.residual, whose squared Frobenius norm is given, goes into the metric's coordinates; its
 // squared norm there.
 double enter_metric(Work& work, double squared_norm);
+// work.residual <- W in the metric's coordinates; its squared norm there.
+double take_weight_in_metric(Work& work);
 // Adds the errors of an iteration: squared, of W - Q - s B A.
 void record(const Work& work, double squared_norm, double squared_metric, Decomposition& result);
 

@@ -94,8 +94,8 @@ void PieceErrors::take(std::int64_t first, MatrixView<const float> e) {
   }
 }
 
-double squared_norm_by_bytes(const Coordinates& coordinates, const RootBytes& bytes,
-                             MatrixView<const float> w) {
+double enter_by_bytes(const Coordinates& coordinates, const RootBytes& bytes,
+                      MatrixView<const float> w, std::optional<MatrixView<float>> out) {
   constexpr std::int64_t kRows = 256;
   const MatrixView<const float> root = coordinates.root.view();
   std::vector<double> sums(static_cast<std::size_t>(ceil_divide(w.rows, kRows)));
@@ -122,6 +122,10 @@ double squared_norm_by_bytes(const Coordinates& coordinates, const RootBytes& by
                               linalg::Transpose::no, to, 1.f, 1.f);
       piece.take(first, e);
       sum += linalg::squared_norm(to);
+      for (std::int64_t i = 0; out && i < rows; ++i) {
+        float* row = out->row(begin + i) + first;
+        for (std::int64_t p = 0; p < count; ++p) row[p] = to(p, i);
+      }
     }
     sums[static_cast<std::size_t>(begin / kRows)] = sum;
   });

@@ -2,6 +2,7 @@
 // The root of a Gram matrix in 8 bits, for GPTQ's products.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "discount.h"
@@ -52,8 +53,9 @@ class PieceErrors {
       activations_;  // [rows / kInt8Rows, blocks]
 };
 
-// The squared norm of w in coordinates whose root these are.
-double squared_norm_by_bytes(const Coordinates& coordinates, const RootBytes& bytes,
-                             MatrixView<const float> w);
+// w [m, n] in coordinates whose root these are, to `out` [m, n] where there is one, which is not w;
+// its squared norm there.
+double enter_by_bytes(const Coordinates& coordinates, const RootBytes& bytes,
+                      MatrixView<const float> w, std::optional<MatrixView<float>> out = {});
 
 }  // namespace qloft::decompose

@@ -102,6 +102,26 @@ void set_metric(const QuantizeOptions& o, decompose::Recipe& recipe) {
   }
 }
 
+// Behind quantized matrices the preset's own; on the full model's inputs it costs one real model
+// more than others gain (docs/methods/qloft.md).
+void set_start(const QuantizeOptions& o, const decompose::Preset& preset,
+               decompose::Recipe& recipe) {
+  if (!o.low_rank_start) {
+    if (is_sequential(o)) recipe.low_rank_start = preset.low_rank_start;
+    return;
+  }
+  if (recipe.loop != decompose::Loop::quantize_first &&
+      recipe.loop != decompose::Loop::quantize_until_best) {
+    throw InputError({{}, "low_rank_start"}, "expected none with the method " + o.method +
+                                                 ": it has no loop that quantizes first");
+  }
+  if (!(*o.low_rank_start >= 0 && *o.low_rank_start <= 1)) {
+    throw InputError({{}, "low_rank_start"},
+                     "expected a number of 0 to 1, found " + std::to_string(*o.low_rank_start));
+  }
+  recipe.low_rank_start = *o.low_rank_start;
+}
+
 }  // namespace
 
 namespace {
@@ -215,6 +235,7 @@ QuantizeJob job_of(const QuantizeOptions& options, const quantized::ModelFiles& 
     throw InputError({{}, "iterations"},
                      "expected 0 or more, found " + std::to_string(*options.iterations));
   }
+  set_start(options, preset, job.recipe);
   job.recipe.rank = rank;
   if (options.iterations) job.recipe.iterations = *options.iterations;
   job.recipe.exact_svd = options.exact;
@@ -265,6 +286,7 @@ io::Json to_json(const QuantizeJob& job) {
   json["rank"] = recipe.rank;
   json["alpha"] = job.adapter.alpha;
   json["iterations"] = recipe.iterations;
+  json["low_rank_start"] = recipe.low_rank_start;
   json["exact"] = recipe.exact_svd;
   if (job.statistics) {
     json["statistics"] = job.statistics_fingerprint;

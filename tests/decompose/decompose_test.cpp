@@ -51,7 +51,7 @@ TEST(Presets, RefuseAnEffortThatIsUnknownOrOfNoUse) {
     return "";
   };
   EXPECT_THAT(refused("qloft", "hihg"),
-              ::testing::HasSubstr("effort: expected low, medium or high"));
+              ::testing::HasSubstr("effort: expected lowest, low, medium or high"));
   EXPECT_THAT(refused("loftq", "low"),
               ::testing::HasSubstr("effort: expected none with the method loftq"));
 }

@@ -62,7 +62,7 @@ TEST(PieceErrors, AreMultipliedWithTheRootBlockByBlock) {
   }
 }
 
-TEST(SquaredNormByBytes, IsThatOfTheMatrixInCoordinates) {
+TEST(EnterByBytes, TakesAMatrixToCoordinatesAndTellsItsNormThere) {
   const Matrix weight = noise(300, 130);
   Coordinates coordinates;
   coordinates.root = upper(130);
@@ -70,11 +70,15 @@ TEST(SquaredNormByBytes, IsThatOfTheMatrixInCoordinates) {
   for (std::int64_t i = 0; i < 300; ++i) {
     coordinates.rows.push_back(1.f + static_cast<float>(i % 3));
   }
-  Matrix entered = weight;
-  enter(coordinates, entered.view());
-  const double found =
-      squared_norm_by_bytes(coordinates, RootBytes(coordinates.root.view()), weight.view());
-  EXPECT_NEAR(found / linalg::squared_norm(entered.view()), 1.0, 1e-3);
+  Matrix expected = weight;
+  enter(coordinates, expected.view());
+  const RootBytes bytes(coordinates.root.view());
+  Matrix found(300, 130);
+  const double squared = enter_by_bytes(coordinates, bytes, weight.view(), found.view());
+  EXPECT_LE(linalg::frobenius_norm(difference(found, expected).view()),
+            0.02 * linalg::frobenius_norm(expected.view()));
+  EXPECT_NEAR(squared / linalg::squared_norm(expected.view()), 1.0, 1e-3);
+  EXPECT_EQ(enter_by_bytes(coordinates, bytes, weight.view()), squared);
 }
 
 }  // namespace

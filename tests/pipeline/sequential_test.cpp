@@ -108,6 +108,25 @@ TEST_F(Sequential, IsTheChoiceOfTheMethodAutoForADecoderWithAText) {
   expect_same("named-auto", "named-full");
 }
 
+TEST_F(Sequential, BeginsWithTheBestLowRankPartOfEachMatrixWhereNothingElseIsSaid) {
+  const auto start = [&](const std::string& output, const char* inputs, double part) {
+    QuantizeOptions o = options(output);
+    o.method = "qloft";
+    o.inputs = inputs;
+    o.low_rank_start = part;
+    return quantize(o, silent_).metric_error;
+  };
+  quantize(options("out"), silent_);
+  const double with = start("one", "quantized", 1.0), without = start("zero", "quantized", 0.0);
+  expect_same("out", "one");
+  EXPECT_LT(with, without);
+  QuantizeOptions full = options("full");
+  full.inputs = "full";
+  quantize(full, silent_);
+  start("full-zero", "full", 0.0);
+  expect_same("full", "full-zero");
+}
+
 TEST_F(Sequential, LeavesNothingBehindWhereItsDataAreBroken) {
   QuantizeOptions o = options("out");
   o.data = folder_ / "broken.jsonl";

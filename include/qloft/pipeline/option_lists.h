@@ -95,9 +95,13 @@ void visit_loop(QuantizeOptions& o, Visitor& v) {
     "rank of the adapter (16, by the method auto 32 in f8; with --size by a plan); 0: none");
   v("--alpha", o.alpha, "its alpha (the rank, so that its scale is 1)");
   v("--iterations", o.iterations, "alternations of the method's loop (its own)");
+  v("--low-rank-start", o.low_rank_start,
+    "part of the weight's own best low-rank matrix that the loop begins with, 0 to 1 (1 where "
+    "qloft "
+    "has quantized inputs, else 0)");
   v("--effort", o.effort,
-    "of qloft's search: low, medium or high (its own); low takes a fifth of the time, for errors "
-    "2.5 % larger");
+    "of qloft's search: lowest, low, medium or high (its own); low takes a fifth of the time, for "
+    "errors 2.5 % larger, lowest a third of that");
   v("--exact", o.exact, "full singular value decompositions");
   v("--seed", o.seed, "seed of the random parts");
   v("--target-modules", o.target_modules,

@@ -67,10 +67,11 @@ struct QuantizeOptions {
   std::optional<std::int64_t> rank;
   // As PlanOptions', by a plan; with a size and no rank of 8, 16, 32 and 64 those that fit.
   std::vector<std::int64_t> ranks;
-  std::optional<double> alpha;        // the rank, so that the adapter's scale is 1
-  std::optional<int> iterations;      // of the preset's loop
-  std::optional<std::string> effort;  // "low", "medium" or "high": decompose::efforts
-  bool exact = false;                 // full singular value decompositions
+  std::optional<double> alpha;           // the rank, so that the adapter's scale is 1
+  std::optional<int> iterations;         // of the preset's loop
+  std::optional<double> low_rank_start;  // decompose::Recipe::low_rank_start
+  std::optional<std::string> effort;     // a name of decompose::efforts
+  bool exact = false;                    // full singular value decompositions
   std::uint64_t seed = 0;
   // Ends of module names ("q_proj"), or whole ones. Empty: all linear layers of the architecture;
   // "lm_head" and "embed_tokens" are quantized only where they are named.
