@@ -72,7 +72,7 @@ struct Preset {
   int iterations;
   double damping = 0.01;        // of Gram matrices
   double adapter_weight = 1.0;  // as in Recipe
-  // The same, where inputs are those behind quantized matrices (Statistics::shift); else 0.
+  // As in Recipe, for inputs behind quantized matrices (Statistics::shift); recipe_from leaves 0.
   double low_rank_start = 0.0;
 };
 

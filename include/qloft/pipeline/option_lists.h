@@ -96,9 +96,8 @@ void visit_loop(QuantizeOptions& o, Visitor& v) {
   v("--alpha", o.alpha, "its alpha (the rank, so that its scale is 1)");
   v("--iterations", o.iterations, "alternations of the method's loop (its own)");
   v("--low-rank-start", o.low_rank_start,
-    "part of the weight's own best low-rank matrix that the loop begins with, 0 to 1 (1 where "
-    "qloft "
-    "has quantized inputs, else 0)");
+    "part of the weight's own best low-rank matrix that the loop begins with, 0 to 1 (1 of qloft "
+    "with quantized inputs, else 0)");
   v("--effort", o.effort,
     "of qloft's search: lowest, low, medium or high (its own); low takes a fifth of the time, for "
     "errors 2.5 % larger, lowest a third of that");
